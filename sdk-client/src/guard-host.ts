@@ -1,0 +1,28 @@
+/** What a guard needs of an `Andon` client: decisions, the flag's settings, and news of changes. */
+import type { ChainStep, Decision, EvaluationContext, SnapshotFlag } from "./protocol.ts";
+
+export interface GuardHost {
+  /** Never throws. */
+  evaluate(flag: string, context?: EvaluationContext): Decision;
+  /** The flag as the current snapshot has it; undefined when the flag or the snapshot is unknown. */
+  flag(key: string): SnapshotFlag | undefined;
+  /** The steps of the flag's chain, blocked models included; `[]` without a chain. */
+  chain(key: string): readonly ChainStep[];
+  /** True when the model (or a dated or vendor-prefixed form of it) is blocked in the current snapshot. */
+  isBlocked(model: string): boolean;
+  /** True once any state is known (live, cache or bootstrap). */
+  readonly hasState: boolean;
+  /** Resolves when a first state is known or the time is up. Never rejects. */
+  ready(options?: { timeoutMs?: number }): Promise<"live" | "cache" | "bootstrap" | "none">;
+  /** Calls back after every applied snapshot, synchronously after it decides. Returns the unsubscriber. */
+  onApplied(listener: () => void): () => void;
+  readonly logger: GuardLogger;
+}
+
+/** A pino-shaped logger. */
+export interface GuardLogger {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
