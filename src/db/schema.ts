@@ -1,0 +1,210 @@
+/**
+ * The tables. State of one environment is changed only in a transaction that holds the row lock of its
+ * `environments` row and takes the next revision from it; so all changes of an environment are in one order.
+ */
+import {
+  bigint,
+  bigserial,
+  boolean,
+  doublePrecision,
+  foreignKey,
+  index,
+  integer,
+  jsonb,
+  pgTable,
+  primaryKey,
+  text,
+  timestamp,
+} from "drizzle-orm/pg-core";
+import type { ChainStep, OffCause, OffMode, Rule, SwitchState } from "../../sdk-client/src/protocol.ts";
+import type { ActorRecord } from "../domain/actor.ts";
+
+const moment = (name: string) => timestamp(name, { withTimezone: true, mode: "date", precision: 3 });
+
+/** One row: what identifies this installation. `lineageSalt` is replaced when history is seen to have been rewound. */
+export const installation = pgTable("installation", {
+  id: integer("id").primaryKey(),
+  lineageSalt: text("lineage_salt").notNull(),
+  /** Grows with every token change, so that servers notice one in their version check. */
+  tokensVersion: bigint("tokens_version", { mode: "number" }).notNull().default(1),
+  createdAt: moment("created_at").notNull().defaultNow(),
+});
+
+export const environments = pgTable("environments", {
+  id: text("id").primaryKey(),
+  key: text("key").notNull().unique(),
+  name: text("name").notNull(),
+  revision: bigint("revision", { mode: "number" }).notNull().default(1),
+  committedAt: moment("committed_at").notNull().defaultNow(),
+  masterState: text("master_state").$type<SwitchState>().notNull().default("on"),
+  masterReason: text("master_reason"),
+  masterBy: text("master_by"),
+  masterSince: moment("master_since").notNull().defaultNow(),
+  masterUntil: moment("master_until"),
+  createdAt: moment("created_at").notNull().defaultNow(),
+});
+
+const environmentId = () =>
+  text("environment_id")
+    .notNull()
+    .references(() => environments.id, { onDelete: "cascade" });
+
+export const chains = pgTable(
+  "chains",
+  {
+    environmentId: environmentId(),
+    name: text("name").notNull(),
+    steps: jsonb("steps").$type<ChainStep[]>().notNull(),
+    version: integer("version").notNull().default(1),
+    createdAt: moment("created_at").notNull().defaultNow(),
+    updatedAt: moment("updated_at").notNull().defaultNow(),
+  },
+  (t) => [primaryKey({ columns: [t.environmentId, t.name] })],
+);
+
+export const flags = pgTable(
+  "flags",
+  {
+    environmentId: environmentId(),
+    key: text("key").notNull(),
+    name: text("name").notNull(),
+    description: text("description").notNull().default(""),
+    owner: text("owner").notNull().default(""),
+    runbookUrl: text("runbook_url"),
+    chain: text("chain"),
+    offMode: text("off_mode").$type<OffMode>().notNull().default("error"),
+    offMessage: text("off_message"),
+    abortInFlight: boolean("abort_in_flight").notNull().default(false),
+    clampMaxTokens: boolean("clamp_max_tokens").notNull().default(false),
+    rules: jsonb("rules").$type<Rule[]>().notNull().default([]),
+    rollout: doublePrecision("rollout").notNull().default(100),
+    salt: text("salt").notNull(),
+    version: integer("version").notNull().default(1),
+    // The switch. `cause` and `until` have a value only while it is off, `ramp` only while it is on.
+    state: text("state").$type<SwitchState>().notNull().default("on"),
+    cause: text("cause").$type<OffCause>(),
+    reason: text("reason"),
+    by: text("by"),
+    since: moment("since").notNull().defaultNow(),
+    until: moment("until"),
+    ramp: doublePrecision("ramp"),
+    // The manual level, stored with the model it means: editing the chain cannot change what on-call meant.
+    levelModel: text("level_model"),
+    level: integer("level"),
+    levelReason: text("level_reason"),
+    levelBy: text("level_by"),
+    levelSince: moment("level_since"),
+    levelUntil: moment("level_until"),
+    createdAt: moment("created_at").notNull().defaultNow(),
+    updatedAt: moment("updated_at").notNull().defaultNow(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.environmentId, t.key] }),
+    foreignKey({ columns: [t.environmentId, t.chain], foreignColumns: [chains.environmentId, chains.name] }),
+  ],
+);
+
+export const modelBlocks = pgTable(
+  "model_blocks",
+  {
+    environmentId: environmentId(),
+    model: text("model").notNull(),
+    reason: text("reason"),
+    by: text("by").notNull(),
+    since: moment("since").notNull().defaultNow(),
+    until: moment("until"),
+  },
+  (t) => [primaryKey({ columns: [t.environmentId, t.model] })],
+);
+
+export const tokens = pgTable("tokens", {
+  id: text("id").primaryKey(),
+  kind: text("kind").$type<"sdk" | "op" | "kill" | "web">().notNull(),
+  name: text("name").notNull(),
+  /** SHA-256 of the token in hex. Null for an identity that only signs in by link. */
+  hash: text("hash").unique(),
+  role: text("role").$type<"viewer" | "operator" | "admin">(),
+  /** Ids of the environments it is good for; null: all. */
+  environmentIds: jsonb("environment_ids").$type<string[]>(),
+  createdBy: text("created_by").notNull(),
+  createdAt: moment("created_at").notNull().defaultNow(),
+  expiresAt: moment("expires_at"),
+  revokedAt: moment("revoked_at"),
+});
+
+/** One-time sign-in links: only the SHA-256 of the link's secret is kept. */
+export const signInLinks = pgTable("sign_in_links", {
+  hash: text("hash").primaryKey(),
+  tokenId: text("token_id")
+    .notNull()
+    .references(() => tokens.id, { onDelete: "cascade" }),
+  createdAt: moment("created_at").notNull().defaultNow(),
+  expiresAt: moment("expires_at").notNull(),
+  usedAt: moment("used_at"),
+});
+
+export const audit = pgTable(
+  "audit",
+  {
+    id: bigserial("id", { mode: "number" }).primaryKey(),
+    /** Null for what belongs to no environment (tokens good for all of them). */
+    environmentId: text("environment_id").references(() => environments.id, { onDelete: "cascade" }),
+    revision: bigint("revision", { mode: "number" }),
+    at: moment("at").notNull().defaultNow(),
+    actor: jsonb("actor").$type<ActorRecord>().notNull(),
+    action: text("action").notNull(),
+    targetKind: text("target_kind").notNull(),
+    target: text("target").notNull(),
+    reason: text("reason"),
+    before: jsonb("before").$type<unknown>(),
+    after: jsonb("after").$type<unknown>(),
+    requestId: text("request_id").notNull(),
+  },
+  (t) => [
+    index("audit_environment_id_id").on(t.environmentId, t.id),
+    index("audit_target").on(t.environmentId, t.targetKind, t.target, t.id),
+  ],
+);
+
+export const instances = pgTable(
+  "instances",
+  {
+    environmentId: environmentId(),
+    instance: text("instance").notNull(),
+    app: text("app"),
+    sdk: text("sdk"),
+    lineage: text("lineage"),
+    /** The newest `n` it applied in `lineage`; null before its first receipt. */
+    revision: bigint("revision", { mode: "number" }),
+    appliedAt: moment("applied_at"),
+    firstSeen: moment("first_seen").notNull().defaultNow(),
+    lastSeen: moment("last_seen").notNull().defaultNow(),
+    /** Set when the instance said that it stopped. */
+    stoppedAt: moment("stopped_at"),
+  },
+  (t) => [primaryKey({ columns: [t.environmentId, t.instance] }), index("instances_last_seen").on(t.lastSeen)],
+);
+
+/** When an instance was first seen to have applied a revision. Kept for the newest revisions only. */
+export const receipts = pgTable(
+  "receipts",
+  {
+    environmentId: environmentId(),
+    lineage: text("lineage").notNull(),
+    revision: bigint("revision", { mode: "number" }).notNull(),
+    instance: text("instance").notNull(),
+    appliedAt: moment("applied_at").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.environmentId, t.lineage, t.revision, t.instance] })],
+);
+
+/** When each of the newest revisions was committed: what receipts are timed against. */
+export const revisions = pgTable(
+  "revisions",
+  {
+    environmentId: environmentId(),
+    revision: bigint("revision", { mode: "number" }).notNull(),
+    committedAt: moment("committed_at").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.environmentId, t.revision] })],
+);

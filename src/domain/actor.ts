@@ -1,0 +1,42 @@
+/** Who acts, and what their token allows. */
+
+export const ROLES = ["viewer", "operator", "admin"] as const;
+export type Role = (typeof ROLES)[number];
+export const TOKEN_KINDS = ["sdk", "op", "kill", "web"] as const;
+export type TokenKind = (typeof TOKEN_KINDS)[number];
+
+/** What the audit keeps of an actor. Never a secret. */
+export interface ActorRecord {
+  kind: TokenKind | "system";
+  /** The token's id, or the job's name. */
+  id: string;
+  name: string;
+}
+
+export interface Actor extends ActorRecord {
+  /** Null for tokens without a role (sdk, kill, web). */
+  role: Role | null;
+  /** Ids of the environments the actor may see; null: all. */
+  environmentIds: readonly string[] | null;
+}
+
+const RANK: Record<Role, number> = { viewer: 0, operator: 1, admin: 2 };
+
+/** True when `role` includes what `needed` may do. */
+export function hasRole(role: Role | null, needed: Role): boolean {
+  return role !== null && RANK[role] >= RANK[needed];
+}
+
+/** True when the actor may see the environment at all; what it may not see answers 404. */
+export function seesEnvironment(actor: Actor, environmentId: string): boolean {
+  return actor.environmentIds === null || actor.environmentIds.includes(environmentId);
+}
+
+/** The actor of automatic changes: an expiry, a trip, a heal. */
+export function systemActor(id: string, name: string): Actor {
+  return { kind: "system", id, name, role: "admin", environmentIds: null };
+}
+
+export function recordOf(actor: Actor): ActorRecord {
+  return { kind: actor.kind, id: actor.id, name: actor.name };
+}
