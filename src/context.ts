@@ -1,0 +1,156 @@
+/**
+ * What every service gets, and the one way to change an environment's state: `change` takes the row lock of the
+ * environment, so that changes are in one order, and commits state, audit, revision and NOTIFY together or not at all.
+ */
+import { eq, sql } from "drizzle-orm";
+import { databaseAway, isDatabaseAway } from "./db/away.ts";
+import { NOTIFY_CHANNEL } from "./db/listen.ts";
+import { audit, environments, revisions } from "./db/schema.ts";
+import type { Db, EnvironmentRow } from "./db/types.ts";
+import type { Deps } from "./deps.ts";
+import { type Actor, hasRole, recordOf, type Role, seesEnvironment } from "./domain/actor.ts";
+import { AppError } from "./errors.ts";
+
+export interface Ctx {
+  actor: Actor;
+  requestId: string;
+  deps: Deps;
+}
+
+export interface AuditEntry {
+  action: string;
+  targetKind: "flag" | "chain" | "model" | "master" | "token" | "environment";
+  target: string;
+  reason?: string | null;
+  before?: unknown;
+  after?: unknown;
+}
+
+export interface Change {
+  tx: Db;
+  environment: EnvironmentRow;
+  /** The revision this change makes, `n` only. */
+  revision: number;
+  at: Date;
+  /** Adds an audit row to this transaction and marks the environment as changed. */
+  record(entry: AuditEntry): Promise<number>;
+}
+
+/** What an actor must be allowed: a role, or to tighten (kill and downgrade), which `kill` tokens may too. */
+export type Need = Role | "tighten";
+
+/** Throws FORBIDDEN when the actor's kind or role does not suffice. */
+export function requireScope(actor: Actor, need: Need): void {
+  if (actor.kind === "system") return;
+  if (need === "tighten" && actor.kind === "kill") return;
+  const role: Role = need === "tighten" ? "operator" : need;
+  if (actor.kind !== "op") {
+    throw new AppError("FORBIDDEN", `A token of kind "${actor.kind}" may not do this; it needs an op token with role ${role}.`);
+  }
+  if (!hasRole(actor.role, role)) {
+    throw new AppError("FORBIDDEN", `This needs the role ${role}; this token has ${actor.role ?? "none"}.`);
+  }
+}
+
+/**
+ * The environment by its key. NOT_FOUND also for one the actor may not see, so that keys cannot be probed; then
+ * FORBIDDEN when the role does not suffice.
+ */
+export async function requireEnvironment(ctx: Ctx, key: string, need: Need): Promise<EnvironmentRow> {
+  const row = await read(ctx, (db) => db.select().from(environments).where(eq(environments.key, key)).limit(1));
+  const environment = row[0];
+  if (environment === undefined || !seesEnvironment(ctx.actor, environment.id)) {
+    throw new AppError("NOT_FOUND", `There is no environment "${key}".`);
+  }
+  requireScope(ctx.actor, need);
+  return environment;
+}
+
+/** Runs a query; a database that does not answer becomes DATABASE_AWAY. */
+export async function read<T>(ctx: Ctx, query: (db: Db) => Promise<T>): Promise<T> {
+  try {
+    return await query(ctx.deps.db);
+  } catch (error) {
+    throw isDatabaseAway(error) ? databaseAway(error) : error;
+  }
+}
+
+/** Runs `work` in one transaction. Returns when it is committed; a lost connection becomes DATABASE_AWAY. */
+export async function withTransaction<T>(ctx: Ctx, work: (tx: Db) => Promise<T>): Promise<T> {
+  try {
+    return await ctx.deps.db.transaction((tx) => work(tx));
+  } catch (error) {
+    throw isDatabaseAway(error) ? databaseAway(error) : error;
+  }
+}
+
+export interface Changed<T> {
+  value: T;
+  /** The environment's revision after the change, `<lineage>.<n>`. */
+  revision: string;
+}
+
+/**
+ * One change of one environment. `work` that records no audit entry has changed nothing: the revision stays.
+ * Resolves after commit and after this server has rebuilt its snapshot.
+ */
+export async function change<T>(ctx: Ctx, environmentId: string, work: (change: Change) => Promise<T>): Promise<Changed<T>> {
+  const { deps } = ctx;
+  const done = await withTransaction(ctx, async (tx) => {
+    const locked = await tx.select().from(environments).where(eq(environments.id, environmentId)).for("update");
+    const environment = locked[0];
+    if (environment === undefined) throw new AppError("NOT_FOUND", "The environment is gone.");
+    const revision = environment.revision + 1;
+    const at = new Date(deps.clock.nowMs());
+    let recorded = false;
+    const value = await work({
+      tx,
+      environment,
+      revision,
+      at,
+      record: async (entry) => {
+        recorded = true;
+        return insertAudit(ctx, tx, entry, { environmentId, revision, at });
+      },
+    });
+    if (!recorded) return { value, n: environment.revision };
+    const committed = await tx
+      .update(environments)
+      .set({ revision, committedAt: sql`clock_timestamp()` })
+      .where(eq(environments.id, environmentId))
+      .returning({ committedAt: environments.committedAt });
+    await tx.insert(revisions).values({ environmentId, revision, committedAt: committed[0]?.committedAt ?? at });
+    await tx.execute(sql`select pg_notify(${NOTIFY_CHANNEL}, ${environmentId})`);
+    return { value, n: revision };
+  });
+  await deps.snapshots.refresh(environmentId);
+  return { value: done.value, revision: deps.snapshots.revisionOf(environmentId, done.n) };
+}
+
+/** Writes one audit row. For changes that belong to no environment, `scope.environmentId` is null. */
+export async function insertAudit(
+  ctx: Ctx,
+  tx: Db,
+  entry: AuditEntry,
+  scope: { environmentId: string | null; revision: number | null; at: Date },
+): Promise<number> {
+  const rows = await tx
+    .insert(audit)
+    .values({
+      environmentId: scope.environmentId,
+      revision: scope.revision,
+      at: scope.at,
+      actor: recordOf(ctx.actor),
+      action: entry.action,
+      targetKind: entry.targetKind,
+      target: entry.target,
+      reason: entry.reason ?? null,
+      before: entry.before ?? null,
+      after: entry.after ?? null,
+      requestId: ctx.requestId,
+    })
+    .returning({ id: audit.id });
+  const row = rows[0];
+  if (row === undefined) throw new AppError("INTERNAL", "The audit row was not written.");
+  return row.id;
+}
