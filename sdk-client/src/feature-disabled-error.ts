@@ -1,0 +1,92 @@
+/**
+ * The error of a call whose flag is off. It is recognised by a brand, never by its class: a process may hold this
+ * package twice (ESM and CommonJS) and the class is derived afresh from each Anthropic SDK in use.
+ */
+import type { DecisionReason, Revision } from "./protocol.ts";
+
+const BRAND = Symbol.for("andon.feature-disabled");
+/** How many links of a `cause` chain are looked at; a cycle ends there too. */
+const MAX_CAUSES = 8;
+
+/** What an off decision says about itself. */
+export interface FeatureDisabledDetails {
+  flag: string;
+  reason: DecisionReason;
+  revision: Revision | null;
+  /** Text fit for end users. */
+  message: string;
+}
+
+/**
+ * Thrown instead of a call whose flag is off. `message` is fit for end users.
+ * `instanceof FeatureDisabledError` holds for every copy and every SDK; prefer {@link isFeatureDisabled}, which also
+ * looks through `cause`.
+ */
+export class FeatureDisabledError extends Error {
+  static readonly code = "ANDON_FEATURE_DISABLED";
+  declare readonly code: typeof FeatureDisabledError.code;
+  declare readonly flag: string;
+  declare readonly reason: DecisionReason;
+  declare readonly revision: Revision | null;
+
+  constructor(details: FeatureDisabledDetails) {
+    super(details.message);
+    brand(this, details);
+  }
+
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return isBranded(value);
+  }
+}
+
+/** A base that errors of this package are derived from: `Error`, or the `AnthropicError` of one SDK. */
+export type ErrorBase = new (message: string) => Error;
+
+/** Makes the error on the given base, so that the SDK that owns the base passes it on unwrapped. */
+export function featureDisabledOn(
+  base: ErrorBase,
+  details: FeatureDisabledDetails,
+): FeatureDisabledError {
+  const error = new base(details.message);
+  brand(error, details);
+  return error;
+}
+
+/** True for a {@link FeatureDisabledError}, also when another error wraps it as its `cause`. */
+export function isFeatureDisabled(error: unknown): boolean {
+  return findFeatureDisabled(error) !== null;
+}
+
+/** The {@link FeatureDisabledError} in an error or its `cause` chain, with flag, reason and revision; else null. */
+export function findFeatureDisabled(error: unknown): FeatureDisabledError | null {
+  let current = error;
+  for (let link = 0; link < MAX_CAUSES; link += 1) {
+    if (isBranded(current)) return current;
+    if (!(current instanceof Error)) return null;
+    current = current.cause;
+  }
+  return null;
+}
+
+function isBranded(value: unknown): value is FeatureDisabledError {
+  return typeof value === "object" && value !== null && BRAND in value;
+}
+
+function brand(
+  error: Error,
+  details: FeatureDisabledDetails,
+): asserts error is FeatureDisabledError {
+  const hidden = { enumerable: false, configurable: true, writable: true };
+  Object.defineProperties(error, {
+    [BRAND]: { ...hidden, value: true },
+    name: { ...hidden, value: "FeatureDisabledError" },
+    // The SDK retries errors whose text says "timed out", and the message is typed by people: keep it out of the text.
+    toString: { ...hidden, value: () => "FeatureDisabledError" },
+  });
+  Object.assign(error, {
+    code: FeatureDisabledError.code,
+    flag: details.flag,
+    reason: details.reason,
+    revision: details.revision,
+  });
+}
