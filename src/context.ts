@@ -45,10 +45,16 @@ export function requireScope(actor: Actor, need: Need): void {
   if (need === "tighten" && actor.kind === "kill") return;
   const role: Role = need === "tighten" ? "operator" : need;
   if (actor.kind !== "op") {
-    throw new AppError("FORBIDDEN", `A token of kind "${actor.kind}" may not do this; it needs an op token with role ${role}.`);
+    throw new AppError(
+      "FORBIDDEN",
+      `A token of kind "${actor.kind}" may not do this; it needs an op token with role ${role}.`,
+    );
   }
   if (!hasRole(actor.role, role)) {
-    throw new AppError("FORBIDDEN", `This needs the role ${role}; this token has ${actor.role ?? "none"}.`);
+    throw new AppError(
+      "FORBIDDEN",
+      `This needs the role ${role}; this token has ${actor.role ?? "none"}.`,
+    );
   }
 }
 
@@ -56,8 +62,14 @@ export function requireScope(actor: Actor, need: Need): void {
  * The environment by its key. NOT_FOUND also for one the actor may not see, so that keys cannot be probed; then
  * FORBIDDEN when the role does not suffice.
  */
-export async function requireEnvironment(ctx: Ctx, key: string, need: Need): Promise<EnvironmentRow> {
-  const row = await read(ctx, (db) => db.select().from(environments).where(eq(environments.key, key)).limit(1));
+export async function requireEnvironment(
+  ctx: Ctx,
+  key: string,
+  need: Need,
+): Promise<EnvironmentRow> {
+  const row = await read(ctx, (db) =>
+    db.select().from(environments).where(eq(environments.key, key)).limit(1),
+  );
   const environment = row[0];
   if (environment === undefined || !seesEnvironment(ctx.actor, environment.id)) {
     throw new AppError("NOT_FOUND", `There is no environment "${key}".`);
@@ -94,10 +106,18 @@ export interface Changed<T> {
  * One change of one environment. `work` that records no audit entry has changed nothing: the revision stays.
  * Resolves after commit and after this server has rebuilt its snapshot.
  */
-export async function change<T>(ctx: Ctx, environmentId: string, work: (change: Change) => Promise<T>): Promise<Changed<T>> {
+export async function change<T>(
+  ctx: Ctx,
+  environmentId: string,
+  work: (change: Change) => Promise<T>,
+): Promise<Changed<T>> {
   const { deps } = ctx;
   const done = await withTransaction(ctx, async (tx) => {
-    const locked = await tx.select().from(environments).where(eq(environments.id, environmentId)).for("update");
+    const locked = await tx
+      .select()
+      .from(environments)
+      .where(eq(environments.id, environmentId))
+      .for("update");
     const environment = locked[0];
     if (environment === undefined) throw new AppError("NOT_FOUND", "The environment is gone.");
     const revision = environment.revision + 1;
@@ -119,7 +139,9 @@ export async function change<T>(ctx: Ctx, environmentId: string, work: (change: 
       .set({ revision, committedAt: sql`clock_timestamp()` })
       .where(eq(environments.id, environmentId))
       .returning({ committedAt: environments.committedAt });
-    await tx.insert(revisions).values({ environmentId, revision, committedAt: committed[0]?.committedAt ?? at });
+    await tx
+      .insert(revisions)
+      .values({ environmentId, revision, committedAt: committed[0]?.committedAt ?? at });
     await tx.execute(sql`select pg_notify(${NOTIFY_CHANNEL}, ${environmentId})`);
     return { value, n: revision };
   });

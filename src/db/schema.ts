@@ -16,10 +16,17 @@ import {
   text,
   timestamp,
 } from "drizzle-orm/pg-core";
-import type { ChainStep, OffCause, OffMode, Rule, SwitchState } from "../../sdk-client/src/protocol.ts";
+import type {
+  ChainStep,
+  OffCause,
+  OffMode,
+  Rule,
+  SwitchState,
+} from "../../sdk-client/src/protocol.ts";
 import type { ActorRecord } from "../domain/actor.ts";
 
-const moment = (name: string) => timestamp(name, { withTimezone: true, mode: "date", precision: 3 });
+const moment = (name: string) =>
+  timestamp(name, { withTimezone: true, mode: "date", precision: 3 });
 
 /** One row: what identifies this installation. `lineageSalt` is replaced when history is seen to have been rewound. */
 export const installation = pgTable("installation", {
@@ -100,7 +107,10 @@ export const flags = pgTable(
   },
   (t) => [
     primaryKey({ columns: [t.environmentId, t.key] }),
-    foreignKey({ columns: [t.environmentId, t.chain], foreignColumns: [chains.environmentId, chains.name] }),
+    foreignKey({
+      columns: [t.environmentId, t.chain],
+      foreignColumns: [chains.environmentId, chains.name],
+    }),
   ],
 );
 
@@ -148,7 +158,9 @@ export const audit = pgTable(
   {
     id: bigserial("id", { mode: "number" }).primaryKey(),
     /** Null for what belongs to no environment (tokens good for all of them). */
-    environmentId: text("environment_id").references(() => environments.id, { onDelete: "cascade" }),
+    environmentId: text("environment_id").references(() => environments.id, {
+      onDelete: "cascade",
+    }),
     revision: bigint("revision", { mode: "number" }),
     at: moment("at").notNull().defaultNow(),
     actor: jsonb("actor").$type<ActorRecord>().notNull(),
@@ -182,7 +194,10 @@ export const instances = pgTable(
     /** Set when the instance said that it stopped. */
     stoppedAt: moment("stopped_at"),
   },
-  (t) => [primaryKey({ columns: [t.environmentId, t.instance] }), index("instances_last_seen").on(t.lastSeen)],
+  (t) => [
+    primaryKey({ columns: [t.environmentId, t.instance] }),
+    index("instances_last_seen").on(t.lastSeen),
+  ],
 );
 
 /** When an instance was first seen to have applied a revision. Kept for the newest revisions only. */

@@ -1,0 +1,181 @@
+/**
+ * A flag as stored, and what follows from it: its switch and level as unions, and the resource that people see.
+ */
+import type {
+  ChainStep,
+  OffCause,
+  OffMode,
+  Rule,
+  SwitchState,
+} from "../../sdk-client/src/protocol.ts";
+import { canonicalModel } from "../../sdk-client/src/model-id.ts";
+import type { EffectiveResource, FlagResource, SwitchResource } from "./resources.ts";
+import { type ManualLevel, resolveLevel, type Switch } from "./switch.ts";
+
+/** The stored columns of a switch and a level. */
+export interface FlagState {
+  state: SwitchState;
+  cause: OffCause | null;
+  reason: string | null;
+  by: string | null;
+  since: Date;
+  until: Date | null;
+  ramp: number | null;
+  levelModel: string | null;
+  level: number | null;
+  levelReason: string | null;
+  levelBy: string | null;
+  levelSince: Date | null;
+  levelUntil: Date | null;
+}
+
+export interface StoredFlag extends FlagState {
+  key: string;
+  name: string;
+  description: string;
+  owner: string;
+  runbookUrl: string | null;
+  chain: string | null;
+  offMode: OffMode;
+  offMessage: string | null;
+  abortInFlight: boolean;
+  clampMaxTokens: boolean;
+  rules: Rule[];
+  rollout: number;
+  salt: string;
+  version: number;
+  createdAt: Date;
+  updatedAt: Date;
+}
+
+/** What else of the environment decides about a flag. */
+export interface Surroundings {
+  masterOff: boolean;
+  /** Steps by chain name. */
+  chains: ReadonlyMap<string, readonly ChainStep[]>;
+  /** Canonical ids of blocked models. */
+  blocked: ReadonlySet<string>;
+}
+
+export function switchOf(flag: FlagState): Switch {
+  const { reason, by, since } = flag;
+  return flag.state === "on"
+    ? { state: "on", reason, by, since, ramp: flag.ramp }
+    : { state: "off", cause: flag.cause ?? "manual", reason, by, since, until: flag.until };
+}
+
+export function switchColumns(value: Switch) {
+  const { state, reason, by, since } = value;
+  return value.state === "on"
+    ? { state, reason, by, since, cause: null, until: null, ramp: value.ramp }
+    : { state, reason, by, since, cause: value.cause, until: value.until, ramp: null };
+}
+
+export function manualLevelOf(flag: FlagState): ManualLevel | null {
+  if (flag.level === null || flag.levelModel === null || flag.levelSince === null) return null;
+  return {
+    level: flag.level,
+    model: flag.levelModel,
+    reason: flag.levelReason,
+    by: flag.levelBy ?? "",
+    since: flag.levelSince,
+    until: flag.levelUntil,
+  };
+}
+
+export function levelColumns(value: ManualLevel | null) {
+  return {
+    level: value?.level ?? null,
+    levelModel: value?.model ?? null,
+    levelReason: value?.reason ?? null,
+    levelBy: value?.by ?? null,
+    levelSince: value?.since ?? null,
+    levelUntil: value?.until ?? null,
+  };
+}
+
+/** The level in force for a flag whose chain has these models. */
+export function effectiveLevel(flag: FlagState, models: readonly string[]): number {
+  return resolveLevel(manualLevelOf(flag), models);
+}
+
+export function flagResource(flag: StoredFlag, around: Surroundings): FlagResource {
+  const steps = flag.chain === null ? [] : (around.chains.get(flag.chain) ?? []);
+  const level = effectiveLevel(
+    flag,
+    steps.map((step) => step.model),
+  );
+  const manual = manualLevelOf(flag);
+  return {
+    key: flag.key,
+    name: flag.name,
+    description: flag.description,
+    owner: flag.owner,
+    runbookUrl: flag.runbookUrl,
+    chain: flag.chain,
+    steps: [...steps],
+    offMode: flag.offMode,
+    offMessage: flag.offMessage,
+    abortInFlight: flag.abortInFlight,
+    clampMaxTokens: flag.clampMaxTokens,
+    rules: flag.rules,
+    rollout: flag.rollout,
+    switch: switchResource(switchOf(flag)),
+    level: {
+      level,
+      manual:
+        manual === null
+          ? null
+          : {
+              ...manual,
+              level,
+              since: manual.since.toISOString(),
+              until: manual.until?.toISOString() ?? null,
+            },
+    },
+    effective: effective(flag, steps, level, around),
+    version: flag.version,
+    createdAt: flag.createdAt.toISOString(),
+    updatedAt: flag.updatedAt.toISOString(),
+  };
+}
+
+function switchResource(value: Switch): SwitchResource {
+  const { state, reason, by } = value;
+  const since = value.since.toISOString();
+  return value.state === "on"
+    ? { state, cause: null, reason, by, since, until: null, ramp: value.ramp }
+    : {
+        state,
+        cause: value.cause,
+        reason,
+        by,
+        since,
+        until: value.until?.toISOString() ?? null,
+        ramp: null,
+      };
+}
+
+function effective(
+  flag: StoredFlag,
+  steps: readonly ChainStep[],
+  level: number,
+  around: Surroundings,
+): EffectiveResource {
+  const off = (reason: EffectiveResource["reason"]): EffectiveResource => ({
+    state: "off",
+    reason,
+    model: null,
+    models: [],
+  });
+  if (around.masterOff) return off("MASTER");
+  if (flag.state === "off") return off(flag.cause === "budget" ? "TRIPPED" : "KILLED");
+  const models = steps
+    .slice(level)
+    .map((step) => step.model)
+    .filter((model) => !around.blocked.has(canonicalModel(model)));
+  if (steps.length > 0 && models.length === 0) return off("NO_MODEL");
+  const stepped = steps.length > 0 && models[0] !== steps[0]?.model;
+  const state = stepped ? "downgraded" : flag.ramp !== null ? "ramping" : "on";
+  return { state, reason: "ON", model: models[0] ?? null, models };
+}

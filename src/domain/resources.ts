@@ -1,0 +1,130 @@
+/** What the operator API and the board show. Times are ISO 8601 in UTC. */
+import type {
+  ChainStep,
+  OffCause,
+  OffMode,
+  Rule,
+  SwitchState,
+} from "../../sdk-client/src/protocol.ts";
+import type { ActorRecord, Role, TokenKind } from "./actor.ts";
+
+export interface SwitchResource {
+  state: SwitchState;
+  cause: OffCause | null;
+  reason: string | null;
+  by: string | null;
+  since: string;
+  until: string | null;
+  ramp: number | null;
+}
+
+export interface ManualLevelResource {
+  level: number;
+  model: string;
+  reason: string | null;
+  by: string;
+  since: string;
+  until: string | null;
+}
+
+export interface LevelResource {
+  /** The level in force, resolved in the chain as it is now. */
+  level: number;
+  manual: ManualLevelResource | null;
+}
+
+export interface EffectiveResource {
+  state: "on" | "downgraded" | "ramping" | "off";
+  reason: "ON" | "MASTER" | "KILLED" | "TRIPPED" | "NO_MODEL";
+  /** The first usable model; null without a chain and when off. */
+  model: string | null;
+  models: string[];
+}
+
+export interface FlagResource {
+  key: string;
+  name: string;
+  description: string;
+  owner: string;
+  runbookUrl: string | null;
+  chain: string | null;
+  /** The steps of its chain; `[]` without one. */
+  steps: ChainStep[];
+  offMode: OffMode;
+  offMessage: string | null;
+  abortInFlight: boolean;
+  clampMaxTokens: boolean;
+  rules: Rule[];
+  rollout: number;
+  switch: SwitchResource;
+  level: LevelResource;
+  effective: EffectiveResource;
+  version: number;
+  createdAt: string;
+  updatedAt: string;
+}
+
+export interface ChainResource {
+  name: string;
+  steps: ChainStep[];
+  usedBy: string[];
+  version: number;
+  createdAt: string;
+  updatedAt: string;
+}
+
+export interface ModelResource {
+  model: string;
+  blocked: boolean;
+  reason: string | null;
+  by: string | null;
+  since: string | null;
+  until: string | null;
+  /** Names of the chains that have it as a step. */
+  usedBy: string[];
+}
+
+export interface MasterResource {
+  state: SwitchState;
+  reason: string | null;
+  by: string | null;
+  since: string;
+  until: string | null;
+}
+
+export interface TokenResource {
+  id: string;
+  kind: TokenKind;
+  name: string;
+  role: Role | null;
+  /** Keys of the environments it is good for; null: all. */
+  environments: string[] | null;
+  createdBy: string;
+  createdAt: string;
+  expiresAt: string | null;
+  revokedAt: string | null;
+  /** True for the token that asked. */
+  current: boolean;
+}
+
+export interface AuditResource {
+  id: number;
+  environment: string | null;
+  revision: number | null;
+  at: string;
+  actor: ActorRecord;
+  action: string;
+  target: { kind: string; key: string };
+  reason: string | null;
+  before: unknown;
+  after: unknown;
+  revertible: boolean;
+}
+
+export interface EnvironmentResource {
+  key: string;
+  name: string;
+  revision: string;
+  master: MasterResource;
+  createdAt: string;
+}

@@ -1,0 +1,251 @@
+/** Defining flags: list, read, create, edit, delete. What turns them off and on is in `switches.ts`. */
+import { and, asc, count, eq } from "drizzle-orm";
+import type { OffMode, Rule } from "../../sdk-client/src/protocol.ts";
+import { change, type Changed, type Ctx, read, requireEnvironment } from "../context.ts";
+import { chains, flags } from "../db/schema.ts";
+import type { Db, EnvironmentRow, FlagRow } from "../db/types.ts";
+import { flagResource, switchOf } from "../domain/flag.ts";
+import { MAX_FLAGS_PER_ENVIRONMENT } from "../domain/limits.ts";
+import type { FlagResource } from "../domain/resources.ts";
+import { AppError, invalid } from "../errors.ts";
+import { requireMatch } from "./if-match.ts";
+import { readSurroundings } from "./surroundings.ts";
+
+export interface FlagDefinition {
+  name: string;
+  description: string;
+  owner: string;
+  runbookUrl: string | null;
+  chain: string | null;
+  offMode: OffMode;
+  offMessage: string | null;
+  abortInFlight: boolean;
+  clampMaxTokens: boolean;
+  rules: Rule[];
+  /** Percentage, 0 to 100. */
+  rollout: number;
+}
+
+const SALT_BYTES = 12;
+
+/** All flags of an environment, by key. */
+export async function listFlags(
+  ctx: Ctx,
+  environmentKey: string,
+): Promise<{ items: FlagResource[]; revision: string }> {
+  const environment = await requireEnvironment(ctx, environmentKey, "viewer");
+  const [rows, around] = await read(
+    ctx,
+    async (db) =>
+      [
+        await db
+          .select()
+          .from(flags)
+          .where(eq(flags.environmentId, environment.id))
+          .orderBy(asc(flags.key)),
+        await readSurroundings(db, environment),
+      ] as const,
+  );
+  return {
+    items: rows.map((row) => flagResource(row, around)),
+    revision: ctx.deps.snapshots.revisionOf(environment.id, environment.revision),
+  };
+}
+
+export async function getFlag(
+  ctx: Ctx,
+  environmentKey: string,
+  key: string,
+): Promise<FlagResource> {
+  const environment = await requireEnvironment(ctx, environmentKey, "viewer");
+  return read(ctx, async (db) =>
+    resourceOf(db, environment, await requireFlag(db, environment.id, key)),
+  );
+}
+
+/** Creates a flag, switched on. CONFLICT when the key is taken. */
+export async function createFlag(
+  ctx: Ctx,
+  environmentKey: string,
+  input: { key: string; name: string } & Partial<FlagDefinition>,
+): Promise<Changed<FlagResource>> {
+  const environment = await requireEnvironment(ctx, environmentKey, "admin");
+  return change(ctx, environment.id, async ({ tx, at, record }) => {
+    await requireRoom(tx, environment.id);
+    await requireChain(tx, environment.id, input.chain);
+    const rows = await tx
+      .insert(flags)
+      .values({
+        ...defined(input),
+        key: input.key,
+        name: input.name,
+        environmentId: environment.id,
+        salt: ctx.deps.newSecret(SALT_BYTES),
+        since: at,
+        createdAt: at,
+        updatedAt: at,
+        by: ctx.actor.name,
+      })
+      .onConflictDoNothing()
+      .returning();
+    const row = rows[0];
+    if (row === undefined) {
+      throw new AppError(
+        "CONFLICT",
+        `There is a flag "${input.key}" already. Choose another key, or edit that flag.`,
+      );
+    }
+    await record({
+      action: "flag.created",
+      targetKind: "flag",
+      target: row.key,
+      after: definitionOf(row),
+    });
+    return resourceOf(tx, environment, row);
+  });
+}
+
+/** Edits the definition of a flag; the switch is not touched. */
+export async function updateFlag(
+  ctx: Ctx,
+  environmentKey: string,
+  key: string,
+  patch: Partial<FlagDefinition>,
+  ifMatch?: string,
+): Promise<Changed<FlagResource>> {
+  const environment = await requireEnvironment(ctx, environmentKey, "admin");
+  return change(ctx, environment.id, async ({ tx, at, environment: locked, record }) => {
+    const current = await requireFlag(tx, environment.id, key);
+    requireMatch(ifMatch, current.version);
+    await requireChain(tx, environment.id, patch.chain);
+    const next = { ...definitionOf(current), ...defined(patch) };
+    if (JSON.stringify(next) === JSON.stringify(definitionOf(current)))
+      return resourceOf(tx, locked, current);
+    const row = await writeFlag(tx, current, { ...next, updatedAt: at });
+    await record({
+      action: "flag.edited",
+      targetKind: "flag",
+      target: key,
+      before: definitionOf(current),
+      after: definitionOf(row),
+    });
+    return resourceOf(tx, locked, row);
+  });
+}
+
+/** Deletes a flag that is on. One that is off stays: clients whose `onUnknown` is "on" would serve again. */
+export async function deleteFlag(
+  ctx: Ctx,
+  environmentKey: string,
+  key: string,
+  ifMatch?: string,
+): Promise<Changed<null>> {
+  const environment = await requireEnvironment(ctx, environmentKey, "admin");
+  return change(ctx, environment.id, async ({ tx, record }) => {
+    const current = await requireFlag(tx, environment.id, key);
+    requireMatch(ifMatch, current.version);
+    if (switchOf(current).state === "off") {
+      throw new AppError(
+        "CONFLICT",
+        `The flag "${key}" is off. Deleting it would turn the feature on again wherever clients follow their default for unknown flags. Restore it first.`,
+      );
+    }
+    await tx.delete(flags).where(and(eq(flags.environmentId, environment.id), eq(flags.key, key)));
+    await record({
+      action: "flag.deleted",
+      targetKind: "flag",
+      target: key,
+      before: definitionOf(current),
+    });
+    return null;
+  });
+}
+
+/** The flag's row; NOT_FOUND when there is none. */
+export async function requireFlag(db: Db, environmentId: string, key: string): Promise<FlagRow> {
+  const rows = await db
+    .select()
+    .from(flags)
+    .where(and(eq(flags.environmentId, environmentId), eq(flags.key, key)))
+    .limit(1);
+  const row = rows[0];
+  if (row === undefined)
+    throw new AppError("NOT_FOUND", `There is no flag "${key}" in this environment.`);
+  return row;
+}
+
+/** Writes columns of a flag under the environment's lock and counts its version up. */
+export async function writeFlag(
+  tx: Db,
+  current: FlagRow,
+  columns: Partial<FlagRow>,
+): Promise<FlagRow> {
+  const rows = await tx
+    .update(flags)
+    .set({ ...columns, version: current.version + 1 })
+    .where(and(eq(flags.environmentId, current.environmentId), eq(flags.key, current.key)))
+    .returning();
+  const row = rows[0];
+  if (row === undefined)
+    throw new AppError("CONFLICT", `The flag "${current.key}" was deleted meanwhile.`);
+  return row;
+}
+
+export async function resourceOf(
+  db: Db,
+  environment: EnvironmentRow,
+  row: FlagRow,
+): Promise<FlagResource> {
+  return flagResource(row, await readSurroundings(db, environment));
+}
+
+/** The part of a flag that people edit, in a fixed order so that two can be compared. */
+export function definitionOf(flag: FlagDefinition): FlagDefinition {
+  return {
+    name: flag.name,
+    description: flag.description,
+    owner: flag.owner,
+    runbookUrl: flag.runbookUrl,
+    chain: flag.chain,
+    offMode: flag.offMode,
+    offMessage: flag.offMessage,
+    abortInFlight: flag.abortInFlight,
+    clampMaxTokens: flag.clampMaxTokens,
+    rules: flag.rules,
+    rollout: flag.rollout,
+  };
+}
+
+/** The editable fields that are present: an absent one means "as it is", and nothing else may slip in. */
+function defined(patch: Partial<FlagDefinition>): Partial<FlagDefinition> {
+  const entries = Object.entries(definitionOf(patch as FlagDefinition)).filter(
+    ([, value]) => value !== undefined,
+  );
+  return Object.fromEntries(entries);
+}
+
+async function requireChain(
+  tx: Db,
+  environmentId: string,
+  name: string | null | undefined,
+): Promise<void> {
+  if (name === null || name === undefined) return;
+  const rows = await tx
+    .select({ name: chains.name })
+    .from(chains)
+    .where(and(eq(chains.environmentId, environmentId), eq(chains.name, name)));
+  if (rows.length === 0) throw invalid("chain", `there is no chain "${name}"; create it first`);
+}
+
+async function requireRoom(tx: Db, environmentId: string): Promise<void> {
+  const rows = await tx
+    .select({ n: count() })
+    .from(flags)
+    .where(eq(flags.environmentId, environmentId));
+  if ((rows[0]?.n ?? 0) >= MAX_FLAGS_PER_ENVIRONMENT) {
+    throw new AppError(
+      "CONFLICT",
+      `An environment holds at most ${MAX_FLAGS_PER_ENVIRONMENT} flags. Delete unused ones.`,
+    );
+  }
+}

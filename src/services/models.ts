@@ -1,0 +1,138 @@
+/** Model blocks: a model taken out everywhere; every chain steps past it. */
+import { and, eq } from "drizzle-orm";
+import { change, type Changed, type Ctx, read, requireEnvironment } from "../context.ts";
+import { chains, modelBlocks } from "../db/schema.ts";
+import type { Db, ModelBlockRow } from "../db/types.ts";
+import type { ModelResource } from "../domain/resources.ts";
+
+/** The models of all chains and all blocked ones, by id. */
+export async function listModels(
+  ctx: Ctx,
+  environmentKey: string,
+): Promise<{ items: ModelResource[]; revision: string }> {
+  const environment = await requireEnvironment(ctx, environmentKey, "viewer");
+  const items = await read(ctx, async (db) => {
+    const users = await chainsByModel(db, environment.id);
+    const blocks = await db
+      .select()
+      .from(modelBlocks)
+      .where(eq(modelBlocks.environmentId, environment.id));
+    const blocked = new Map(blocks.map((row) => [row.model, row]));
+    return [...new Set([...users.keys(), ...blocked.keys()])]
+      .toSorted()
+      .map((model) => modelResource(model, blocked.get(model), users.get(model) ?? []));
+  });
+  return { items, revision: ctx.deps.snapshots.revisionOf(environment.id, environment.revision) };
+}
+
+/** Blocks a model or lifts its block. */
+export async function putModel(
+  ctx: Ctx,
+  environmentKey: string,
+  model: string,
+  input: { blocked: boolean; reason: string | null; until: Date | null },
+): Promise<Changed<ModelResource> & { auditId: number | null }> {
+  const environment = await requireEnvironment(ctx, environmentKey, "operator");
+  let auditId: number | null = null;
+  const changed = await change(ctx, environment.id, async ({ tx, at, record }) => {
+    const users = (await chainsByModel(tx, environment.id)).get(model) ?? [];
+    const current = await findBlock(tx, environment.id, model);
+    const next = input.blocked
+      ? {
+          reason: input.reason ?? current?.reason ?? null,
+          by: ctx.actor.name,
+          since: current?.since ?? at,
+          until: input.until,
+        }
+      : undefined;
+    if (JSON.stringify(blockOf(current)) === JSON.stringify(next ?? null))
+      return modelResource(model, current, users);
+    const row = await writeBlock(tx, environment.id, model, next);
+    auditId = await record({
+      action: input.blocked ? "model.blocked" : "model.unblocked",
+      targetKind: "model",
+      target: model,
+      reason: input.reason,
+      before: blockOf(current),
+      after: blockOf(row),
+    });
+    return modelResource(model, row, users);
+  });
+  return { ...changed, auditId };
+}
+
+export interface Block {
+  reason: string | null;
+  by: string;
+  since: Date;
+  until: Date | null;
+}
+
+/** Sets or (with undefined) removes the block of a model. */
+export async function writeBlock(
+  tx: Db,
+  environmentId: string,
+  model: string,
+  block: Block | undefined,
+): Promise<ModelBlockRow | undefined> {
+  if (block === undefined) {
+    await tx
+      .delete(modelBlocks)
+      .where(and(eq(modelBlocks.environmentId, environmentId), eq(modelBlocks.model, model)));
+    return undefined;
+  }
+  const rows = await tx
+    .insert(modelBlocks)
+    .values({ environmentId, model, ...block })
+    .onConflictDoUpdate({ target: [modelBlocks.environmentId, modelBlocks.model], set: block })
+    .returning();
+  return rows[0];
+}
+
+export async function findBlock(
+  db: Db,
+  environmentId: string,
+  model: string,
+): Promise<ModelBlockRow | undefined> {
+  const rows = await db
+    .select()
+    .from(modelBlocks)
+    .where(and(eq(modelBlocks.environmentId, environmentId), eq(modelBlocks.model, model)))
+    .limit(1);
+  return rows[0];
+}
+
+/** What the audit keeps of a block; null for none. */
+export function blockOf(row: Block | undefined): Block | null {
+  return row === undefined
+    ? null
+    : { reason: row.reason, by: row.by, since: row.since, until: row.until };
+}
+
+async function chainsByModel(db: Db, environmentId: string): Promise<Map<string, string[]>> {
+  const rows = await db
+    .select({ name: chains.name, steps: chains.steps })
+    .from(chains)
+    .where(eq(chains.environmentId, environmentId));
+  const users = new Map<string, string[]>();
+  for (const { name, steps } of rows) {
+    for (const { model } of steps) users.set(model, [...(users.get(model) ?? []), name]);
+  }
+  return users;
+}
+
+function modelResource(
+  model: string,
+  row: ModelBlockRow | undefined,
+  usedBy: string[],
+): ModelResource {
+  return {
+    model,
+    blocked: row !== undefined,
+    reason: row?.reason ?? null,
+    by: row?.by ?? null,
+    since: row?.since.toISOString() ?? null,
+    until: row?.until?.toISOString() ?? null,
+    usedBy,
+  };
+}
