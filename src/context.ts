@@ -33,7 +33,7 @@ export interface Change {
   revision: number;
   at: Date;
   /** Adds an audit row to this transaction and marks the environment as changed. */
-  record(entry: AuditEntry): Promise<number>;
+  record: (entry: AuditEntry) => Promise<number>;
 }
 
 /** What an actor must be allowed: a role, or to tighten (kill and downgrade), which `kill` tokens may too. */
@@ -51,10 +51,7 @@ export function requireScope(actor: Actor, need: Need): void {
     );
   }
   if (!hasRole(actor.role, role)) {
-    throw new AppError(
-      "FORBIDDEN",
-      `This needs the role ${role}; this token has ${actor.role ?? "none"}.`,
-    );
+    throw new AppError("FORBIDDEN", `This needs the role ${role}; this token has ${actor.role ?? "none"}.`);
   }
 }
 
@@ -62,14 +59,8 @@ export function requireScope(actor: Actor, need: Need): void {
  * The environment by its key. NOT_FOUND also for one the actor may not see, so that keys cannot be probed; then
  * FORBIDDEN when the role does not suffice.
  */
-export async function requireEnvironment(
-  ctx: Ctx,
-  key: string,
-  need: Need,
-): Promise<EnvironmentRow> {
-  const row = await read(ctx, (db) =>
-    db.select().from(environments).where(eq(environments.key, key)).limit(1),
-  );
+export async function requireEnvironment(ctx: Ctx, key: string, need: Need): Promise<EnvironmentRow> {
+  const row = await read(ctx, (db) => db.select().from(environments).where(eq(environments.key, key)).limit(1));
   const environment = row[0];
   if (environment === undefined || !seesEnvironment(ctx.actor, environment.id)) {
     throw new AppError("NOT_FOUND", `There is no environment "${key}".`);
@@ -113,11 +104,7 @@ export async function change<T>(
 ): Promise<Changed<T>> {
   const { deps } = ctx;
   const done = await withTransaction(ctx, async (tx) => {
-    const locked = await tx
-      .select()
-      .from(environments)
-      .where(eq(environments.id, environmentId))
-      .for("update");
+    const locked = await tx.select().from(environments).where(eq(environments.id, environmentId)).for("update");
     const environment = locked[0];
     if (environment === undefined) throw new AppError("NOT_FOUND", "The environment is gone.");
     const revision = environment.revision + 1;
@@ -139,9 +126,7 @@ export async function change<T>(
       .set({ revision, committedAt: sql`clock_timestamp()` })
       .where(eq(environments.id, environmentId))
       .returning({ committedAt: environments.committedAt });
-    await tx
-      .insert(revisions)
-      .values({ environmentId, revision, committedAt: committed[0]?.committedAt ?? at });
+    await tx.insert(revisions).values({ environmentId, revision, committedAt: committed[0]?.committedAt ?? at });
     await tx.execute(sql`select pg_notify(${NOTIFY_CHANNEL}, ${environmentId})`);
     return { value, n: revision };
   });

@@ -1,13 +1,7 @@
 /**
  * A flag as stored, and what follows from it: its switch and level as unions, and the resource that people see.
  */
-import type {
-  ChainStep,
-  OffCause,
-  OffMode,
-  Rule,
-  SwitchState,
-} from "../../sdk-client/src/protocol.ts";
+import type { ChainStep, OffCause, OffMode, Rule, SwitchState } from "../../sdk-client/src/protocol.ts";
 import { canonicalModel } from "../../sdk-client/src/model-id.ts";
 import type { EffectiveResource, FlagResource, SwitchResource } from "./resources.ts";
 import { type ManualLevel, resolveLevel, type Switch } from "./switch.ts";
@@ -162,12 +156,6 @@ function effective(
   level: number,
   around: Surroundings,
 ): EffectiveResource {
-  const off = (reason: EffectiveResource["reason"]): EffectiveResource => ({
-    state: "off",
-    reason,
-    model: null,
-    models: [],
-  });
   if (around.masterOff) return off("MASTER");
   if (flag.state === "off") return off(flag.cause === "budget" ? "TRIPPED" : "KILLED");
   const models = steps
@@ -178,4 +166,8 @@ function effective(
   const stepped = steps.length > 0 && models[0] !== steps[0]?.model;
   const state = stepped ? "downgraded" : flag.ramp !== null ? "ramping" : "on";
   return { state, reason: "ON", model: models[0] ?? null, models };
+}
+
+function off(reason: EffectiveResource["reason"]): EffectiveResource {
+  return { state: "off", reason, model: null, models: [] };
 }

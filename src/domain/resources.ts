@@ -1,11 +1,5 @@
 /** What the operator API and the board show. Times are ISO 8601 in UTC. */
-import type {
-  ChainStep,
-  OffCause,
-  OffMode,
-  Rule,
-  SwitchState,
-} from "../../sdk-client/src/protocol.ts";
+import type { ChainStep, OffCause, OffMode, Rule, SwitchState } from "../../sdk-client/src/protocol.ts";
 import type { ActorRecord, Role, TokenKind } from "./actor.ts";
 
 export interface SwitchResource {

@@ -31,8 +31,7 @@ export function kill(current: Switch, command: Kill): Switch {
   const { cause, reason, by, until, at } = command;
   if (current.state === "on") return { state: "off", cause, reason, by, since: at, until };
   const laterUntil = later(current.until, until);
-  const reworded =
-    reason !== null && reason !== current.reason && (command.mayReword || current.reason === null);
+  const reworded = reason !== null && reason !== current.reason && (command.mayReword || current.reason === null);
   if (sameMoment(laterUntil, current.until) && !reworded) return current;
   return {
     ...current,
@@ -70,10 +69,7 @@ export interface ManualLevel {
  * The level a manual downgrade means in the chain as it is now: where its model stands, or, when the model has left
  * the chain, the same depth as far as the chain goes.
  */
-export function resolveLevel(
-  manual: { level: number; model: string } | null,
-  models: readonly string[],
-): number {
+export function resolveLevel(manual: { level: number; model: string } | null, models: readonly string[]): number {
   if (manual === null || models.length === 0) return 0;
   const found = models.indexOf(manual.model);
   return found === -1 ? Math.min(manual.level, models.length - 1) : found;

@@ -26,11 +26,7 @@ export async function listChains(
   return { items, revision: ctx.deps.snapshots.revisionOf(environment.id, environment.revision) };
 }
 
-export async function getChain(
-  ctx: Ctx,
-  environmentKey: string,
-  name: string,
-): Promise<ChainResource> {
+export async function getChain(ctx: Ctx, environmentKey: string, name: string): Promise<ChainResource> {
   const environment = await requireEnvironment(ctx, environmentKey, "viewer");
   return read(ctx, async (db) => {
     const row = await findChain(db, environment.id, name);
@@ -54,8 +50,7 @@ export async function putChain(
     const current = await findChain(tx, environment.id, name);
     const users = (await usersByChain(tx, environment.id)).get(name) ?? [];
     if (current === undefined) {
-      if (ifMatch !== undefined)
-        throw new AppError("PRECONDITION_FAILED", `There is no chain "${name}" any more.`);
+      if (ifMatch !== undefined) throw new AppError("PRECONDITION_FAILED", `There is no chain "${name}" any more.`);
       await requireRoom(tx, environment.id);
       created = true;
       const row = one(
@@ -79,8 +74,7 @@ export async function putChain(
       return chainResource(row, users);
     }
     requireMatch(ifMatch, current.version);
-    if (JSON.stringify(current.steps) === JSON.stringify(input.steps))
-      return chainResource(current, users);
+    if (JSON.stringify(current.steps) === JSON.stringify(input.steps)) return chainResource(current, users);
     const row = one(
       await tx
         .update(chains)
@@ -119,9 +113,7 @@ export async function deleteChain(
         `The chain "${name}" is used by ${users.join(", ")}. Give those flags another chain first.`,
       );
     }
-    await tx
-      .delete(chains)
-      .where(and(eq(chains.environmentId, environment.id), eq(chains.name, name)));
+    await tx.delete(chains).where(and(eq(chains.environmentId, environment.id), eq(chains.name, name)));
     await record({
       action: "chain.deleted",
       targetKind: "chain",
@@ -132,11 +124,7 @@ export async function deleteChain(
   });
 }
 
-export async function findChain(
-  db: Db,
-  environmentId: string,
-  name: string,
-): Promise<ChainRow | undefined> {
+export async function findChain(db: Db, environmentId: string, name: string): Promise<ChainRow | undefined> {
   const rows = await db
     .select()
     .from(chains)
@@ -180,10 +168,7 @@ function requireDistinct(steps: readonly ChainStep[]): void {
 }
 
 async function requireRoom(tx: Db, environmentId: string): Promise<void> {
-  const rows = await tx
-    .select({ n: count() })
-    .from(chains)
-    .where(eq(chains.environmentId, environmentId));
+  const rows = await tx.select({ n: count() }).from(chains).where(eq(chains.environmentId, environmentId));
   if ((rows[0]?.n ?? 0) >= MAX_CHAINS_PER_ENVIRONMENT) {
     throw new AppError(
       "CONFLICT",
@@ -194,8 +179,7 @@ async function requireRoom(tx: Db, environmentId: string): Promise<void> {
 
 function one(rows: ChainRow[]): ChainRow {
   const row = rows[0];
-  if (row === undefined)
-    throw new AppError("CONFLICT", "The chain was changed meanwhile. Try again.");
+  if (row === undefined) throw new AppError("CONFLICT", "The chain was changed meanwhile. Try again.");
   return row;
 }
 

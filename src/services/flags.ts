@@ -28,6 +28,20 @@ export interface FlagDefinition {
 
 const SALT_BYTES = 12;
 
+const DEFINITION_FIELDS = new Set<string>([
+  "name",
+  "description",
+  "owner",
+  "runbookUrl",
+  "chain",
+  "offMode",
+  "offMessage",
+  "abortInFlight",
+  "clampMaxTokens",
+  "rules",
+  "rollout",
+] satisfies (keyof FlagDefinition)[]);
+
 /** All flags of an environment, by key. */
 export async function listFlags(
   ctx: Ctx,
@@ -38,11 +52,7 @@ export async function listFlags(
     ctx,
     async (db) =>
       [
-        await db
-          .select()
-          .from(flags)
-          .where(eq(flags.environmentId, environment.id))
-          .orderBy(asc(flags.key)),
+        await db.select().from(flags).where(eq(flags.environmentId, environment.id)).orderBy(asc(flags.key)),
         await readSurroundings(db, environment),
       ] as const,
   );
@@ -52,15 +62,9 @@ export async function listFlags(
   };
 }
 
-export async function getFlag(
-  ctx: Ctx,
-  environmentKey: string,
-  key: string,
-): Promise<FlagResource> {
+export async function getFlag(ctx: Ctx, environmentKey: string, key: string): Promise<FlagResource> {
   const environment = await requireEnvironment(ctx, environmentKey, "viewer");
-  return read(ctx, async (db) =>
-    resourceOf(db, environment, await requireFlag(db, environment.id, key)),
-  );
+  return read(ctx, async (db) => resourceOf(db, environment, await requireFlag(db, environment.id, key)));
 }
 
 /** Creates a flag, switched on. CONFLICT when the key is taken. */
@@ -90,10 +94,7 @@ export async function createFlag(
       .returning();
     const row = rows[0];
     if (row === undefined) {
-      throw new AppError(
-        "CONFLICT",
-        `There is a flag "${input.key}" already. Choose another key, or edit that flag.`,
-      );
+      throw new AppError("CONFLICT", `There is a flag "${input.key}" already. Choose another key, or edit that flag.`);
     }
     await record({
       action: "flag.created",
@@ -119,8 +120,7 @@ export async function updateFlag(
     requireMatch(ifMatch, current.version);
     await requireChain(tx, environment.id, patch.chain);
     const next = { ...definitionOf(current), ...defined(patch) };
-    if (JSON.stringify(next) === JSON.stringify(definitionOf(current)))
-      return resourceOf(tx, locked, current);
+    if (JSON.stringify(next) === JSON.stringify(definitionOf(current))) return resourceOf(tx, locked, current);
     const row = await writeFlag(tx, current, { ...next, updatedAt: at });
     await record({
       action: "flag.edited",
@@ -169,33 +169,23 @@ export async function requireFlag(db: Db, environmentId: string, key: string): P
     .where(and(eq(flags.environmentId, environmentId), eq(flags.key, key)))
     .limit(1);
   const row = rows[0];
-  if (row === undefined)
-    throw new AppError("NOT_FOUND", `There is no flag "${key}" in this environment.`);
+  if (row === undefined) throw new AppError("NOT_FOUND", `There is no flag "${key}" in this environment.`);
   return row;
 }
 
 /** Writes columns of a flag under the environment's lock and counts its version up. */
-export async function writeFlag(
-  tx: Db,
-  current: FlagRow,
-  columns: Partial<FlagRow>,
-): Promise<FlagRow> {
+export async function writeFlag(tx: Db, current: FlagRow, columns: Partial<FlagRow>): Promise<FlagRow> {
   const rows = await tx
     .update(flags)
     .set({ ...columns, version: current.version + 1 })
     .where(and(eq(flags.environmentId, current.environmentId), eq(flags.key, current.key)))
     .returning();
   const row = rows[0];
-  if (row === undefined)
-    throw new AppError("CONFLICT", `The flag "${current.key}" was deleted meanwhile.`);
+  if (row === undefined) throw new AppError("CONFLICT", `The flag "${current.key}" was deleted meanwhile.`);
   return row;
 }
 
-export async function resourceOf(
-  db: Db,
-  environment: EnvironmentRow,
-  row: FlagRow,
-): Promise<FlagResource> {
+export async function resourceOf(db: Db, environment: EnvironmentRow, row: FlagRow): Promise<FlagResource> {
   return flagResource(row, await readSurroundings(db, environment));
 }
 
@@ -218,17 +208,12 @@ export function definitionOf(flag: FlagDefinition): FlagDefinition {
 
 /** The editable fields that are present: an absent one means "as it is", and nothing else may slip in. */
 function defined(patch: Partial<FlagDefinition>): Partial<FlagDefinition> {
-  const entries = Object.entries(definitionOf(patch as FlagDefinition)).filter(
-    ([, value]) => value !== undefined,
+  return Object.fromEntries(
+    Object.entries(patch).filter(([field, value]) => DEFINITION_FIELDS.has(field) && value !== undefined),
   );
-  return Object.fromEntries(entries);
 }
 
-async function requireChain(
-  tx: Db,
-  environmentId: string,
-  name: string | null | undefined,
-): Promise<void> {
+async function requireChain(tx: Db, environmentId: string, name: string | null | undefined): Promise<void> {
   if (name === null || name === undefined) return;
   const rows = await tx
     .select({ name: chains.name })
@@ -238,10 +223,7 @@ async function requireChain(
 }
 
 async function requireRoom(tx: Db, environmentId: string): Promise<void> {
-  const rows = await tx
-    .select({ n: count() })
-    .from(flags)
-    .where(eq(flags.environmentId, environmentId));
+  const rows = await tx.select({ n: count() }).from(flags).where(eq(flags.environmentId, environmentId));
   if ((rows[0]?.n ?? 0) >= MAX_FLAGS_PER_ENVIRONMENT) {
     throw new AppError(
       "CONFLICT",

@@ -9,10 +9,7 @@ import { AppError } from "../errors.ts";
 
 export type MasterSwitched = Changed<MasterResource> & { auditId: number | null };
 
-export async function getMaster(
-  ctx: Ctx,
-  environmentKey: string,
-): Promise<MasterResource & { revision: string }> {
+export async function getMaster(ctx: Ctx, environmentKey: string): Promise<MasterResource & { revision: string }> {
   const row = await requireEnvironment(ctx, environmentKey, "viewer");
   return { ...masterResource(row), revision: ctx.deps.snapshots.revisionOf(row.id, row.revision) };
 }
@@ -23,21 +20,15 @@ export async function killMaster(
   environmentKey: string,
   input: { reason: string | null; until: Date | null },
 ): Promise<MasterSwitched> {
-  return switchMaster(
-    ctx,
-    environmentKey,
-    "tighten",
-    "master.killed",
-    input.reason,
-    (current, at) =>
-      kill(current, {
-        cause: "manual",
-        reason: input.reason,
-        by: ctx.actor.name,
-        until: input.until,
-        at,
-        mayReword: ctx.actor.kind !== "kill",
-      }),
+  return switchMaster(ctx, environmentKey, "tighten", "master.killed", input.reason, (current, at) =>
+    kill(current, {
+      cause: "manual",
+      reason: input.reason,
+      by: ctx.actor.name,
+      until: input.until,
+      at,
+      mayReword: ctx.actor.kind !== "kill",
+    }),
   );
 }
 
@@ -47,13 +38,8 @@ export async function restoreMaster(
   environmentKey: string,
   input: { reason: string },
 ): Promise<MasterSwitched> {
-  return switchMaster(
-    ctx,
-    environmentKey,
-    "operator",
-    "master.restored",
-    input.reason,
-    (current, at) => restore(current, { reason: input.reason, by: ctx.actor.name, ramp: null, at }),
+  return switchMaster(ctx, environmentKey, "operator", "master.restored", input.reason, (current, at) =>
+    restore(current, { reason: input.reason, by: ctx.actor.name, ramp: null, at }),
   );
 }
 
@@ -67,31 +53,27 @@ async function switchMaster(
 ): Promise<MasterSwitched> {
   const environment = await requireEnvironment(ctx, environmentKey, need);
   let auditId: number | null = null;
-  const changed = await change(
-    ctx,
-    environment.id,
-    async ({ tx, at, environment: locked, record }) => {
-      const current = masterOf(locked);
-      const value = next(current, at);
-      if (value === current) return masterResource(locked);
-      const rows = await tx
-        .update(environments)
-        .set(masterColumns(value))
-        .where(eq(environments.id, locked.id))
-        .returning();
-      const row = rows[0];
-      if (row === undefined) throw new AppError("NOT_FOUND", "The environment is gone.");
-      auditId = await record({
-        action,
-        targetKind: "master",
-        target: locked.key,
-        reason,
-        before: masterColumns(current),
-        after: masterColumns(value),
-      });
-      return masterResource(row);
-    },
-  );
+  const changed = await change(ctx, environment.id, async ({ tx, at, environment: locked, record }) => {
+    const current = masterOf(locked);
+    const value = next(current, at);
+    if (value === current) return masterResource(locked);
+    const rows = await tx
+      .update(environments)
+      .set(masterColumns(value))
+      .where(eq(environments.id, locked.id))
+      .returning();
+    const row = rows[0];
+    if (row === undefined) throw new AppError("NOT_FOUND", "The environment is gone.");
+    auditId = await record({
+      action,
+      targetKind: "master",
+      target: locked.key,
+      reason,
+      before: masterColumns(current),
+      after: masterColumns(value),
+    });
+    return masterResource(row);
+  });
   return { ...changed, auditId };
 }
 

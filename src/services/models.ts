@@ -13,10 +13,7 @@ export async function listModels(
   const environment = await requireEnvironment(ctx, environmentKey, "viewer");
   const items = await read(ctx, async (db) => {
     const users = await chainsByModel(db, environment.id);
-    const blocks = await db
-      .select()
-      .from(modelBlocks)
-      .where(eq(modelBlocks.environmentId, environment.id));
+    const blocks = await db.select().from(modelBlocks).where(eq(modelBlocks.environmentId, environment.id));
     const blocked = new Map(blocks.map((row) => [row.model, row]));
     return [...new Set([...users.keys(), ...blocked.keys()])]
       .toSorted()
@@ -45,8 +42,7 @@ export async function putModel(
           until: input.until,
         }
       : undefined;
-    if (JSON.stringify(blockOf(current)) === JSON.stringify(next ?? null))
-      return modelResource(model, current, users);
+    if (JSON.stringify(blockOf(current)) === JSON.stringify(next ?? null)) return modelResource(model, current, users);
     const row = await writeBlock(tx, environment.id, model, next);
     auditId = await record({
       action: input.blocked ? "model.blocked" : "model.unblocked",
@@ -76,9 +72,7 @@ export async function writeBlock(
   block: Block | undefined,
 ): Promise<ModelBlockRow | undefined> {
   if (block === undefined) {
-    await tx
-      .delete(modelBlocks)
-      .where(and(eq(modelBlocks.environmentId, environmentId), eq(modelBlocks.model, model)));
+    await tx.delete(modelBlocks).where(and(eq(modelBlocks.environmentId, environmentId), eq(modelBlocks.model, model)));
     return undefined;
   }
   const rows = await tx
@@ -89,11 +83,7 @@ export async function writeBlock(
   return rows[0];
 }
 
-export async function findBlock(
-  db: Db,
-  environmentId: string,
-  model: string,
-): Promise<ModelBlockRow | undefined> {
+export async function findBlock(db: Db, environmentId: string, model: string): Promise<ModelBlockRow | undefined> {
   const rows = await db
     .select()
     .from(modelBlocks)
@@ -104,9 +94,7 @@ export async function findBlock(
 
 /** What the audit keeps of a block; null for none. */
 export function blockOf(row: Block | undefined): Block | null {
-  return row === undefined
-    ? null
-    : { reason: row.reason, by: row.by, since: row.since, until: row.until };
+  return row === undefined ? null : { reason: row.reason, by: row.by, since: row.since, until: row.until };
 }
 
 async function chainsByModel(db: Db, environmentId: string): Promise<Map<string, string[]>> {
@@ -121,11 +109,7 @@ async function chainsByModel(db: Db, environmentId: string): Promise<Map<string,
   return users;
 }
 
-function modelResource(
-  model: string,
-  row: ModelBlockRow | undefined,
-  usedBy: string[],
-): ModelResource {
+function modelResource(model: string, row: ModelBlockRow | undefined, usedBy: string[]): ModelResource {
   return {
     model,
     blocked: row !== undefined,

@@ -31,25 +31,17 @@ export async function killFlag(
   key: string,
   input: { reason: string | null; until: Date | null },
 ): Promise<Switched> {
-  return switchFlag(
-    ctx,
-    environmentKey,
-    key,
-    "tighten",
-    "flag.killed",
-    input.reason,
-    (row, _around, at) => {
-      const next = kill(switchOf(row), {
-        cause: "manual",
-        reason: input.reason,
-        by: ctx.actor.name,
-        until: input.until,
-        at,
-        mayReword: ctx.actor.kind !== "kill",
-      });
-      return { ...stateOf(row), ...switchColumns(next) };
-    },
-  );
+  return switchFlag(ctx, environmentKey, key, "tighten", "flag.killed", input.reason, (row, _around, at) => {
+    const next = kill(switchOf(row), {
+      cause: "manual",
+      reason: input.reason,
+      by: ctx.actor.name,
+      until: input.until,
+      at,
+      mayReword: ctx.actor.kind !== "kill",
+    });
+    return { ...stateOf(row), ...switchColumns(next) };
+  });
 }
 
 /**
@@ -95,49 +87,36 @@ export async function downgradeFlag(
   key: string,
   input: { level?: number; model?: string; reason: string | null; until: Date | null },
 ): Promise<Switched> {
-  return switchFlag(
-    ctx,
-    environmentKey,
-    key,
-    "tighten",
-    "flag.downgraded",
-    input.reason,
-    (row, around, at) => {
-      const models = modelsOf(row, around);
-      if (models.length === 0)
-        throw invalid(
-          "level",
-          `the flag "${key}" has no chain to step down; kill it, or give it a chain`,
-        );
-      const now = effectiveLevel(row, models);
-      const level = targetLevel(input, models, now);
-      const current = manualLevelOf(row);
-      if (ctx.actor.kind === "kill" && level < now) {
-        throw new AppError(
-          "FORBIDDEN",
-          `A kill token only tightens: the flag is at level ${now}, ${level} would be lower.`,
-        );
-      }
-      const until =
-        ctx.actor.kind === "kill" && current !== null && now > 0
-          ? later(current.until, input.until)
-          : input.until;
-      const next = nextLevel(
-        current,
-        {
-          level,
-          model: models[level] ?? "",
-          until,
-          reason: input.reason,
-          by: ctx.actor.name,
-          since: at,
-        },
-        now,
-        ctx.actor.kind === "kill",
+  return switchFlag(ctx, environmentKey, key, "tighten", "flag.downgraded", input.reason, (row, around, at) => {
+    const models = modelsOf(row, around);
+    if (models.length === 0)
+      throw invalid("level", `the flag "${key}" has no chain to step down; kill it, or give it a chain`);
+    const now = effectiveLevel(row, models);
+    const level = targetLevel(input, models, now);
+    const current = manualLevelOf(row);
+    if (ctx.actor.kind === "kill" && level < now) {
+      throw new AppError(
+        "FORBIDDEN",
+        `A kill token only tightens: the flag is at level ${now}, ${level} would be lower.`,
       );
-      return { ...stateOf(row), ...levelColumns(next) };
-    },
-  );
+    }
+    const until =
+      ctx.actor.kind === "kill" && current !== null && now > 0 ? later(current.until, input.until) : input.until;
+    const next = nextLevel(
+      current,
+      {
+        level,
+        model: models[level] ?? "",
+        until,
+        reason: input.reason,
+        by: ctx.actor.name,
+        since: at,
+      },
+      now,
+      ctx.actor.kind === "kill",
+    );
+    return { ...stateOf(row), ...levelColumns(next) };
+  });
 }
 
 /** The manual level after a downgrade; the current one when nothing but the asker differs. */
@@ -159,16 +138,11 @@ function nextLevel(
   };
 }
 
-function targetLevel(
-  input: { level?: number; model?: string },
-  models: readonly string[],
-  now: number,
-): number {
+function targetLevel(input: { level?: number; model?: string }, models: readonly string[], now: number): number {
   const last = models.length - 1;
   if (input.model !== undefined) {
     const level = models.indexOf(input.model);
-    if (level === -1)
-      throw invalid("model", `"${input.model}" is not in the chain; it has ${models.join(", ")}`);
+    if (level === -1) throw invalid("model", `"${input.model}" is not in the chain; it has ${models.join(", ")}`);
     return level;
   }
   const level = input.level ?? now + 1;
@@ -199,27 +173,23 @@ async function switchFlag(
 ): Promise<Switched> {
   const environment = await requireEnvironment(ctx, environmentKey, need);
   let auditId: number | null = null;
-  const changed = await change(
-    ctx,
-    environment.id,
-    async ({ tx, at, environment: locked, record }) => {
-      const current = await requireFlag(tx, environment.id, key);
-      requireMatch(ifMatch, current.version);
-      const around = await readSurroundings(tx, locked);
-      const state = next(current, around, at);
-      if (sameState(stateOf(current), state)) return flagResource(current, around);
-      const row = await writeFlag(tx, current, state);
-      auditId = await record({
-        action,
-        targetKind: "flag",
-        target: key,
-        reason,
-        before: stateOf(current),
-        after: stateOf(row),
-      });
-      return flagResource(row, around);
-    },
-  );
+  const changed = await change(ctx, environment.id, async ({ tx, at, environment: locked, record }) => {
+    const current = await requireFlag(tx, environment.id, key);
+    requireMatch(ifMatch, current.version);
+    const around = await readSurroundings(tx, locked);
+    const state = next(current, around, at);
+    if (sameState(stateOf(current), state)) return flagResource(current, around);
+    const row = await writeFlag(tx, current, state);
+    auditId = await record({
+      action,
+      targetKind: "flag",
+      target: key,
+      reason,
+      before: stateOf(current),
+      after: stateOf(row),
+    });
+    return flagResource(row, around);
+  });
   return { ...changed, auditId };
 }
 
