@@ -1,0 +1,132 @@
+/**
+ * The only place that turns an error into an answer: RFC 9457 `application/problem+json`. An error that was not made on
+ * purpose becomes a 500 that says nothing but its request id.
+ */
+import type { Context } from "hono";
+import { HTTPException } from "hono/http-exception";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+import { ZodError } from "zod";
+import { AppError, ERROR_STATUS, type ErrorCode, type Fault } from "../errors.ts";
+
+export const PROBLEM_MEDIA_TYPE = "application/problem+json";
+/** What a client is told to wait when the error itself does not say. */
+const DEFAULT_RETRY_AFTER_SECONDS = 5;
+/** More faults than this help nobody; the rest is counted. */
+const MAX_FAULTS = 50;
+
+const TITLES: Record<ErrorCode, string> = {
+  UNAUTHENTICATED: "No valid token",
+  FORBIDDEN: "Not allowed",
+  NOT_FOUND: "Not found",
+  METHOD_NOT_ALLOWED: "Method not allowed",
+  CONFLICT: "Conflict",
+  PRECONDITION_FAILED: "Changed by someone else",
+  TOO_LARGE: "Too large",
+  UNSUPPORTED_MEDIA_TYPE: "Unsupported content type",
+  INVALID: "Invalid input",
+  RATE_LIMITED: "Too many requests",
+  INTERNAL: "Internal error",
+  DATABASE_AWAY: "The database is away",
+  NOT_READY: "Not ready",
+};
+
+/** The body of every error answer. */
+export interface Problem {
+  type: string;
+  title: string;
+  status: number;
+  detail: string;
+  code: ErrorCode;
+  requestId: string;
+  errors?: Fault[];
+}
+
+/** The answer for `error`. Never throws; the id is the request's, or `requestId` for routes outside the middleware. */
+export function problemResponse(c: Context, error: unknown, requestId?: string): Response {
+  const failure = toAppError(error);
+  const id = requestId ?? requestIdOf(c);
+  const status: ContentfulStatusCode = ERROR_STATUS[failure.code];
+  const problem: Problem = {
+    type: `urn:andon:problem:${failure.code.toLowerCase().replaceAll("_", "-")}`,
+    title: TITLES[failure.code],
+    status,
+    detail: failure.code === "INTERNAL" ? `Something went wrong on the server. Its log has the details under the request id ${id}.` : failure.message,
+    code: failure.code,
+    requestId: id,
+  };
+  if (failure.faults.length > 0) problem.errors = boundedFaults(failure.faults);
+  const headers: Record<string, string> = {
+    "Content-Type": PROBLEM_MEDIA_TYPE,
+    "Cache-Control": "no-store",
+    "X-Request-Id": id,
+  };
+  if (status === 429 || status === 503) {
+    headers["Retry-After"] = String(Math.max(1, Math.ceil(failure.retryAfterSeconds ?? DEFAULT_RETRY_AFTER_SECONDS)));
+  }
+  if (status === 401) headers["WWW-Authenticate"] = 'Bearer realm="andon"';
+  return c.body(JSON.stringify(problem), status, headers);
+}
+
+/** The error as one of the closed list. What is not known becomes INTERNAL with the original as its cause. */
+export function toAppError(error: unknown): AppError {
+  if (error instanceof AppError) return error;
+  if (error instanceof ZodError) return fromIssues(error.issues);
+  if (error instanceof HTTPException) return fromHttpException(error);
+  return new AppError("INTERNAL", "Internal error", { cause: error });
+}
+
+/** Input that does not fit its schema: INVALID with the path of each fault. */
+export function fromIssues(issues: readonly ZodError["issues"][number][]): AppError {
+  const faults = issues.flatMap(faultsOf);
+  const first = faults[0];
+  const detail = first === undefined ? "The input is not valid." : sentence(first, faults.length);
+  return new AppError("INVALID", detail, { faults });
+}
+
+function faultsOf(issue: ZodError["issues"][number]): Fault[] {
+  if (issue.code === "unrecognized_keys") {
+    return issue.keys.map((key) => ({ path: dotted([...issue.path, key]), message: "is not a known field" }));
+  }
+  return [{ path: dotted(issue.path), message: issue.message }];
+}
+
+function sentence(first: Fault, count: number): string {
+  const where = first.path === "" ? "The body" : first.path;
+  const more = count > 1 ? ` (and ${String(count - 1)} more)` : "";
+  return `${where}: ${first.message}${more}`;
+}
+
+function boundedFaults(faults: readonly Fault[]): Fault[] {
+  if (faults.length <= MAX_FAULTS) return [...faults];
+  const rest = faults.length - MAX_FAULTS;
+  return [...faults.slice(0, MAX_FAULTS), { path: "", message: `and ${String(rest)} more` }];
+}
+
+function dotted(path: readonly PropertyKey[]): string {
+  return path.map(String).join(".");
+}
+
+function fromHttpException(error: HTTPException): AppError {
+  switch (error.status) {
+    case 400:
+    case 422:
+      return new AppError("INVALID", error.message, { faults: [{ path: "", message: error.message }] });
+    case 401:
+      return new AppError("UNAUTHENTICATED", error.message);
+    case 403:
+      return new AppError("FORBIDDEN", error.message);
+    case 404:
+      return new AppError("NOT_FOUND", error.message);
+    case 413:
+      return new AppError("TOO_LARGE", error.message);
+    case 415:
+      return new AppError("UNSUPPORTED_MEDIA_TYPE", "Send the body as application/json.");
+    default:
+      return new AppError("INTERNAL", "Internal error", { cause: error });
+  }
+}
+
+function requestIdOf(c: Context): string {
+  const id: unknown = c.get("requestId");
+  return typeof id === "string" ? id : crypto.randomUUID();
+}

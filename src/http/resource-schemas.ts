@@ -1,0 +1,138 @@
+/**
+ * What the operator API answers, for its documentation; the compiler holds the handlers to it. Times are ISO 8601, UTC.
+ */
+import { z } from "@hono/zod-openapi";
+import type { ChainStep, Rule } from "../../sdk-client/src/protocol.ts";
+import { ROLES, TOKEN_KINDS } from "../domain/actor.ts";
+import { chainStepSchema } from "./chain-step-schema.ts";
+import { ruleSchema } from "./rule-schema.ts";
+
+// The wire types are read-only, which the inferred ones are not.
+const stepSchema: z.ZodType<ChainStep> = chainStepSchema;
+const shownRuleSchema: z.ZodType<Rule> = ruleSchema;
+
+const time = z.string().openapi({ format: "date-time" });
+const switchState = z.enum(["on", "off"]);
+const revision = z.string().openapi({ example: "k3f9.42", description: "The environment's revision." });
+
+const switchSchema = z
+  .object({
+    state: switchState,
+    cause: z.enum(["manual", "trigger", "budget"]).nullable(),
+    reason: z.string().nullable(),
+    by: z.string().nullable(),
+    since: time,
+    until: time.nullable(),
+    ramp: z.number().nullable(),
+  })
+  .openapi("Switch");
+
+const levelSchema = z
+  .object({
+    level: z.number(),
+    manual: z
+      .object({ level: z.number(), model: z.string(), reason: z.string().nullable(), by: z.string(), since: time, until: time.nullable() })
+      .nullable(),
+  })
+  .openapi("Level");
+
+export const flagSchema = z
+  .object({
+    key: z.string(),
+    name: z.string(),
+    description: z.string(),
+    owner: z.string(),
+    runbookUrl: z.string().nullable(),
+    chain: z.string().nullable(),
+    steps: z.array(stepSchema),
+    offMode: z.enum(["error", "message"]),
+    offMessage: z.string().nullable(),
+    abortInFlight: z.boolean(),
+    clampMaxTokens: z.boolean(),
+    rules: z.array(shownRuleSchema),
+    rollout: z.number(),
+    switch: switchSchema,
+    level: levelSchema,
+    effective: z.object({
+      state: z.enum(["on", "downgraded", "ramping", "off"]),
+      reason: z.enum(["ON", "MASTER", "KILLED", "TRIPPED", "NO_MODEL"]),
+      model: z.string().nullable(),
+      models: z.array(z.string()),
+    }),
+    version: z.number(),
+    createdAt: time,
+    updatedAt: time,
+  })
+  .openapi("Flag");
+
+export const chainSchema = z
+  .object({ name: z.string(), steps: z.array(stepSchema), usedBy: z.array(z.string()), version: z.number(), createdAt: time, updatedAt: time })
+  .openapi("Chain");
+
+export const modelResourceSchema = z
+  .object({
+    model: z.string(),
+    blocked: z.boolean(),
+    reason: z.string().nullable(),
+    by: z.string().nullable(),
+    since: time.nullable(),
+    until: time.nullable(),
+    usedBy: z.array(z.string()),
+  })
+  .openapi("Model");
+
+export const masterSchema = z
+  .object({ state: switchState, reason: z.string().nullable(), by: z.string().nullable(), since: time, until: time.nullable() })
+  .openapi("Master");
+
+export const environmentSchema = z
+  .object({ key: z.string(), name: z.string(), revision, master: masterSchema, createdAt: time })
+  .openapi("Environment");
+
+export const tokenSchema = z
+  .object({
+    id: z.string(),
+    kind: z.enum(TOKEN_KINDS),
+    name: z.string(),
+    role: z.enum(ROLES).nullable(),
+    environments: z.array(z.string()).nullable(),
+    createdBy: z.string(),
+    createdAt: time,
+    expiresAt: time.nullable(),
+    revokedAt: time.nullable(),
+    current: z.boolean(),
+  })
+  .openapi("Token");
+export const createdTokenSchema = tokenSchema
+  .extend({ secret: z.string().openapi({ description: "The token itself, shown this once." }) })
+  .openapi("CreatedToken");
+
+export const auditSchema = z
+  .object({
+    id: z.number(),
+    environment: z.string().nullable(),
+    revision: z.number().nullable(),
+    at: time,
+    actor: z.object({ kind: z.enum([...TOKEN_KINDS, "system"]), id: z.string(), name: z.string() }),
+    action: z.string(),
+    target: z.object({ kind: z.string(), key: z.string() }),
+    reason: z.string().nullable(),
+    before: z.unknown(),
+    after: z.unknown(),
+    revertible: z.boolean(),
+  })
+  .openapi("AuditEntry");
+
+const auditId = z.number().nullable().openapi({ description: "Names this change for a revert; null when nothing changed." });
+
+export const changedFlagSchema = flagSchema.extend({ revision }).openapi("ChangedFlag");
+export const switchedFlagSchema = flagSchema.extend({ revision, auditId }).openapi("SwitchedFlag");
+export const changedChainSchema = chainSchema.extend({ revision }).openapi("ChangedChain");
+export const changedModelSchema = modelResourceSchema.extend({ revision, auditId }).openapi("ChangedModel");
+export const masterWithRevisionSchema = masterSchema.extend({ revision }).openapi("MasterWithRevision");
+export const switchedMasterSchema = masterSchema.extend({ revision, auditId }).openapi("SwitchedMaster");
+export const revertedSchema = z.object({ target: z.object({ kind: z.string(), key: z.string() }), revision }).openapi("Reverted");
+export const deletedSchema = z.object({ revision }).openapi("Deleted");
+
+/** A list of one environment's resources at a revision. */
+export const listOf = <T extends z.ZodType>(item: T) => z.object({ items: z.array(item), revision });

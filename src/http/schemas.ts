@@ -1,0 +1,181 @@
+/**
+ * What the operator API accepts, field by field. Every object is strict: a misspelt field is a fault, not silence.
+ * Messages are written to follow the path of the fault: "rollout: must be 0 to 100".
+ */
+import { z } from "@hono/zod-openapi";
+import { ROLES, TOKEN_KINDS } from "../domain/actor.ts";
+import {
+  CHAIN_NAME_PATTERN,
+  ENVIRONMENT_KEY_PATTERN,
+  FLAG_KEY_PATTERN,
+  MAX_CHAIN_STEPS,
+  MAX_DESCRIPTION_CHARS,
+  MAX_NAME_CHARS,
+  MAX_OFF_MESSAGE_CHARS,
+  MAX_PAGE_SIZE,
+  MAX_REASON_CHARS,
+  MAX_RULES,
+  MAX_URL_CHARS,
+  MODEL_PATTERN,
+} from "../domain/limits.ts";
+import { chainStepSchema, requireDistinctModels } from "./chain-step-schema.ts";
+import { ruleSchema } from "./rule-schema.ts";
+
+const MAX_REVISION_CHARS = 128;
+const MAX_ENVIRONMENTS_OF_TOKEN = 50;
+const MAX_CURSOR_CHARS = 200;
+const MAX_TARGET_CHARS = 200;
+const MAX_LEVEL = MAX_CHAIN_STEPS - 1;
+
+const text = (maxChars: number) =>
+  z
+    .string("must be a text")
+    .trim()
+    .max(maxChars, `must be at most ${String(maxChars)} characters`);
+
+const requiredText = (maxChars: number, what: string) => text(maxChars).min(1, what);
+
+export const flagKeySchema = z
+  .string("must be a text")
+  .regex(FLAG_KEY_PATTERN, "must be 1 to 64 lower-case letters, digits, - or _, and start with a letter or digit")
+  .openapi({ example: "support-chat" });
+export const chainNameSchema = z
+  .string("must be a text")
+  .regex(CHAIN_NAME_PATTERN, "must be 1 to 64 lower-case letters, digits, ., - or _, and start with a letter or digit")
+  .openapi({ example: "opus-first" });
+export const environmentKeySchema = z
+  .string("must be a text")
+  .regex(ENVIRONMENT_KEY_PATTERN, "must be 1 to 32 lower-case letters, digits or -, and start with a letter or digit")
+  .openapi({ example: "production" });
+export const modelSchema = z
+  .string("must be a text")
+  .regex(MODEL_PATTERN, "must be a model id such as claude-sonnet-5-5")
+  .openapi({ example: "claude-opus-5-5" });
+
+/** Why: the audit and the next on-call read it. */
+export const reasonSchema = requiredText(MAX_REASON_CHARS, "must say why, in 1 to 500 characters").openapi({
+  example: "Answers leak internal prices",
+});
+/** A moment with its offset; checked against the clock by `futureDate`. */
+export const untilSchema = z.iso
+  .datetime({ offset: true, error: "must be a time with its zone, such as 2030-01-31T06:00:00Z" })
+  .openapi({ example: "2030-01-31T06:00:00Z", description: "When it ends by itself. Left out: until someone restores it." });
+
+export const killBody = z.strictObject({ reason: reasonSchema, until: untilSchema.exactOptional() }).openapi("Kill");
+
+const rampSchema = z
+  .number("must be a percentage")
+  .gt(0, "must be more than 0")
+  .lt(100, "must be less than 100; leave it out to restore at once");
+export const restoreBody = z
+  .strictObject({
+    reason: reasonSchema,
+    ramp: rampSchema
+      .exactOptional()
+      .openapi({ description: "Percentage of contexts that get the feature back first. Left out: all." }),
+  })
+  .openapi("Restore");
+export const restoreMasterBody = z.strictObject({ reason: reasonSchema }).openapi("RestoreMaster");
+
+export const downgradeBody = z
+  .strictObject({
+    level: z
+      .int("must be a whole number")
+      .min(0, "must be 0 (full quality) or more")
+      .max(MAX_LEVEL, `must be at most ${String(MAX_LEVEL)}`)
+      .exactOptional(),
+    model: modelSchema.exactOptional(),
+    reason: reasonSchema,
+    until: untilSchema.exactOptional(),
+  })
+  .refine((body) => body.level === undefined || body.model === undefined, {
+    path: ["model"],
+    message: "give either level or model, not both",
+  })
+  .openapi("Downgrade", { description: "By level or by model; with neither, one step further than now." });
+
+const runbookUrlSchema = text(MAX_URL_CHARS).refine(isWebUrl, "must be an http or https address").nullable();
+
+const flagFields = {
+  name: requiredText(MAX_NAME_CHARS, "must not be empty"),
+  description: text(MAX_DESCRIPTION_CHARS).exactOptional(),
+  owner: text(MAX_NAME_CHARS).exactOptional(),
+  runbookUrl: runbookUrlSchema.exactOptional(),
+  chain: chainNameSchema.nullable().exactOptional(),
+  offMode: z.enum(["error", "message"], 'must be "error" or "message"').exactOptional(),
+  offMessage: text(MAX_OFF_MESSAGE_CHARS).nullable().exactOptional(),
+  abortInFlight: z.boolean("must be true or false").exactOptional(),
+  clampMaxTokens: z.boolean("must be true or false").exactOptional(),
+  rules: z.array(ruleSchema, "must be a list of rules").max(MAX_RULES, `must be at most ${String(MAX_RULES)} rules`).exactOptional(),
+  rollout: z.number("must be a percentage").min(0, "must be 0 to 100").max(100, "must be 0 to 100").exactOptional(),
+};
+export const createFlagBody = z.strictObject({ key: flagKeySchema, ...flagFields }).openapi("CreateFlag");
+export const updateFlagBody = z
+  .strictObject({ ...flagFields, name: flagFields.name.exactOptional() })
+  .openapi("UpdateFlag");
+
+export const chainBody = z
+  .strictObject({
+    steps: z
+      .array(chainStepSchema, "must be a list of steps, best model first")
+      .min(1, "must have at least one step")
+      .max(MAX_CHAIN_STEPS, `must be at most ${String(MAX_CHAIN_STEPS)} steps`)
+      .superRefine(requireDistinctModels),
+  })
+  .openapi("PutChain");
+
+export const modelBody = z
+  .strictObject({ blocked: z.boolean("must be true or false"), reason: reasonSchema, until: untilSchema.exactOptional() })
+  .refine((body) => body.blocked || body.until === undefined, { path: ["until"], message: "only a block has an end" })
+  .openapi("PutModel");
+
+export const environmentBody = z
+  .strictObject({ key: environmentKeySchema, name: requiredText(MAX_NAME_CHARS, "must not be empty") })
+  .openapi("CreateEnvironment");
+
+export const tokenBody = z
+  .strictObject({
+    kind: z.enum(TOKEN_KINDS, `must be one of ${TOKEN_KINDS.join(", ")}`),
+    name: requiredText(MAX_NAME_CHARS, "must say what or whom the token is for"),
+    role: z.enum(ROLES, `must be one of ${ROLES.join(", ")}`).exactOptional(),
+    environments: z
+      .array(environmentKeySchema, "must be a list of environment keys, or null for all")
+      .min(1, "must name at least one environment")
+      .max(MAX_ENVIRONMENTS_OF_TOKEN, `must be at most ${String(MAX_ENVIRONMENTS_OF_TOKEN)}`)
+      .nullable()
+      .exactOptional()
+      .openapi({ description: "Keys of its environments; null or left out: all (op tokens only)." }),
+    expiresAt: untilSchema.exactOptional().openapi({ description: "Left out: until it is revoked." }),
+  })
+  .superRefine((body, check) => {
+    const fault = (path: string, message: string) => {
+      check.addIssue({ code: "custom", path: [path], message, input: body });
+    };
+    if (body.kind === "op" && body.role === undefined) fault("role", `an op token needs one of ${ROLES.join(", ")}`);
+    if (body.kind !== "op" && body.role !== undefined) fault("role", "only op tokens have a role");
+    if (body.kind !== "op" && body.environments?.length !== 1) {
+      fault("environments", `a token of kind "${body.kind}" is for exactly one environment`);
+    }
+  })
+  .openapi("CreateToken");
+
+export const revertBody = z.strictObject({ reason: reasonSchema.exactOptional() }).openapi("Revert");
+
+export const receiptsQuery = z.strictObject({
+  revision: z.string().max(MAX_REVISION_CHARS, "is not a revision").exactOptional(),
+});
+export const auditQuery = z.strictObject({
+  kind: z.enum(["flag", "chain", "model", "master", "token", "environment"]).exactOptional(),
+  key: z.string().max(MAX_TARGET_CHARS, "is too long").exactOptional(),
+  cursor: z.string().max(MAX_CURSOR_CHARS, "is not a cursor of this list").exactOptional(),
+  limit: z.coerce
+    .number()
+    .int("must be a whole number")
+    .min(1, "must be 1 or more")
+    .max(MAX_PAGE_SIZE, `must be at most ${String(MAX_PAGE_SIZE)}`)
+    .exactOptional(),
+});
+
+function isWebUrl(value: string): boolean {
+  return URL.canParse(value) && ["http:", "https:"].includes(new URL(value).protocol);
+}

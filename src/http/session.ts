@@ -1,0 +1,102 @@
+/**
+ * The session of a person at the board: a signed cookie that names a token by its id and nothing else. The token is
+ * looked up on every request, so revoking or expiring it ends its sessions at once.
+ */
+import { hkdfSync } from "node:crypto";
+import type { Context } from "hono";
+import { deleteCookie, getCookie, setCookie } from "hono/cookie";
+import type { CookieOptions } from "hono/utils/cookie";
+import { errors, jwtVerify, SignJWT } from "jose";
+import type { Deps } from "../deps.ts";
+import type { Actor } from "../domain/actor.ts";
+import { AppError } from "../errors.ts";
+import { failedAttemptsOf } from "./failed-attempts.ts";
+
+const COOKIE_NAME = "andon_session";
+const SESSION_SECONDS = 12 * 60 * 60;
+const ISSUER = "andon";
+const AUDIENCE = "andon-board";
+const KEY_BYTES = 32;
+const MAX_COOKIE_CHARS = 1_024;
+
+/** Signs in: sets the cookie of a session of the token with this id. */
+export async function createSession(c: Context, deps: Deps, tokenId: string): Promise<void> {
+  const nowSeconds = Math.floor(deps.clock.nowMs() / 1_000);
+  const value = await new SignJWT()
+    .setProtectedHeader({ alg: "HS256" })
+    .setIssuer(ISSUER)
+    .setAudience(AUDIENCE)
+    .setSubject(tokenId)
+    .setIssuedAt(nowSeconds)
+    .setExpirationTime(nowSeconds + SESSION_SECONDS)
+    .sign(keyOf(deps));
+  setCookie(c, COOKIE_NAME, value, { ...cookieOptions(deps), maxAge: SESSION_SECONDS });
+}
+
+/** Who is signed in; null without a session, or when its token was revoked or has expired. */
+export async function readSession(c: Context, deps: Deps): Promise<Actor | null> {
+  const value = isHttps(deps) ? getCookie(c, COOKIE_NAME, "host") : getCookie(c, COOKIE_NAME);
+  if (value === undefined || value.length > MAX_COOKIE_CHARS) return null;
+  const tokenId = await subjectOf(value, deps);
+  if (tokenId === null) return null;
+  const actor = deps.tokens.byId(tokenId);
+  return actor?.kind === "op" ? actor : null;
+}
+
+/** Signs out: removes the cookie. */
+export function endSession(c: Context, deps: Deps): void {
+  deleteCookie(c, COOKIE_NAME, cookieOptions(deps));
+}
+
+/**
+ * Whom a typed token belongs to; null when it is not known. FORBIDDEN for kinds that are for programs, RATE_LIMITED
+ * after too many failures from `address`; a valid token is never refused for the failures of others.
+ */
+export function signInWithToken(deps: Deps, token: string, address = "sign-in"): Actor | null {
+  const actor = deps.tokens.find(token.trim());
+  if (actor === null) {
+    failedAttemptsOf(deps).count(address);
+    return null;
+  }
+  if (actor.kind !== "op") {
+    throw new AppError("FORBIDDEN", `This is a token of kind "${actor.kind}", which is for programs. Sign in with an op token.`);
+  }
+  return actor;
+}
+
+async function subjectOf(value: string, deps: Deps): Promise<string | null> {
+  try {
+    const { payload } = await jwtVerify(value, keyOf(deps), {
+      algorithms: ["HS256"],
+      issuer: ISSUER,
+      audience: AUDIENCE,
+      requiredClaims: ["sub", "exp"],
+      currentDate: new Date(deps.clock.nowMs()),
+    });
+    return payload.sub ?? null;
+  } catch (error) {
+    // A cookie that is old, forged or signed by a former secret is no session; anything else is a fault of ours.
+    if (error instanceof errors.JOSEError) return null;
+    throw error;
+  }
+}
+
+const keys = new WeakMap<Deps, Uint8Array>();
+
+/** The signing key, derived so that the configured secret may serve other purposes too. */
+function keyOf(deps: Deps): Uint8Array {
+  const known = keys.get(deps);
+  if (known !== undefined) return known;
+  const key = new Uint8Array(hkdfSync("sha256", deps.config.secret, "", "andon session v1", KEY_BYTES));
+  keys.set(deps, key);
+  return key;
+}
+
+function isHttps(deps: Deps): boolean {
+  return deps.config.publicUrl.startsWith("https:");
+}
+
+function cookieOptions(deps: Deps): CookieOptions {
+  const common = { path: "/", httpOnly: true, sameSite: "Lax" } as const;
+  return isHttps(deps) ? { ...common, secure: true, prefix: "host" } : common;
+}
