@@ -9,9 +9,7 @@ import { DEFAULT_OFF_MESSAGE } from "./protocol.ts";
 import type { ChainStep, Decision, Rule, Snapshot, SnapshotFlag } from "./protocol.ts";
 
 /** The part of a decision that is the same for every context that ends here. */
-export type Outcome = Readonly<
-  Pick<Decision, "enabled" | "reason" | "models" | "level" | "message">
->;
+export type Outcome = Readonly<Pick<Decision, "enabled" | "reason" | "models" | "level" | "message">>;
 
 export interface CompiledRule {
   readonly conditions: readonly CompiledCondition[];
@@ -102,8 +100,7 @@ function fixedOutcome(
   off: (reason: Outcome["reason"]) => Outcome,
 ): Outcome | null {
   if (masterOff) return off("MASTER");
-  if (flag.source.state === "off")
-    return off(flag.source.cause === "budget" ? "TRIPPED" : "KILLED");
+  if (flag.source.state === "off") return off(flag.source.cause === "budget" ? "TRIPPED" : "KILLED");
   if (flag.rules.length > 0) return null;
   if (admitsAll(flag.threshold)) return flag.passed;
   return flag.threshold === 0 ? flag.rolledOut : null;

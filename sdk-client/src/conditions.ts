@@ -38,11 +38,7 @@ export function compileCondition(condition: Condition): CompiledCondition {
 /** Whether the condition holds for a context. Never throws. */
 export function holds(condition: CompiledCondition, context: unknown): boolean {
   try {
-    if (
-      typeof context !== "object" ||
-      context === null ||
-      !Object.hasOwn(context, condition.attribute)
-    ) {
+    if (typeof context !== "object" || context === null || !Object.hasOwn(context, condition.attribute)) {
       return condition.whenMissing;
     }
     const value: unknown = Reflect.get(context, condition.attribute);
@@ -106,9 +102,7 @@ function memberOf(value: Scalar | readonly Scalar[]): Matcher | null {
   if (!Array.isArray(value)) return null;
   const members = new Set<unknown>(value);
   return (attribute) =>
-    Array.isArray(attribute)
-      ? anyElement(attribute, (element) => members.has(element))
-      : members.has(attribute);
+    Array.isArray(attribute) ? anyElement(attribute, (element) => members.has(element)) : members.has(attribute);
 }
 
 function not(inner: Matcher | null): Matcher | null {
@@ -131,18 +125,12 @@ function anyElement(elements: readonly unknown[], matches: Matcher): boolean {
   return false;
 }
 
-function text(
-  value: unknown,
-  compare: (attribute: string, value: string) => boolean,
-): Matcher | null {
+function text(value: unknown, compare: (attribute: string, value: string) => boolean): Matcher | null {
   if (typeof value !== "string") return null;
   return (attribute) => typeof attribute === "string" && compare(attribute, value);
 }
 
-function numeric(
-  value: unknown,
-  compare: (attribute: number, value: number) => boolean,
-): Matcher | null {
+function numeric(value: unknown, compare: (attribute: number, value: number) => boolean): Matcher | null {
   if (typeof value !== "number") return null;
   return (attribute) => typeof attribute === "number" && compare(attribute, value);
 }
@@ -156,10 +144,7 @@ function semver(value: unknown, accepts: (order: number) => boolean): Matcher | 
   };
 }
 
-function instant(
-  value: unknown,
-  compare: (attributeMs: number, boundMs: number) => boolean,
-): Matcher | null {
+function instant(value: unknown, compare: (attributeMs: number, boundMs: number) => boolean): Matcher | null {
   const boundMs = parseInstant(value);
   if (boundMs === null) return null;
   return (attribute) => {

@@ -64,11 +64,7 @@ export function evaluate(
   };
 }
 
-function decide(
-  flag: CompiledFlag,
-  context: EvaluationContext | undefined,
-  instance: string,
-): Outcome {
+function decide(flag: CompiledFlag, context: EvaluationContext | undefined, instance: string): Outcome {
   let threshold = flag.threshold;
   for (const rule of flag.rules) {
     if (!rule.conditions.every((condition) => holds(condition, context))) continue;
@@ -77,9 +73,7 @@ function decide(
     break;
   }
   if (admitsAll(threshold)) return flag.passed;
-  return inRollout(bucketKey(context, instance), flag.seed, threshold)
-    ? flag.passed
-    : flag.rolledOut;
+  return inRollout(bucketKey(context, instance), flag.seed, threshold) ? flag.passed : flag.rolledOut;
 }
 
 /** The user, else the session, else the instance. Numbers count as their decimal text; empty text counts as absent. */

@@ -1,0 +1,278 @@
+/**
+ * The client: holds the last known state of one environment, keeps it fresh in the background and decides by it. The
+ * constructor never throws and never keeps the process alive; evaluating never throws and never waits.
+ */
+import { SnapshotCache } from "./cache.ts";
+import type { CompiledFlag } from "./compile.ts";
+import { evaluate, type EvaluationSettings, type OnUnknown } from "./evaluate.ts";
+import { type AndonEvent, type AndonEvents, type AndonListener, callSafely, Emitter } from "./events.ts";
+import { Freshness } from "./freshness.ts";
+import type { GuardHost } from "./guard-host.ts";
+import { Latch } from "./latch.ts";
+import { type AndonLogger, consoleLogger, isLogger, safeLogger } from "./logger.ts";
+import { canonicalModel } from "./model-id.ts";
+import { type AndonOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
+import { parseSnapshot } from "./parse-snapshot.ts";
+import { identityHeaders, type PollTarget } from "./poll.ts";
+import { Poller, type Verdict } from "./poller.ts";
+import { INSTANCE_PATH } from "./protocol.ts";
+import type { ChainStep, Decision, EvaluationContext, Revision, Snapshot, SnapshotFlag } from "./protocol.ts";
+import { processEnv, type Runtime, systemRuntime } from "./runtime.ts";
+import { type Origin, SnapshotStore } from "./snapshot-store.ts";
+import { type FetchLike, fetchTransport } from "./transport-fetch.ts";
+import { nodeTransport } from "./transport-node.ts";
+
+/** How `ready` found the client: by the server's state, by older state, or by none. */
+export type Readiness = Origin;
+
+/** Seams for tests. @internal */
+export interface AndonInternals {
+  runtime?: Runtime;
+  env?: Readonly<Record<string, string | undefined>>;
+}
+
+const DEFAULT_READY_TIMEOUT_MS = 2_000;
+/** How long `close` waits for the server to take note. */
+const FAREWELL_TIMEOUT_MS = 1_000;
+const NO_STEPS: readonly ChainStep[] = Object.freeze([]);
+
+export class Andon implements GuardHost {
+  /** The name under which the server knows this process. */
+  readonly instance: string;
+  readonly logger: AndonLogger;
+  readonly #runtime: Runtime;
+  readonly #settings: EvaluationSettings;
+  readonly #onUnknown: OnUnknown;
+  readonly #store = new SnapshotStore();
+  readonly #freshness: Freshness;
+  readonly #events: Emitter;
+  readonly #applied = new Set<() => void>();
+  readonly #live = new Latch();
+  readonly #cache: SnapshotCache | null;
+  readonly #target: PollTarget | null;
+  readonly #poller: Poller | null;
+  #closing: Promise<void> | null = null;
+
+  /** Starts polling. Bad options are logged by name; without a usable `url` and `token` nothing is polled. */
+  constructor(options?: AndonOptions, internals: AndonInternals = {}) {
+    this.#runtime = internals.runtime ?? systemRuntime;
+    const given = readable(options);
+    this.logger = safeLogger(isLogger(given?.logger) ? given.logger : consoleLogger(() => this.#runtime.monotonicMs()));
+    const resolved = resolveOptions(given, internals.env ?? processEnv());
+    for (const problem of resolved.problems) this.logger.error({}, problem);
+    if (options !== undefined && given === undefined) this.logger.error({}, "The options of Andon cannot be read");
+    this.instance = resolved.instance;
+    this.#settings = { instance: resolved.instance, localKill: resolved.localKill };
+    this.#onUnknown = resolved.onUnknown;
+    this.#events = new Emitter(this.logger);
+    this.#freshness = new Freshness(this.#runtime, resolved, {
+      stale: (staleMs) => this.#becameStale(staleMs),
+      live: () => this.#events.emit("live", { revision: this.#store.revision }),
+    });
+    const { server, cacheFile } = resolved;
+    this.#cache = server === null || cacheFile === null ? null : SnapshotCache.open(cacheFile, server, this.logger);
+    this.#store.seed(this.#cache?.load() ?? null, this.#readBootstrap(resolved.bootstrap));
+    this.#target = this.#makeTarget(resolved);
+    this.#poller = this.#target === null ? null : this.#makePoller(this.#target, resolved);
+    this.#freshness.start();
+    this.#poller?.start();
+  }
+
+  /**
+   * Resolves `"live"` once the server has answered; when `timeoutMs` (2,000) is up, or there is no server to ask, with
+   * what there is instead: `"cache"`, `"bootstrap"` or `"none"`. Never rejects.
+   */
+  async ready(options?: { timeoutMs?: number }): Promise<Readiness> {
+    if (this.#store.origin !== "live" && this.#poller !== null && this.#closing === null) {
+      const asked = options?.timeoutMs ?? DEFAULT_READY_TIMEOUT_MS;
+      const timeoutMs = Number.isNaN(asked) ? DEFAULT_READY_TIMEOUT_MS : asked;
+      // This timer holds the process: somebody awaits the answer.
+      await this.#live.opened((timeUp) => this.#runtime.startTimer(timeUp, timeoutMs, true));
+    }
+    return this.#store.origin;
+  }
+
+  /** True when the feature may run for this context. Never throws. */
+  isEnabled(flag: string, context?: EvaluationContext, options?: { onUnknown?: OnUnknown }): boolean {
+    return this.evaluate(flag, context, options).enabled;
+  }
+
+  /** The decision for one flag and context. Never throws. `onUnknown` answers for flags that no snapshot knows. */
+  evaluate(flag: string, context?: EvaluationContext, options?: { onUnknown?: OnUnknown }): Decision {
+    return evaluate(
+      this.#store.compiled,
+      flag,
+      context,
+      this.#settings,
+      options?.onUnknown ?? this.#onUnknown,
+      this.#freshness.staleMs,
+    );
+  }
+
+  on<Event extends AndonEvent>(event: Event, listener: AndonListener<Event>): this {
+    this.#events.on(event, listener);
+    return this;
+  }
+
+  off<Event extends AndonEvent>(event: Event, listener: AndonListener<Event>): this {
+    this.#events.off(event, listener);
+    return this;
+  }
+
+  /** Stops polling, tells the server, and lets go of everything. Decisions go on by the last state. Never rejects. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  get hasState(): boolean {
+    return this.#store.compiled !== null;
+  }
+
+  /** The flag as the current snapshot has it. */
+  flag(key: string): SnapshotFlag | undefined {
+    return this.#flag(key)?.source;
+  }
+
+  /** The steps of the flag's chain, blocked models included; `[]` without a chain. */
+  chain(key: string): readonly ChainStep[] {
+    return this.#flag(key)?.steps ?? NO_STEPS;
+  }
+
+  isBlocked(model: string): boolean {
+    return this.#store.compiled?.blockedModels.has(canonicalModel(model)) ?? false;
+  }
+
+  /** Calls back after every applied snapshot, synchronously after it decides. Returns the unsubscriber. */
+  onApplied(listener: () => void): () => void {
+    this.#applied.add(listener);
+    return () => {
+      this.#applied.delete(listener);
+    };
+  }
+
+  #flag(key: string): CompiledFlag | undefined {
+    return this.#store.compiled?.flags.get(key);
+  }
+
+  #readBootstrap(bootstrap: unknown): Snapshot | null {
+    if (bootstrap === undefined || bootstrap === null) return null;
+    const parsed = parseSnapshot(bootstrap);
+    if (parsed.ok) return parsed.snapshot;
+    this.logger.error({ problem: parsed.problem }, 'Option "bootstrap" is not a snapshot; ignored');
+    return null;
+  }
+
+  #makeTarget(resolved: ResolvedOptions): PollTarget | null {
+    if (resolved.server === null) return null;
+    const transport =
+      resolved.fetch === null
+        ? (nodeTransport(resolved.server.url) ?? fetchTransport(globalFetch()))
+        : fetchTransport(resolved.fetch);
+    const { instance, app } = resolved;
+    return { ...resolved.server, instance, app, transport, runtime: this.#runtime };
+  }
+
+  #makePoller(target: PollTarget, resolved: ResolvedOptions): Poller {
+    const store = this.#store;
+    const host = {
+      get knownRevision(): Revision | null {
+        return store.knownRevision;
+      },
+      offer: (snapshot: Snapshot) => this.#offer(snapshot),
+      contact: (serverStaleMs: number) => this.#contact(serverStaleMs),
+    };
+    return new Poller(target, resolved, host, this.logger);
+  }
+
+  #offer(snapshot: Snapshot): Verdict {
+    const previous = this.#store.compiled?.snapshot ?? null;
+    const verdict = this.#store.offer(snapshot);
+    if (verdict !== "applied") return verdict;
+    for (const listener of Array.from(this.#applied)) callSafely(listener, "applied", this.logger);
+    this.#cache?.save(snapshot);
+    const { revision } = snapshot;
+    this.#events.emit("change", { revision, previous: previous?.revision ?? null });
+    for (const flag of newTrips(previous, snapshot)) this.#events.emit("trip", { flag, revision });
+    return verdict;
+  }
+
+  #contact(serverStaleMs: number): void {
+    this.#store.confirm();
+    this.#freshness.contact(serverStaleMs);
+    this.#live.open();
+  }
+
+  #becameStale(staleMs: number | null): void {
+    const details: AndonEvents["stale"] = { staleMs, revision: this.#store.revision };
+    this.logger.error(details, "No contact with Andon for too long; decisions go on by the last known state");
+    this.#events.emit("stale", details);
+  }
+
+  async #close(): Promise<void> {
+    this.#live.open();
+    this.#freshness.stop();
+    await this.#poller?.stop();
+    if (this.#target !== null) await this.#farewell(this.#target);
+    await this.#cache?.settled();
+    this.#target?.transport.close();
+  }
+
+  /** Best effort: without it the server shows this instance as a straggler until it ages out. */
+  async #farewell(target: PollTarget): Promise<void> {
+    const aborter = new AbortController();
+    const sent = async (): Promise<void> => {
+      try {
+        const url = target.url + INSTANCE_PATH;
+        await target.transport.send({
+          method: "DELETE",
+          url,
+          headers: identityHeaders(target),
+          signal: aborter.signal,
+        });
+      } catch {
+        this.logger.debug({}, "Andon could not be told that this instance stopped");
+      }
+    };
+    await this.#atMost(sent(), FAREWELL_TIMEOUT_MS);
+    aborter.abort();
+  }
+
+  /** Resolves with the promise or after the time, whichever is first. The promise must not reject. */
+  #atMost(promise: Promise<void>, timeoutMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#runtime.startTimer(resolve, timeoutMs, true);
+      void promise.then(() => {
+        cancel();
+        resolve();
+      });
+    });
+  }
+}
+
+/** Flags that a budget switched off between two snapshots. */
+function newTrips(previous: Snapshot | null, next: Snapshot): string[] {
+  if (previous === null) return [];
+  const before = new Map(Object.entries(previous.flags));
+  return Object.entries(next.flags)
+    .filter(([key, flag]) => isTripped(flag) && !isTripped(before.get(key)))
+    .map(([key]) => key);
+}
+
+function isTripped(flag: SnapshotFlag | undefined): boolean {
+  return flag?.state === "off" && flag.cause === "budget";
+}
+
+/** A plain copy of the options; undefined when reading them throws. */
+function readable(options: AndonOptions | undefined): AndonOptions | undefined {
+  try {
+    return options === undefined ? undefined : { ...options };
+  } catch {
+    // A getter or proxy of the caller threw; the constructor says so in the log.
+    return undefined;
+  }
+}
+
+function globalFetch(): FetchLike {
+  return (url, init) => fetch(url, init);
+}

@@ -1,0 +1,60 @@
+/**
+ * What the client takes from the process it runs in: two clocks, timers, chance, and Node's built-in modules where
+ * there are any. Injected, so that tests own time. Durations are measured on the monotonic clock only; the wall clock
+ * serves nothing but HTTP dates.
+ */
+
+export interface Runtime {
+  /** Unix time in milliseconds; may jump. */
+  nowMs(): number;
+  /** Milliseconds since some fixed point; never goes back. */
+  monotonicMs(): number;
+  /** In [0, 1). */
+  random(): number;
+  /** Calls back once after the delay; returns the canceller. `holdsProcess` keeps the process alive until then. */
+  startTimer(callback: () => void, delayMs: number, holdsProcess: boolean): () => void;
+}
+
+/** Longest delay that timers take; longer ones would fire at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+export const systemRuntime: Runtime = {
+  nowMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  random: () => Math.random(),
+  startTimer(callback, delayMs, holdsProcess) {
+    const timer = setTimeout(callback, Math.min(Math.max(delayMs, 0), MAX_TIMER_MS));
+    if (!holdsProcess) unref(timer);
+    return () => {
+      clearTimeout(timer);
+    };
+  },
+};
+
+interface BuiltinModules {
+  "node:crypto": typeof import("node:crypto");
+  "node:fs": typeof import("node:fs");
+  "node:http": typeof import("node:http");
+  "node:https": typeof import("node:https");
+  "node:os": typeof import("node:os");
+  "node:path": typeof import("node:path");
+  "node:zlib": typeof import("node:zlib");
+}
+
+/** A built-in module of Node (Bun and Deno have them too); undefined elsewhere. Keeps bundlers from resolving them. */
+export function builtin<Name extends keyof BuiltinModules>(name: Name): BuiltinModules[Name] | undefined {
+  if (typeof process === "undefined" || typeof process.getBuiltinModule !== "function") return undefined;
+  return process.getBuiltinModule(name) as BuiltinModules[Name] | undefined;
+}
+
+/** The process environment; empty where there is none. */
+export function processEnv(): Readonly<Record<string, string | undefined>> {
+  return typeof process === "undefined" || typeof process.env !== "object" ? {} : process.env;
+}
+
+/** Timers are objects with `unref` on Node and plain numbers elsewhere. */
+function unref(timer: unknown): void {
+  if (typeof timer === "object" && timer !== null && "unref" in timer && typeof timer.unref === "function") {
+    timer.unref();
+  }
+}
