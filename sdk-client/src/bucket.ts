@@ -31,10 +31,18 @@ export function admitsAll(threshold: number): boolean {
 /** MurmurHash3_x86_32 of the UTF-8 bytes of `text`, as an unsigned 32-bit integer. Lone surrogates hash as U+FFFD. */
 export function murmur3(text: string, seed: number): number {
   let hash = seed | 0;
+  let index = 0;
+  // Keys are nearly always ASCII: four characters are one block then.
+  for (; index + 4 <= text.length; index += 4) {
+    const [a, b] = [text.charCodeAt(index), text.charCodeAt(index + 1)];
+    const [c, d] = [text.charCodeAt(index + 2), text.charCodeAt(index + 3)];
+    if ((a | b | c | d) >= 0x80) break;
+    hash = mix(hash, a | (b << 8) | (c << 16) | (d << 24));
+  }
   let block = 0;
   let shift = 0;
-  let byteCount = 0;
-  for (let index = 0; index < text.length; index++) {
+  let byteCount = index;
+  for (; index < text.length; index++) {
     let bytes = text.charCodeAt(index);
     let size = 1;
     if (bytes >= 0x80) {
@@ -50,9 +58,7 @@ export function murmur3(text: string, seed: number): number {
       bytes >>>= 8;
       shift += 8;
       if (shift === 32) {
-        hash ^= scramble(block);
-        hash = (hash << 13) | (hash >>> 19);
-        hash = (Math.imul(hash, 5) + 0xe6546b64) | 0;
+        hash = mix(hash, block);
         block = 0;
         shift = 0;
       }
@@ -63,6 +69,11 @@ export function murmur3(text: string, seed: number): number {
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
   return (hash ^ (hash >>> 16)) >>> 0;
+}
+
+function mix(hash: number, block: number): number {
+  const mixed = hash ^ scramble(block);
+  return (Math.imul((mixed << 13) | (mixed >>> 19), 5) + 0xe6546b64) | 0;
 }
 
 function scramble(block: number): number {

@@ -5,7 +5,7 @@
  */
 import { admitsAll, inRollout } from "./bucket.ts";
 import { type CompiledFlag, type CompiledSnapshot, NO_MODELS, type Outcome } from "./compile.ts";
-import { holds } from "./conditions.ts";
+import { type CompiledCondition, holds } from "./conditions.ts";
 import { isKilledLocally, type LocalKill } from "./local-override.ts";
 import { type Decision, DEFAULT_OFF_MESSAGE, type EvaluationContext } from "./protocol.ts";
 
@@ -67,13 +67,21 @@ export function evaluate(
 function decide(flag: CompiledFlag, context: EvaluationContext | undefined, instance: string): Outcome {
   let threshold = flag.threshold;
   for (const rule of flag.rules) {
-    if (!rule.conditions.every((condition) => holds(condition, context))) continue;
+    if (!allHold(rule.conditions, context)) continue;
     if (!rule.admits) return flag.ruledOut;
     threshold = flag.rampThreshold;
     break;
   }
   if (admitsAll(threshold)) return flag.passed;
   return inRollout(bucketKey(context, instance), flag.seed, threshold) ? flag.passed : flag.rolledOut;
+}
+
+/** A loop, not `every`: no function is made per call. */
+function allHold(conditions: readonly CompiledCondition[], context: unknown): boolean {
+  for (const condition of conditions) {
+    if (!holds(condition, context)) return false;
+  }
+  return true;
 }
 
 /** The user, else the session, else the instance. Numbers count as their decimal text; empty text counts as absent. */
