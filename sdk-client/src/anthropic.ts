@@ -1,0 +1,103 @@
+/**
+ * The guard for `@anthropic-ai/sdk` (0.101 to 1.x): middleware that holds every call to what its flag allows.
+ * Invariant: a call whose flag is off, or whose model is blocked, never leaves the process.
+ */
+import { planModels } from "./chain-plan.ts";
+import { GuardedCall } from "./guard-call.ts";
+import { featureDisabled } from "./guard-errors.ts";
+import type { GuardHost } from "./guard-host.ts";
+import { type GuardStats, inFlightOf } from "./guard-in-flight.ts";
+import { offMessage } from "./guard-off-message.ts";
+import { passOf } from "./guard-pass.ts";
+import { callKind, readBody, takeSubject } from "./guard-request.ts";
+import type { GuardMiddleware, GuardOptions, MiddlewareContextLike } from "./guard-types.ts";
+import type { Decision } from "./protocol.ts";
+
+export { FeatureDisabledError, findFeatureDisabled, isFeatureDisabled } from "./feature-disabled-error.ts";
+export type { GuardError, GuardErrorCode } from "./guard-errors.ts";
+export type { GuardHost } from "./guard-host.ts";
+export type { GuardStats } from "./guard-in-flight.ts";
+export type { GuardMiddleware, GuardOptions } from "./guard-types.ts";
+
+/** How long the first call of a process waits for a first snapshot. */
+const FIRST_STATE_TIMEOUT_MS = 1_000;
+
+/**
+ * Middleware for the client option `middleware`. Off: throws `FeatureDisabledError`, or answers with the flag's off
+ * message, as its `offMode` says. On: sends the first usable model of the flag's chain and steps down on failures.
+ */
+export function guard(host: GuardHost, options: GuardOptions): GuardMiddleware {
+  return async (request, next, ctx) => {
+    const kind = callKind(request);
+    const body = kind === "message" ? readBody(request, ctx.options) : null;
+    const subject = takeSubject(request.headers, body, options);
+    if (kind === "other") return next(request);
+    if (!host.hasState) await firstState(host);
+
+    const decision = withDefault(host.evaluate(subject.flag, subject.context), options);
+    const model = body?.["model"];
+    const stream = ctx.options?.stream ?? body?.["stream"] === true;
+    const off = (reason: Decision): Promise<Response> => {
+      const asMessage = kind === "message" && host.flag(subject.flag)?.offMode === "message";
+      return refuse(ctx, reason, asMessage && typeof model === "string" ? { model, stream } : null);
+    };
+    if (!decision.enabled) return off(decision);
+    // A batch names many models, and a body without one is the API's to refuse.
+    if (kind === "batch" || typeof model !== "string") return next(request);
+
+    const choices = planModels({
+      requested: model,
+      steps: host.chain(subject.flag),
+      level: decision.level,
+      isBlocked: (id) => host.isBlocked(id),
+    });
+    if (choices.length === 0) return off({ ...decision, enabled: false, reason: "NO_MODEL" });
+
+    const nowMs = performance.now();
+    const call = new GuardedCall({
+      host,
+      options,
+      ctx,
+      request,
+      send: (signal, changed) =>
+        next(changed === null ? { ...request, signal } : { ...request, signal, body: changed }),
+      subject,
+      body,
+      stream,
+      pass: passOf(request, ctx.options, nowMs),
+      settled: (outcome) => host.logger.debug(outcome, "attempt"),
+    });
+    return call.run(choices, nowMs);
+  };
+}
+
+/** How many guarded calls of this host run now, and how many a kill has ended, by flag. */
+export function guardStats(host: GuardHost): GuardStats {
+  return inFlightOf(host).stats();
+}
+
+const firstStates = new WeakMap<GuardHost, Promise<unknown>>();
+
+/** One wait per host, shared by all first calls; over and done with when it has passed. */
+function firstState(host: GuardHost): Promise<unknown> {
+  const known = firstStates.get(host);
+  if (known !== undefined) return known;
+  const wait = host.ready({ timeoutMs: FIRST_STATE_TIMEOUT_MS });
+  firstStates.set(host, wait);
+  return wait;
+}
+
+function withDefault(decision: Decision, options: GuardOptions): Decision {
+  if (decision.reason !== "UNKNOWN") return decision;
+  return { ...decision, enabled: options.onUnknown !== "off" };
+}
+
+async function refuse(
+  ctx: MiddlewareContextLike,
+  decision: Decision,
+  asked: { model: string; stream: boolean } | null,
+): Promise<Response> {
+  const error = await featureDisabled(ctx, decision);
+  if (asked === null) throw error;
+  return offMessage({ ...asked, decision: { ...decision, message: error.message } });
+}
