@@ -16,17 +16,10 @@ import {
   text,
   timestamp,
 } from "drizzle-orm/pg-core";
-import type {
-  ChainStep,
-  OffCause,
-  OffMode,
-  Rule,
-  SwitchState,
-} from "../../sdk-client/src/protocol.ts";
+import type { ChainStep, OffCause, OffMode, Rule, SwitchState } from "../../sdk-client/src/protocol.ts";
 import type { ActorRecord } from "../domain/actor.ts";
 
-const moment = (name: string) =>
-  timestamp(name, { withTimezone: true, mode: "date", precision: 3 });
+const moment = (name: string) => timestamp(name, { withTimezone: true, mode: "date", precision: 3 });
 
 /** One row: what identifies this installation. `lineageSalt` is replaced when history is seen to have been rewound. */
 export const installation = pgTable("installation", {
@@ -194,10 +187,7 @@ export const instances = pgTable(
     /** Set when the instance said that it stopped. */
     stoppedAt: moment("stopped_at"),
   },
-  (t) => [
-    primaryKey({ columns: [t.environmentId, t.instance] }),
-    index("instances_last_seen").on(t.lastSeen),
-  ],
+  (t) => [primaryKey({ columns: [t.environmentId, t.instance] }), index("instances_last_seen").on(t.lastSeen)],
 );
 
 /** When an instance was first seen to have applied a revision. Kept for the newest revisions only. */

@@ -1,0 +1,104 @@
+/**
+ * Builds what the rest is handed, and stops it again. Order matters: nothing is served before the schema is current and
+ * every snapshot is in memory; the database is closed last.
+ */
+import { randomBytes, randomUUID } from "node:crypto";
+import { type Logger, pino } from "pino";
+import { systemClock } from "./clock.ts";
+import type { Config, Settings } from "./config.ts";
+import { connect } from "./db/connect.ts";
+import type { Database } from "./db/database.ts";
+import type { Clock, Deps } from "./deps.ts";
+import { JOBS } from "./jobs/jobs.ts";
+import { JobRunner } from "./jobs/runner.ts";
+import { keptSecret } from "./secret-file.ts";
+import { applyAdminToken, FIRST_ADMIN_ID, firstRun, hasNoOtherAdmin } from "./services/first-run.ts";
+import { BufferedInstanceTracker } from "./services/instance-tracker.ts";
+import { RewoundHistory } from "./services/rewound.ts";
+import { createSignInLink } from "./services/sign-in.ts";
+import { DatabaseSnapshotStore } from "./services/snapshot-store.ts";
+import { StateSync } from "./services/state-sync.ts";
+import { DatabaseTokenStore } from "./services/token-store.ts";
+
+const SECRET_BYTES = 32;
+
+export interface BootOptions {
+  clock?: Clock;
+  log?: Logger;
+  /** False leaves the jobs out. */
+  jobs?: boolean;
+}
+
+export interface Runtime {
+  readonly deps: Deps;
+  /** A fresh sign-in link's secret, when the operator needs one; else null. */
+  readonly signInSecret: string | null;
+  /** Answers all parked polls and parks no more. */
+  drain(): void;
+  /** Writes the last receipts, stops everything and closes the database. */
+  close(): Promise<void>;
+}
+
+/** Starts everything but the HTTP server. Throws with words for the operator when it cannot. */
+export async function boot(settings: Settings, options: BootOptions = {}): Promise<Runtime> {
+  const log = options.log ?? pino({ level: settings.logLevel });
+  const clock = options.clock ?? systemClock;
+  const database = await connect(settings.database, log);
+  try {
+    return await start(settings, database, { clock, log, jobs: options.jobs ?? true });
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+}
+
+async function start(
+  settings: Settings,
+  database: Database,
+  { clock, log, jobs }: { clock: Clock; log: Logger; jobs: boolean },
+): Promise<Runtime> {
+  await database.migrate();
+  const { db } = database;
+  const newSecret = (bytes: number) => randomBytes(bytes).toString("base64url");
+  const config: Config = { ...settings, secret: await secretOf(settings, newSecret) };
+  const snapshots = new DatabaseSnapshotStore({ db, clock, log });
+  const tokens = new DatabaseTokenStore({ db, clock });
+  const instances = new BufferedInstanceTracker({ db, clock, log });
+  const deps: Deps = { config, db, clock, newId: randomUUID, newSecret, log, snapshots, tokens, instances };
+
+  const rewound = new RewoundHistory();
+  snapshots.onRewound = (environmentId, served) => rewound.report(deps, environmentId, served);
+  const isFirstRun = await firstRun(deps);
+  await applyAdminToken(deps, config.adminToken);
+  const wantsLink = isFirstRun || (database.kind === "embedded" && (await hasNoOtherAdmin(db)));
+  const signInSecret = wantsLink ? (await createSignInLink(deps, FIRST_ADMIN_ID)).secret : null;
+
+  const sync = new StateSync({ database, clock, log, snapshots, tokens });
+  await sync.start();
+  const runner = new JobRunner({ deps, lead: () => database.lead(), jobs: JOBS });
+  if (jobs) runner.start();
+  return {
+    deps,
+    signInSecret,
+    drain: () => snapshots.drain(),
+    close: async () => {
+      snapshots.drain();
+      await runner.close();
+      await sync.close();
+      instances.close();
+      try {
+        await instances.flush();
+      } catch (error) {
+        log.warn({ err: error }, "the last receipts were not written");
+      }
+      await database.close();
+    },
+  };
+}
+
+async function secretOf(settings: Settings, newSecret: (bytes: number) => string): Promise<string> {
+  if (settings.secret !== null) return settings.secret;
+  const make = () => newSecret(SECRET_BYTES);
+  // Without a folder nothing outlives the process; with PostgreSQL the configuration requires a secret.
+  return settings.database.kind === "embedded" ? keptSecret(settings.database.dataDir, make) : make();
+}

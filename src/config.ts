@@ -1,0 +1,167 @@
+/**
+ * The only reader of the environment. Everything is parsed once, before anything is opened; a faulty value refuses
+ * to boot with every faulty name and what was expected, never with the value of a secret.
+ */
+import { z } from "zod";
+
+export type DatabaseConfig =
+  | { kind: "postgres"; url: string }
+  /** PGlite in `<dataDir>/db`. */
+  | { kind: "embedded"; dataDir: string }
+  /** PGlite without a folder: for tests only, no variable leads here. */
+  | { kind: "memory" };
+
+export const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+export interface Config {
+  host: string;
+  /** 0 takes a free port. */
+  port: number;
+  /** Where a browser reaches this server; no slash at the end. */
+  publicUrl: string;
+  database: DatabaseConfig;
+  /** Signs sessions and links; at least 32 characters. */
+  secret: string;
+  adminToken: string | null;
+  logLevel: LogLevel;
+}
+
+/** What the variables say: the secret may still have to be made (embedded database only). */
+export type Settings = Omit<Config, "secret"> & { secret: string | null };
+
+export interface Variable {
+  name: string;
+  /** As documented; empty when there is none. */
+  default: string;
+  description: string;
+}
+
+export const SECRET_MIN_CHARS = 32;
+const ADMIN_TOKEN = /^andon_op_[A-Za-z0-9_-]{23,}$/;
+
+/** Every variable, in the order of the documentation; `docs/configuration.md` is checked against it. */
+export const VARIABLES: readonly Variable[] = [
+  { name: "PORT", default: "4280", description: "TCP port to listen on; 0 takes a free one." },
+  { name: "HOST", default: "127.0.0.1", description: "Address to listen on. Set `0.0.0.0` for all interfaces." },
+  {
+    name: "DATABASE_URL",
+    default: "",
+    description: "PostgreSQL 14 to 18, `postgres://…`. Unset: the embedded database in `ANDON_DATA_DIR`.",
+  },
+  { name: "ANDON_DATA_DIR", default: ".andon", description: "Folder of the embedded database. One process at a time." },
+  {
+    name: "ANDON_PUBLIC_URL",
+    default: "http://HOST:PORT",
+    description: "Where browsers reach this server; links are made of it.",
+  },
+  {
+    name: "ANDON_SECRET",
+    default: "",
+    description:
+      "Signs sessions; at least 32 characters, the same on every server. Required with `DATABASE_URL`; otherwise made on first run and kept in `ANDON_DATA_DIR`.",
+  },
+  {
+    name: "ANDON_ADMIN_TOKEN",
+    default: "",
+    description:
+      "An admin `op` token given from outside, for automation: `andon_op_` and at least 23 more letters, digits, `_` or `-`. Revoked when unset.",
+  },
+  { name: "ANDON_LOG_LEVEL", default: "info", description: `One of ${LOG_LEVELS.join(", ")}.` },
+];
+
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+  readonly faults: readonly string[];
+
+  constructor(faults: readonly string[]) {
+    super(`Andon cannot start with this configuration:\n${faults.map((fault) => `  ${fault}`).join("\n")}`);
+    this.faults = faults;
+  }
+}
+
+function isUrl(value: string, protocols: readonly string[]): boolean {
+  return URL.canParse(value) && protocols.includes(new URL(value).protocol);
+}
+
+const schema = z
+  .object({
+    PORT: z
+      .string()
+      .regex(/^\d{1,5}$/, "expected a port number, 0 to 65535")
+      .default("4280")
+      .transform(Number)
+      .refine((port) => port <= 65_535, "expected a port number, 0 to 65535"),
+    HOST: z
+      .string()
+      .max(255, "expected a host name or address")
+      .regex(/^[^\s/]+$/, "expected a host name or address")
+      .default("127.0.0.1"),
+    DATABASE_URL: z
+      .string()
+      .refine(
+        (value) => isUrl(value, ["postgres:", "postgresql:"]),
+        "expected a URL like postgres://user:password@host:5432/andon",
+      )
+      .optional(),
+    ANDON_DATA_DIR: z.string().default(".andon"),
+    ANDON_PUBLIC_URL: z
+      .string()
+      .refine((value) => isUrl(value, ["http:", "https:"]), "expected a URL like https://andon.example.com")
+      .transform((value) => value.replace(/\/+$/, ""))
+      .optional(),
+    ANDON_SECRET: z.string().min(SECRET_MIN_CHARS, `expected at least ${SECRET_MIN_CHARS} characters`).optional(),
+    ANDON_ADMIN_TOKEN: z
+      .string()
+      .regex(ADMIN_TOKEN, "expected andon_op_ followed by at least 23 letters, digits, _ or -")
+      .optional(),
+    ANDON_LOG_LEVEL: z.enum(LOG_LEVELS, `expected one of ${LOG_LEVELS.join(", ")}`).default("info"),
+  })
+  .check((checked) => {
+    if (checked.value.DATABASE_URL !== undefined && checked.value.ANDON_SECRET === undefined) {
+      checked.issues.push({
+        code: "custom",
+        path: ["ANDON_SECRET"],
+        input: undefined,
+        message: `required with DATABASE_URL: expected at least ${SECRET_MIN_CHARS} characters, the same on every server`,
+      });
+    }
+  });
+
+/**
+ * The settings from environment variables. An empty variable counts as unset.
+ * @throws ConfigError naming every faulty variable and what was expected.
+ */
+export function parseConfig(env: Readonly<Record<string, string | undefined>>): Settings {
+  const known = Object.fromEntries(
+    VARIABLES.map(({ name }) => [name, env[name] === "" ? undefined : env[name]] as const),
+  );
+  const parsed = schema.safeParse(known);
+  if (!parsed.success) {
+    throw new ConfigError(parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`));
+  }
+  const values = parsed.data;
+  return {
+    host: values.HOST,
+    port: values.PORT,
+    publicUrl: values.ANDON_PUBLIC_URL ?? `http://${urlHost(values.HOST)}:${values.PORT}`,
+    database:
+      values.DATABASE_URL === undefined
+        ? { kind: "embedded", dataDir: values.ANDON_DATA_DIR }
+        : { kind: "postgres", url: values.DATABASE_URL },
+    secret: values.ANDON_SECRET ?? null,
+    adminToken: values.ANDON_ADMIN_TOKEN ?? null,
+    logLevel: values.ANDON_LOG_LEVEL,
+  };
+}
+
+/** A wildcard address cannot be visited; IPv6 needs brackets. */
+function urlHost(host: string): string {
+  if (host === "0.0.0.0" || host === "::") return "localhost";
+  return host.includes(":") ? `[${host}]` : host;
+}
+
+/** The settings of this process. */
+export function readEnvironment(): Settings {
+  return parseConfig(process.env);
+}

@@ -1,0 +1,26 @@
+/** What an open database offers, whichever it is: PostgreSQL or PGlite. */
+import type { DatabaseConfig } from "../config.ts";
+import type { Listener, Listening } from "./listen.ts";
+import type { Db } from "./types.ts";
+
+export interface Database {
+  readonly kind: DatabaseConfig["kind"];
+  readonly db: Db;
+  /** Brings the schema up to date; waits while another server does. */
+  migrate(): Promise<void>;
+  listen(listening: Listening): Promise<Listener>;
+  /** True when this process leads the jobs now; asks for the lead when nobody has it. */
+  lead(): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+/** Oldest and newest major version of PostgreSQL that the tests run on or that is known to work. */
+const POSTGRES_MIN_MAJOR = 14;
+const POSTGRES_MAX_MAJOR = 18;
+
+/** Null when the version is supported, else what to tell the operator. `versionNum` as `server_version_num` gives it. */
+export function unsupportedVersion(versionNum: number): string | null {
+  const major = Math.floor(versionNum / 10_000);
+  if (major >= POSTGRES_MIN_MAJOR && major <= POSTGRES_MAX_MAJOR) return null;
+  return `PostgreSQL ${major} is not supported: Andon needs ${POSTGRES_MIN_MAJOR} to ${POSTGRES_MAX_MAJOR}.`;
+}

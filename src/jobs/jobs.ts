@@ -1,0 +1,6 @@
+/** The jobs of a server, in the order of their turn. */
+import { expiryJob } from "./expiry.ts";
+import { pruneJob } from "./prune.ts";
+import type { Job } from "./runner.ts";
+
+export const JOBS: readonly Job[] = [expiryJob, pruneJob];

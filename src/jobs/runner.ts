@@ -1,0 +1,70 @@
+/**
+ * Runs the jobs on one server at a time: the one that holds the lead in the database. A job that fails is logged and
+ * tried again at its next turn; a lead lost with its connection goes to whichever server asks first.
+ */
+import { isDatabaseAway } from "../db/away.ts";
+import type { Deps } from "../deps.ts";
+
+export interface Job {
+  name: string;
+  everyMs: number;
+  run(deps: Deps): Promise<void>;
+}
+
+const TICK_MS = 1000;
+
+export class JobRunner {
+  readonly #deps: Deps;
+  readonly #lead: () => Promise<boolean>;
+  readonly #jobs: readonly Job[];
+  readonly #lastRunMs = new Map<string, number>();
+  #timer: { cancel(): void } | null = null;
+  #running: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  constructor(options: { deps: Deps; lead: () => Promise<boolean>; jobs: readonly Job[] }) {
+    this.#deps = options.deps;
+    this.#lead = options.lead;
+    this.#jobs = options.jobs;
+  }
+
+  start(): void {
+    if (this.#closed) return;
+    this.#timer = this.#deps.clock.schedule(TICK_MS, () => {
+      this.#running = this.#tick().finally(() => this.start());
+    });
+  }
+
+  /** Resolves when the job under way has ended; none begins after it. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#timer?.cancel();
+    await this.#running;
+  }
+
+  async #tick(): Promise<void> {
+    try {
+      if (!(await this.#lead())) return;
+    } catch (error) {
+      this.#report("lead", error);
+      return;
+    }
+    for (const job of this.#jobs) {
+      const nowMs = this.#deps.clock.monotonicMs();
+      const lastMs = this.#lastRunMs.get(job.name);
+      if (this.#closed || (lastMs !== undefined && nowMs - lastMs < job.everyMs)) continue;
+      this.#lastRunMs.set(job.name, nowMs);
+      try {
+        await job.run(this.#deps);
+      } catch (error) {
+        this.#report(job.name, error);
+      }
+    }
+  }
+
+  #report(job: string, error: unknown): void {
+    // That the database is away is said once, by the version check.
+    if (isDatabaseAway(error)) this.#deps.log.debug({ err: error, job }, "a job waits for the database");
+    else this.#deps.log.error({ err: error, job }, "a job failed; it is tried again");
+  }
+}

@@ -1,0 +1,59 @@
+/**
+ * The polls of one server that wait for a change. All waiters of an environment are let go in one turn of the event
+ * loop; a waiter that leaves (timeout, disconnect) leaves nothing behind.
+ */
+import type { Clock } from "../deps.ts";
+
+/** Above it a poll is answered at once; its client polls again after its own pause. */
+export const PARKED_POLLS_MAX = 20_000;
+
+export class ParkedPolls {
+  readonly #clock: Clock;
+  readonly #waiting = new Map<string, Set<() => void>>();
+  #count = 0;
+  #draining = false;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  /** True while a poll may be parked. */
+  get open(): boolean {
+    return !this.#draining && this.#count < PARKED_POLLS_MAX;
+  }
+
+  /** Resolves on `release` of the environment, after `timeoutMs`, on abort, or when the server drains. */
+  park(environmentId: string, timeoutMs: number, signal: AbortSignal): Promise<void> {
+    if (!this.open || signal.aborted || timeoutMs <= 0) return Promise.resolve();
+    const waiters = this.#waiting.get(environmentId) ?? new Set();
+    this.#waiting.set(environmentId, waiters);
+    return new Promise((resolve) => {
+      const leave = () => {
+        if (!waiters.delete(leave)) return;
+        this.#count -= 1;
+        timer.cancel();
+        signal.removeEventListener("abort", leave);
+        resolve();
+      };
+      const timer = this.#clock.schedule(timeoutMs, leave);
+      signal.addEventListener("abort", leave, { once: true });
+      waiters.add(leave);
+      this.#count += 1;
+    });
+  }
+
+  /** Lets all waiters of the environment go. */
+  release(environmentId: string): void {
+    for (const leave of this.#waiting.get(environmentId) ?? []) leave();
+  }
+
+  /** Lets everybody go and parks nobody any more. */
+  drain(): void {
+    this.#draining = true;
+    for (const environmentId of this.#waiting.keys()) this.release(environmentId);
+  }
+}

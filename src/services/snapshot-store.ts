@@ -1,0 +1,249 @@
+/**
+ * The current snapshot of every environment, in memory: built once per revision, compressed once, served to every poll.
+ * Within one lineage a revision never goes back; with the database away the last state stays.
+ */
+import { promisify } from "node:util";
+import { gzip } from "node:zlib";
+import { eq } from "drizzle-orm";
+import type { Logger } from "pino";
+import type { Snapshot } from "../../sdk-client/src/protocol.ts";
+import { StandbyError } from "../db/away.ts";
+import { lineageColumns, lineageOf } from "../db/lineage.ts";
+import { chains, environments, flags, installation, modelBlocks } from "../db/schema.ts";
+import type { Db, EnvironmentRow } from "../db/types.ts";
+import type { Clock } from "../deps.ts";
+import { compileSnapshot } from "../domain/snapshot.ts";
+import { Coalesced } from "./coalesce.ts";
+import { ParkedPolls } from "./parked-polls.ts";
+
+/** A version check older than this means that the state served may be old. */
+const FRESH_MS = 3000;
+
+export interface PreparedSnapshot {
+  readonly environmentId: string;
+  readonly key: string;
+  readonly lineage: string;
+  readonly n: number;
+  /** `<lineage>.<n>` */
+  readonly revision: string;
+  /** The revision in quotes. */
+  readonly etag: string;
+  readonly snapshot: Snapshot;
+  readonly committedAtMs: number;
+  readonly json: Buffer;
+  readonly gzip: Buffer;
+}
+
+export interface SnapshotStore {
+  /** The snapshot served now; undefined before the first was built and for an unknown environment. */
+  current(environmentId: string): PreparedSnapshot | undefined;
+  all(): PreparedSnapshot[];
+  environmentByKey(key: string): PreparedSnapshot | undefined;
+  /** Reads the environment (or all of them) afresh. Resolves when a state read after this call is being served. */
+  refresh(environmentId?: string): Promise<void>;
+  /** `<lineage>.<n>` in the lineage served now; `<n>` alone never leaves the server. */
+  revisionOf(environmentId: string, n: number): string;
+  /** Resolves when the environment's revision is no longer `revision`, after `timeoutMs`, on abort or on drain. */
+  waitForChange(environmentId: string, revision: string, timeoutMs: number, signal: AbortSignal): Promise<void>;
+  /** True while `waitForChange` waits at all: neither draining nor full. */
+  readonly parks: boolean;
+  readonly parkedPolls: number;
+  /** Seconds since the state was last known to be current, 0 while it is. */
+  staleSeconds(): number;
+}
+
+const compress = promisify(gzip);
+
+export class DatabaseSnapshotStore implements SnapshotStore {
+  readonly #db: Db;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #parked: ParkedPolls;
+  readonly #current = new Map<string, PreparedSnapshot>();
+  readonly #idByKey = new Map<string, string>();
+  readonly #refreshes = new Map<string, Coalesced>();
+  readonly #refreshAll = new Coalesced(() => this.#readAll());
+  #lineage = "";
+  #confirmedAtMs: number | null = null;
+  /** Called when the database has a lower `n` than was served in the same lineage: history was rewound. */
+  onRewound: (environmentId: string, served: number) => Promise<void> = () => Promise.resolve();
+
+  constructor(options: { db: Db; clock: Clock; log: Logger }) {
+    this.#db = options.db;
+    this.#clock = options.clock;
+    this.#log = options.log;
+    this.#parked = new ParkedPolls(options.clock);
+  }
+
+  current(environmentId: string): PreparedSnapshot | undefined {
+    return this.#current.get(environmentId);
+  }
+
+  all(): PreparedSnapshot[] {
+    return [...this.#current.values()];
+  }
+
+  environmentByKey(key: string): PreparedSnapshot | undefined {
+    const id = this.#idByKey.get(key);
+    return id === undefined ? undefined : this.#current.get(id);
+  }
+
+  async refresh(environmentId?: string): Promise<void> {
+    if (environmentId === undefined) return this.#refreshAll.run();
+    let refresh = this.#refreshes.get(environmentId);
+    if (refresh === undefined) {
+      refresh = new Coalesced(() => this.#read(environmentId));
+      this.#refreshes.set(environmentId, refresh);
+    }
+    return refresh.run();
+  }
+
+  revisionOf(environmentId: string, n: number): string {
+    return `${this.#current.get(environmentId)?.lineage ?? this.#lineage}.${n}`;
+  }
+
+  async waitForChange(environmentId: string, revision: string, timeoutMs: number, signal: AbortSignal): Promise<void> {
+    if (this.#current.get(environmentId)?.revision !== revision) return;
+    await this.#parked.park(environmentId, timeoutMs, signal);
+  }
+
+  get parks(): boolean {
+    return this.#parked.open;
+  }
+
+  get parkedPolls(): number {
+    return this.#parked.count;
+  }
+
+  /** Answers all parked polls and parks no more. */
+  drain(): void {
+    this.#parked.drain();
+  }
+
+  staleSeconds(): number {
+    if (this.#confirmedAtMs === null) return 0;
+    const ageMs = this.#clock.monotonicMs() - this.#confirmedAtMs;
+    return ageMs < FRESH_MS ? 0 : Math.floor(ageMs / 1000);
+  }
+
+  /**
+   * Takes what a version check saw: the state served is current as of `atMs` (monotonic), or the environments that
+   * differ are read afresh.
+   */
+  async reconcile(lineage: string, revisions: ReadonlyMap<string, number>, atMs: number): Promise<void> {
+    for (const environmentId of this.#current.keys()) {
+      if (!revisions.has(environmentId)) this.#forget(environmentId);
+    }
+    const behind = [...revisions].filter(([id, n]) => {
+      const served = this.#current.get(id);
+      return served === undefined || served.lineage !== lineage || served.n !== n;
+    });
+    await Promise.all(behind.map(([id]) => this.refresh(id)));
+    this.#confirmedAtMs = Math.max(this.#confirmedAtMs ?? atMs, atMs);
+  }
+
+  async #readAll(): Promise<void> {
+    const rows = await this.#db.select({ id: environments.id }).from(environments);
+    const ids = new Set(rows.map((row) => row.id));
+    for (const id of this.#current.keys()) if (!ids.has(id)) this.#forget(id);
+    await Promise.all([...ids].map((id) => this.refresh(id)));
+  }
+
+  async #read(environmentId: string): Promise<void> {
+    const read = await this.#db.transaction((tx) => this.#readRows(tx, environmentId), {
+      isolationLevel: "repeatable read",
+      accessMode: "read only",
+    });
+    if (read === "same") return;
+    if (read === null) {
+      this.#forget(environmentId);
+      return;
+    }
+    const served = this.#current.get(environmentId);
+    if (served !== undefined && served.lineage === read.lineage && served.n > read.environment.revision) {
+      this.#log.warn(
+        { environmentId, served: served.revision, read: read.environment.revision },
+        "the database has an older revision than was served",
+      );
+      // Not awaited: what it does ends in a refresh of its own, which waits for this one.
+      this.onRewound(environmentId, served.n).catch((error: unknown) =>
+        this.#log.error({ err: error, environmentId }, "the lineage was not replaced; trying again"),
+      );
+      return;
+    }
+    const prepared = await prepare(read);
+    this.#lineage = read.lineage;
+    this.#idByKey.set(prepared.key, environmentId);
+    this.#current.set(environmentId, prepared);
+    this.#parked.release(environmentId);
+  }
+
+  /** One consistent state; null when the environment is gone, "same" when it is what is served. */
+  async #readRows(tx: Db, environmentId: string): Promise<Rows | "same" | null> {
+    const [head] = await tx
+      .select({ environment: environments, ...lineageColumns })
+      .from(environments)
+      .innerJoin(installation, eq(installation.id, 1))
+      .where(eq(environments.id, environmentId));
+    if (head === undefined) return null;
+    const lineage = lineageOf(head);
+    if (lineage === null) throw new StandbyError();
+    const { environment } = head;
+    const served = this.#current.get(environmentId);
+    if (served?.lineage === lineage && served.n === environment.revision) return "same";
+    const [flagRows, chainRows, blockRows] = await Promise.all([
+      tx.select().from(flags).where(eq(flags.environmentId, environmentId)).orderBy(flags.key),
+      tx.select().from(chains).where(eq(chains.environmentId, environmentId)).orderBy(chains.name),
+      tx.select().from(modelBlocks).where(eq(modelBlocks.environmentId, environmentId)).orderBy(modelBlocks.model),
+    ]);
+    return {
+      environment,
+      lineage,
+      flags: flagRows,
+      chains: chainRows,
+      blockedModels: blockRows.map((row) => row.model),
+    };
+  }
+
+  #forget(environmentId: string): void {
+    const served = this.#current.get(environmentId);
+    if (served === undefined) return;
+    this.#current.delete(environmentId);
+    this.#idByKey.delete(served.key);
+    this.#refreshes.delete(environmentId);
+    this.#parked.release(environmentId);
+  }
+}
+
+interface Rows {
+  environment: EnvironmentRow;
+  lineage: string;
+  flags: (typeof flags.$inferSelect)[];
+  chains: (typeof chains.$inferSelect)[];
+  blockedModels: string[];
+}
+
+async function prepare({ environment, lineage, ...rows }: Rows): Promise<PreparedSnapshot> {
+  const revision = `${lineage}.${environment.revision}`;
+  const committedAtMs = environment.committedAt.getTime();
+  const snapshot = compileSnapshot({
+    environment: environment.key,
+    revision,
+    committedAtMs,
+    master: environment.masterState,
+    ...rows,
+  });
+  const json = Buffer.from(JSON.stringify(snapshot));
+  return {
+    environmentId: environment.id,
+    key: environment.key,
+    lineage,
+    n: environment.revision,
+    revision,
+    etag: `"${revision}"`,
+    snapshot,
+    committedAtMs,
+    json,
+    gzip: await compress(json),
+  };
+}

@@ -1,0 +1,142 @@
+/**
+ * Keeps this server's memory like the database: NOTIFY makes it fast, a version check every second makes it sure. A
+ * server that could not check says so (`Andon-Stale`); it never guesses.
+ */
+import { eq, sql } from "drizzle-orm";
+import type { Logger } from "pino";
+import { isDatabaseAway, StandbyError } from "../db/away.ts";
+import type { Database } from "../db/database.ts";
+import { lineageColumns, lineageOf } from "../db/lineage.ts";
+import type { Listener } from "../db/listen.ts";
+import { environments, installation } from "../db/schema.ts";
+import type { Clock } from "../deps.ts";
+import { Coalesced } from "./coalesce.ts";
+import type { DatabaseSnapshotStore } from "./snapshot-store.ts";
+import type { TokenStore } from "./token-store.ts";
+
+export const VERSION_CHECK_MS = 1000;
+/** The payload of a NOTIFY that speaks of tokens, not of an environment. */
+const TOKENS_PAYLOAD = "tokens";
+
+export interface StateSyncOptions {
+  database: Database;
+  clock: Clock;
+  log: Logger;
+  snapshots: DatabaseSnapshotStore;
+  tokens: TokenStore;
+}
+
+export class StateSync {
+  readonly #options: StateSyncOptions;
+  readonly #check = new Coalesced(() => this.#checkVersions());
+  #tokensVersion: number | null = null;
+  #away = false;
+  #listener: Listener | null = null;
+  #listenAttempt: Promise<void> | null = null;
+  #timer: { cancel(): void } | null = null;
+  #closed = false;
+
+  constructor(options: StateSyncOptions) {
+    this.#options = options;
+  }
+
+  /** Loads everything, listens, and goes on checking. Rejects when the database is away at the start. */
+  async start(): Promise<void> {
+    await this.#options.tokens.refresh();
+    await this.check();
+    this.#listen();
+    await this.#listenAttempt;
+    this.#schedule();
+  }
+
+  /** One version check that began after this call. Rejects when the database is away. */
+  check(): Promise<void> {
+    return this.#check.run();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#timer?.cancel();
+    await this.#listenAttempt;
+    await this.#listener?.close();
+  }
+
+  #schedule(): void {
+    if (this.#closed) return;
+    this.#timer = this.#options.clock.schedule(VERSION_CHECK_MS, () => {
+      this.#listen();
+      void this.#guarded(this.check()).finally(() => this.#schedule());
+    });
+  }
+
+  async #checkVersions(): Promise<void> {
+    const { database, clock, snapshots, tokens } = this.#options;
+    const startedMs = clock.monotonicMs();
+    const rows = await database.db
+      .select({
+        ...lineageColumns,
+        tokensVersion: installation.tokensVersion,
+        id: environments.id,
+        n: environments.revision,
+      })
+      .from(installation)
+      .leftJoin(environments, sql`true`)
+      .where(eq(installation.id, 1));
+    const first = rows[0];
+    if (first === undefined) return;
+    const lineage = lineageOf(first);
+    if (lineage === null) throw new StandbyError();
+    const revisions = new Map<string, number>();
+    for (const { id, n } of rows) if (id !== null && n !== null) revisions.set(id, n);
+    if (this.#tokensVersion !== first.tokensVersion) {
+      await tokens.refresh();
+      this.#tokensVersion = first.tokensVersion;
+    }
+    await snapshots.reconcile(lineage, revisions, startedMs);
+  }
+
+  /** Listens when nobody does. Without LISTEN the version check still carries every change. */
+  #listen(): void {
+    if (this.#listener !== null || this.#listenAttempt !== null || this.#closed) return;
+    const attempt = this.#options.database.listen({
+      onNotify: (payload) => this.#onNotify(payload),
+      onListening: () => void this.#guarded(this.check()),
+    });
+    this.#listenAttempt = attempt.then(
+      (listener) => {
+        this.#listener = listener;
+        this.#listenAttempt = null;
+      },
+      (error: unknown) => {
+        this.#listenAttempt = null;
+        this.#report(error);
+      },
+    );
+  }
+
+  #onNotify(payload: string): void {
+    const { snapshots, tokens } = this.#options;
+    void this.#guarded(payload === TOKENS_PAYLOAD ? tokens.refresh() : snapshots.refresh(payload));
+  }
+
+  async #guarded(work: Promise<void>): Promise<void> {
+    try {
+      await work;
+      if (this.#away) this.#options.log.info("the database answers again");
+      this.#away = false;
+    } catch (error) {
+      this.#report(error);
+    }
+  }
+
+  #report(error: unknown): void {
+    const { log } = this.#options;
+    if (this.#closed) return;
+    if (!isDatabaseAway(error)) {
+      log.error({ err: error }, "the state could not be read; trying again");
+      return;
+    }
+    if (!this.#away) log.warn({ err: error }, "the database is away; the last known state is served");
+    this.#away = true;
+  }
+}

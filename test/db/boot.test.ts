@@ -1,0 +1,52 @@
+/** What a server finds and makes when it starts. */
+import { afterAll, describe, expect, it } from "vitest";
+import { environments } from "../../src/db/schema.ts";
+import { change } from "../../src/context.ts";
+import { freshDatabase } from "../support/database.ts";
+import { adminCtx, startDeps } from "../support/server-deps.ts";
+import { until } from "../support/until.ts";
+
+describe.each(["postgres", "memory"] as const)("the first start on %s", (kind) => {
+  const started = startDeps({ database: kind });
+  afterAll(async () => (await started).close());
+
+  it("creates production and staging, each with a snapshot at revision 1", async () => {
+    const { deps } = await started;
+    const snapshots = deps.snapshots.all().toSorted((a, b) => a.key.localeCompare(b.key));
+    expect(snapshots.map(({ key, n }) => ({ key, n }))).toEqual([
+      { key: "production", n: 1 },
+      { key: "staging", n: 1 },
+    ]);
+    expect(snapshots[0]?.lineage).toMatch(/^[0-9a-f]{12}$/);
+  });
+
+  it("offers a sign-in link", async () => {
+    expect((await started).signInSecret).toMatch(/^[\w-]{32}$/);
+  });
+
+  it("serves a change as soon as it is acknowledged", async () => {
+    const { deps } = await started;
+    const [environment] = await deps.db.select().from(environments).limit(1);
+    const id = environment?.id ?? "";
+    const before = deps.snapshots.current(id)?.n ?? 0;
+    const { revision } = await change(adminCtx(deps), id, async ({ record }) => {
+      await record({ action: "test", targetKind: "environment", target: "x" });
+    });
+    expect(deps.snapshots.current(id)).toMatchObject({ n: before + 1, revision, etag: `"${revision}"` });
+  });
+});
+
+describe("two servers on one PostgreSQL", () => {
+  it("start at once, make one installation, speak of one lineage, and follow each other's changes", async () => {
+    const database = await freshDatabase("postgres");
+    const [a, b] = await Promise.all([startDeps({ database }), startDeps({ database })]);
+    const production = a.deps.snapshots.environmentByKey("production");
+    expect(b.deps.snapshots.environmentByKey("production")?.revision).toBe(production?.revision);
+    expect(a.deps.snapshots.all()).toHaveLength(2);
+    const { revision } = await change(adminCtx(a.deps), production?.environmentId ?? "", async ({ record }) => {
+      await record({ action: "test", targetKind: "environment", target: "x" });
+    });
+    await until("B serves the change", () => b.deps.snapshots.environmentByKey("production")?.revision === revision);
+    await Promise.all([a.close(), b.close()]);
+  });
+});

@@ -1,0 +1,27 @@
+/** A database for one test file: a copy of the migrated template on the shared PostgreSQL, or PGlite in memory. */
+import { randomUUID } from "node:crypto";
+import postgres from "postgres";
+import { inject } from "vitest";
+import type { DatabaseConfig } from "../../src/config.ts";
+
+export type DatabaseKind = "postgres" | "memory";
+
+/** The configuration of a fresh, migrated (PostgreSQL) or empty (memory) database. */
+export async function freshDatabase(kind: DatabaseKind): Promise<DatabaseConfig> {
+  return kind === "memory" ? { kind: "memory" } : { kind: "postgres", url: await freshPostgres() };
+}
+
+/** The URL of a copy of the template. */
+export async function freshPostgres(): Promise<string> {
+  const admin = inject("postgresAdminUrl");
+  const name = `test_${randomUUID().replaceAll("-", "")}`;
+  const client = postgres(admin, { max: 1, onnotice: () => undefined });
+  try {
+    await client.unsafe(`create database ${name} template ${inject("postgresTemplate")}`);
+  } finally {
+    await client.end();
+  }
+  const url = new URL(admin);
+  url.pathname = `/${name}`;
+  return url.href;
+}
