@@ -19,7 +19,10 @@ export function authenticate(deps: Deps): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
     const actor = await actorOf(c, deps);
     if (actor.kind !== "op" && actor.kind !== "kill") {
-      throw new AppError("FORBIDDEN", `A token of kind "${actor.kind}" may not use the operator API; it needs an op token (or a kill token, to kill or downgrade).`);
+      throw new AppError(
+        "FORBIDDEN",
+        `A token of kind "${actor.kind}" may not use the operator API; it needs an op token (or a kill token, to kill or downgrade).`,
+      );
     }
     c.set("ctx", { actor, requestId: c.get("requestId"), deps });
     await next();
@@ -57,7 +60,10 @@ async function actorOf(c: Context<AppEnv>, deps: Deps): Promise<Actor> {
   const actor = token === undefined ? null : deps.tokens.find(token);
   if (actor !== null) return actor;
   failedAttemptsOf(deps).count(remoteAddressOf(c));
-  throw new AppError("UNAUTHENTICATED", "This token is not known here, has expired or was revoked. Create one on the tokens page.");
+  throw new AppError(
+    "UNAUTHENTICATED",
+    "This token is not known here, has expired or was revoked. Create one on the tokens page.",
+  );
 }
 
 function socketAddress(bindings: unknown): string | undefined {

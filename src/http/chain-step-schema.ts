@@ -22,18 +22,27 @@ const patchSchema = z.record(z.string(), z.json(), "must be an object of body fi
     if (!FIELD_PATTERN.test(field)) fault([field], "is not a field name of the Messages API");
     else if (MAY_NOT_SET.has(field)) fault([field], "may not be set by a step: it belongs to the request itself");
   }
-  if (JSON.stringify(patch).length > MAX_PATCH_CHARS) fault([], `must be at most ${String(MAX_PATCH_CHARS)} characters of JSON`);
+  if (JSON.stringify(patch).length > MAX_PATCH_CHARS)
+    fault([], `must be at most ${String(MAX_PATCH_CHARS)} characters of JSON`);
   const maxTokens = patch["max_tokens"];
   if (maxTokens !== undefined && !isTokenCount(maxTokens)) fault(["max_tokens"], "must be a whole number of 1 or more");
 });
 
 const unsetSchema = z
-  .array(z.string("must be a field name").regex(FIELD_PATTERN, "is not a field name of the Messages API"), "must be a list of field names")
+  .array(
+    z.string("must be a field name").regex(FIELD_PATTERN, "is not a field name of the Messages API"),
+    "must be a list of field names",
+  )
   .max(MAX_PATCH_FIELDS, `must be at most ${String(MAX_PATCH_FIELDS)} fields`)
   .superRefine((fields, check) => {
     fields.forEach((field, index) => {
       if (MAY_NOT_UNSET.has(field)) {
-        check.addIssue({ code: "custom", path: [index], message: `"${field}" may not be removed: no request works without it`, input: fields });
+        check.addIssue({
+          code: "custom",
+          path: [index],
+          message: `"${field}" may not be removed: no request works without it`,
+          input: fields,
+        });
       }
     });
   });
@@ -44,7 +53,11 @@ export const chainStepSchema = z
       .string("must be a model id")
       .regex(MODEL_PATTERN, "must be a model id such as claude-sonnet-5-5")
       .openapi({ example: "claude-opus-5-5" }),
-    set: patchSchema.exactOptional().openapi({ type: "object", additionalProperties: true, description: "Body fields to set for this model, replaced whole." }),
+    set: patchSchema.exactOptional().openapi({
+      type: "object",
+      additionalProperties: true,
+      description: "Body fields to set for this model, replaced whole.",
+    }),
     unset: unsetSchema.exactOptional().openapi({ description: "Body fields to remove for this model." }),
     maxTokens: z
       .int("must be a whole number")
@@ -56,7 +69,12 @@ export const chainStepSchema = z
   .superRefine((step, check) => {
     for (const [index, field] of (step.unset ?? []).entries()) {
       if (step.set !== undefined && Object.hasOwn(step.set, field)) {
-        check.addIssue({ code: "custom", path: ["unset", index], message: `"${field}" is set and removed by the same step`, input: step });
+        check.addIssue({
+          code: "custom",
+          path: ["unset", index],
+          message: `"${field}" is set and removed by the same step`,
+          input: step,
+        });
       }
     }
   })
@@ -67,7 +85,12 @@ export function requireDistinctModels(steps: readonly { model: string }[], check
   const seen = new Set<string>();
   steps.forEach(({ model }, index) => {
     if (seen.has(model)) {
-      check.addIssue({ code: "custom", path: [index, "model"], message: `"${model}" stands in the chain already`, input: steps });
+      check.addIssue({
+        code: "custom",
+        path: [index, "model"],
+        message: `"${model}" stands in the chain already`,
+        input: steps,
+      });
     }
     seen.add(model);
   });

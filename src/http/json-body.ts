@@ -17,7 +17,10 @@ export const jsonBody: MiddlewareHandler<AppEnv> = async (c, next) => {
   if (bytes.byteLength === 0) throw invalidBody('The body is empty; send a JSON object such as {"reason": "…"}.');
   const contentType = c.req.header("content-type") ?? "";
   if (!JSON_MEDIA_TYPE.test(contentType)) {
-    throw new AppError("UNSUPPORTED_MEDIA_TYPE", "Send the body as JSON with the header Content-Type: application/json.");
+    throw new AppError(
+      "UNSUPPORTED_MEDIA_TYPE",
+      "Send the body as JSON with the header Content-Type: application/json.",
+    );
   }
   const value = parse(decode(bytes));
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
@@ -56,7 +59,8 @@ function findFault(root: object): Fault | null {
       return { path, message: "has a character that cannot be stored (NUL or half of a surrogate pair)" };
     }
     if (typeof value !== "object" || value === null) continue;
-    if (depth >= MAX_JSON_DEPTH) return { path: topOf(path), message: `is nested deeper than ${String(MAX_JSON_DEPTH)} levels` };
+    if (depth >= MAX_JSON_DEPTH)
+      return { path: topOf(path), message: `is nested deeper than ${String(MAX_JSON_DEPTH)} levels` };
     for (const [key, child] of Object.entries(value)) {
       if (UNSTORABLE.test(key)) return { path, message: "has a field name with a character that cannot be stored" };
       open.push({ value: child, path: path === "" ? key : `${path}.${key}`, depth: depth + 1 });

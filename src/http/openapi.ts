@@ -31,7 +31,10 @@ const problemSchema = z
   })
   .openapi("Problem", { description: "RFC 9457 problem details." });
 
-const problem = (description: string) => ({ description, content: { [PROBLEM_MEDIA_TYPE]: { schema: problemSchema } } });
+const problem = (description: string) => ({
+  description,
+  content: { [PROBLEM_MEDIA_TYPE]: { schema: problemSchema } },
+});
 
 const READ_PROBLEMS = {
   401: problem("No valid token."),
@@ -54,7 +57,8 @@ export function createApi(): Api {
     defaultHook: (result, c) => {
       if (result.success) return;
       // The name of something to create is input like any other; everything else is looked up by its path.
-      if (result.target === "param" && c.req.method !== "PUT") throw new AppError("NOT_FOUND", "There is nothing by this name.");
+      if (result.target === "param" && c.req.method !== "PUT")
+        throw new AppError("NOT_FOUND", "There is nothing by this name.");
       throw fromIssues(result.error.issues);
     },
   });
@@ -101,10 +105,12 @@ function guard(need: Need | "any"): MiddlewareHandler<AppEnv> {
 }
 
 /** A required JSON body. */
-export const body = <T extends z.ZodType>(schema: T) => ({ body: { required: true, content: { "application/json": { schema } } } }) as const;
+export const body = <T extends z.ZodType>(schema: T) =>
+  ({ body: { required: true, content: { "application/json": { schema } } } }) as const;
 
 /** A JSON answer. */
-export const json = <T extends z.ZodType>(schema: T, description: string) => ({ description, content: { "application/json": { schema } } }) as const;
+export const json = <T extends z.ZodType>(schema: T, description: string) =>
+  ({ description, content: { "application/json": { schema } } }) as const;
 
 export const environmentParams = z.object({ env: environmentKeySchema });
 

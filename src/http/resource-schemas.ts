@@ -31,7 +31,14 @@ const levelSchema = z
   .object({
     level: z.number(),
     manual: z
-      .object({ level: z.number(), model: z.string(), reason: z.string().nullable(), by: z.string(), since: time, until: time.nullable() })
+      .object({
+        level: z.number(),
+        model: z.string(),
+        reason: z.string().nullable(),
+        by: z.string(),
+        since: time,
+        until: time.nullable(),
+      })
       .nullable(),
   })
   .openapi("Level");
@@ -66,7 +73,14 @@ export const flagSchema = z
   .openapi("Flag");
 
 export const chainSchema = z
-  .object({ name: z.string(), steps: z.array(stepSchema), usedBy: z.array(z.string()), version: z.number(), createdAt: time, updatedAt: time })
+  .object({
+    name: z.string(),
+    steps: z.array(stepSchema),
+    usedBy: z.array(z.string()),
+    version: z.number(),
+    createdAt: time,
+    updatedAt: time,
+  })
   .openapi("Chain");
 
 export const modelResourceSchema = z
@@ -82,7 +96,13 @@ export const modelResourceSchema = z
   .openapi("Model");
 
 export const masterSchema = z
-  .object({ state: switchState, reason: z.string().nullable(), by: z.string().nullable(), since: time, until: time.nullable() })
+  .object({
+    state: switchState,
+    reason: z.string().nullable(),
+    by: z.string().nullable(),
+    since: time,
+    until: time.nullable(),
+  })
   .openapi("Master");
 
 export const environmentSchema = z
@@ -123,7 +143,10 @@ export const auditSchema = z
   })
   .openapi("AuditEntry");
 
-const auditId = z.number().nullable().openapi({ description: "Names this change for a revert; null when nothing changed." });
+const auditId = z
+  .number()
+  .nullable()
+  .openapi({ description: "Names this change for a revert; null when nothing changed." });
 
 export const changedFlagSchema = flagSchema.extend({ revision }).openapi("ChangedFlag");
 export const switchedFlagSchema = flagSchema.extend({ revision, auditId }).openapi("SwitchedFlag");
@@ -131,8 +154,57 @@ export const changedChainSchema = chainSchema.extend({ revision }).openapi("Chan
 export const changedModelSchema = modelResourceSchema.extend({ revision, auditId }).openapi("ChangedModel");
 export const masterWithRevisionSchema = masterSchema.extend({ revision }).openapi("MasterWithRevision");
 export const switchedMasterSchema = masterSchema.extend({ revision, auditId }).openapi("SwitchedMaster");
-export const revertedSchema = z.object({ target: z.object({ kind: z.string(), key: z.string() }), revision }).openapi("Reverted");
+export const revertedSchema = z
+  .object({ target: z.object({ kind: z.string(), key: z.string() }), revision })
+  .openapi("Reverted");
 export const deletedSchema = z.object({ revision }).openapi("Deleted");
 
 /** A list of one environment's resources at a revision. */
 export const listOf = <T extends z.ZodType>(item: T) => z.object({ items: z.array(item), revision });
+
+const instanceSchema = z
+  .object({
+    instance: z.string(),
+    app: z.string().nullable(),
+    sdk: z.string().nullable(),
+    revision: z.string().nullable(),
+    appliedAt: time.nullable(),
+    lastSeen: time,
+    state: z.enum(["live", "silent", "stopped"]),
+    silentSeconds: z.number(),
+    current: z.boolean(),
+  })
+  .openapi("Instance");
+export const instancesSchema = z
+  .object({
+    items: z.array(instanceSchema),
+    live: z.number(),
+    silent: z.number(),
+    stopped: z.number(),
+    current: z.number(),
+  })
+  .openapi("Instances");
+
+const stragglerSchema = z
+  .object({
+    instance: z.string(),
+    app: z.string().nullable(),
+    revision: z.string().nullable(),
+    lastSeen: time,
+    silentSeconds: z.number(),
+  })
+  .openapi("Straggler");
+export const receiptsSchema = z
+  .object({
+    revision,
+    committedAt: time,
+    applied: z.number().openapi({ description: "Live instances that decide by it or by a later one." }),
+    live: z.number(),
+    stragglers: z.array(stragglerSchema),
+    silent: z.array(stragglerSchema),
+    stopped: z.number(),
+    p50Ms: z.number().nullable(),
+    p99Ms: z.number().nullable(),
+    lastMs: z.number().nullable(),
+  })
+  .openapi("Receipts");

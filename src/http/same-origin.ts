@@ -21,7 +21,10 @@ export function isSameOrigin(c: Context, deps: Deps): boolean {
 /** Throws FORBIDDEN unless the request comes from a page of this server. */
 export function requireSameOrigin(c: Context, deps: Deps): void {
   if (isSameOrigin(c, deps)) return;
-  throw new AppError("FORBIDDEN", "This request comes from another site, so the session cookie was not accepted. Open Andon itself and try again.");
+  throw new AppError(
+    "FORBIDDEN",
+    "This request comes from another site, so the session cookie was not accepted. Open Andon itself and try again.",
+  );
 }
 
 /** For pages: refuses every changing request (a form) that does not come from our own pages. Links stay allowed. */

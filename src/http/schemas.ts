@@ -59,7 +59,10 @@ export const reasonSchema = requiredText(MAX_REASON_CHARS, "must say why, in 1 t
 /** A moment with its offset; checked against the clock by `futureDate`. */
 export const untilSchema = z.iso
   .datetime({ offset: true, error: "must be a time with its zone, such as 2030-01-31T06:00:00Z" })
-  .openapi({ example: "2030-01-31T06:00:00Z", description: "When it ends by itself. Left out: until someone restores it." });
+  .openapi({
+    example: "2030-01-31T06:00:00Z",
+    description: "When it ends by itself. Left out: until someone restores it.",
+  });
 
 export const killBody = z.strictObject({ reason: reasonSchema, until: untilSchema.exactOptional() }).openapi("Kill");
 
@@ -106,7 +109,10 @@ const flagFields = {
   offMessage: text(MAX_OFF_MESSAGE_CHARS).nullable().exactOptional(),
   abortInFlight: z.boolean("must be true or false").exactOptional(),
   clampMaxTokens: z.boolean("must be true or false").exactOptional(),
-  rules: z.array(ruleSchema, "must be a list of rules").max(MAX_RULES, `must be at most ${String(MAX_RULES)} rules`).exactOptional(),
+  rules: z
+    .array(ruleSchema, "must be a list of rules")
+    .max(MAX_RULES, `must be at most ${String(MAX_RULES)} rules`)
+    .exactOptional(),
   rollout: z.number("must be a percentage").min(0, "must be 0 to 100").max(100, "must be 0 to 100").exactOptional(),
 };
 export const createFlagBody = z.strictObject({ key: flagKeySchema, ...flagFields }).openapi("CreateFlag");
@@ -125,7 +131,11 @@ export const chainBody = z
   .openapi("PutChain");
 
 export const modelBody = z
-  .strictObject({ blocked: z.boolean("must be true or false"), reason: reasonSchema, until: untilSchema.exactOptional() })
+  .strictObject({
+    blocked: z.boolean("must be true or false"),
+    reason: reasonSchema,
+    until: untilSchema.exactOptional(),
+  })
   .refine((body) => body.blocked || body.until === undefined, { path: ["until"], message: "only a block has an end" })
   .openapi("PutModel");
 
@@ -166,7 +176,11 @@ export const receiptsQuery = z.strictObject({
 });
 export const auditQuery = z.strictObject({
   kind: z.enum(["flag", "chain", "model", "master", "token", "environment"]).exactOptional(),
-  key: z.string().max(MAX_TARGET_CHARS, "is too long").exactOptional(),
+  key: z
+    .string()
+    .max(MAX_TARGET_CHARS, "is too long")
+    .regex(/^\P{Cc}*$/u, "has a control character")
+    .exactOptional(),
   cursor: z.string().max(MAX_CURSOR_CHARS, "is not a cursor of this list").exactOptional(),
   limit: z.coerce
     .number()

@@ -59,7 +59,10 @@ export function signInWithToken(deps: Deps, token: string, address = "sign-in"):
     return null;
   }
   if (actor.kind !== "op") {
-    throw new AppError("FORBIDDEN", `This is a token of kind "${actor.kind}", which is for programs. Sign in with an op token.`);
+    throw new AppError(
+      "FORBIDDEN",
+      `This is a token of kind "${actor.kind}", which is for programs. Sign in with an op token.`,
+    );
   }
   return actor;
 }

@@ -1,6 +1,17 @@
 /** Defining flags: `/v1/environments/{env}/flags`. What turns them off and on is in `switches.ts`. */
 import { createFlag, deleteFlag, getFlag, listFlags, updateFlag } from "../../services/flags.ts";
-import { type Api, bareChangeRoute, body, changeRoute, createApi, environmentParams, ifMatchOf, json, readRoute, setEtag } from "../openapi.ts";
+import {
+  type Api,
+  bareChangeRoute,
+  body,
+  changeRoute,
+  createApi,
+  environmentParams,
+  ifMatchOf,
+  json,
+  readRoute,
+  setEtag,
+} from "../openapi.ts";
 import { changedFlagSchema, deletedSchema, flagSchema, listOf } from "../resource-schemas.ts";
 import { createFlagBody, flagKeySchema, updateFlagBody } from "../schemas.ts";
 

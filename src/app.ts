@@ -1,0 +1,79 @@
+/**
+ * Mounts everything the server answers. No I/O on import, none when called. The client's polls come first and pass no
+ * middleware: they are the hot path and bring their own headers.
+ */
+import { Hono } from "hono";
+import { requestId } from "hono/request-id";
+import { secureHeaders } from "hono/secure-headers";
+import type { Deps } from "./deps.ts";
+import { AppError } from "./errors.ts";
+import type { AppEnv } from "./http/app-env.ts";
+import { docsRoutes } from "./http/docs.ts";
+import { describeError } from "./http/error-log.ts";
+import { methodsByPath } from "./http/method-not-allowed.ts";
+import { operatorApi } from "./http/operator-api.ts";
+import { problemResponse, toAppError } from "./http/problem.ts";
+import { requestLog } from "./http/request-log.ts";
+import { healthRoutes } from "./http/routes/health.ts";
+import { sdkRoutes } from "./http/routes/sdk.ts";
+
+const MAX_REQUEST_ID_CHARS = 64;
+
+/** The server's handler. Needs deps whose snapshots and tokens are loaded, or answers 503 until they are. */
+export function createApp(deps: Deps): Hono<AppEnv> {
+  const app = new Hono<AppEnv>();
+  app.onError((error, c) => {
+    const failure = toAppError(error);
+    if (failure.code === "INTERNAL") {
+      deps.log.error(
+        { requestId: c.get("requestId"), error: describeError(failure.cause ?? failure) },
+        "request failed",
+      );
+    } else if (failure.code === "DATABASE_AWAY") {
+      deps.log.warn({ requestId: c.get("requestId"), error: describeError(failure) }, "the database is away");
+    }
+    return problemResponse(c, failure);
+  });
+
+  app.route("/", sdkRoutes(deps));
+  app.use(requestId({ limitLength: MAX_REQUEST_ID_CHARS, generator: () => deps.newId() }));
+  app.use(securityHeaders(deps));
+  app.use(requestLog(deps));
+  app.route("/", healthRoutes(deps));
+  const api = operatorApi(deps);
+  app.route("/", api);
+  app.route("/", docsRoutes(api));
+
+  const methodsOf = methodsByPath(app);
+  app.notFound((c) => {
+    const allowed = methodsOf(c.req.path);
+    if (allowed.length === 0) return problemResponse(c, new AppError("NOT_FOUND", "There is nothing at this address."));
+    const response = problemResponse(
+      c,
+      new AppError("METHOD_NOT_ALLOWED", `${c.req.method} is not possible here; ${allowed.join(", ")} is.`),
+    );
+    response.headers.set("Allow", allowed.join(", "));
+    return response;
+  });
+  return app;
+}
+
+/**
+ * `same-origin` and not `no-referrer`: with the latter, browsers send `Origin: null` with the forms of our own pages,
+ * and they could not be told from forged ones.
+ */
+function securityHeaders(deps: Deps) {
+  return secureHeaders({
+    overwrite: false,
+    contentSecurityPolicy: {
+      defaultSrc: ["'none'"],
+      frameAncestors: ["'none'"],
+      baseUri: ["'none'"],
+      formAction: ["'none'"],
+    },
+    referrerPolicy: "same-origin",
+    xFrameOptions: "DENY",
+    strictTransportSecurity: deps.config.publicUrl.startsWith("https:") ? "max-age=31536000" : false,
+    permissionsPolicy: { camera: [], microphone: [], geolocation: [], payment: [], usb: [] },
+  });
+}

@@ -1,0 +1,54 @@
+/** The operator API: every route of it, behind authentication and a bound on the body. */
+import { bodyLimit } from "hono/body-limit";
+import type { Deps } from "../deps.ts";
+import { MAX_BODY_BYTES } from "../domain/limits.ts";
+import { AppError } from "../errors.ts";
+import { authenticate } from "./auth.ts";
+import { type Api, createApi } from "./openapi.ts";
+import { auditRoutes } from "./routes/audit.ts";
+import { chainRoutes } from "./routes/chains.ts";
+import { environmentRoutes } from "./routes/environments.ts";
+import { flagRoutes } from "./routes/flags.ts";
+import { instanceRoutes } from "./routes/instances.ts";
+import { masterRoutes } from "./routes/master.ts";
+import { modelRoutes } from "./routes/models.ts";
+import { switchRoutes } from "./routes/switches.ts";
+import { tokenRoutes } from "./routes/tokens.ts";
+
+const NOUNS = [
+  flagRoutes,
+  switchRoutes,
+  masterRoutes,
+  chainRoutes,
+  modelRoutes,
+  instanceRoutes,
+  auditRoutes,
+  environmentRoutes,
+  tokenRoutes,
+] as const;
+
+export function operatorApi(deps: Deps): Api {
+  const api = createApi();
+  api.use("/v1/*", boundedBody);
+  api.use("/v1/*", authenticate(deps));
+  api.use("/v1/*", async (c, next) => {
+    await next();
+    // State of a control plane must never come out of a cache.
+    c.res.headers.set("Cache-Control", "no-store");
+  });
+  api.openAPIRegistry.registerComponent("securitySchemes", "token", {
+    type: "http",
+    scheme: "bearer",
+    description: "A token: `andon_op_…`, or `andon_kill_…` where it says so.",
+  });
+  for (const routes of NOUNS) api.route("/", routes());
+  return api;
+}
+
+/** Refuses bodies over MAX_BODY_BYTES. Use on every route that reads one. */
+export const boundedBody = bodyLimit({
+  maxSize: MAX_BODY_BYTES,
+  onError: () => {
+    throw new AppError("TOO_LARGE", `The body may have at most ${String(MAX_BODY_BYTES / 1024)} KiB.`);
+  },
+});

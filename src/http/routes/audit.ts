@@ -1,0 +1,57 @@
+/** Who did what, when and why; and the undo of exactly one such change. */
+import { z } from "@hono/zod-openapi";
+import { AppError } from "../../errors.ts";
+import { listAudit } from "../../services/audit.ts";
+import { revert } from "../../services/undo.ts";
+import { type Api, body, changeRoute, createApi, environmentParams, json, readRoute } from "../openapi.ts";
+import { auditSchema, revertedSchema } from "../resource-schemas.ts";
+import { auditQuery, revertBody } from "../schemas.ts";
+
+const tags = ["Audit"];
+const AUDIT_ID_PATTERN = /^[1-9]\d{0,14}$/;
+
+const list = readRoute("viewer", {
+  method: "get",
+  path: "/v1/environments/{env}/audit",
+  tags,
+  operationId: "listAudit",
+  summary: "All changes, newest first; of one target with kind and key",
+  request: { params: environmentParams, query: auditQuery },
+  responses: {
+    200: json(
+      z.object({ items: z.array(auditSchema), nextCursor: z.string().nullable() }),
+      "One page; nextCursor leads to older ones.",
+    ),
+  },
+});
+
+const undo = changeRoute("operator", {
+  method: "post",
+  path: "/v1/environments/{env}/audit/{id}/revert",
+  tags,
+  operationId: "revertChange",
+  summary: "Undo exactly this change; 409 when something else changed it since. Definitions need role admin",
+  request: { params: environmentParams.extend({ id: z.string().regex(AUDIT_ID_PATTERN) }), ...body(revertBody) },
+  responses: { 200: json(revertedSchema, "What was changed back.") },
+});
+
+export function auditRoutes(): Api {
+  return createApi()
+    .openapi(list, async (c) => {
+      const { kind, key, ...page } = c.req.valid("query");
+      return c.json(await listAudit(c.get("ctx"), c.req.valid("param").env, { ...page, ...targetOf(kind, key) }), 200);
+    })
+    .openapi(undo, async (c) => {
+      const { env, id } = c.req.valid("param");
+      const { value, revision } = await revert(c.get("ctx"), env, Number(id), c.req.valid("json").reason ?? null);
+      return c.json({ target: value.target, revision }, 200);
+    });
+}
+
+function targetOf(kind: string | undefined, key: string | undefined): { target?: { kind: string; key: string } } {
+  if (kind === undefined && key === undefined) return {};
+  if (kind !== undefined && key !== undefined) return { target: { kind, key } };
+  const path = kind === undefined ? "kind" : "key";
+  const message = "give kind and key together";
+  throw new AppError("INVALID", `${path}: ${message}`, { faults: [{ path, message }] });
+}
