@@ -103,35 +103,52 @@ export async function change<T>(
   work: (change: Change) => Promise<T>,
 ): Promise<Changed<T>> {
   const { deps } = ctx;
-  const done = await withTransaction(ctx, async (tx) => {
-    const locked = await tx.select().from(environments).where(eq(environments.id, environmentId)).for("update");
-    const environment = locked[0];
-    if (environment === undefined) throw new AppError("NOT_FOUND", "The environment is gone.");
-    const revision = environment.revision + 1;
-    const at = new Date(deps.clock.nowMs());
-    let recorded = false;
-    const value = await work({
-      tx,
-      environment,
-      revision,
-      at,
-      record: async (entry) => {
-        recorded = true;
-        return insertAudit(ctx, tx, entry, { environmentId, revision, at });
-      },
-    });
-    if (!recorded) return { value, n: environment.revision };
-    const committed = await tx
-      .update(environments)
-      .set({ revision, committedAt: sql`clock_timestamp()` })
-      .where(eq(environments.id, environmentId))
-      .returning({ committedAt: environments.committedAt });
-    await tx.insert(revisions).values({ environmentId, revision, committedAt: committed[0]?.committedAt ?? at });
-    await tx.execute(sql`select pg_notify(${NOTIFY_CHANNEL}, ${environmentId})`);
-    return { value, n: revision };
-  });
+  const done = await withTransaction(ctx, (tx) => changeIn(ctx, tx, environmentId, work));
   await deps.snapshots.refresh(environmentId);
   return { value: done.value, revision: deps.snapshots.revisionOf(environmentId, done.n) };
+}
+
+/**
+ * The same inside a transaction that is open already. Takes the environment's row lock first, or joins it when the
+ * transaction holds it. Answers with the revision's `n` after the change; the caller refreshes its snapshot after commit.
+ */
+export async function changeIn<T>(
+  ctx: Ctx,
+  tx: Db,
+  environmentId: string,
+  work: (change: Change) => Promise<T>,
+): Promise<{ value: T; n: number }> {
+  const environment = await lockEnvironment(tx, environmentId);
+  const revision = environment.revision + 1;
+  const at = new Date(ctx.deps.clock.nowMs());
+  let recorded = false;
+  const value = await work({
+    tx,
+    environment,
+    revision,
+    at,
+    record: async (entry) => {
+      recorded = true;
+      return insertAudit(ctx, tx, entry, { environmentId, revision, at });
+    },
+  });
+  if (!recorded) return { value, n: environment.revision };
+  const committed = await tx
+    .update(environments)
+    .set({ revision, committedAt: sql`clock_timestamp()` })
+    .where(eq(environments.id, environmentId))
+    .returning({ committedAt: environments.committedAt });
+  await tx.insert(revisions).values({ environmentId, revision, committedAt: committed[0]?.committedAt ?? at });
+  await tx.execute(sql`select pg_notify(${NOTIFY_CHANNEL}, ${environmentId})`);
+  return { value, n: revision };
+}
+
+/** The row lock that puts all changes of an environment in one order. NOT_FOUND when it is gone. */
+export async function lockEnvironment(tx: Db, environmentId: string): Promise<EnvironmentRow> {
+  const locked = await tx.select().from(environments).where(eq(environments.id, environmentId)).for("update");
+  const environment = locked[0];
+  if (environment === undefined) throw new AppError("NOT_FOUND", "The environment is gone.");
+  return environment;
 }
 
 /** Writes one audit row. For changes that belong to no environment, `scope.environmentId` is null. */

@@ -1,0 +1,69 @@
+/**
+ * The wire types of usage: what one attempt at one model call used. Never content. Tokens are counts, times Unix
+ * milliseconds, money is not on the wire at all: the server prices.
+ */
+
+export const USAGE_PATH = "/sdk/v1/usage";
+
+/** Bounds of one batch, held by the server and kept by the client. */
+export const MAX_RECORDS_PER_BATCH = 1_000;
+export const MAX_USAGE_BODY_BYTES = 1_024 * 1_024;
+
+export type UsageOutcome = "ok" | "error" | "aborted" | "refused";
+
+export interface TokenUsage {
+  input: number;
+  output: number;
+  cacheWrite5m: number;
+  cacheWrite1h: number;
+  cacheRead: number;
+  webSearches: number;
+}
+
+export interface UsageRecord {
+  id: string;
+  /** When the attempt ended, Unix time in milliseconds. */
+  at: number;
+  flag: string;
+  /** The model that was sent. */
+  model: string;
+  /** The model that the caller asked for. */
+  requestedModel: string;
+  outcome: UsageOutcome;
+  /** True for the provider's own final usage; false for an estimate. */
+  exact: boolean;
+  usage: TokenUsage;
+  batch?: boolean;
+  fast?: boolean;
+  geo?: string;
+  stopReason?: string;
+  errorType?: string;
+  status?: number;
+  /** 1 for a call's first attempt. */
+  attempt: number;
+  latencyMs: number;
+  firstTokenMs?: number;
+  requestId?: string;
+  user?: string;
+  session?: string;
+  correlationId?: string;
+  systemHash?: string;
+  /** How many attempts this record sums up; 1 unless the client had to sum on overflow. */
+  count?: number;
+}
+
+export interface UsageBatch {
+  batchId: string;
+  instance: string;
+  records: UsageRecord[];
+  /** How often each flag was evaluated since the last batch. */
+  checks?: Record<string, { on: number; off: number }>;
+}
+
+export interface UsageAnswer {
+  accepted: number;
+  /** True when this batch was counted before: nothing was added. */
+  duplicate: boolean;
+  rejected: { index: number; path: string; message: string }[];
+  revision: string;
+}
