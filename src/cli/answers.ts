@@ -1,0 +1,73 @@
+/** What the commands read of the API's answers. Unknown fields are ignored, so that an older command works with a newer server. */
+import { z } from "zod";
+
+export const flagAnswer = z.looseObject({
+  key: z.string(),
+  switch: z.looseObject({
+    state: z.enum(["on", "off"]),
+    reason: z.string().nullable(),
+    by: z.string().nullable(),
+    since: z.string(),
+    until: z.string().nullable(),
+    ramp: z.number().nullable(),
+  }),
+  level: z.looseObject({
+    level: z.number(),
+    manual: z
+      .looseObject({ reason: z.string().nullable(), by: z.string(), since: z.string(), until: z.string().nullable() })
+      .nullable(),
+  }),
+  effective: z.looseObject({ state: z.string(), reason: z.string(), model: z.string().nullable() }),
+});
+export type FlagAnswer = z.infer<typeof flagAnswer>;
+
+export const flagsAnswer = z.looseObject({ items: z.array(flagAnswer), revision: z.string() });
+export const switchedFlagAnswer = flagAnswer.extend({ revision: z.string() });
+
+export const masterAnswer = z.looseObject({
+  state: z.enum(["on", "off"]),
+  reason: z.string().nullable(),
+  by: z.string().nullable(),
+  since: z.string(),
+  until: z.string().nullable(),
+  revision: z.string(),
+});
+export type MasterAnswer = z.infer<typeof masterAnswer>;
+
+export const modelAnswer = z.looseObject({ model: z.string(), blocked: z.boolean(), revision: z.string() });
+export const modelsAnswer = z.looseObject({
+  items: z.array(
+    z.looseObject({
+      model: z.string(),
+      blocked: z.boolean(),
+      reason: z.string().nullable(),
+      by: z.string().nullable(),
+      since: z.string().nullable(),
+    }),
+  ),
+});
+
+const lateInstance = z.looseObject({ instance: z.string(), silentSeconds: z.number() });
+export const receiptsAnswer = z.looseObject({
+  revision: z.string(),
+  applied: z.number(),
+  live: z.number(),
+  stragglers: z.array(lateInstance),
+  silent: z.array(lateInstance),
+  lastMs: z.number().nullable(),
+});
+export type ReceiptsAnswer = z.infer<typeof receiptsAnswer>;
+
+export const auditAnswer = z.looseObject({
+  items: z.array(
+    z.looseObject({
+      id: z.number(),
+      at: z.string(),
+      actor: z.looseObject({ name: z.string() }),
+      action: z.string(),
+      target: z.looseObject({ kind: z.string(), key: z.string() }),
+      reason: z.string().nullable(),
+    }),
+  ),
+});
+export type AuditAnswer = z.infer<typeof auditAnswer>;

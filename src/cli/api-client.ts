@@ -1,0 +1,117 @@
+/**
+ * The operator API as the commands call it. Every failure becomes a sentence that says what to do: the answer of the
+ * server (problem+json), a server that is not there, a token that is missing.
+ */
+import { z } from "zod";
+import { DATABASE_AWAY_ADVICE } from "../errors.ts";
+import { CliError, EXIT_USAGE, type Io } from "./io.ts";
+
+const REQUEST_TIMEOUT_MS = 10_000;
+const WITHOUT_SERVER = DATABASE_AWAY_ADVICE.slice(DATABASE_AWAY_ADVICE.indexOf("To stop AI calls"));
+
+const problemSchema = z.object({
+  title: z.string(),
+  detail: z.string(),
+  code: z.string(),
+  requestId: z.string(),
+  errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+});
+
+export interface Call {
+  method?: "GET" | "POST" | "PUT";
+  body?: Readonly<Record<string, unknown>>;
+  /** Said when the server cannot be reached, for calls that stop something. */
+  stops?: boolean;
+}
+
+export interface ApiClient {
+  /** Calls `/v1` + path and parses the answer. CliError with words for a person for everything else. */
+  call<T>(path: string, schema: z.ZodType<T>, call?: Call): Promise<T>;
+}
+
+/** The client for ANDON_URL with ANDON_TOKEN. CliError (usage) when one is missing. */
+export function createApiClient(io: Io): ApiClient {
+  const base = requireUrl(io.env["ANDON_URL"]);
+  const token = io.env["ANDON_TOKEN"] ?? "";
+  if (token === "")
+    throw new CliError(
+      "Set ANDON_TOKEN to an op token (or a kill token, to kill or downgrade). Create one on the board's tokens page.",
+      EXIT_USAGE,
+    );
+  return {
+    call: async (path, schema, call = {}) => {
+      const response = await send(io, base, token, path, call);
+      const body = await bodyOf(response);
+      if (!response.ok) throw new CliError(sentenceOf(response.status, body));
+      const parsed = schema.safeParse(body);
+      if (!parsed.success)
+        throw new CliError(
+          `${base} answered something that is not Andon's API. Is ANDON_URL the address of the Andon server?`,
+        );
+      return parsed.data;
+    },
+  };
+}
+
+async function send(
+  io: Io,
+  base: string,
+  token: string,
+  path: string,
+  { method = "GET", body, stops = false }: Call,
+): Promise<Response> {
+  try {
+    return await io.fetch(`${base}/v1${path}`, {
+      method,
+      redirect: "error",
+      signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+      headers: { authorization: `Bearer ${token}`, ...(body !== undefined && { "content-type": "application/json" }) },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+  } catch (error) {
+    throw new CliError(
+      `No answer from ${base} (${reasonOf(error)}). Is the server running, and ANDON_URL right?${stops ? ` ${WITHOUT_SERVER}` : ""}`,
+    );
+  }
+}
+
+async function bodyOf(response: Response): Promise<unknown> {
+  const text = await response.text();
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    // Not JSON, so not from Andon: a proxy's page, say. The caller says so by the status or the schema.
+    if (error instanceof SyntaxError) return null;
+    throw error;
+  }
+}
+
+function sentenceOf(status: number, body: unknown): string {
+  const parsed = problemSchema.safeParse(body);
+  if (!parsed.success)
+    return `The server answered ${String(status)} without saying why. Is ANDON_URL the address of the Andon server?`;
+  const { title, detail, code, requestId, errors = [] } = parsed.data;
+  const faults = errors.length > 1 ? errors.map(({ path, message }) => `\n  ${path}: ${message}`).join("") : "";
+  const advice: Record<string, string> = {
+    UNAUTHENTICATED: " Check ANDON_TOKEN.",
+    PRECONDITION_FAILED: " Look at it again and repeat.",
+    INTERNAL: ` Request id: ${requestId}.`,
+  };
+  return `${title}: ${detail}${advice[code] ?? ""}${faults}`;
+}
+
+function requireUrl(url: string | undefined): string {
+  if (url === undefined || url === "")
+    throw new CliError("Set ANDON_URL to the address of the Andon server, such as http://127.0.0.1:4280.", EXIT_USAGE);
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
+    throw new CliError("ANDON_URL is not an http or https address.", EXIT_USAGE);
+  }
+  return url.replace(/\/+$/, "");
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return "unknown error";
+  if (error.name === "TimeoutError") return `nothing within ${String(REQUEST_TIMEOUT_MS / 1000)} s`;
+  const cause = error.cause;
+  return cause instanceof Error && "code" in cause ? String(cause.code) : error.message;
+}

@@ -1,0 +1,175 @@
+/** The on-call verbs: each calls the API once or twice and says what is so now. Resolves with the exit code. */
+import type { z } from "zod";
+import { type ApiClient, createApiClient } from "./api-client.ts";
+import {
+  auditAnswer,
+  flagAnswer,
+  flagsAnswer,
+  masterAnswer,
+  modelAnswer,
+  modelsAnswer,
+  receiptsAnswer,
+  switchedFlagAnswer,
+} from "./answers.ts";
+import { CliError, EXIT_OK, EXIT_USAGE, type Io } from "./io.ts";
+import { sayProof, waitForReceipts } from "./proof.ts";
+import { auditLine, flagLine, lateLine, masterLine, receiptsLine } from "./text.ts";
+
+export interface Common {
+  env: string;
+  json?: boolean;
+}
+
+export interface ChangeOptions extends Common {
+  wait: boolean;
+}
+
+export async function status(io: Io, key: string | undefined, options: Common): Promise<number> {
+  const api = createApiClient(io);
+  const base = baseOf(options);
+  if (key !== undefined) {
+    const flag = await api.call(`${base}/flags/${encodeURIComponent(key)}`, flagAnswer);
+    return show(io, options, flag, [flagLine(flag)]);
+  }
+  const master = await api.call(`${base}/master`, masterAnswer);
+  const flags = await api.call(`${base}/flags`, flagsAnswer);
+  const models = await api.call(`${base}/models`, modelsAnswer);
+  const newest = await api.call(`${base}/receipts`, receiptsAnswer);
+  const blocked = models.items.filter((model) => model.blocked);
+  return show(io, options, { master, flags: flags.items, blocked, receipts: newest }, [
+    `${options.env}, revision ${flags.revision}. ${receiptsLine(newest)}`,
+    masterLine(master),
+    ...blocked.map(
+      ({ model, by, reason }) =>
+        `${model}: blocked${by === null ? "" : ` by ${by}`}${reason === null ? "" : `, "${reason}"`}`,
+    ),
+    ...(flags.items.length === 0 ? ["There are no flags yet. Create one on the board."] : flags.items.map(flagLine)),
+  ]);
+}
+
+export async function kill(
+  io: Io,
+  key: string | undefined,
+  options: ChangeOptions & { reason: string; all?: boolean; until?: string },
+): Promise<number> {
+  const target = targetOf(key, options.all);
+  const body = { reason: options.reason, ...(options.until !== undefined && { until: options.until }) };
+  return changeSwitch(io, target, "kill", body, options);
+}
+
+export async function restore(
+  io: Io,
+  key: string | undefined,
+  options: ChangeOptions & { reason: string; all?: boolean; ramp?: number },
+): Promise<number> {
+  const target = targetOf(key, options.all);
+  if (target === null && options.ramp !== undefined)
+    throw new CliError("--ramp is for one flag; the master switch has none.", EXIT_USAGE);
+  const body = { reason: options.reason, ...(options.ramp !== undefined && { ramp: options.ramp }) };
+  return changeSwitch(io, target, "restore", body, options);
+}
+
+export async function downgrade(
+  io: Io,
+  key: string,
+  options: ChangeOptions & { reason: string; level?: number; model?: string; until?: string },
+): Promise<number> {
+  const { reason, level, model, until } = options;
+  const body = {
+    reason,
+    ...(level !== undefined && { level }),
+    ...(model !== undefined && { model }),
+    ...(until !== undefined && { until }),
+  };
+  return changeSwitch(io, key, "downgrade", body, options);
+}
+
+export async function setBlock(
+  io: Io,
+  model: string,
+  blocked: boolean,
+  options: ChangeOptions & { reason: string; until?: string },
+): Promise<number> {
+  const body = { blocked, reason: options.reason, ...(options.until !== undefined && { until: options.until }) };
+  const call = { method: "PUT", body, stops: blocked } as const;
+  return change(
+    io,
+    `/models/${encodeURIComponent(model)}`,
+    modelAnswer,
+    call,
+    options,
+    (answer) => `${answer.model}: ${answer.blocked ? "blocked" : "not blocked"}`,
+  );
+}
+
+export async function receipts(io: Io, options: Common & { revision?: string }): Promise<number> {
+  const query = options.revision === undefined ? "" : `?revision=${encodeURIComponent(options.revision)}`;
+  const answer = await createApiClient(io).call(`${baseOf(options)}/receipts${query}`, receiptsAnswer);
+  const late = lateLine(answer);
+  return show(io, options, answer, [
+    `Revision ${answer.revision}: ${receiptsLine(answer)}`,
+    ...(late === null ? [] : [late]),
+  ]);
+}
+
+export async function audit(io: Io, options: Common & { flag?: string; limit: number }): Promise<number> {
+  const target = options.flag === undefined ? "" : `&kind=flag&key=${encodeURIComponent(options.flag)}`;
+  const answer = await createApiClient(io).call(
+    `${baseOf(options)}/audit?limit=${String(options.limit)}${target}`,
+    auditAnswer,
+  );
+  return show(
+    io,
+    options,
+    answer,
+    answer.items.length === 0 ? ["Nothing was changed yet."] : answer.items.map(auditLine),
+  );
+}
+
+function changeSwitch(
+  io: Io,
+  key: string | null,
+  verb: string,
+  body: Readonly<Record<string, unknown>>,
+  options: ChangeOptions,
+): Promise<number> {
+  const call = { method: "POST", body, stops: verb !== "restore" } as const;
+  if (key === null) return change(io, `/${verb}`, masterAnswer, call, options, masterLine);
+  return change(io, `/flags/${encodeURIComponent(key)}/${verb}`, switchedFlagAnswer, call, options, flagLine);
+}
+
+async function change<T extends { revision: string }>(
+  io: Io,
+  path: string,
+  schema: z.ZodType<T>,
+  call: Parameters<ApiClient["call"]>[2],
+  options: ChangeOptions,
+  line: (answer: T) => string,
+): Promise<number> {
+  const api = createApiClient(io);
+  const answer = await api.call(`${baseOf(options)}${path}`, schema, call);
+  if (options.json !== true) io.out(line(answer));
+  if (!options.wait) return options.json === true ? show(io, options, answer, []) : EXIT_OK;
+  const proof = await waitForReceipts(io, api, encodeURIComponent(options.env), answer.revision);
+  if (options.json === true) show(io, options, { ...answer, receipts: proof.receipts }, []);
+  else sayProof(io, proof);
+  return proof.exitCode;
+}
+
+/** A flag's key, or null for everything. */
+function targetOf(key: string | undefined, all: boolean | undefined): string | null {
+  if (key !== undefined && all === true) throw new CliError("Name a flag or give --all, not both.", EXIT_USAGE);
+  if (key !== undefined) return key;
+  if (all === true) return null;
+  throw new CliError("Name a flag, or give --all for every flag of the environment.", EXIT_USAGE);
+}
+
+function baseOf({ env }: Common): string {
+  return `/environments/${encodeURIComponent(env)}`;
+}
+
+function show(io: Io, options: Common, answer: unknown, lines: readonly string[]): number {
+  if (options.json === true) io.out(JSON.stringify(answer, null, 2));
+  else for (const line of lines) io.out(line);
+  return EXIT_OK;
+}

@@ -1,0 +1,27 @@
+/** What a command may touch of the outside world, handed in so that tests need no process. */
+
+export interface Io {
+  env: Readonly<Record<string, string | undefined>>;
+  out(line: string): void;
+  err(line: string): void;
+  /** Replaces the line that is being counted up; only on a terminal. */
+  progress: ((line: string) => void) | null;
+  fetch: typeof fetch;
+  monotonicMs(): number;
+  sleep(delayMs: number): Promise<void>;
+}
+
+/** The command could not be done; the message is for the person at the keyboard. */
+export class CliError extends Error {
+  override readonly name = "CliError";
+  readonly exitCode: number;
+
+  constructor(message: string, exitCode = EXIT_FAILED) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
+
+export const EXIT_OK = 0;
+export const EXIT_FAILED = 1;
+export const EXIT_USAGE = 2;

@@ -1,0 +1,73 @@
+/**
+ * A fresh admin sign-in link, made directly in the database: for whoever runs the server and can no longer sign in.
+ * Needs the server's own configuration, and no token.
+ */
+import { randomBytes } from "node:crypto";
+import { pino } from "pino";
+import { systemClock } from "../clock.ts";
+import { ConfigError, type Settings } from "../config.ts";
+import { connect } from "../db/connect.ts";
+import { FIRST_ADMIN_ID } from "../services/first-run.ts";
+import { createSignInLink } from "../services/sign-in.ts";
+import { DatabaseTokenStore } from "../services/token-store.ts";
+import { CliError, EXIT_OK, EXIT_USAGE, type Io } from "./io.ts";
+
+/** Prints the link. CliError when the database cannot be opened or has no admin to sign in. */
+export async function printSignInLink(io: Io, readSettings: () => Settings): Promise<number> {
+  const settings = settingsOf(readSettings);
+  const database = await open(settings);
+  try {
+    const deps = {
+      db: database.db,
+      clock: systemClock,
+      newSecret: (bytes: number) => randomBytes(bytes).toString("base64url"),
+    };
+    await requireAdmin(deps);
+    const { secret, expiresAt } = await createSignInLink(deps, FIRST_ADMIN_ID);
+    io.out(`${settings.publicUrl}/sign-in?link=${secret}`);
+    io.err(`Works once, until ${expiresAt.toISOString()}.`);
+    return EXIT_OK;
+  } finally {
+    await database.close();
+  }
+}
+
+function settingsOf(readSettings: () => Settings): Settings {
+  try {
+    return readSettings();
+  } catch (error) {
+    if (error instanceof ConfigError) throw new CliError(error.message, EXIT_USAGE);
+    throw error;
+  }
+}
+
+async function open(settings: Settings) {
+  try {
+    return await connect(settings.database, pino({ level: "silent" }));
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    // The embedded database belongs to one process: the server itself prints a link while nobody else can sign in.
+    const advice =
+      settings.database.kind === "embedded"
+        ? " If it is the server that runs there: stop it, run this again, and start it; or use the link that it prints when it starts."
+        : "";
+    throw new CliError(`The database cannot be opened: ${why}${advice}`);
+  }
+}
+
+async function requireAdmin(
+  deps: Pick<ConstructorParameters<typeof DatabaseTokenStore>[0], "db" | "clock">,
+): Promise<void> {
+  const tokens = new DatabaseTokenStore(deps);
+  try {
+    await tokens.refresh();
+  } catch (error) {
+    throw new CliError(
+      `The database cannot be read (${error instanceof Error ? error.message : String(error)}). Start the server once: it creates the tables.`,
+    );
+  }
+  if (tokens.byId(FIRST_ADMIN_ID) !== null) return;
+  throw new CliError(
+    "There is no first admin to sign in: the server was never started on this database, or that identity was revoked. Start the server with ANDON_ADMIN_TOKEN set, and sign in with that token.",
+  );
+}
