@@ -9,6 +9,7 @@ import type { Config, Settings } from "./config.ts";
 import { connect } from "./db/connect.ts";
 import type { Database } from "./db/database.ts";
 import type { Clock, Deps } from "./deps.ts";
+import { describeError } from "./http/error-log.ts";
 import { JOBS } from "./jobs/jobs.ts";
 import { JobRunner } from "./jobs/runner.ts";
 import { keptSecret } from "./secret-file.ts";
@@ -21,6 +22,8 @@ import { StateSync } from "./services/state-sync.ts";
 import { DatabaseTokenStore } from "./services/token-store.ts";
 
 const SECRET_BYTES = 32;
+const newSecret = (bytes: number): string => randomBytes(bytes).toString("base64url");
+const makeSecret = (): string => newSecret(SECRET_BYTES);
 
 export interface BootOptions {
   clock?: Clock;
@@ -41,7 +44,7 @@ export interface Runtime {
 
 /** Starts everything but the HTTP server. Throws with words for the operator when it cannot. */
 export async function boot(settings: Settings, options: BootOptions = {}): Promise<Runtime> {
-  const log = options.log ?? pino({ level: settings.logLevel });
+  const log = options.log ?? pino({ level: settings.logLevel, serializers: { err: describeError } });
   const clock = options.clock ?? systemClock;
   const database = await connect(settings.database, log);
   try {
@@ -59,8 +62,7 @@ async function start(
 ): Promise<Runtime> {
   await database.migrate();
   const { db } = database;
-  const newSecret = (bytes: number) => randomBytes(bytes).toString("base64url");
-  const config: Config = { ...settings, secret: await secretOf(settings, newSecret) };
+  const config: Config = { ...settings, secret: await secretOf(settings) };
   const snapshots = new DatabaseSnapshotStore({ db, clock, log });
   const tokens = new DatabaseTokenStore({ db, clock });
   const instances = new BufferedInstanceTracker({ db, clock, log });
@@ -96,9 +98,8 @@ async function start(
   };
 }
 
-async function secretOf(settings: Settings, newSecret: (bytes: number) => string): Promise<string> {
+async function secretOf(settings: Settings): Promise<string> {
   if (settings.secret !== null) return settings.secret;
-  const make = () => newSecret(SECRET_BYTES);
   // Without a folder nothing outlives the process; with PostgreSQL the configuration requires a secret.
-  return settings.database.kind === "embedded" ? keptSecret(settings.database.dataDir, make) : make();
+  return settings.database.kind === "embedded" ? keptSecret(settings.database.dataDir, makeSecret) : makeSecret();
 }

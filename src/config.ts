@@ -3,6 +3,7 @@
  * to boot with every faulty name and what was expected, never with the value of a secret.
  */
 import { z } from "zod";
+import { StartError } from "./start-error.ts";
 
 export type DatabaseConfig =
   | { kind: "postgres"; url: string }
@@ -70,7 +71,7 @@ export const VARIABLES: readonly Variable[] = [
   { name: "ANDON_LOG_LEVEL", default: "info", description: `One of ${LOG_LEVELS.join(", ")}.` },
 ];
 
-export class ConfigError extends Error {
+export class ConfigError extends StartError {
   override readonly name = "ConfigError";
   readonly faults: readonly string[];
 

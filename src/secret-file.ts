@@ -2,6 +2,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { SECRET_MIN_CHARS } from "./config.ts";
+import { StartError } from "./start-error.ts";
 
 /**
  * The secret kept in the data folder, made with `newSecret` when there is none. Call under the folder's lock.
@@ -14,7 +15,7 @@ export async function keptSecret(dataDir: string, newSecret: () => string): Prom
     // A start that was killed while writing leaves an empty file: nothing was signed with it yet.
     if (kept.length >= SECRET_MIN_CHARS) return kept;
     if (kept !== "")
-      throw new Error(
+      throw new StartError(
         `${file} holds no usable secret. Remove it to have a new one made; everybody signs in again then.`,
       );
   } catch (error) {

@@ -51,7 +51,7 @@ export class StandbyError extends Error {
 }
 
 /** The error and what caused it, outermost first. */
-function* chainOf(error: unknown): Generator<unknown> {
+function* chainOf(error: unknown): Generator {
   let current = error;
   for (let depth = 0; depth < MAX_CAUSES && current !== undefined && current !== null; depth += 1) {
     yield current;

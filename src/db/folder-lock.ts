@@ -4,6 +4,7 @@
  */
 import { lock } from "proper-lockfile";
 import type { Logger } from "pino";
+import { StartError } from "../start-error.ts";
 
 /** A lock not refreshed for so long belongs to a dead process. */
 const STALE_MS = 3000;
@@ -35,7 +36,7 @@ export async function lockFolder(dataDir: string, log: Logger): Promise<() => Pr
     } catch (error) {
       if (!(error instanceof Error) || !("code" in error) || error.code !== "ELOCKED") throw error;
       if (attempt >= attempts) {
-        throw new Error(
+        throw new StartError(
           `Another Andon process is using the folder ${dataDir}. Stop it, or give this one its own folder with ANDON_DATA_DIR, or share a PostgreSQL with DATABASE_URL.`,
           { cause: error },
         );

@@ -3,9 +3,9 @@ export const NOTIFY_CHANNEL = "andon_environment";
 
 export interface Listening {
   /** Called with the id of the changed environment. */
-  onNotify(environmentId: string): void;
+  onNotify: (environmentId: string) => void;
   /** Called whenever listening began (again): what was notified before is lost. */
-  onListening(): void;
+  onListening: () => void;
 }
 
 export interface Listener {

@@ -2,6 +2,8 @@
 import { drizzle } from "drizzle-orm/postgres-js";
 import { migrate } from "drizzle-orm/postgres-js/migrator";
 import type { Logger } from "pino";
+import { StartError } from "../start-error.ts";
+import { isDatabaseAway } from "./away.ts";
 import { BoundedClient, openClient } from "./bounded-client.ts";
 import { type Database, unsupportedVersion } from "./database.ts";
 import { type Listener, type Listening, NOTIFY_CHANNEL } from "./listen.ts";
@@ -9,6 +11,8 @@ import { migrationsFolder } from "./migrate.ts";
 import * as schema from "./schema.ts";
 
 const POOL_MAX_CONNECTIONS = 10;
+const START_ATTEMPTS = 30;
+const START_RETRY_MS = 1000;
 const CLOSE_GRACE_MS = 2000;
 /** Advisory locks share one space per database: any constants, as long as they stay. */
 const ADVISORY_CLASS = 0x616e_646f;
@@ -23,11 +27,8 @@ export async function openPostgres(url: string, log: Logger): Promise<Database> 
     await Promise.all([pool.close(CLOSE_GRACE_MS), leader.close(0)]);
   };
   try {
-    const rows = await pool.client.unsafe<{ version: string }[]>(
-      "select current_setting('server_version_num') as version",
-    );
-    const unsupported = unsupportedVersion(Number(rows[0]?.version));
-    if (unsupported !== null) throw new Error(unsupported);
+    const unsupported = unsupportedVersion(await firstAnswer(pool, log));
+    if (unsupported !== null) throw new StartError(unsupported);
   } catch (error) {
     await close();
     throw error;
@@ -43,6 +44,29 @@ export async function openPostgres(url: string, log: Logger): Promise<Database> 
     },
     close,
   };
+}
+
+/** The server's version number. A database that starts together with Andon gets a while to come up. */
+async function firstAnswer(pool: BoundedClient, log: Logger): Promise<number> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      const rows = await pool.client.unsafe<{ version: string }[]>(
+        "select current_setting('server_version_num') as version",
+      );
+      return Number(rows[0]?.version);
+    } catch (error) {
+      if (!isDatabaseAway(error)) throw error;
+      if (attempt >= START_ATTEMPTS) {
+        throw new StartError(
+          "The database of DATABASE_URL does not answer. Check that it runs and that its host and port are right.",
+          { cause: error },
+        );
+      }
+      if (attempt === 1)
+        log.warn({ err: error, attempts: START_ATTEMPTS }, "the database does not answer yet; trying again");
+      await new Promise((resolve) => setTimeout(resolve, START_RETRY_MS));
+    }
+  }
 }
 
 /** Idempotent: a session that already holds the lock does not take it twice, one that reconnected asks again. */

@@ -151,7 +151,7 @@ export class BufferedInstanceTracker implements InstanceTracker {
       if (this.#timer.dueMs <= dueMs) return;
       this.#timer.cancel();
     }
-    const { cancel } = this.#clock.schedule(delayMs, () => {
+    const timer = this.#clock.schedule(delayMs, () => {
       this.#timer = null;
       this.flush().catch((error: unknown) => {
         // The version check speaks of a database that is away; here is nothing to add but another try.
@@ -159,7 +159,7 @@ export class BufferedInstanceTracker implements InstanceTracker {
         this.#schedule(RETRY_MS);
       });
     });
-    this.#timer = { cancel, dueMs };
+    this.#timer = { cancel: () => timer.cancel(), dueMs };
   }
 
   async #write(): Promise<void> {

@@ -21,6 +21,10 @@ export class ParkedPolls {
     return this.#count;
   }
 
+  get draining(): boolean {
+    return this.#draining;
+  }
+
   /** True while a poll may be parked. */
   get open(): boolean {
     return !this.#draining && this.#count < PARKED_POLLS_MAX;

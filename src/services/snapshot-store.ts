@@ -48,9 +48,19 @@ export interface SnapshotStore {
   /** True while `waitForChange` waits at all: neither draining nor full. */
   readonly parks: boolean;
   readonly parkedPolls: number;
+  /** True once this server is about to stop. */
+  readonly draining: boolean;
+  /**
+   * For a client that says it has what this server does not serve: reads afresh, so that it is never answered with
+   * something older than it has. Rejects when the database is away.
+   */
+  catchUp(environmentId: string, has: { lineage: string; n: number }): Promise<void>;
   /** Seconds since the state was last known to be current, 0 while it is. */
   staleSeconds(): number;
 }
+
+/** A client of another lineage makes this server read afresh, at most so often. */
+const CATCH_UP_MIN_MS = 1000;
 
 const compress = promisify(gzip);
 
@@ -63,6 +73,7 @@ export class DatabaseSnapshotStore implements SnapshotStore {
   readonly #idByKey = new Map<string, string>();
   readonly #refreshes = new Map<string, Coalesced>();
   readonly #refreshAll = new Coalesced(() => this.#readAll());
+  readonly #readAtMs = new Map<string, number>();
   #lineage = "";
   #confirmedAtMs: number | null = null;
   /** Called when the database has a lower `n` than was served in the same lineage: history was rewound. */
@@ -111,6 +122,23 @@ export class DatabaseSnapshotStore implements SnapshotStore {
     return this.#parked.open;
   }
 
+  get draining(): boolean {
+    return this.#parked.draining;
+  }
+
+  async catchUp(environmentId: string, has: { lineage: string; n: number }): Promise<void> {
+    const nowMs = this.#clock.monotonicMs();
+    const readMs = this.#readAtMs.get(environmentId);
+    const served = this.#current.get(environmentId);
+    const foreign = has.lineage !== served?.lineage;
+    // Whoever makes up revisions causes one read a second, not one per poll.
+    if (foreign && readMs !== undefined && nowMs - readMs < CATCH_UP_MIN_MS) return;
+    await this.refresh(environmentId);
+    const after = this.#current.get(environmentId);
+    if (after !== undefined && after.lineage === has.lineage && after.n < has.n)
+      await this.onRewound(environmentId, has.n);
+  }
+
   get parkedPolls(): number {
     return this.#parked.count;
   }
@@ -150,10 +178,12 @@ export class DatabaseSnapshotStore implements SnapshotStore {
   }
 
   async #read(environmentId: string): Promise<void> {
+    const startedMs = this.#clock.monotonicMs();
     const read = await this.#db.transaction((tx) => this.#readRows(tx, environmentId), {
       isolationLevel: "repeatable read",
       accessMode: "read only",
     });
+    this.#readAtMs.set(environmentId, startedMs);
     if (read === "same") return;
     if (read === null) {
       this.#forget(environmentId);
@@ -211,6 +241,7 @@ export class DatabaseSnapshotStore implements SnapshotStore {
     this.#current.delete(environmentId);
     this.#idByKey.delete(served.key);
     this.#refreshes.delete(environmentId);
+    this.#readAtMs.delete(environmentId);
     this.#parked.release(environmentId);
   }
 }

@@ -1,0 +1,151 @@
+/**
+ * What clients ask all day: the snapshot. Answered from memory with a buffer made once per revision; the database is
+ * asked only when a client has what this server does not. Never answers with an older revision than the client has.
+ */
+import { IncomingMessage } from "node:http";
+import { Hono } from "hono";
+import { HEADER_INSTANCE, HEADER_STALE, INSTANCE_PATH, SNAPSHOT_PATH } from "../../../sdk-client/src/protocol.ts";
+import type { Deps } from "../../deps.ts";
+import { AppError, invalid } from "../../errors.ts";
+import type { PreparedSnapshot } from "../../services/snapshot-store.ts";
+import { toAway } from "../../services/away.ts";
+import type { AppContext, AppEnv } from "../app-env.ts";
+import { remoteAddressOf } from "../auth.ts";
+import { failedAttemptsOf } from "../failed-attempts.ts";
+import {
+  acceptsGzip,
+  appliedOf,
+  bearerOf,
+  type HeaderReader,
+  labelsOf,
+  nodeHeaders,
+  waitMsOf,
+} from "../poll-request.ts";
+
+const CACHE_CONTROL = "no-store";
+const RETRY_AFTER_SECONDS = 1;
+
+export function sdkRoutes(deps: Deps): Hono<AppEnv> {
+  return new Hono<AppEnv>().get(SNAPSHOT_PATH, (c) => poll(deps, c)).delete(INSTANCE_PATH, (c) => stop(deps, c));
+}
+
+/** Not async: the common answer, 304 at once, is made without waiting for anything. */
+function poll(deps: Deps, c: AppContext): Response | Promise<Response> {
+  const header = headerReader(c);
+  const environmentId = authenticate(deps, c, header);
+  const labels = labelsOf(header);
+  const served = deps.snapshots.current(environmentId);
+  if (served === undefined) throw notReady();
+  const has = appliedOf(header);
+  if (has !== null && (has.lineage !== served.lineage || has.n > served.n)) {
+    return catchUp(deps, header, environmentId, has);
+  }
+  if (labels.instance !== null) {
+    deps.instances.seen({ environmentId, instance: labels.instance, app: labels.app, sdk: labels.sdk, applied: has });
+  }
+  if (has?.n !== served.n) return full(deps, served, header);
+  const waitMs = waitMsOf(header);
+  if (waitMs === 0 || !deps.snapshots.parks) return notModified(deps, served.etag);
+  return park(deps, c, { header, environmentId, served, waitMs });
+}
+
+interface Parking {
+  header: HeaderReader;
+  environmentId: string;
+  served: PreparedSnapshot;
+  waitMs: number;
+}
+
+async function park(deps: Deps, c: AppContext, { header, environmentId, served, waitMs }: Parking): Promise<Response> {
+  await deps.snapshots.waitForChange(environmentId, served.revision, waitMs, c.req.raw.signal);
+  // The token may have been revoked meanwhile.
+  authenticate(deps, c, header);
+  const now = deps.snapshots.current(environmentId);
+  if (now === undefined) throw notReady();
+  return now.revision === served.revision ? notModified(deps, served.etag) : full(deps, now, header);
+}
+
+/** The client has what this server does not serve: another lineage, or a later revision of this one. */
+async function catchUp(
+  deps: Deps,
+  header: HeaderReader,
+  environmentId: string,
+  has: { lineage: string; n: number },
+): Promise<Response> {
+  try {
+    await deps.snapshots.catchUp(environmentId, has);
+  } catch (error) {
+    throw toAway(error);
+  }
+  const now = deps.snapshots.current(environmentId);
+  if (now === undefined) throw notReady();
+  const labels = labelsOf(header);
+  const isReceipt = has.lineage === now.lineage && has.n <= now.n;
+  if (labels.instance !== null) {
+    const { app, sdk, instance } = labels;
+    deps.instances.seen({ environmentId, instance, app, sdk, applied: isReceipt ? has : null });
+  }
+  if (has.lineage === now.lineage && has.n > now.n) {
+    throw new AppError("NOT_READY", "This server is behind what the client has. It keeps its state and asks again.", {
+      retryAfterSeconds: RETRY_AFTER_SECONDS,
+    });
+  }
+  return has.lineage === now.lineage && has.n === now.n ? notModified(deps, now.etag) : full(deps, now, header);
+}
+
+function stop(deps: Deps, c: AppContext): Response {
+  const header = headerReader(c);
+  const environmentId = authenticate(deps, c, header);
+  const { instance } = labelsOf(header);
+  if (instance === null) throw invalid(HEADER_INSTANCE, "expected the id of the instance that stopped");
+  deps.instances.stopped(environmentId, instance);
+  return new Response(null, { status: 204 });
+}
+
+/** The environment of the token. 401 without a valid one, 403 for other kinds than sdk. */
+function authenticate(deps: Deps, c: AppContext, header: HeaderReader): string {
+  const token = bearerOf(header);
+  const actor = token === null ? null : deps.tokens.find(token);
+  if (actor === null) {
+    if (token !== null) failedAttemptsOf(deps).count(remoteAddressOf(c));
+    throw new AppError("UNAUTHENTICATED", "Send a valid sdk token as Authorization: Bearer <token>.");
+  }
+  const environmentId = actor.environmentIds?.[0];
+  if (actor.kind !== "sdk" || environmentId === undefined) {
+    throw new AppError("FORBIDDEN", `Polling needs a token of kind "sdk", not "${actor.kind}".`);
+  }
+  return environmentId;
+}
+
+function notModified(deps: Deps, etag: string): Response {
+  const stale = deps.snapshots.staleSeconds();
+  const headers: Record<string, string> = { ETag: etag, "Cache-Control": CACHE_CONTROL };
+  if (stale > 0) headers[HEADER_STALE] = String(stale);
+  return new Response(null, { status: 304, headers });
+}
+
+function full(deps: Deps, served: PreparedSnapshot, header: HeaderReader): Response {
+  const stale = deps.snapshots.staleSeconds();
+  const gzip = acceptsGzip(header);
+  const headers: Record<string, string> = {
+    ETag: served.etag,
+    "Content-Type": "application/json",
+    "Cache-Control": CACHE_CONTROL,
+    Vary: "Accept-Encoding",
+  };
+  if (gzip) headers["Content-Encoding"] = "gzip";
+  if (stale > 0) headers[HEADER_STALE] = String(stale);
+  return new Response(gzip ? served.gzip : served.json, { headers });
+}
+
+function headerReader(c: AppContext): HeaderReader {
+  const bindings: unknown = c.env;
+  const incoming =
+    typeof bindings === "object" && bindings !== null && "incoming" in bindings ? bindings.incoming : null;
+  // Without a socket, as `app.request()` calls it, there is only the Request.
+  return incoming instanceof IncomingMessage ? nodeHeaders(incoming.headers) : (name) => c.req.header(name);
+}
+
+function notReady(): AppError {
+  return new AppError("NOT_READY", "The snapshot is not loaded yet.", { retryAfterSeconds: RETRY_AFTER_SECONDS });
+}
