@@ -1,0 +1,152 @@
+/** The client's poll, through a real port. */
+import { gunzipSync } from "node:zlib";
+import { get as httpGet } from "node:http";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { parseRevision, type Snapshot } from "../../sdk-client/src/protocol.ts";
+import { setMaster } from "../support/changes.ts";
+import { makeToken } from "../support/server-deps.ts";
+import { startServer, type TestServer } from "../support/server.ts";
+import { until } from "../support/until.ts";
+
+let server: TestServer;
+let token: string;
+
+beforeAll(async () => {
+  server = await startServer();
+  token = await makeToken(server.deps, { kind: "sdk" });
+});
+afterAll(() => server.close());
+
+const poll = (headers: Record<string, string> = {}, init: RequestInit = {}) =>
+  fetch(`${server.url}/sdk/v1/snapshot`, { ...init, headers: { authorization: `Bearer ${token}`, ...headers } });
+const served = () => {
+  const snapshot = server.deps.snapshots.environmentByKey("production");
+  if (snapshot === undefined) throw new Error("no snapshot");
+  return snapshot;
+};
+
+describe("GET /sdk/v1/snapshot", () => {
+  it("answers the snapshot with its revision as ETag", async () => {
+    const response = await poll();
+    expect(response.status).toBe(200);
+    const snapshot: Snapshot = await response.json();
+    expect(snapshot).toMatchObject({ version: 1, environment: "production", master: { state: "on" }, flags: {} });
+    expect(response.headers.get("etag")).toBe(`"${snapshot.revision}"`);
+    expect(response.headers.get("cache-control")).toBe("no-store");
+    expect(response.headers.get("andon-stale")).toBeNull();
+  });
+
+  it("answers 304 without a body to a client that has it", async () => {
+    const response = await poll({ "if-none-match": served().etag });
+    expect(response.status).toBe(304);
+    expect(response.headers.get("etag")).toBe(served().etag);
+    expect(await response.text()).toBe("");
+  });
+
+  it("takes a malformed If-None-Match for none", async () => {
+    for (const value of ["*", "garbage", '"no-dot"', '"a.b"', `"${"x".repeat(300)}.1"`]) {
+      expect((await poll({ "if-none-match": value })).status).toBe(200);
+    }
+  });
+
+  it("sends gzip only to those who take it, the same bytes inside", async () => {
+    const raw = (encoding: string) =>
+      new Promise<{ encoding: string | undefined; body: Buffer }>((resolve, reject) => {
+        httpGet(
+          `${server.url}/sdk/v1/snapshot`,
+          { headers: { authorization: `Bearer ${token}`, "accept-encoding": encoding } },
+          (response) => {
+            const chunks: Buffer[] = [];
+            response.on("data", (chunk: Buffer) => chunks.push(chunk));
+            response.on("end", () =>
+              resolve({ encoding: response.headers["content-encoding"], body: Buffer.concat(chunks) }),
+            );
+          },
+        ).on("error", reject);
+      });
+    const [zipped, plain, refused] = await Promise.all([raw("br, gzip"), raw("identity"), raw("gzip;q=0")]);
+    expect(zipped.encoding).toBe("gzip");
+    expect(plain.encoding).toBeUndefined();
+    expect(refused.encoding).toBeUndefined();
+    expect(gunzipSync(zipped.body).equals(plain.body)).toBe(true);
+  });
+
+  it("refuses labels that are too long or not printable, naming the header", async () => {
+    const response = await poll({ "andon-instance": "x".repeat(129) });
+    expect(response.status).toBe(422);
+    expect(response.headers.get("content-type")).toBe("application/problem+json");
+    expect(await response.json()).toMatchObject({ code: "INVALID", errors: [{ path: "Andon-Instance" }] });
+  });
+
+  it("is for sdk tokens only", async () => {
+    const [op, kill] = await Promise.all([
+      makeToken(server.deps, { kind: "op", role: "admin" }),
+      makeToken(server.deps, { kind: "kill" }),
+    ]);
+    expect((await poll({ authorization: `Bearer ${op}` })).status).toBe(403);
+    expect((await poll({ authorization: `Bearer ${kill}` })).status).toBe(403);
+    expect((await poll({ authorization: "Bearer andon_sdk_unknown" })).status).toBe(401);
+    expect((await poll({ authorization: "" })).status).toBe(401);
+  });
+
+  it("shows each token its own environment", async () => {
+    const staging = await makeToken(server.deps, { kind: "sdk", environments: ["staging"] });
+    const response = await poll({ authorization: `Bearer ${staging}` });
+    expect(await response.json()).toMatchObject({ environment: "staging" });
+  });
+});
+
+describe("a poll with Prefer: wait", () => {
+  it("is answered with the new snapshot as soon as it changes", async () => {
+    const before = served();
+    const parked = poll({ "if-none-match": before.etag, prefer: "wait=25" });
+    await until("the poll is parked", () => server.deps.snapshots.parkedPolls === 1);
+    await setMaster(server, "off");
+    const response = await parked;
+    expect(response.status).toBe(200);
+    const snapshot: Snapshot = await response.json();
+    expect(snapshot.master.state).toBe("off");
+    expect(parseRevision(snapshot.revision)?.n).toBe(before.n + 1);
+    expect(server.deps.snapshots.parkedPolls).toBe(0);
+  });
+
+  it("is not parked when the client is behind", async () => {
+    const { lineage, n } = served();
+    const response = await poll({ "if-none-match": `"${lineage}.${n - 1}"`, prefer: "wait=25" });
+    expect(response.status).toBe(200);
+  });
+
+  it("leaves nothing behind when the client goes away", async () => {
+    const away = new AbortController();
+    const parked = poll({ "if-none-match": served().etag, prefer: "wait=25" }, { signal: away.signal });
+    await until("the poll is parked", () => server.deps.snapshots.parkedPolls === 1);
+    away.abort();
+    await expect(parked).rejects.toThrow();
+    await until("the poll is forgotten", () => server.deps.snapshots.parkedPolls === 0);
+  });
+
+  it("is refused when the token was revoked while it waited", async () => {
+    const revoked = await makeToken(server.deps, { kind: "sdk", name: "revoked" });
+    const parked = poll({ authorization: `Bearer ${revoked}`, "if-none-match": served().etag, prefer: "wait=25" });
+    await until("the poll is parked", () => server.deps.snapshots.parkedPolls === 1);
+    const { items } = await (await server.api("GET", "/v1/tokens")).json();
+    const id = items.find((item: { name: string }) => item.name === "revoked").id;
+    expect((await server.api("DELETE", `/v1/tokens/${id}`)).ok).toBe(true);
+    await setMaster(server, "on");
+    expect((await parked).status).toBe(401);
+  });
+
+  it("is answered at once with 304 when the server drains", async () => {
+    const draining = await startServer();
+    const sdk = await makeToken(draining.deps, { kind: "sdk" });
+    const etag = draining.deps.snapshots.environmentByKey("production")?.etag ?? "";
+    const parked = fetch(`${draining.url}/sdk/v1/snapshot`, {
+      headers: { authorization: `Bearer ${sdk}`, "if-none-match": etag, prefer: "wait=25" },
+    });
+    await until("the poll is parked", () => draining.deps.snapshots.parkedPolls === 1);
+    draining.runtime.drain();
+    expect((await parked).status).toBe(304);
+    expect((await fetch(`${draining.url}/readyz`)).status).toBe(503);
+    await draining.close();
+  });
+});
