@@ -1,0 +1,216 @@
+/**
+ * What one call used, read from a Messages API `usage` object. The one place that knows its fields, for JSON answers
+ * and for streams.
+ * Invariant: nothing that was used is lost. A field that cannot be read, or that had to be split by assumption, makes
+ * the part `exact: false`; it never throws.
+ */
+
+/** Tokens of one call by price class, and web searches. `input` is what neither wrote nor read a cache. */
+export interface TokenUsage {
+  input: number;
+  output: number;
+  cacheWrite5m: number;
+  cacheWrite1h: number;
+  cacheRead: number;
+  webSearches: number;
+}
+
+/** What one model used within one call. Most calls have one part; compaction, advisors and fallbacks add more. */
+export interface UsagePart {
+  kind: "message" | "compaction" | "advisor" | "declined";
+  model: string;
+  usage: TokenUsage;
+  /** Served by the Batches API. */
+  batch: boolean;
+  fast: boolean;
+  /** Where inference ran, as the API says it (`us`, `global`); null when it does not. */
+  geo: string | null;
+  /** False when something had to be assumed: count the cost as estimated. */
+  exact: boolean;
+}
+
+/** Largest count read from one field; above it the part is clamped and inexact. */
+export const MAX_TOKENS_PER_CLASS = 1_000_000_000;
+/** Largest number of web searches in one record. */
+export const MAX_WEB_SEARCHES = 1_000_000;
+/** Parts made from one `usage`; the tokens of further iterations are added to the last part. */
+export const MAX_USAGE_PARTS = 32;
+
+export const NO_USAGE: TokenUsage = {
+  input: 0,
+  output: 0,
+  cacheWrite5m: 0,
+  cacheWrite1h: 0,
+  cacheRead: 0,
+  webSearches: 0,
+};
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/**
+ * The usage of a stream so far: `message_delta.usage` is cumulative but lacks some fields of `message_start.usage`, so
+ * its non-null fields go over the earlier ones. Neither argument is changed; anything but an object counts as empty.
+ */
+export function mergeStreamUsage(earlier: unknown, delta: unknown): Fields {
+  const present = Object.entries(fields(delta)).filter(([, value]) => value !== null && value !== undefined);
+  return { ...fields(earlier), ...Object.fromEntries(present) };
+}
+
+/**
+ * The parts of one call, never empty, the answering model's own first.
+ * @param usage `usage` of a message, or what `mergeStreamUsage` made of a stream
+ * @param models `answered`: the `model` of the response; `requested`: the model that was sent
+ */
+export function readUsage(usage: unknown, models: { answered: string; requested: string }): UsagePart[] {
+  const top = fields(usage);
+  const shared = {
+    batch: top["service_tier"] === "batch",
+    fast: top["speed"] === "fast",
+    geo: typeof top["inference_geo"] === "string" && top["inference_geo"] !== "" ? top["inference_geo"] : null,
+  };
+  const total = readTokens(top);
+  const main: UsagePart = { kind: "message", model: models.answered, ...shared, ...total };
+  const parts = [main];
+  const iterations = Array.isArray(top["iterations"]) ? top["iterations"].map(fields) : [];
+  const turns = iterations.filter((entry) => entry["type"] === "message" || entry["type"] === "fallback_message");
+  if (turns.some((entry) => entry["type"] === "fallback_message")) splitByModel(parts, turns, models);
+  for (const entry of iterations) {
+    // Neither is contained in the top-level sums.
+    if (entry["type"] === "compaction") {
+      add(parts, { kind: "compaction", model: models.answered, ...shared, ...readTokens(entry) });
+    } else if (entry["type"] === "advisor_message") {
+      const { model, known } = modelOf(entry, models.answered);
+      const read = readTokens(entry);
+      add(parts, { kind: "advisor", model, ...shared, fast: false, usage: read.usage, exact: read.exact && known });
+    }
+  }
+  return parts;
+}
+
+/** The prompt that price thresholds look at, in tokens: input, cache writes and cache reads. */
+export function promptTokens(usage: TokenUsage): number {
+  return usage.input + usage.cacheWrite5m + usage.cacheWrite1h + usage.cacheRead;
+}
+
+/** The sum of two usages, class by class. */
+export function addUsage(a: TokenUsage, b: TokenUsage): TokenUsage {
+  return {
+    input: a.input + b.input,
+    output: a.output + b.output,
+    cacheWrite5m: a.cacheWrite5m + b.cacheWrite5m,
+    cacheWrite1h: a.cacheWrite1h + b.cacheWrite1h,
+    cacheRead: a.cacheRead + b.cacheRead,
+    webSearches: a.webSearches + b.webSearches,
+  };
+}
+
+/**
+ * A turn that a fallback model served: each attempt is charged to its own model. Attempts that declined are inexact,
+ * because the provider may waive them.
+ */
+function splitByModel(
+  parts: UsagePart[],
+  turns: readonly Fields[],
+  models: { answered: string; requested: string },
+): void {
+  const main = parts[0];
+  if (main === undefined) return;
+  let served = NO_USAGE;
+  let all = NO_USAGE;
+  let exact = main.exact;
+  for (const entry of turns) {
+    const serves = entry["type"] === "fallback_message";
+    const { model, known } = modelOf(entry, serves ? models.answered : models.requested);
+    const read = readTokens(entry);
+    all = addUsage(all, read.usage);
+    exact &&= read.exact && known;
+    if (serves || model === models.answered) served = addUsage(served, read.usage);
+    else add(parts, { ...main, kind: "declined", model, usage: read.usage, exact: false });
+  }
+  // Should the sums at the top hold more than all attempts together, the rest belongs to the model that answered.
+  const usage = addUsage(served, beyond(main.usage, all));
+  parts[0] = { ...main, usage: clamp(usage), exact };
+}
+
+function beyond(total: TokenUsage, counted: TokenUsage): TokenUsage {
+  return {
+    input: Math.max(0, total.input - counted.input),
+    output: Math.max(0, total.output - counted.output),
+    cacheWrite5m: Math.max(0, total.cacheWrite5m - counted.cacheWrite5m),
+    cacheWrite1h: Math.max(0, total.cacheWrite1h - counted.cacheWrite1h),
+    cacheRead: Math.max(0, total.cacheRead - counted.cacheRead),
+    webSearches: Math.max(0, total.webSearches - counted.webSearches),
+  };
+}
+
+function add(parts: UsagePart[], part: UsagePart): void {
+  const last = parts.at(-1);
+  if (parts.length < MAX_USAGE_PARTS || last === undefined) parts.push(part);
+  else parts[parts.length - 1] = { ...last, usage: clamp(addUsage(last.usage, part.usage)), exact: false };
+}
+
+function clamp(usage: TokenUsage): TokenUsage {
+  return {
+    input: Math.min(usage.input, MAX_TOKENS_PER_CLASS),
+    output: Math.min(usage.output, MAX_TOKENS_PER_CLASS),
+    cacheWrite5m: Math.min(usage.cacheWrite5m, MAX_TOKENS_PER_CLASS),
+    cacheWrite1h: Math.min(usage.cacheWrite1h, MAX_TOKENS_PER_CLASS),
+    cacheRead: Math.min(usage.cacheRead, MAX_TOKENS_PER_CLASS),
+    webSearches: Math.min(usage.webSearches, MAX_WEB_SEARCHES),
+  };
+}
+
+function readTokens(entry: Fields): { usage: TokenUsage; exact: boolean } {
+  const input = count(entry["input_tokens"]);
+  const output = count(entry["output_tokens"]);
+  const cacheRead = count(entry["cache_read_input_tokens"] ?? 0);
+  const searches = count(fields(entry["server_tool_use"])["web_search_requests"] ?? 0, MAX_WEB_SEARCHES);
+  const writes = readCacheWrites(entry);
+  return {
+    usage: {
+      input: input.value,
+      output: output.value,
+      cacheWrite5m: writes.cacheWrite5m,
+      cacheWrite1h: writes.cacheWrite1h,
+      cacheRead: cacheRead.value,
+      webSearches: searches.value,
+    },
+    exact: input.exact && output.exact && cacheRead.exact && searches.exact && writes.exact,
+  };
+}
+
+/**
+ * Cache writes by lifetime. The total may exceed the breakdown (a delta has no breakdown) or come without one: the rest
+ * goes to 1 h, the dearer, when this call is known to have written for 1 h, else to 5 m, the API's default.
+ */
+function readCacheWrites(entry: Fields): { cacheWrite5m: number; cacheWrite1h: number; exact: boolean } {
+  const breakdown = fields(entry["cache_creation"]);
+  const short = count(breakdown["ephemeral_5m_input_tokens"] ?? 0);
+  const long = count(breakdown["ephemeral_1h_input_tokens"] ?? 0);
+  const split = short.value + long.value;
+  const total = count(entry["cache_creation_input_tokens"] ?? split);
+  const rest = Math.max(0, total.value - split);
+  const exact = short.exact && long.exact && total.exact && total.value === split;
+  return long.value > 0
+    ? { cacheWrite5m: short.value, cacheWrite1h: Math.min(long.value + rest, MAX_TOKENS_PER_CLASS), exact }
+    : { cacheWrite5m: Math.min(short.value + rest, MAX_TOKENS_PER_CLASS), cacheWrite1h: 0, exact };
+}
+
+function count(value: unknown, max = MAX_TOKENS_PER_CLASS): { value: number; exact: boolean } {
+  if (typeof value !== "number" || !(value >= 0)) return { value: 0, exact: false };
+  const whole = Math.min(Math.ceil(value), max);
+  return { value: whole, exact: whole === value };
+}
+
+function modelOf(entry: Fields, otherwise: string): { model: string; known: boolean } {
+  const model = entry["model"];
+  return typeof model === "string" && model !== "" ? { model, known: true } : { model: otherwise, known: false };
+}
+
+function fields(value: unknown): Fields {
+  return isFields(value) ? value : {};
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
