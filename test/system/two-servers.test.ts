@@ -1,0 +1,124 @@
+/** Several servers on one PostgreSQL are one Andon: a change through any reaches the clients of all. */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import postgres from "postgres";
+import type { Receipts } from "../../src/services/instances.ts";
+import { setMaster } from "../support/changes.ts";
+import { freshPostgres } from "../support/database.ts";
+import { type PollLoop, startPolling } from "../support/poll-loop.ts";
+import { makeToken } from "../support/server-deps.ts";
+import { startServer, type TestServer } from "../support/server.ts";
+import { until } from "../support/until.ts";
+
+const CLIENTS_EACH = 10;
+
+let url: string;
+let a: TestServer;
+let b: TestServer;
+let clients: PollLoop[];
+
+beforeAll(async () => {
+  url = await freshPostgres();
+  const database = { kind: "postgres", url } as const;
+  [a, b] = await Promise.all([startServer({ database }), startServer({ database })]);
+  const token = await makeToken(a.deps, { kind: "sdk" });
+  await until("B knows the token", () => b.deps.tokens.find(token));
+  clients = [a, b].flatMap((server, index) =>
+    Array.from({ length: CLIENTS_EACH }, (_, n) =>
+      startPolling({ url: () => server.url, token, instance: `${index === 0 ? "a" : "b"}-${n}` }),
+    ),
+  );
+  await until(
+    "every client is parked",
+    () => a.deps.snapshots.parkedPolls + b.deps.snapshots.parkedPolls === 2 * CLIENTS_EACH,
+  );
+});
+afterAll(async () => {
+  await Promise.all(clients.map((client) => client.stop()));
+  await Promise.all([a.close(), b.close()]);
+});
+
+const allHave = (revision: string) => clients.every((client) => client.current()?.revision === revision);
+const receiptsFrom = async (server: TestServer, revision: string): Promise<Receipts> => {
+  const response = await server.api("GET", `/v1/environments/production/receipts?revision=${revision}`);
+  expect(response.status).toBe(200);
+  return response.json();
+};
+
+describe("a kill through A", () => {
+  it("reaches the clients of A and B, and the receipts asked of either are complete", async () => {
+    const revision = await setMaster(a, "off");
+    await until("all clients have it", () => allHave(revision), 2000);
+    for (const server of [a, b]) {
+      const receipts = await until("the receipts are complete", async () => {
+        const now = await receiptsFrom(server, revision);
+        return now.applied === 2 * CLIENTS_EACH ? now : undefined;
+      });
+      expect(receipts).toMatchObject({ revision, live: 2 * CLIENTS_EACH, stragglers: [], silent: [], stopped: 0 });
+      expect(receipts.p50Ms).toBeGreaterThanOrEqual(0);
+      expect(receipts.lastMs).toBeLessThan(2000);
+    }
+  });
+
+  it("reaches the clients of B within seconds when every LISTEN is cut", async () => {
+    const admin = postgres(url, { max: 1 });
+    const before =
+      await admin`select pid from pg_stat_activity where datname = current_database() and application_name = 'andon listen'`;
+    expect(before.length).toBe(2);
+    await admin`select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'andon listen'`;
+    const revision = await setMaster(a, "on");
+    await until("all clients have it", () => allHave(revision), 4000);
+    const pids = before.map((row) => row["pid"]);
+    await until("both listen again", async () => {
+      const now =
+        await admin`select pid from pg_stat_activity where datname = current_database() and application_name = 'andon listen' and query ilike 'listen%'`;
+      return now.length === 2 && now.every((row) => !pids.includes(row["pid"]));
+    });
+    await admin.end();
+  });
+
+  it("reaches the clients of B within seconds when its NOTIFY is lost", async () => {
+    const admin = postgres(url, { max: 1 });
+    await admin`update environments set revision = revision + 1, master_state = 'off' where key = 'production'`;
+    const revision = await until("A serves it", () => {
+      const served = a.deps.snapshots.environmentByKey("production");
+      return served?.snapshot.master.state === "off" ? served.revision : undefined;
+    });
+    await until("all clients have it", () => allHave(revision), 4000);
+    await admin.end();
+  });
+
+  it("never makes any client go back", () => {
+    expect(clients.filter((client) => client.wentBack())).toEqual([]);
+  });
+});
+
+describe("a token revoked through A", () => {
+  it("is refused by B within seconds", async () => {
+    const token = await makeToken(a.deps, { kind: "sdk", name: "to be revoked" });
+    await until("B knows it", () => b.deps.tokens.find(token));
+    const { items } = await (await a.api("GET", "/v1/tokens")).json();
+    const { id } = items.find((item: { name: string }) => item.name === "to be revoked");
+    await a.api("DELETE", `/v1/tokens/${id}`);
+    await until("B refuses it", () => b.deps.tokens.find(token) === null, 3000);
+  });
+});
+
+describe("a client that says it stopped", () => {
+  it("is counted as stopped, not as a straggler", async () => {
+    const token = await makeToken(a.deps, { kind: "sdk", name: "stopping", environments: ["staging"] });
+    await until("B knows the token", () => b.deps.tokens.find(token));
+    const client = startPolling({ url: () => a.url, token, instance: "s-1" });
+    await until("it is parked", () => a.deps.snapshots.parkedPolls === CLIENTS_EACH + 1);
+    await client.stop();
+    const stop = await fetch(`${b.url}/sdk/v1/instance`, {
+      method: "DELETE",
+      headers: { authorization: `Bearer ${token}`, "andon-instance": "s-1" },
+    });
+    expect(stop.status).toBe(204);
+    await setMaster(a, "off", "staging");
+    const list = await (await a.api("GET", "/v1/environments/staging/instances")).json();
+    const receipts = await (await b.api("GET", "/v1/environments/staging/receipts")).json();
+    expect(receipts).toMatchObject({ stopped: 1, live: 0, applied: 0, stragglers: [], silent: [] });
+    expect(list.items).toMatchObject([{ instance: "s-1", app: "test", state: "stopped" }]);
+  });
+});
