@@ -42,8 +42,8 @@ export type Behaviour =
     }
   /** A stream that reports an error in an event, after that many tokens; before content when 0. */
   | { kind: "streamError"; type: string; message?: string; afterTokens: number }
-  /** Closes the socket: without a word, or after that many tokens. */
-  | { kind: "reset"; afterTokens?: number }
+  /** Resets the connection: without a word, or after that many tokens; what is still under way is lost to the client. */
+  | { kind: "reset"; afterTokens?: number; until?: Promise<void> }
   /** Goes silent with the socket open: without a word, after the headers, or after that many tokens. */
   | { kind: "hang"; after: "request" | "headers" | number }
   /** Ends a stream in good order, but without its last events. */

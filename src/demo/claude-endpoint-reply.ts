@@ -45,6 +45,7 @@ export async function reply(to: Reply, behaviour: Behaviour): Promise<void> {
       return;
     case "reset":
       if (behaviour.afterTokens !== undefined) await partOfStream(to, behaviour.afterTokens);
+      if (behaviour.until !== undefined) await heldBack(to, behaviour.until);
       to.fail();
       to.res.socket?.resetAndDestroy();
       return;
