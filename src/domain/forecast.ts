@@ -1,0 +1,65 @@
+/**
+ * What a budget shows beside its sum: burn per hour, when the limit is reached at this rate, and how far a `trip` budget
+ * can be overspent.
+ * Invariant: a bound is rounded up and a time to the limit is rounded down; nothing here looks better than it is.
+ */
+
+const HOUR_MS = 3_600_000n;
+
+/**
+ * Spending per hour in nano-USD, rounded up.
+ * @param spentNanoUsd what was spent within the span
+ * @param spanMs length of the span looked at, more than 0; normally the last minutes
+ */
+export function burnNanoUsdPerHour(spentNanoUsd: number, spanMs: number): number {
+  return safe(ceilDiv(BigInt(spentNanoUsd) * HOUR_MS, BigInt(spanMs)));
+}
+
+export interface Pace {
+  spentNanoUsd: number;
+  /** The effective limit. */
+  limitNanoUsd: number;
+  burnNanoUsdPerHour: number;
+  nowMs: number;
+  windowEndMs: number;
+}
+
+/**
+ * When the limit will be reached at this rate, Unix time in milliseconds: now when it has been reached, null when the
+ * window ends first or nothing is being spent.
+ */
+export function limitReachedAtMs(pace: Pace): number | null {
+  const leftNanoUsd = pace.limitNanoUsd - pace.spentNanoUsd;
+  if (leftNanoUsd <= 0) return pace.nowMs;
+  if (pace.burnNanoUsdPerHour <= 0) return null;
+  const atMs = pace.nowMs + safe((BigInt(leftNanoUsd) * HOUR_MS) / BigInt(pace.burnNanoUsdPerHour));
+  return atMs < pace.windowEndMs ? atMs : null;
+}
+
+export interface OvershootInputs {
+  burnNanoUsdPerHour: number;
+  /** How long a client may hold a usage record before it reports it. */
+  reportIntervalMs: number;
+  /** From the commit of a trip until every instance decides by it. */
+  propagationMs: number;
+  /** What the calls may cost that are running when the trip takes effect. */
+  inFlightNanoUsd: number;
+}
+
+/**
+ * The most that `trip` can overspend in nano-USD: burn × (report interval + propagation) + calls in flight. It holds
+ * while the burn does not grow within that time.
+ */
+export function overshootBoundNanoUsd(inputs: OvershootInputs): number {
+  const blindMs = BigInt(inputs.reportIntervalMs + inputs.propagationMs);
+  const unseen = ceilDiv(BigInt(inputs.burnNanoUsdPerHour) * blindMs, HOUR_MS);
+  return safe(unseen + BigInt(inputs.inFlightNanoUsd));
+}
+
+function ceilDiv(dividend: bigint, divisor: bigint): bigint {
+  return (dividend + divisor - 1n) / divisor;
+}
+
+function safe(value: bigint): number {
+  return value > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(value);
+}
