@@ -1,11 +1,7 @@
-// Copies what tsc does not: the board's static files and the migrations are read from their own folders, so only
-// third-party browser files are gathered here, next to the compiled server.
-import { copyFileSync, cpSync, existsSync, mkdirSync } from "node:fs";
-import { createRequire } from "node:module";
+// Copies what tsc does not: the board's static files, next to the compiled server that reads them. htmx is read from
+// its package, the migrations from their own folder.
+import { cpSync, rmSync } from "node:fs";
 
-const require = createRequire(import.meta.url);
 const target = new URL("../dist/src/web/assets/", import.meta.url);
-mkdirSync(target, { recursive: true });
-const source = new URL("../src/web/assets/", import.meta.url);
-if (existsSync(source)) cpSync(source, target, { recursive: true });
-copyFileSync(require.resolve("htmx.org/dist/htmx.min.js"), new URL("htmx.min.js", target));
+rmSync(target, { recursive: true, force: true });
+cpSync(new URL("../src/web/assets/", import.meta.url), target, { recursive: true });

@@ -1,0 +1,147 @@
+/**
+ * The board: what is wrong now, the flags, and the master switch in reach. `BoardLive` is the part that htmx replaces;
+ * it is the same with and without JavaScript.
+ */
+import type { Child } from "hono/jsx";
+import type { Actor } from "../domain/actor.ts";
+import type { FlagResource } from "../domain/resources.ts";
+import type { Board, LastKnownBoard } from "./board-state.ts";
+import { FirstSteps } from "./first-steps.tsx";
+import { FlagCard } from "./flag-card.tsx";
+import { LastKnown } from "./last-known.tsx";
+import { MasterBar, MasterNews } from "./master-bar.tsx";
+import { Moment } from "./moment.tsx";
+import { mayAdminister, mayOperate } from "./page-context.ts";
+import { age, blockedFirstSteps, count, lightOf, listed } from "./text.ts";
+
+export interface BoardProps {
+  board: Board | LastKnownBoard;
+  actor: Actor;
+  publicUrl: string;
+}
+
+/** Where htmx asks for the next state. `after` is the hash of what is shown. */
+export function LiveRegion({ path, after, children }: { path: string; after: string; children?: Child }) {
+  return (
+    <div
+      id="live"
+      data-live
+      hx-get={`${path}?after=${after}`}
+      hx-trigger="every 500ms"
+      hx-sync="this:drop"
+      hx-target="#live"
+      hx-swap="outerHTML"
+      hx-disinherit="*"
+    >
+      {children}
+    </div>
+  );
+}
+
+export function BoardLive({ board, actor, publicUrl }: BoardProps) {
+  if (board.kind === "last known") return <LastKnown board={board} actor={actor} />;
+  const operator = mayOperate(actor);
+  const base = `/e/${board.environment.key}`;
+  return (
+    <>
+      <h1 class="unseen">{`Board of ${board.environment.name}`}</h1>
+      <MasterNews board={board} operator={operator} />
+      <Now board={board} />
+      {board.rows.length === 0 ? null : (
+        <section aria-label="Flags" class="flags">
+          {board.rows.map((row) => (
+            <FlagCard row={row} board={board} operator={operator} />
+          ))}
+        </section>
+      )}
+      <FirstSteps board={board} admin={mayAdminister(actor)} publicUrl={publicUrl} />
+      {board.rows.length > 0 && mayAdminister(actor) ? (
+        <p class="after">
+          <a class="button" href={`${base}/flags/new`}>
+            New flag…
+          </a>
+        </p>
+      ) : null}
+      {board.rows.length === 0 ? null : <MasterBar board={board} operator={operator} />}
+    </>
+  );
+}
+
+/** One sentence for each thing that is not as it should be; else that all is on. */
+function Now({ board }: { board: Board }) {
+  if (board.rows.length === 0) return null;
+  const wrong = board.rows.filter(({ flag }) => lightOf(flag) !== "on" && flag.effective.reason !== "MASTER");
+  const silent = board.instances.filter((one) => one.state === "silent");
+  const live = board.instances.filter((one) => one.state === "live").length;
+  const masterOff = board.master.state === "off";
+  return (
+    <section class="now" aria-labelledby="now-title">
+      {wrong.length === 0 && !masterOff ? (
+        <h2 id="now-title" class="calm">
+          <span class="light on" aria-hidden="true"></span> All on
+        </h2>
+      ) : (
+        <h2 id="now-title">{masterOff ? "Also off or downgraded by themselves" : "Not as usual"}</h2>
+      )}
+      {wrong.length === 0 ? (
+        masterOff ? (
+          <p class="dim">No flag: each comes back when the master switch is restored.</p>
+        ) : null
+      ) : (
+        <ul class="wrong">
+          {wrong.map(({ flag }) => (
+            <li>
+              <span class={`light ${lightOf(flag)}`} aria-hidden="true"></span>
+              <span>
+                <a href={`#flag-${flag.key}`}>{flag.name}</a> <Sentence flag={flag} nowMs={board.nowMs} />
+              </span>
+            </li>
+          ))}
+        </ul>
+      )}
+      <p class="dim">
+        {live === 0 ? "No instance is connected" : `${count(live, "instance")} connected`}
+        {silent.length === 0
+          ? "."
+          : `; ${silent.length} silent: ${listed(silent.map((one) => `${one.instance} for ${age(one.silentSeconds)}`))}.`}
+      </p>
+    </section>
+  );
+}
+
+/** "is off since 02:41 by maria: cost". */
+function Sentence({ flag, nowMs }: { flag: FlagResource; nowMs: number }) {
+  const { effective, level } = flag;
+  const from = flag.switch;
+  if (effective.state === "off") {
+    if (effective.reason === "NO_MODEL") return <>is off: every model of its chain is blocked.</>;
+    return (
+      <>
+        is off since <Moment at={from.since} nowMs={nowMs} />
+        {from.by === null ? "" : ` by ${from.by}`}
+        {from.reason === null ? "" : `: ${from.reason}`}.
+      </>
+    );
+  }
+  if (effective.state === "ramping") return <>is coming back: on for {from.ramp ?? 100} % of users.</>;
+  const blocked = blockedFirstSteps(flag);
+  return (
+    <>
+      is downgraded to <code>{effective.model ?? ""}</code>
+      {level.manual === null || level.level === 0 ? null : (
+        <>
+          {" "}
+          since <Moment at={level.manual.since} nowMs={nowMs} /> by {level.manual.by}
+          {level.manual.reason === null ? "" : `: ${level.manual.reason}`}
+        </>
+      )}
+      {blocked.length === 0 ? null : (
+        <>
+          {" "}
+          because <code>{listed(blocked)}</code> {blocked.length === 1 ? "is" : "are"} blocked
+        </>
+      )}
+      .
+    </>
+  );
+}

@@ -1,0 +1,155 @@
+/**
+ * Everything the board shows of one environment, gathered once per rendering. With the database away it is built from
+ * the snapshot in memory and says so: the board never fails to open, and never passes old state off as fresh.
+ */
+import type { Snapshot } from "../../sdk-client/src/protocol.ts";
+import type { Ctx } from "../context.ts";
+import { seesEnvironment } from "../domain/actor.ts";
+import type { AuditResource, EnvironmentResource, FlagResource, MasterResource } from "../domain/resources.ts";
+import { AppError } from "../errors.ts";
+import { listAudit } from "../services/audit.ts";
+import { getEnvironment } from "../services/environments.ts";
+import { listFlags } from "../services/flags.ts";
+import { listInstances } from "../services/instances.ts";
+import { type InstanceView, type Proof, proofOf } from "./proof.ts";
+
+/** Undo is offered, and accepted, for this long after a change. */
+export const UNDO_MS = 10_000;
+/** How far back the board looks for the changes that made the present state. */
+const RECENT_CHANGES = 100;
+/** Receipts of a change are timed exactly while it is this young; later only counted. */
+const TIMED_PROOF_MS = 5 * 60_000;
+/** Without an answer of the database for this long, a page is built from memory without asking it again. */
+const AWAY_AFTER_SECONDS = 5;
+const MAX_TIMED_PROOFS = 8;
+
+/** The change that put a switch, a level or the master where it is now. */
+export interface LastChange {
+  auditId: number;
+  action: string;
+  at: string;
+  byMe: boolean;
+  /** Milliseconds left to undo it; 0 when it is too late or somebody else's. */
+  undoLeftMs: number;
+  proof: Proof | null;
+}
+
+export interface FlagRow {
+  flag: FlagResource;
+  last: LastChange | null;
+}
+
+export interface Board {
+  kind: "fresh";
+  environment: EnvironmentResource;
+  revision: string;
+  nowMs: number;
+  master: MasterResource;
+  masterLast: LastChange | null;
+  rows: FlagRow[];
+  instances: InstanceView[];
+}
+
+/** What is known without the database. */
+export interface LastKnownBoard {
+  kind: "last known";
+  environmentKey: string;
+  revision: string;
+  nowMs: number;
+  /** Seconds since the database answered last. */
+  ageSeconds: number;
+  snapshot: Snapshot;
+}
+
+export async function loadBoard(ctx: Ctx, environmentKey: string): Promise<Board | LastKnownBoard> {
+  if (ctx.deps.snapshots.staleSeconds() > AWAY_AFTER_SECONDS) {
+    const known = lastKnown(ctx, environmentKey);
+    if (known !== null) return known;
+  }
+  try {
+    return await freshBoard(ctx, environmentKey);
+  } catch (error) {
+    if (!(error instanceof AppError) || error.code !== "DATABASE_AWAY") throw error;
+    const known = lastKnown(ctx, environmentKey);
+    if (known === null) throw error;
+    return known;
+  }
+}
+
+function lastKnown(ctx: Ctx, environmentKey: string): LastKnownBoard | null {
+  const { snapshots, clock } = ctx.deps;
+  const prepared = snapshots.environmentByKey(environmentKey);
+  if (prepared === undefined || !seesEnvironment(ctx.actor, prepared.environmentId)) return null;
+  return {
+    kind: "last known",
+    environmentKey,
+    revision: prepared.revision,
+    nowMs: clock.nowMs(),
+    ageSeconds: snapshots.staleSeconds(),
+    snapshot: prepared.snapshot,
+  };
+}
+
+async function freshBoard(ctx: Ctx, environmentKey: string): Promise<Board> {
+  const environment = await getEnvironment(ctx, environmentKey);
+  const [flags, instances, audit] = await Promise.all([
+    listFlags(ctx, environmentKey),
+    listInstances(ctx, environmentKey),
+    listAudit(ctx, environmentKey, { limit: RECENT_CHANGES }),
+  ]);
+  const nowMs = ctx.deps.clock.nowMs();
+  const changes = latestChanges(audit.items);
+  let timed = 0;
+  const describe = async (entry: AuditResource | undefined): Promise<LastChange | null> => {
+    if (entry === undefined || entry.revision === null) return null;
+    const ageMs = nowMs - Date.parse(entry.at);
+    const exact = ageMs < TIMED_PROOF_MS && timed < MAX_TIMED_PROOFS;
+    if (exact) timed += 1;
+    const byMe = entry.actor.id === ctx.actor.id;
+    return {
+      auditId: entry.id,
+      action: entry.action,
+      at: entry.at,
+      byMe,
+      undoLeftMs: byMe && entry.revertible && !isUndo(entry) ? Math.max(0, UNDO_MS - ageMs) : 0,
+      proof: await proofOf(ctx, environmentKey, entry.revision, environment.revision, instances.items, exact),
+    };
+  };
+  const sorted = flags.items.toSorted((a, b) => a.name.localeCompare(b.name) || a.key.localeCompare(b.key));
+  return {
+    kind: "fresh",
+    environment,
+    revision: flags.revision,
+    nowMs,
+    master: environment.master,
+    masterLast: await describe(changes.get("master")),
+    rows: await Promise.all(
+      sorted.map(async (flag) => ({ flag, last: await describe(changes.get(`flag ${flag.key}`)) })),
+    ),
+    instances: instances.items,
+  };
+}
+
+/** An undo is recorded like the change it takes back; offering to undo it again would only confuse. */
+function isUndo(entry: AuditResource): boolean {
+  return entry.reason !== null && /^undo of #\d+$/.test(entry.reason);
+}
+
+/** The newest change of each flag's switch or level and of the master; edits and reasons are not of that kind. */
+function latestChanges(newestFirst: readonly AuditResource[]): Map<string, AuditResource> {
+  const latest = new Map<string, AuditResource>();
+  for (const entry of newestFirst) {
+    if (!MOVES.has(entry.action)) continue;
+    const name = entry.target.kind === "master" ? "master" : `${entry.target.kind} ${entry.target.key}`;
+    if (!latest.has(name)) latest.set(name, entry);
+  }
+  return latest;
+}
+
+const MOVES: ReadonlySet<string> = new Set([
+  "flag.killed",
+  "flag.restored",
+  "flag.downgraded",
+  "master.killed",
+  "master.restored",
+]);

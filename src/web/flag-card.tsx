@@ -1,0 +1,109 @@
+/**
+ * One flag on the board: its light, what it does now and why, and the buttons. After a change the same card carries the
+ * undo, the question why, and the proof, so that nobody has to look elsewhere.
+ */
+import type { FlagResource } from "../domain/resources.ts";
+import type { Board, FlagRow, LastChange } from "./board-state.ts";
+import { ProofView } from "./proof-view.tsx";
+import { ReasonAfter, UndoButton } from "./quick-forms.tsx";
+import { isComplete } from "./proof.ts";
+import { StateLine } from "./state-line.tsx";
+import { lightOf } from "./text.ts";
+
+/** How long a finished proof stays on the card. */
+const PROOF_SHOWN_MS = 2 * 60_000;
+
+export function FlagCard({ row, board, operator }: { row: FlagRow; board: Board; operator: boolean }) {
+  const { flag, last } = row;
+  const light = lightOf(flag);
+  const base = `/e/${board.environment.key}`;
+  const own = flag.switch.state === "off" ? flag.switch : null;
+  const needsReason = last !== null && operator && last.byMe && missingReason(flag, last);
+  return (
+    <article
+      class={`card ${light}`}
+      id={`flag-${flag.key}`}
+      tabindex={-1}
+      aria-labelledby={`name-${flag.key}`}
+      data-flag={flag.key}
+    >
+      <div class="card-head">
+        <span class={`light ${light}`} aria-hidden="true"></span>
+        <h3 id={`name-${flag.key}`}>
+          <a href={`${base}/flags/${flag.key}`}>{flag.name}</a>
+        </h3>
+        <code class="key">{flag.key}</code>
+      </div>
+      <p class="state">
+        <StateLine flag={flag} nowMs={board.nowMs} mine={last?.byMe === true && last.action === "flag.killed"} />
+      </p>
+      <div class="acts">
+        {last !== null && last.undoLeftMs > 0 && operator ? (
+          <UndoButton base={base} last={last} what={flag.name} id={`undo-${flag.key}`} />
+        ) : null}
+        {operator ? <Buttons flag={flag} base={base} own={own !== null} undoing={(last?.undoLeftMs ?? 0) > 0} /> : null}
+      </div>
+      {last !== null && showsProof(last, board.nowMs, flag) ? (
+        <div class="proof-box">
+          <ProofView proof={last.proof} fresh={board.nowMs - Date.parse(last.at) < PROOF_SHOWN_MS} what={flag.name} />
+          {flag.switch.state === "off" ? <Running flag={flag} /> : null}
+        </div>
+      ) : null}
+      {needsReason ? <ReasonAfter base={base} last={last} id={flag.key} /> : null}
+    </article>
+  );
+}
+
+function missingReason(flag: FlagResource, last: LastChange): boolean {
+  if (last.action === "flag.killed") return flag.switch.state === "off" && flag.switch.reason === null;
+  if (last.action === "flag.downgraded") return flag.level.manual !== null && flag.level.manual.reason === null;
+  return false;
+}
+
+function showsProof(last: LastChange, nowMs: number, flag: FlagResource): boolean {
+  if (nowMs - Date.parse(last.at) < PROOF_SHOWN_MS) return true;
+  if (flag.switch.state === "off") return true;
+  return last.proof !== null && last.proof.live > 0 && !isComplete(last.proof);
+}
+
+/** Applied is not stopped: what a receipt means for calls that were running. */
+function Running({ flag }: { flag: FlagResource }) {
+  return (
+    <p class="dim">
+      {flag.abortInFlight
+        ? "An instance that applied it starts no new call and aborts its running ones."
+        : "An instance that applied it starts no new call; calls that were running may finish."}
+    </p>
+  );
+}
+
+function Buttons({ flag, base, own, undoing }: { flag: FlagResource; base: string; own: boolean; undoing: boolean }) {
+  const path = `${base}/flags/${flag.key}`;
+  if (own) {
+    return (
+      <a class={undoing ? "button" : "button main"} href={`${path}/restore`} id={`restore-${flag.key}`}>
+        Restore…
+      </a>
+    );
+  }
+  const further = flag.level.level < flag.steps.length - 1;
+  return (
+    <>
+      {flag.level.level > 0 || flag.switch.ramp !== null ? (
+        <a class="button" href={`${path}/restore`} id={`restore-${flag.key}`}>
+          {flag.level.level > 0 ? "Restore quality…" : "End the ramp…"}
+        </a>
+      ) : null}
+      {further ? (
+        <a class="button" href={`${path}/downgrade`} id={`downgrade-${flag.key}`}>
+          Downgrade…
+        </a>
+      ) : null}
+      <form method="post" action={`${path}/kill`} hx-post={`${path}/kill`} hx-target="#live" hx-swap="outerHTML">
+        <button class="danger" id={`kill-${flag.key}`} data-kill aria-label={`Kill ${flag.name}`}>
+          Kill
+        </button>
+      </form>
+    </>
+  );
+}

@@ -1,0 +1,226 @@
+/** The page of one flag: its state and chain, how it is defined, and who did what to it. */
+import { Hono } from "hono";
+import type { Deps } from "../../deps.ts";
+import type { FlagResource } from "../../domain/resources.ts";
+import { listAudit } from "../../services/audit.ts";
+import { getFlag } from "../../services/flags.ts";
+import { listInstances } from "../../services/instances.ts";
+import { AuditList } from "../audit-list.tsx";
+import { Moment } from "../moment.tsx";
+import { mayAdminister, mayOperate, type PageEnv, serviceContext } from "../page-context.ts";
+import { sendPage } from "../render.tsx";
+import { operatorText } from "../rule-fields.tsx";
+import { formatValue } from "../rule-value.ts";
+import { StateLine } from "../state-line.tsx";
+import { count, lightOf, percent } from "../text.ts";
+
+const HISTORY = 20;
+
+export function flagPages(deps: Deps): Hono<PageEnv> {
+  const app = new Hono<PageEnv>();
+  app.get("/e/:environment/flags/:key", async (c) => {
+    const { environment, key } = c.req.param();
+    const ctx = serviceContext(c, deps);
+    const actor = c.get("actor");
+    const [flag, audit, instances] = await Promise.all([
+      getFlag(ctx, environment, key),
+      listAudit(ctx, environment, { target: { kind: "flag", key }, limit: HISTORY }),
+      listInstances(ctx, environment),
+    ]);
+    const nowMs = deps.clock.nowMs();
+    const path = `/e/${environment}/flags/${key}`;
+    const light = lightOf(flag);
+    return sendPage(
+      c,
+      deps,
+      { title: flag.name, section: "board", actor, environment },
+      <>
+        <p>
+          <a href={`/e/${environment}`}>Board</a> / {flag.name}
+        </p>
+        <section class={`card ${light}`}>
+          <div class="card-head">
+            <span class={`light ${light}`} aria-hidden="true"></span>
+            <h1>{flag.name}</h1>
+            <code class="key">{flag.key}</code>
+          </div>
+          {flag.description === "" ? null : <p>{flag.description}</p>}
+          <p class="state">
+            <StateLine flag={flag} nowMs={nowMs} mine={false} />
+          </p>
+          <p class="dim">
+            {instances.live === 0 ? "No instance is connected." : `${count(instances.live, "instance")} connected.`}
+          </p>
+          {mayOperate(actor) ? <Actions flag={flag} path={path} /> : null}
+        </section>
+        <div class="cards">
+          <section class="card">
+            <h2>Chain</h2>
+            <Chain flag={flag} environment={environment} />
+          </section>
+          <section class="card">
+            <div class="title">
+              <h2>Definition</h2>
+              {mayAdminister(actor) ? (
+                <a class="button" href={`${path}/edit`}>
+                  Edit…
+                </a>
+              ) : null}
+            </div>
+            <Definition flag={flag} nowMs={nowMs} />
+          </section>
+        </div>
+        <section class="card">
+          <h2>What happened to it</h2>
+          <AuditList
+            entries={audit.items}
+            environment={environment}
+            nowMs={nowMs}
+            mayRevert={mayOperate(actor)}
+            mayEdit={mayAdminister(actor)}
+            back={path}
+          />
+          {audit.nextCursor === null ? null : (
+            <p>
+              <a href={`/e/${environment}/audit?kind=flag&key=${key}`}>All of it</a>
+            </p>
+          )}
+        </section>
+        {mayAdminister(actor) ? <Delete flag={flag} path={path} /> : null}
+      </>,
+    );
+  });
+  return app;
+}
+
+function Actions({ flag, path }: { flag: FlagResource; path: string }) {
+  if (flag.switch.state === "off") {
+    return (
+      <div class="acts">
+        <a class="button main" href={`${path}/restore`}>
+          Restore…
+        </a>
+      </div>
+    );
+  }
+  return (
+    <div class="acts">
+      {flag.level.level > 0 || flag.switch.ramp !== null ? (
+        <a class="button" href={`${path}/restore`}>
+          {flag.level.level > 0 ? "Restore quality…" : "End the ramp…"}
+        </a>
+      ) : null}
+      {flag.steps.length > 1 ? (
+        <a class="button" href={`${path}/downgrade`}>
+          Downgrade…
+        </a>
+      ) : null}
+      <form method="post" action={`${path}/kill`}>
+        <button class="danger">Kill</button>
+      </form>
+    </div>
+  );
+}
+
+function Chain({ flag, environment }: { flag: FlagResource; environment: string }) {
+  if (flag.chain === null)
+    return <p>None: each request uses the model it names. A chain makes downgrading possible.</p>;
+  const { models } = flag.effective;
+  return (
+    <>
+      <p>
+        <a href={`/e/${environment}/chains/${flag.chain}`}>{flag.chain}</a>
+      </p>
+      <ol class="chain">
+        {flag.steps.map((step) => {
+          const passed = flag.effective.state !== "off" && !models.includes(step.model);
+          return (
+            <li class={passed ? "passed" : step.model === models[0] ? "now-at" : undefined}>
+              <code>{step.model}</code>
+              {passed ? <span class="unseen"> (not used now)</span> : step.model === models[0] ? " (now)" : ""}
+            </li>
+          );
+        })}
+      </ol>
+    </>
+  );
+}
+
+function Definition({ flag, nowMs }: { flag: FlagResource; nowMs: number }) {
+  return (
+    <dl class="facts">
+      <dt>While it is off</dt>
+      <dd>
+        {flag.offMode === "error" ? "a call gets FeatureDisabledError" : "a call gets this answer"}
+        {flag.offMessage === null ? "" : `: “${flag.offMessage}”`}
+      </dd>
+      <dt>A kill</dt>
+      <dd>
+        {flag.abortInFlight ? "also aborts running calls and streams" : "stops new calls; running ones may finish"}
+      </dd>
+      <dt>Rollout</dt>
+      <dd>{flag.rollout === 100 ? "everybody" : `${percent(flag.rollout)} of users`}</dd>
+      <dt>Rules</dt>
+      <dd>
+        {flag.rules.length === 0 ? (
+          "none"
+        ) : (
+          <ol>
+            {flag.rules.map((rule) => (
+              <li>
+                {rule.name === undefined ? "" : `${rule.name}: `}
+                {rule.then} when{" "}
+                {rule.when.map(({ attribute, operator, value }, at) => (
+                  <>
+                    {at === 0 ? "" : " and "}
+                    <code>{attribute}</code> {operatorText(operator)} <code>{formatValue(value)}</code>
+                  </>
+                ))}
+              </li>
+            ))}
+          </ol>
+        )}
+      </dd>
+      <dt>Owner</dt>
+      <dd>{flag.owner === "" ? "nobody yet" : flag.owner}</dd>
+      <dt>Runbook</dt>
+      <dd>
+        {flag.runbookUrl === null ? (
+          "none yet"
+        ) : (
+          <a href={flag.runbookUrl} rel="noreferrer">
+            {flag.runbookUrl}
+          </a>
+        )}
+      </dd>
+      <dt>Created</dt>
+      <dd>
+        <Moment at={flag.createdAt} nowMs={nowMs} />
+      </dd>
+    </dl>
+  );
+}
+
+function Delete({ flag, path }: { flag: FlagResource; path: string }) {
+  return (
+    <details class="card" id="delete">
+      <summary class="line-summary">Delete this flag…</summary>
+      {flag.switch.state === "off" ? (
+        <p>
+          It is off. Deleting it now would turn the feature on in applications that serve unknown flags: restore it
+          first, or take the guard out of the code.
+        </p>
+      ) : (
+        <form method="post" action={`${path}/delete`} class="stack">
+          <p>
+            Applications that still guard with <code>{flag.key}</code> will treat it as unknown: on, unless their guard
+            says otherwise. It can then no longer be killed.
+          </p>
+          <div>
+            <button class="danger">{`Delete ${flag.key}`}</button>
+          </div>
+        </form>
+      )}
+    </details>
+  );
+}

@@ -1,0 +1,44 @@
+/** Why something was done: presets one tap away, or own words. The same list wherever a reason is asked. */
+import { MAX_REASON_CHARS } from "../domain/limits.ts";
+import { Field, type FieldErrors } from "./form-parts.tsx";
+import type { Form } from "./page-context.ts";
+
+export const REASONS = ["Cost", "Bad answers", "Provider trouble", "Security", "Drill"] as const;
+export const RESTORE_REASONS = ["Fixed", "False alarm", "Provider recovered", "Drill over"] as const;
+
+/** Presets as radio buttons with a text field for anything else. */
+export function ReasonChoice(props: {
+  presets: readonly string[];
+  value: string;
+  errors: FieldErrors;
+  legend?: string;
+  required?: boolean;
+}) {
+  const preset = props.presets.includes(props.value);
+  return (
+    <fieldset class="choices">
+      <legend>{props.legend ?? "Why?"}</legend>
+      <div class="chips">
+        {props.presets.map((reason) => (
+          <label class="chip">
+            <input type="radio" name="preset" value={reason} checked={props.value === reason} />
+            <span>{reason}</span>
+          </label>
+        ))}
+      </div>
+      <Field
+        name="reason"
+        label={props.required === false ? "Or in your own words (optional)" : "Or in your own words"}
+        value={preset ? "" : props.value}
+        errors={props.errors}
+        maxlength={MAX_REASON_CHARS}
+      />
+    </fieldset>
+  );
+}
+
+/** The reason a form gives: own words win over a preset; `""` when there is neither. */
+export function reasonOf(form: Form): string {
+  const words = form.trimmed("reason");
+  return (words === "" ? form.trimmed("preset") : words).slice(0, MAX_REASON_CHARS);
+}

@@ -1,0 +1,189 @@
+/** Restoring is deliberate: this page says what it will do before it is done, and asks why. */
+import type { FlagResource, MasterResource } from "../domain/resources.ts";
+import { Choices, type FieldErrors, FormErrors } from "./form-parts.tsx";
+import { Moment } from "./moment.tsx";
+import type { Form } from "./page-context.ts";
+import { ReasonChoice, reasonOf, RESTORE_REASONS } from "./reason-choice.tsx";
+import { count, listed, percent } from "./text.ts";
+
+const RAMPS = [
+  { value: "10", label: "10 % of users first", note: "Then look, and restore the rest." },
+  { value: "50", label: "50 % of users first" },
+  { value: "100", label: "Everybody at once" },
+] as const;
+
+interface Common {
+  environment: string;
+  master: MasterResource;
+  errors: FieldErrors;
+  form: Form | undefined;
+  nowMs: number;
+}
+
+export function RestorePage(props: Common & { flag: FlagResource; blocked: readonly string[] }) {
+  const { flag, environment, errors, form } = props;
+  const board = `/e/${environment}`;
+  const off = flag.switch.state === "off";
+  const changed = off || flag.level.level > 0 || flag.switch.ramp !== null;
+  if (!changed) {
+    return (
+      <section class="card stack">
+        <h1>{`${flag.name} is on`}</h1>
+        <p>There is nothing to restore: its own switch is on, at full quality.</p>
+        <p class="acts">
+          <a class="button main" href={board}>
+            To the board
+          </a>
+        </p>
+      </section>
+    );
+  }
+  return (
+    <form class="card stack" method="post" action={`${board}/flags/${flag.key}/restore`}>
+      <h1>{off ? `Restore ${flag.name}` : `Restore quality of ${flag.name}`}</h1>
+      <FormErrors errors={errors} fields={["reason"]} />
+      <Cause flag={flag} nowMs={props.nowMs} />
+      <div>
+        <h2>What this will do</h2>
+        <ul>{off ? <WhenOff {...props} /> : <WhenOn flag={flag} blocked={props.blocked} />}</ul>
+      </div>
+      {props.master.state === "off" ? (
+        <p class="flash problem">
+          <b>The master switch is off.</b> This flag stays dark until that is restored too; its own switch will be on
+          then.
+        </p>
+      ) : null}
+      {off ? (
+        <Choices name="ramp" legend="For whom" value={form?.text("ramp") ?? "100"} options={RAMPS} errors={errors} />
+      ) : null}
+      <ReasonChoice
+        presets={RESTORE_REASONS}
+        legend="Why now?"
+        value={form === undefined ? "" : reasonOf(form)}
+        errors={errors}
+      />
+      <div class="acts">
+        <button class="main">{off ? "Restore" : "Restore quality"}</button>
+        <a class="button" href={board}>
+          Cancel
+        </a>
+      </div>
+    </form>
+  );
+}
+
+function Cause({ flag, nowMs }: { flag: FlagResource; nowMs: number }) {
+  const { switch: own, level } = flag;
+  if (own.state === "off") {
+    return (
+      <p>
+        Off since <Moment at={own.since} nowMs={nowMs} exact />
+        {own.by === null ? "" : ` by ${own.by}`}.{" "}
+        {own.reason === null ? "No reason was given." : `Reason: ${own.reason}.`} Is it over?
+      </p>
+    );
+  }
+  if (level.manual === null) return null;
+  return (
+    <p>
+      Downgraded since <Moment at={level.manual.since} nowMs={nowMs} exact /> by {level.manual.by}.{" "}
+      {level.manual.reason === null ? "No reason was given." : `Reason: ${level.manual.reason}.`} Is it over?
+    </p>
+  );
+}
+
+function WhenOff({ flag, blocked }: { flag: FlagResource; blocked: readonly string[] }) {
+  const first = flag.steps.slice(flag.level.level).find((step) => !blocked.includes(step.model));
+  return (
+    <>
+      <li>
+        Turns it on, with{" "}
+        {flag.steps.length === 0 ? (
+          "the model each request names"
+        ) : first === undefined ? (
+          <b>no usable model: every step of its chain is blocked, so it stays dark</b>
+        ) : (
+          <code>{first.model}</code>
+        )}
+        .
+      </li>
+      {flag.level.level > 0 ? <li>It stays downgraded. Restoring quality is a second step, afterwards.</li> : null}
+      {flag.rollout < 100 ? <li>Its rollout stays at {percent(flag.rollout)} of users.</li> : null}
+    </>
+  );
+}
+
+function WhenOn({ flag, blocked }: { flag: FlagResource; blocked: readonly string[] }) {
+  const first = flag.steps.find((step) => !blocked.includes(step.model));
+  const stillBlocked = flag.steps.filter((step) => blocked.includes(step.model)).map((step) => step.model);
+  return (
+    <>
+      {flag.level.level > 0 && first !== undefined ? (
+        <li>
+          New calls use <code>{first.model}</code> again; running calls finish on the model they have.
+        </li>
+      ) : null}
+      {stillBlocked.length > 0 ? (
+        <li>
+          <code>{listed(stillBlocked)}</code> {stillBlocked.length === 1 ? "stays" : "stay"} blocked: unblock on the
+          Models page.
+        </li>
+      ) : null}
+      {flag.switch.ramp === null ? null : (
+        <li>Ends the ramp: on for everybody instead of {percent(flag.switch.ramp)} of users.</li>
+      )}
+    </>
+  );
+}
+
+export function RestoreMasterPage(props: Common & { flags: readonly FlagResource[] }) {
+  const { flags, master, environment, errors, form, nowMs } = props;
+  const board = `/e/${environment}`;
+  const stayOff = flags.filter((flag) => flag.switch.state === "off").map((flag) => flag.name);
+  if (master.state === "on") {
+    return (
+      <section class="card stack">
+        <h1>The master switch is on</h1>
+        <p class="acts">
+          <a class="button main" href={board}>
+            To the board
+          </a>
+        </p>
+      </section>
+    );
+  }
+  return (
+    <form class="card stack" method="post" action={`${board}/restore`}>
+      <h1>Restore the master switch</h1>
+      <FormErrors errors={errors} fields={["reason"]} />
+      <p>
+        Everything is off since <Moment at={master.since} nowMs={nowMs} exact />
+        {master.by === null ? "" : ` by ${master.by}`}.{" "}
+        {master.reason === null ? "No reason was given." : `Reason: ${master.reason}.`} Is it over?
+      </p>
+      <div>
+        <h2>What this will do</h2>
+        <ul>
+          <li>Turns {count(flags.length - stayOff.length, "flag")} on again, at once and for everybody.</li>
+          {stayOff.length > 0 ? (
+            <li>
+              {listed(stayOff)} {stayOff.length === 1 ? "stays" : "stay"} off: killed by themselves.
+            </li>
+          ) : null}
+        </ul>
+      </div>
+      <ReasonChoice
+        presets={RESTORE_REASONS}
+        legend="Why now?"
+        value={form === undefined ? "" : reasonOf(form)}
+        errors={errors}
+      />
+      <div class="acts">
+        <button class="main">Restore</button>
+        <a class="button" href={board}>
+          Cancel
+        </a>
+      </div>
+    </form>
+  );
+}

@@ -1,0 +1,89 @@
+/**
+ * All pages of the board. Every page but sign-in needs a session; every form must come from our own pages; what goes
+ * wrong is a page with a sentence, never a bare code.
+ */
+import { type ErrorHandler, Hono, type MiddlewareHandler } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { getCookie } from "hono/cookie";
+import type { Deps } from "../deps.ts";
+import { MAX_BODY_BYTES } from "../domain/limits.ts";
+import { AppError } from "../errors.ts";
+import { sameOriginForms } from "../http/same-origin.ts";
+import { readSession } from "../http/session.ts";
+import { errorPage } from "./error-page.tsx";
+import { ENVIRONMENT_COOKIE, type PageEnv, wantsFragment } from "./page-context.ts";
+import { auditPages } from "./pages/audit.tsx";
+import { boardPages } from "./pages/board.tsx";
+import { chainPages } from "./pages/chains.tsx";
+import { environmentPages } from "./pages/environments.tsx";
+import { flagEditPages } from "./pages/flag-edit.tsx";
+import { flagPages } from "./pages/flag.tsx";
+import { instancePages } from "./pages/instances.tsx";
+import { modelPages } from "./pages/models.tsx";
+import { signInPages } from "./pages/sign-in.tsx";
+import { switchPages } from "./pages/switches.tsx";
+import { tokenPages } from "./pages/tokens.tsx";
+import { visibleEnvironments } from "./render.tsx";
+import { staticFiles } from "./static-files.ts";
+
+const SIGNED_IN = ["/", "/e/*", "/environments/*", "/environments"];
+const PAGES = [...SIGNED_IN, "/sign-in", "/sign-in/*", "/sign-out"];
+
+export function webRoutes(deps: Deps): Hono<PageEnv> {
+  const app = new Hono<PageEnv>();
+  app.route("/", staticFiles());
+
+  const onError: ErrorHandler<PageEnv> = (error, c) => errorPage(c, deps, error);
+  const pages = new Hono<PageEnv>();
+  pages.onError(onError);
+  const limit = bodyLimit({
+    maxSize: MAX_BODY_BYTES,
+    onError: () => {
+      throw new AppError("TOO_LARGE", "That is more than a form of this board can hold.");
+    },
+  });
+  for (const path of PAGES) pages.use(path, sameOriginForms(deps), limit);
+  pages.route("/", signInPages(deps));
+  for (const path of SIGNED_IN) pages.use(path, requireSession(deps));
+
+  pages.get("/", (c) => {
+    const keys = visibleEnvironments(deps, c.get("actor"));
+    const last = getCookie(c, ENVIRONMENT_COOKIE);
+    const key = last !== undefined && keys.includes(last) ? last : keys.includes("production") ? "production" : keys[0];
+    if (key === undefined)
+      throw new AppError("NOT_READY", "This token sees no environment yet. Ask an admin for one that does.");
+    return c.redirect(`/e/${key}`, 303);
+  });
+  for (const part of [
+    boardPages,
+    switchPages,
+    flagEditPages,
+    flagPages,
+    chainPages,
+    modelPages,
+    instancePages,
+    auditPages,
+    tokenPages,
+    environmentPages,
+  ]) {
+    pages.route("/", part(deps));
+  }
+  app.route("/", pages);
+  return app;
+}
+
+/** Sets `actor`. A visitor without a session is sent to sign in, and back afterwards. */
+function requireSession(deps: Deps): MiddlewareHandler<PageEnv> {
+  return async (c, next) => {
+    const actor = await readSession(c, deps);
+    if (actor !== null) {
+      c.set("actor", actor);
+      await next();
+      return;
+    }
+    const { pathname } = new URL(c.req.url);
+    const back = c.req.method === "GET" && !pathname.endsWith("/live") ? `?next=${encodeURIComponent(pathname)}` : "";
+    if (wantsFragment(c)) return c.body(null, 401, { "HX-Redirect": `/sign-in${back}` });
+    return c.redirect(`/sign-in${back}`, 303);
+  };
+}

@@ -1,0 +1,109 @@
+/** The state of a flag in one sentence, beginning with the word of its light. */
+import type { FlagResource } from "../domain/resources.ts";
+import { Moment } from "./moment.tsx";
+import { blockedFirstSteps, listed, percent } from "./text.ts";
+
+/** What the flag does now, since when, by whom and why. `mine`: the visitor killed it. */
+export function StateLine({ flag, nowMs, mine }: { flag: FlagResource; nowMs: number; mine: boolean }) {
+  const { effective } = flag;
+  switch (effective.state) {
+    case "off":
+      return <OffLine flag={flag} nowMs={nowMs} mine={mine} />;
+    case "downgraded":
+      return <DowngradedLine flag={flag} nowMs={nowMs} />;
+    case "ramping":
+      return (
+        <>
+          <b class="word downgraded">Ramping</b> on for {percent(flag.switch.ramp ?? 100)} of users ·{" "}
+          <Model flag={flag} /> · since <Moment at={flag.switch.since} nowMs={nowMs} />
+          {by(flag.switch.by, flag.switch.reason)}
+        </>
+      );
+    case "on":
+      return (
+        <>
+          <b class="word on">On</b> <Model flag={flag} />
+          {flag.rollout < 100 ? ` · for ${percent(flag.rollout)} of users` : ""}
+          <span class="dim">
+            {" "}
+            · since <Moment at={flag.switch.since} nowMs={nowMs} />
+            {by(flag.switch.by, flag.switch.reason)}
+          </span>
+        </>
+      );
+  }
+}
+
+function OffLine({ flag, nowMs, mine }: { flag: FlagResource; nowMs: number; mine: boolean }) {
+  const { effective, switch: own } = flag;
+  if (effective.reason === "NO_MODEL") {
+    return (
+      <>
+        <b class="word off">Off</b> every model of its chain <code>{flag.chain ?? ""}</code> is blocked
+      </>
+    );
+  }
+  if (own.state === "on") {
+    return (
+      <>
+        <b class="word off">Off</b> by the master switch; its own switch is on
+      </>
+    );
+  }
+  return (
+    <>
+      <b class="word off">Off</b> since <Moment at={own.since} nowMs={nowMs} exact />
+      {mine ? " by you" : own.by === null ? "" : ` by ${own.by}`}
+      {own.reason === null ? "" : ` — ${own.reason}`}
+      {own.until === null ? null : (
+        <>
+          {" "}
+          · until <Moment at={own.until} nowMs={nowMs} />
+        </>
+      )}
+      {effective.reason === "MASTER" ? " · the master switch is off too" : ""}
+    </>
+  );
+}
+
+function DowngradedLine({ flag, nowMs }: { flag: FlagResource; nowMs: number }) {
+  const { manual, level } = flag.level;
+  const blocked = blockedFirstSteps(flag);
+  return (
+    <>
+      <b class="word downgraded">Downgraded</b> to <Model flag={flag} />
+      {manual === null || level === 0 ? null : (
+        <>
+          {" "}
+          since <Moment at={manual.since} nowMs={nowMs} />
+          {by(manual.by, manual.reason)}
+          {manual.until === null ? null : (
+            <>
+              {" "}
+              · until <Moment at={manual.until} nowMs={nowMs} />
+            </>
+          )}
+        </>
+      )}
+      {blocked.length === 0 ? null : (
+        <>
+          {" "}
+          · <code>{listed(blocked)}</code> {blocked.length === 1 ? "is" : "are"} blocked
+        </>
+      )}
+      {flag.switch.ramp === null ? "" : ` · on for ${percent(flag.switch.ramp)} of users`}
+    </>
+  );
+}
+
+function Model({ flag }: { flag: FlagResource }) {
+  return flag.effective.model === null ? (
+    <span>the model each request names</span>
+  ) : (
+    <code>{flag.effective.model}</code>
+  );
+}
+
+function by(who: string | null, reason: string | null): string {
+  return `${who === null ? "" : ` by ${who}`}${reason === null ? "" : ` — ${reason}`}`;
+}
