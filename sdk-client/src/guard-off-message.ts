@@ -45,6 +45,7 @@ function wholeMessage(id: string, input: OffMessageInput): Record<string, unknow
     content: [{ type: "text", text: input.decision.message, citations: null }],
     stop_reason: "end_turn",
     stop_sequence: null,
+    stop_details: null,
     usage: usage(),
   };
 }
@@ -65,7 +66,7 @@ function eventStream(id: string, input: OffMessageInput): string {
     { type: "content_block_stop", index: 0 },
     {
       type: "message_delta",
-      delta: { stop_reason: "end_turn", stop_sequence: null },
+      delta: { stop_reason: "end_turn", stop_sequence: null, stop_details: null },
       usage: { output_tokens: 0 },
     },
     { type: "message_stop" },

@@ -82,7 +82,9 @@ export function passOn(response: Response, input: PassOn): Response {
   const stream = new ReadableStream<Uint8Array>(
     {
       start(controller) {
-        attempt.onStop((stop) => void end(controller, { kind: "stopped", stop }));
+        // Weak, as the running call holds this listener and must not hold the stream of a caller who has dropped it.
+        const mine = new WeakRef(controller);
+        attempt.onStop((stop) => void end(mine.deref() ?? null, { kind: "stopped", stop }));
         if (progress.isOver) void end(null, { kind: "complete" });
       },
       async pull(controller) {
@@ -119,8 +121,12 @@ export function passOn(response: Response, input: PassOn): Response {
     },
     { highWaterMark: 0 },
   );
+  abandoned.register(stream, attempt);
   return rebuilt(response, stream);
 }
+
+/** A stream that nobody can read any more ends its call: the connection and the entry among the running calls. */
+const abandoned = new FinalizationRegistry((attempt: Attempt) => attempt.stop({ kind: "aborted" }));
 
 /** The response for a stream that failed before content: what it said so far, up to its `error` event. */
 export async function errorOnly(response: Response, opening: Opening): Promise<Response> {

@@ -102,6 +102,7 @@ export function wholeMessage(answer: Draft): Record<string, unknown> {
     ...emptyMessage(answer),
     content,
     stop_reason: answer.stopReason,
+    stop_details: stopDetails(answer),
     usage: usageBody(answer.usage, answer.tokens.length),
   };
 }
@@ -115,8 +116,13 @@ function emptyMessage(answer: Draft): Record<string, unknown> {
     content: [],
     stop_reason: null,
     stop_sequence: null,
+    stop_details: null,
     usage: usageBody(answer.usage, 1),
   };
+}
+
+function stopDetails(answer: Draft): Record<string, unknown> | null {
+  return answer.stopReason === "refusal" ? { type: "refusal", category: null, explanation: null } : null;
 }
 
 function thinkingBlock(thinking: string): Record<string, unknown> {
@@ -141,7 +147,7 @@ export interface StreamEvents {
 
 export function streamEvents(answer: Draft): StreamEvents {
   const index = answer.thinking === null ? 0 : 1;
-  const delta = { stop_reason: answer.stopReason, stop_sequence: null };
+  const delta = { stop_reason: answer.stopReason, stop_sequence: null, stop_details: stopDetails(answer) };
   return {
     start: sse({ type: "message_start", message: emptyMessage(answer) }) + sse({ type: "ping" }),
     open:

@@ -1,5 +1,5 @@
 /** "Never upgrade", for every chain, level, block list and requested model. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { planModels } from "../../sdk-client/src/chain-plan.ts";
 import { canonicalModel } from "../../sdk-client/src/model-id.ts";
