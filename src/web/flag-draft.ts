@@ -152,11 +152,10 @@ export function parseDraft(draft: FlagDraft): z.output<typeof createFlagBody> {
   return parsed.data;
 }
 
-/** Made from pairs: an object literal with `then` would look like a promise to the linter. */
 function ruleOf({ name, outcome, when }: RuleDraft): unknown {
-  return Object.fromEntries<unknown>([
-    ...(name === "" ? [] : [["name", name] as const]),
-    ["then", outcome],
-    ["when", when.map((one) => ({ ...one, value: parseValue(one.operator, one.value) }))],
-  ]);
+  return {
+    ...(name === "" ? {} : { name }),
+    then: outcome,
+    when: when.map((one) => ({ ...one, value: parseValue(one.operator, one.value) })),
+  };
 }
