@@ -4,10 +4,11 @@ import { migrate } from "drizzle-orm/postgres-js/migrator";
 import type { Logger } from "pino";
 import { StartError } from "../start-error.ts";
 import { isDatabaseAway } from "./away.ts";
-import { BoundedClient, openClient } from "./bounded-client.ts";
+import { openClient } from "./connection.ts";
 import { type Database, unsupportedVersion } from "./database.ts";
 import { type Listener, type Listening, NOTIFY_CHANNEL } from "./listen.ts";
 import { migrationsFolder } from "./migrate.ts";
+import { Pool } from "./pool.ts";
 import * as schema from "./schema.ts";
 
 const POOL_MAX_CONNECTIONS = 10;
@@ -21,8 +22,8 @@ const LEAD_LOCK = 2;
 
 /** Connects and checks the version. Throws when the server cannot be reached or is not supported. */
 export async function openPostgres(url: string, log: Logger): Promise<Database> {
-  const pool = new BoundedClient({ url, log, name: "andon", maxConnections: POOL_MAX_CONNECTIONS, deadlines: true });
-  const leader = new BoundedClient({ url, log, name: "andon lead", maxConnections: 1, deadlines: true });
+  const pool = new Pool({ url, log, name: "andon", maxConnections: POOL_MAX_CONNECTIONS, deadlines: true });
+  const leader = new Pool({ url, log, name: "andon lead", maxConnections: 1, deadlines: true });
   const close = async () => {
     await Promise.all([pool.close(CLOSE_GRACE_MS), leader.close(0)]);
   };
@@ -39,21 +40,19 @@ export async function openPostgres(url: string, log: Logger): Promise<Database> 
     migrate: () => migrateUnderLock(url, log),
     listen: (listening) => listenOn(url, log, listening),
     lead: async () => {
-      const rows = await leader.client.unsafe<{ leads: boolean }[]>(LEAD_SQL);
-      return rows[0]?.leads === true;
+      const rows = await leader.query(LEAD_SQL);
+      return rows[0]?.["leads"] === true;
     },
     close,
   };
 }
 
 /** The server's version number. A database that starts together with Andon gets a while to come up. */
-async function firstAnswer(pool: BoundedClient, log: Logger): Promise<number> {
+async function firstAnswer(pool: Pool, log: Logger): Promise<number> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      const rows = await pool.client.unsafe<{ version: string }[]>(
-        "select current_setting('server_version_num') as version",
-      );
-      return Number(rows[0]?.version);
+      const rows = await pool.query("select current_setting('server_version_num') as version");
+      return Number(rows[0]?.["version"]);
     } catch (error) {
       if (!isDatabaseAway(error)) throw error;
       if (attempt >= START_ATTEMPTS) {
@@ -82,7 +81,7 @@ const LEAD_SQL = `
   end as leads`;
 
 async function migrateUnderLock(url: string, log: Logger): Promise<void> {
-  const client = openClient({ url, log, name: "andon migrate", maxConnections: 1, deadlines: false });
+  const client = openClient({ url, log, name: "andon migrate", deadlines: false });
   try {
     await client`select pg_advisory_lock(${ADVISORY_CLASS}, ${MIGRATE_LOCK})`;
     await migrate(drizzle({ client }), { migrationsFolder: migrationsFolder() });
@@ -94,7 +93,7 @@ async function migrateUnderLock(url: string, log: Logger): Promise<void> {
 
 /** postgres.js listens again by itself after a lost connection. */
 async function listenOn(url: string, log: Logger, { onNotify, onListening }: Listening): Promise<Listener> {
-  const client = openClient({ url, log, name: "andon listen", maxConnections: 1, deadlines: false });
+  const client = openClient({ url, log, name: "andon listen", deadlines: false });
   await client.listen(NOTIFY_CHANNEL, onNotify, onListening);
   return { close: () => client.end({ timeout: 0 }) };
 }

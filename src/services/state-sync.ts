@@ -114,6 +114,14 @@ export class StateSync {
     );
   }
 
+  /** After an outage nobody knows whether the old connection still hears anything. */
+  async #listenAnew(): Promise<void> {
+    const former = this.#listener;
+    this.#listener = null;
+    await former?.close();
+    this.#listen();
+  }
+
   #onNotify(payload: string): void {
     const { snapshots, tokens } = this.#options;
     void this.#guarded(payload === TOKENS_PAYLOAD ? tokens.refresh() : snapshots.refresh(payload));
@@ -122,8 +130,10 @@ export class StateSync {
   async #guarded(work: Promise<void>): Promise<void> {
     try {
       await work;
-      if (this.#away) this.#options.log.info("the database answers again");
+      if (!this.#away) return;
       this.#away = false;
+      this.#options.log.info("the database answers again");
+      await this.#listenAnew();
     } catch (error) {
       this.#report(error);
     }

@@ -1,5 +1,6 @@
 /** The least that is a client: polls, applies what it gets, polls again at once. Not the real one, on purpose. */
 import { parseRevision, type Snapshot } from "../../sdk-client/src/protocol.ts";
+import { jsonOf } from "./json.ts";
 
 const PAUSE_AFTER_FAILURE_MS = 50;
 
@@ -43,7 +44,7 @@ export function startPolling({ url, token, instance, waitSeconds = 25 }: PollLoo
       },
     });
     last = { status: response.status, stale: response.headers.get("andon-stale") };
-    if (response.status === 200) apply(await response.json());
+    if (response.status === 200) apply(await jsonOf<Snapshot>(response));
     else await response.arrayBuffer();
     return response.status === 200 || (response.status === 304 && waitSeconds > 0);
   };

@@ -7,6 +7,7 @@ import { setMaster } from "../support/changes.ts";
 import { makeToken } from "../support/server-deps.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
+import { jsonOf } from "../support/json.ts";
 
 let server: TestServer;
 let token: string;
@@ -29,7 +30,7 @@ describe("GET /sdk/v1/snapshot", () => {
   it("answers the snapshot with its revision as ETag", async () => {
     const response = await poll();
     expect(response.status).toBe(200);
-    const snapshot: Snapshot = await response.json();
+    const snapshot = await jsonOf<Snapshot>(response);
     expect(snapshot).toMatchObject({ version: 1, environment: "production", master: { state: "on" }, flags: {} });
     expect(response.headers.get("etag")).toBe(`"${snapshot.revision}"`);
     expect(response.headers.get("cache-control")).toBe("no-store");
@@ -104,7 +105,7 @@ describe("a poll with Prefer: wait", () => {
     await setMaster(server, "off");
     const response = await parked;
     expect(response.status).toBe(200);
-    const snapshot: Snapshot = await response.json();
+    const snapshot = await jsonOf<Snapshot>(response);
     expect(snapshot.master.state).toBe("off");
     expect(parseRevision(snapshot.revision)?.n).toBe(before.n + 1);
     expect(server.deps.snapshots.parkedPolls).toBe(0);
@@ -129,8 +130,8 @@ describe("a poll with Prefer: wait", () => {
     const revoked = await makeToken(server.deps, { kind: "sdk", name: "revoked" });
     const parked = poll({ authorization: `Bearer ${revoked}`, "if-none-match": served().etag, prefer: "wait=25" });
     await until("the poll is parked", () => server.deps.snapshots.parkedPolls === 1);
-    const { items } = await (await server.api("GET", "/v1/tokens")).json();
-    const id = items.find((item: { name: string }) => item.name === "revoked").id;
+    const { items } = await jsonOf<{ items: { id: string; name: string }[] }>(await server.api("GET", "/v1/tokens"));
+    const id = items.find(({ name }) => name === "revoked")?.id;
     expect((await server.api("DELETE", `/v1/tokens/${id}`)).ok).toBe(true);
     await setMaster(server, "on");
     expect((await parked).status).toBe(401);

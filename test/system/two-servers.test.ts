@@ -1,13 +1,14 @@
 /** Several servers on one PostgreSQL are one Andon: a change through any reaches the clients of all. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import postgres from "postgres";
-import type { Receipts } from "../../src/services/instances.ts";
+import type { InstanceList, Receipts } from "../../src/services/instances.ts";
 import { setMaster } from "../support/changes.ts";
 import { freshPostgres } from "../support/database.ts";
 import { type PollLoop, startPolling } from "../support/poll-loop.ts";
 import { makeToken } from "../support/server-deps.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
+import { jsonOf } from "../support/json.ts";
 
 const CLIENTS_EACH = 10;
 
@@ -41,7 +42,7 @@ const allHave = (revision: string) => clients.every((client) => client.current()
 const receiptsFrom = async (server: TestServer, revision: string): Promise<Receipts> => {
   const response = await server.api("GET", `/v1/environments/production/receipts?revision=${revision}`);
   expect(response.status).toBe(200);
-  return response.json();
+  return jsonOf(response);
 };
 
 describe("a kill through A", () => {
@@ -96,8 +97,8 @@ describe("a token revoked through A", () => {
   it("is refused by B within seconds", async () => {
     const token = await makeToken(a.deps, { kind: "sdk", name: "to be revoked" });
     await until("B knows it", () => b.deps.tokens.find(token));
-    const { items } = await (await a.api("GET", "/v1/tokens")).json();
-    const { id } = items.find((item: { name: string }) => item.name === "to be revoked");
+    const { items } = await jsonOf<{ items: { id: string; name: string }[] }>(await a.api("GET", "/v1/tokens"));
+    const id = items.find(({ name }) => name === "to be revoked")?.id;
     await a.api("DELETE", `/v1/tokens/${id}`);
     await until("B refuses it", () => b.deps.tokens.find(token) === null, 3000);
   });
@@ -116,9 +117,12 @@ describe("a client that says it stopped", () => {
     });
     expect(stop.status).toBe(204);
     await setMaster(a, "off", "staging");
-    const list = await (await a.api("GET", "/v1/environments/staging/instances")).json();
-    const receipts = await (await b.api("GET", "/v1/environments/staging/receipts")).json();
+    const receipts = await jsonOf<Receipts>(await b.api("GET", "/v1/environments/staging/receipts"));
     expect(receipts).toMatchObject({ stopped: 1, live: 0, applied: 0, stragglers: [], silent: [] });
-    expect(list.items).toMatchObject([{ instance: "s-1", app: "test", state: "stopped" }]);
+    const stopped = await until("A knows it too", async () => {
+      const list = await jsonOf<InstanceList>(await a.api("GET", "/v1/environments/staging/instances"));
+      return list.items.find(({ state }) => state === "stopped");
+    });
+    expect(stopped).toMatchObject({ instance: "s-1", app: "test" });
   });
 });

@@ -1,0 +1,86 @@
+/** The database away, frozen or shut down: polls go on from memory, changes are refused with advice, recovery heals. */
+import type { Receipts } from "../../src/services/instances.ts";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { setMaster } from "../support/changes.ts";
+import { type PollLoop, startPolling } from "../support/poll-loop.ts";
+import { type Cluster, startCluster } from "../support/postgres.ts";
+import { makeToken } from "../support/server-deps.ts";
+import { startServer, type TestServer } from "../support/server.ts";
+import { until } from "../support/until.ts";
+import { jsonOf } from "../support/json.ts";
+
+/** A kill must not hang: the deadline of the database and some room. */
+const ANSWER_MAX_MS = 8000;
+
+let cluster: Cluster;
+let server: TestServer;
+let client: PollLoop;
+let token: string;
+
+beforeAll(async () => {
+  cluster = await startCluster();
+  server = await startServer({ database: { kind: "postgres", url: await cluster.createDatabase() }, jobs: true });
+  token = await makeToken(server.deps, { kind: "sdk" });
+  client = startPolling({ url: () => server.url, token, instance: "i-1", waitSeconds: 0 });
+  await until("the client has state", () => client.current());
+});
+afterAll(async () => {
+  await client.stop();
+  await server.close();
+  await cluster.stop();
+});
+
+describe.each([
+  { how: "frozen", away: () => cluster.freeze(), back: () => cluster.thaw() },
+  { how: "shut down", away: () => cluster.shutDown(), back: () => cluster.start() },
+])("the database $how", ({ away, back }) => {
+  it("leaves polls going with Andon-Stale, and the server ready", async () => {
+    await away();
+    await until("polls say how old the state is", () => Number(client.last()?.stale ?? 0) > 0);
+    expect(client.last()?.status).toBe(304);
+    const ready = await fetch(`${server.url}/readyz`);
+    expect(ready.status).toBe(200);
+    expect(await ready.json()).toMatchObject({ status: "ready", database: "away" });
+    expect((await fetch(`${server.url}/healthz`)).status).toBe(200);
+  });
+
+  it("refuses a kill in time, saying what to do instead", async () => {
+    const startedMs = performance.now();
+    const response = await server.api("POST", "/v1/environments/production/kill", { reason: "test" });
+    expect(performance.now() - startedMs).toBeLessThan(ANSWER_MAX_MS);
+    expect(response.status).toBe(503);
+    expect(response.headers.get("retry-after")).toMatch(/^\d+$/);
+    const problem = await jsonOf<{ code: string; detail: string }>(response);
+    expect(problem.code).toBe("DATABASE_AWAY");
+    expect(problem.detail).toContain("ANDON_KILL=*");
+  });
+
+  it("keeps a client of an unknown lineage on its own state", async () => {
+    const response = await fetch(`${server.url}/sdk/v1/snapshot`, {
+      headers: { authorization: `Bearer ${token}`, "if-none-match": '"ffffffffffff.7"' },
+    });
+    expect(response.status).toBe(503);
+    expect(response.headers.get("retry-after")).toBe("1");
+  });
+
+  it("heals by itself when the database is back: a kill reaches the client, its receipt is counted", async () => {
+    await back();
+    await until("the server is current", () => server.deps.snapshots.staleSeconds() === 0, 15_000);
+    const revision = await until("a kill goes through", async () => {
+      try {
+        return await setMaster(server, "off");
+      } catch (error) {
+        if (!(error instanceof Error && error.message.includes("503"))) throw error;
+        return undefined;
+      }
+    });
+    await until("the client has it", () => client.current()?.revision === revision, 3000);
+    await until("the receipt is counted", async () => {
+      const response = await server.api("GET", `/v1/environments/production/receipts?revision=${revision}`);
+      return response.ok && (await jsonOf<Receipts>(response)).applied === 1;
+    });
+    expect(client.last()?.stale).toBeNull();
+    expect(client.wentBack()).toBe(false);
+    await setMaster(server, "on");
+  });
+});
