@@ -41,11 +41,11 @@ export interface PollRequest {
   readonly revision: Revision | null;
   /** How long the server may park the poll, in seconds; 0 for not at all. */
   readonly waitSeconds: number;
+  /** How long a complete answer may take beyond that. */
+  readonly answerTimeoutMs: number;
   readonly signal: AbortSignal;
 }
 
-/** An answer must be complete this long after the server stopped parking. */
-const ANSWER_TIMEOUT_MS = 10_000;
 /** `Andon-Stale` beyond this is read as this, in seconds: about three years. */
 const MAX_STALE_SECONDS = 1e8;
 const MAX_DETAIL_LENGTH = 300;
@@ -63,7 +63,7 @@ export function identityHeaders(target: PollTarget): Record<string, string> {
 /** Polls once. */
 export async function poll(target: PollTarget, request: PollRequest): Promise<PollOutcome> {
   const { runtime, transport } = target;
-  const deadlineMs = request.waitSeconds * 1_000 + ANSWER_TIMEOUT_MS;
+  const deadlineMs = request.waitSeconds * 1_000 + request.answerTimeoutMs;
   const attempt = new AbortController();
   const abort = (): void => {
     attempt.abort(request.signal.reason);

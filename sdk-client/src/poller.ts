@@ -3,7 +3,7 @@
  * receipt) and after a parked poll, after a pause when the server does not park, after a capped backoff when it failed.
  * Only `stop` ends it. Waits are measured on the monotonic clock, so that a jump of the wall clock moves nothing.
  */
-import { backoffMs } from "./backoff.ts";
+import { answerTimeoutMs, backoffMs } from "./backoff.ts";
 import type { AndonLogger } from "./logger.ts";
 import { poll, type PollOutcome, type PollTarget } from "./poll.ts";
 import type { Revision, Snapshot } from "./protocol.ts";
@@ -75,11 +75,17 @@ export class Poller {
     const startedMs = runtime.monotonicMs();
     const waitSeconds = this.#inContact ? this.#options.waitSeconds : 0;
     const revision = this.#host.knownRevision;
-    const outcome = await poll(this.#target, { revision, waitSeconds, signal: this.#stop.signal });
+    const outcome = await poll(this.#target, {
+      revision,
+      waitSeconds,
+      answerTimeoutMs: answerTimeoutMs(this.#options.pollIntervalMs, this.#failures),
+      signal: this.#stop.signal,
+    });
     if (this.#stop.signal.aborted) return 0;
     const tookMs = runtime.monotonicMs() - startedMs;
     const delayMs = this.#settle(outcome, { revision, waitSeconds, tookMs });
-    this.#logger.debug({ outcome: outcome.kind, tookMs, delayMs }, "Polled Andon");
+    const settled = this.#inContact ? outcome.kind : "failed";
+    this.#logger.debug({ outcome: settled, tookMs, delayMs }, "Polled Andon");
     return delayMs;
   }
 
@@ -121,7 +127,9 @@ export class Poller {
   #failed(cause: string, detail: string, retryAfterMs: number | null): number {
     this.#failures += 1;
     this.#inContact = false;
-    const delayMs = backoffMs(this.#failures, this.#target.runtime.random(), retryAfterMs);
+    const { pollIntervalMs } = this.#options;
+    const failure = { failures: this.#failures, pollIntervalMs, retryAfterMs };
+    const delayMs = backoffMs(failure, this.#target.runtime.random());
     const fields = { cause, detail, failures: this.#failures, retryInMs: Math.round(delayMs) };
     // An outage is one piece of news, not one per poll.
     const level = cause === this.#lastCause ? "debug" : "warn";
