@@ -16,6 +16,7 @@ import { problemResponse, toAppError } from "./http/problem.ts";
 import { requestLog } from "./http/request-log.ts";
 import { healthRoutes } from "./http/routes/health.ts";
 import { sdkRoutes } from "./http/routes/sdk.ts";
+import { webRoutes } from "./web/routes.tsx";
 
 const MAX_REQUEST_ID_CHARS = 64;
 
@@ -43,6 +44,7 @@ export function createApp(deps: Deps): Hono<AppEnv> {
   const api = operatorApi(deps);
   app.route("/", api);
   app.route("/", docsRoutes(api));
+  app.route("/", webRoutes(deps));
 
   const methodsOf = methodsByPath(app);
   app.notFound((c) => {
