@@ -1,0 +1,75 @@
+/**
+ * `npm run bench -- [NAME…] [--json] [--quick]`: figures on stdout, progress on stderr. Loopback only, stops by itself.
+ * A bench that cannot measure fails the command; no timing does.
+ */
+import { availableParallelism, cpus } from "node:os";
+import { parseArgs } from "node:util";
+import { benchEvaluate } from "./evaluate/bench.ts";
+import { benchGuardOverhead } from "./guard/bench.ts";
+import { benchKill } from "./kill/bench.ts";
+import { benchPoll } from "./poll/bench.ts";
+import type { Effort } from "./support/effort.ts";
+import { type Figure, toJsonLine, toTable } from "./support/figure.ts";
+
+const BENCHES: ReadonlyMap<string, (effort: Effort) => Promise<Figure>> = new Map([
+  ["evaluate.static", (effort: Effort) => benchEvaluate("static", effort)],
+  ["evaluate.rollout50", (effort) => benchEvaluate("rollout50", effort)],
+  ["evaluate.rules5", (effort) => benchEvaluate("rules5", effort)],
+  ["guard.overhead", benchGuardOverhead],
+  ["poll.304", benchPoll],
+  ["kill.last_of_1000", benchKill],
+]);
+
+const HELP = `Usage: npm run bench -- [NAME…] [--json] [--quick]
+
+Measures Andon beside its floors and peers, in one run. A NAME may be the start of several names.
+
+  NAME     ${[...BENCHES.keys()].join(", ")}; all when none is given
+  --json   one JSON object per line: {name, unit, ours, floor?, peers?, note?}
+  --quick  a few seconds per bench, to see that it works; the figures mean nothing
+  --help   this text
+`;
+
+const EXIT_USAGE = 2;
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { json: { type: "boolean" }, quick: { type: "boolean" }, help: { type: "boolean", short: "h" } },
+  });
+  if (values.help === true) {
+    process.stdout.write(HELP);
+    return 0;
+  }
+  const unknown = positionals.filter((name) => ![...BENCHES.keys()].some((known) => matches(known, name)));
+  if (unknown.length > 0) {
+    process.stderr.write(`There is no bench named ${unknown.join(", ")}.\n\n${HELP}`);
+    return EXIT_USAGE;
+  }
+  const effort: Effort = {
+    isQuick: values.quick === true,
+    say: (text) => void process.stderr.write(`${text}\n`),
+  };
+  effort.say(`${cpus()[0]?.model ?? "unknown CPU"}, ${availableParallelism()} cores, Node ${process.version}`);
+  const figures: Figure[] = [];
+  for (const [name, bench] of BENCHES) {
+    if (positionals.length > 0 && !positionals.some((wanted) => matches(name, wanted))) continue;
+    effort.say(`${name} …`);
+    const figure = await bench(effort);
+    figures.push(figure);
+    if (values.json === true) process.stdout.write(`${toJsonLine(figure)}\n`);
+  }
+  if (values.json !== true) process.stdout.write(`${toTable(figures)}\n`);
+  return 0;
+}
+
+function matches(name: string, wanted: string): boolean {
+  return name === wanted || name.startsWith(`${wanted}.`);
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.stderr.write(`bench: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,14 @@
+/**
+ * How hard a bench tries. `full` gives the figures of README.md; `quick` only shows that the bench runs, in a few
+ * seconds, and its figures mean nothing.
+ */
+export interface Effort {
+  readonly isQuick: boolean;
+  /** Progress for a person, on stderr. */
+  say(text: string): void;
+}
+
+/** The first value on a full run, the second on a quick one. */
+export function by<T>(effort: Effort, full: T, quick: T): T {
+  return effort.isQuick ? quick : full;
+}
