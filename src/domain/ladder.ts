@@ -102,7 +102,7 @@ function evaluate(budget: Budget, state: WindowState, nowMs: number): { state: W
  */
 export function override(state: WindowState, flag: string): WindowState {
   const { standing, spentNanoUsd } = state;
-  const earlier = state.overrides[flag]?.steps ?? [];
+  const earlier = overrideOf(state, flag)?.steps ?? [];
   const steps = [...new Set([...earlier, ...standing])];
   return { ...state, overrides: { ...state.overrides, [flag]: { steps, spentNanoUsd } } };
 }
@@ -113,13 +113,18 @@ export function override(state: WindowState, flag: string): WindowState {
  */
 export function stepsInForce(budget: Budget, state: WindowState, flag: string, nowMs: number): LadderStep[] {
   const limitNanoUsd = effectiveLimitNanoUsd(budget, nowMs);
-  const overridden = state.overrides[flag];
+  const overridden = overrideOf(state, flag);
   return ladderOf(budget).filter((step) => {
     const key = stepKey(step);
     if (!state.standing.includes(key)) return false;
     if (overridden === undefined || !overridden.steps.includes(key)) return true;
     return thresholdNanoUsd(limitNanoUsd, step.atPercent) > overridden.spentNanoUsd;
   });
+}
+
+/** Own properties only: a flag may be called `constructor`. */
+function overrideOf(state: WindowState, flag: string): Override | undefined {
+  return Object.hasOwn(state.overrides, flag) ? state.overrides[flag] : undefined;
 }
 
 /**
