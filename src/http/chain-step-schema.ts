@@ -4,6 +4,7 @@
  */
 import { z } from "@hono/zod-openapi";
 import { MODEL_PATTERN } from "../domain/limits.ts";
+import { optionalField } from "./optional-field.ts";
 
 const MAX_PATCH_FIELDS = 32;
 const MAX_PATCH_CHARS = 8_192;
@@ -53,18 +54,18 @@ export const chainStepSchema = z
       .string("must be a model id")
       .regex(MODEL_PATTERN, "must be a model id such as claude-sonnet-5-5")
       .openapi({ example: "claude-opus-5-5" }),
-    set: patchSchema.exactOptional().openapi({
+    set: optionalField(patchSchema).openapi({
       type: "object",
       additionalProperties: true,
       description: "Body fields to set for this model, replaced whole.",
     }),
-    unset: unsetSchema.exactOptional().openapi({ description: "Body fields to remove for this model." }),
-    maxTokens: z
-      .int("must be a whole number")
-      .min(1, "must be 1 or more")
-      .max(MAX_TOKENS_LIMIT, `must be at most ${String(MAX_TOKENS_LIMIT)}`)
-      .exactOptional()
-      .openapi({ description: "Upper bound for the body's max_tokens." }),
+    unset: optionalField(unsetSchema).openapi({ description: "Body fields to remove for this model." }),
+    maxTokens: optionalField(
+      z
+        .int("must be a whole number")
+        .min(1, "must be 1 or more")
+        .max(MAX_TOKENS_LIMIT, `must be at most ${String(MAX_TOKENS_LIMIT)}`),
+    ).openapi({ description: "Upper bound for the body's max_tokens." }),
   })
   .superRefine((step, check) => {
     for (const [index, field] of (step.unset ?? []).entries()) {

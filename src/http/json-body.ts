@@ -43,11 +43,17 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    // V8 quotes a part of the body in its message, which may be a secret: only the position is passed on.
-    const position = error instanceof SyntaxError ? /position (\d+)/.exec(error.message)?.[1] : undefined;
-    const where = position === undefined ? "it ends too early" : `at character ${position}`;
-    throw invalidBody(`The body is not valid JSON: ${where}.`, error);
+    throw invalidBody(`The body is not valid JSON: ${faultOf(error)}.`, error);
   }
+}
+
+/** V8 quotes a part of the body in its message, which may be a secret: only one character or the position is passed on. */
+function faultOf(error: unknown): string {
+  const words = error instanceof Error ? error.message : "";
+  const position = /position (\d+)/.exec(words)?.[1];
+  if (position !== undefined) return `it breaks at character ${position}`;
+  const character = /^Unexpected token '(.)'/u.exec(words)?.[1];
+  return character === undefined ? "it ends too early" : `it breaks at an unexpected ${character}`;
 }
 
 /** The first part of `root` that is too deep or that cannot be stored. Iterative: depth is what it guards against. */

@@ -7,6 +7,7 @@ import { parseInstant } from "../../sdk-client/src/instant.ts";
 import { CONDITION_OPERATORS, type ConditionOperator, type Scalar } from "../../sdk-client/src/protocol.ts";
 import { parseSemver } from "../../sdk-client/src/semver.ts";
 import { MAX_CONDITION_VALUES, MAX_CONDITIONS, MAX_NAME_CHARS } from "../domain/limits.ts";
+import { optionalField } from "./optional-field.ts";
 
 const MAX_VALUE_CHARS = 500;
 const SCALAR_ADVICE = "must be a text, a number, or true or false";
@@ -43,11 +44,12 @@ const [THEN] = ["then"] as const;
 
 export const ruleSchema = z
   .strictObject({
-    name: z
-      .string("must be a text")
-      .trim()
-      .max(MAX_NAME_CHARS, `must be at most ${String(MAX_NAME_CHARS)} characters`)
-      .exactOptional(),
+    name: optionalField(
+      z
+        .string("must be a text")
+        .trim()
+        .max(MAX_NAME_CHARS, `must be at most ${String(MAX_NAME_CHARS)} characters`),
+    ),
     when: z
       .array(conditionSchema, "must be a list of conditions")
       .min(1, "must have at least one condition; to turn everybody off, kill the flag")

@@ -20,6 +20,7 @@ import {
 } from "../domain/limits.ts";
 import { chainStepSchema, requireDistinctModels } from "./chain-step-schema.ts";
 import { ruleSchema } from "./rule-schema.ts";
+import { optionalField } from "./optional-field.ts";
 
 const MAX_REVISION_CHARS = 128;
 const MAX_ENVIRONMENTS_OF_TOKEN = 50;
@@ -64,7 +65,7 @@ export const untilSchema = z.iso
     description: "When it ends by itself. Left out: until someone restores it.",
   });
 
-export const killBody = z.strictObject({ reason: reasonSchema, until: untilSchema.exactOptional() }).openapi("Kill");
+export const killBody = z.strictObject({ reason: reasonSchema, until: optionalField(untilSchema) }).openapi("Kill");
 
 const rampSchema = z
   .number("must be a percentage")
@@ -73,23 +74,24 @@ const rampSchema = z
 export const restoreBody = z
   .strictObject({
     reason: reasonSchema,
-    ramp: rampSchema
-      .exactOptional()
-      .openapi({ description: "Percentage of contexts that get the feature back first. Left out: all." }),
+    ramp: optionalField(rampSchema).openapi({
+      description: "Percentage of contexts that get the feature back first. Left out: all.",
+    }),
   })
   .openapi("Restore");
 export const restoreMasterBody = z.strictObject({ reason: reasonSchema }).openapi("RestoreMaster");
 
 export const downgradeBody = z
   .strictObject({
-    level: z
-      .int("must be a whole number")
-      .min(0, "must be 0 (full quality) or more")
-      .max(MAX_LEVEL, `must be at most ${String(MAX_LEVEL)}`)
-      .exactOptional(),
-    model: modelSchema.exactOptional(),
+    level: optionalField(
+      z
+        .int("must be a whole number")
+        .min(0, "must be 0 (full quality) or more")
+        .max(MAX_LEVEL, `must be at most ${String(MAX_LEVEL)}`),
+    ),
+    model: optionalField(modelSchema),
     reason: reasonSchema,
-    until: untilSchema.exactOptional(),
+    until: optionalField(untilSchema),
   })
   .refine((body) => body.level === undefined || body.model === undefined, {
     path: ["model"],
@@ -101,23 +103,22 @@ const runbookUrlSchema = text(MAX_URL_CHARS).refine(isWebUrl, "must be an http o
 
 const flagFields = {
   name: requiredText(MAX_NAME_CHARS, "must not be empty"),
-  description: text(MAX_DESCRIPTION_CHARS).exactOptional(),
-  owner: text(MAX_NAME_CHARS).exactOptional(),
-  runbookUrl: runbookUrlSchema.exactOptional(),
-  chain: chainNameSchema.nullable().exactOptional(),
-  offMode: z.enum(["error", "message"], 'must be "error" or "message"').exactOptional(),
-  offMessage: text(MAX_OFF_MESSAGE_CHARS).nullable().exactOptional(),
-  abortInFlight: z.boolean("must be true or false").exactOptional(),
-  clampMaxTokens: z.boolean("must be true or false").exactOptional(),
-  rules: z
-    .array(ruleSchema, "must be a list of rules")
-    .max(MAX_RULES, `must be at most ${String(MAX_RULES)} rules`)
-    .exactOptional(),
-  rollout: z.number("must be a percentage").min(0, "must be 0 to 100").max(100, "must be 0 to 100").exactOptional(),
+  description: optionalField(text(MAX_DESCRIPTION_CHARS)),
+  owner: optionalField(text(MAX_NAME_CHARS)),
+  runbookUrl: optionalField(runbookUrlSchema),
+  chain: optionalField(chainNameSchema.nullable()),
+  offMode: optionalField(z.enum(["error", "message"], 'must be "error" or "message"')),
+  offMessage: optionalField(text(MAX_OFF_MESSAGE_CHARS).nullable()),
+  abortInFlight: optionalField(z.boolean("must be true or false")),
+  clampMaxTokens: optionalField(z.boolean("must be true or false")),
+  rules: optionalField(
+    z.array(ruleSchema, "must be a list of rules").max(MAX_RULES, `must be at most ${String(MAX_RULES)} rules`),
+  ),
+  rollout: optionalField(z.number("must be a percentage").min(0, "must be 0 to 100").max(100, "must be 0 to 100")),
 };
 export const createFlagBody = z.strictObject({ key: flagKeySchema, ...flagFields }).openapi("CreateFlag");
 export const updateFlagBody = z
-  .strictObject({ ...flagFields, name: flagFields.name.exactOptional() })
+  .strictObject({ ...flagFields, name: optionalField(flagFields.name) })
   .openapi("UpdateFlag");
 
 export const chainBody = z
@@ -134,7 +135,7 @@ export const modelBody = z
   .strictObject({
     blocked: z.boolean("must be true or false"),
     reason: reasonSchema,
-    until: untilSchema.exactOptional(),
+    until: optionalField(untilSchema),
   })
   .refine((body) => body.blocked || body.until === undefined, { path: ["until"], message: "only a block has an end" })
   .openapi("PutModel");
@@ -147,15 +148,15 @@ export const tokenBody = z
   .strictObject({
     kind: z.enum(TOKEN_KINDS, `must be one of ${TOKEN_KINDS.join(", ")}`),
     name: requiredText(MAX_NAME_CHARS, "must say what or whom the token is for"),
-    role: z.enum(ROLES, `must be one of ${ROLES.join(", ")}`).exactOptional(),
-    environments: z
-      .array(environmentKeySchema, "must be a list of environment keys, or null for all")
-      .min(1, "must name at least one environment")
-      .max(MAX_ENVIRONMENTS_OF_TOKEN, `must be at most ${String(MAX_ENVIRONMENTS_OF_TOKEN)}`)
-      .nullable()
-      .exactOptional()
-      .openapi({ description: "Keys of its environments; null or left out: all (op tokens only)." }),
-    expiresAt: untilSchema.exactOptional().openapi({ description: "Left out: until it is revoked." }),
+    role: optionalField(z.enum(ROLES, `must be one of ${ROLES.join(", ")}`)),
+    environments: optionalField(
+      z
+        .array(environmentKeySchema, "must be a list of environment keys, or null for all")
+        .min(1, "must name at least one environment")
+        .max(MAX_ENVIRONMENTS_OF_TOKEN, `must be at most ${String(MAX_ENVIRONMENTS_OF_TOKEN)}`)
+        .nullable(),
+    ).openapi({ description: "Keys of its environments; null or left out: all (op tokens only)." }),
+    expiresAt: optionalField(untilSchema).openapi({ description: "Left out: until it is revoked." }),
   })
   .superRefine((body, check) => {
     const fault = (path: string, message: string) => {
@@ -169,25 +170,27 @@ export const tokenBody = z
   })
   .openapi("CreateToken");
 
-export const revertBody = z.strictObject({ reason: reasonSchema.exactOptional() }).openapi("Revert");
+export const revertBody = z.strictObject({ reason: optionalField(reasonSchema) }).openapi("Revert");
 
 export const receiptsQuery = z.strictObject({
-  revision: z.string().max(MAX_REVISION_CHARS, "is not a revision").exactOptional(),
+  revision: optionalField(z.string().max(MAX_REVISION_CHARS, "is not a revision")),
 });
 export const auditQuery = z.strictObject({
-  kind: z.enum(["flag", "chain", "model", "master", "token", "environment"]).exactOptional(),
-  key: z
-    .string()
-    .max(MAX_TARGET_CHARS, "is too long")
-    .regex(/^\P{Cc}*$/u, "has a control character")
-    .exactOptional(),
-  cursor: z.string().max(MAX_CURSOR_CHARS, "is not a cursor of this list").exactOptional(),
-  limit: z.coerce
-    .number()
-    .int("must be a whole number")
-    .min(1, "must be 1 or more")
-    .max(MAX_PAGE_SIZE, `must be at most ${String(MAX_PAGE_SIZE)}`)
-    .exactOptional(),
+  kind: optionalField(z.enum(["flag", "chain", "model", "master", "token", "environment"])),
+  key: optionalField(
+    z
+      .string()
+      .max(MAX_TARGET_CHARS, "is too long")
+      .regex(/^\P{Cc}*$/u, "has a control character"),
+  ),
+  cursor: optionalField(z.string().max(MAX_CURSOR_CHARS, "is not a cursor of this list")),
+  limit: optionalField(
+    z.coerce
+      .number()
+      .int("must be a whole number")
+      .min(1, "must be 1 or more")
+      .max(MAX_PAGE_SIZE, `must be at most ${String(MAX_PAGE_SIZE)}`),
+  ),
 });
 
 function isWebUrl(value: string): boolean {
