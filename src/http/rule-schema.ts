@@ -39,9 +39,6 @@ const conditionSchema = z
   })
   .openapi("Condition");
 
-/** The wire name; a literal key would read as an object that can be awaited, which no schema ever is. */
-const [THEN] = ["then"] as const;
-
 export const ruleSchema = z
   .strictObject({
     name: optionalField(
@@ -54,7 +51,7 @@ export const ruleSchema = z
       .array(conditionSchema, "must be a list of conditions")
       .min(1, "must have at least one condition; to turn everybody off, kill the flag")
       .max(MAX_CONDITIONS, `must be at most ${String(MAX_CONDITIONS)} conditions`),
-    [THEN]: z.enum(["on", "off"], 'must be "on" or "off"'),
+    then: z.enum(["on", "off"], 'must be "on" or "off"'),
   })
   .openapi("Rule");
 

@@ -1,0 +1,95 @@
+/**
+ * What each route of the server demands. The matrix compares this with the app's own route table, so a new route
+ * without an entry fails. A path is an instance of the route's pattern that exists after `seed`.
+ */
+
+/** `public` needs no token; `sdk` and `pages` have their own kind of caller. */
+export type Demand = "viewer" | "operator" | "admin" | "tighten" | "any" | "sdk" | "public" | "pages";
+
+export interface RouteEntry {
+  demand: Demand;
+  path: string;
+  /** A valid body; undefined for routes that take none. */
+  body?: Readonly<Record<string, unknown>>;
+  /** Not below one environment, so that another environment's token is not "wrong" here. */
+  global?: boolean;
+}
+
+const ENV = "/v1/environments/production";
+const FLAG = `${ENV}/flags/support-chat`;
+const REASON = { reason: "matrix" };
+
+/** By method and pattern, as in the app's route table. */
+export const ROUTES: Readonly<Record<string, RouteEntry>> = {
+  "GET /v1/environments": { demand: "any", path: "/v1/environments", global: true },
+  "POST /v1/environments": {
+    demand: "admin",
+    path: "/v1/environments",
+    body: { key: "matrix", name: "Matrix" },
+    global: true,
+  },
+  "GET /v1/environments/:env": { demand: "any", path: ENV },
+  "GET /v1/environments/:env/flags": { demand: "viewer", path: `${ENV}/flags` },
+  "POST /v1/environments/:env/flags": {
+    demand: "admin",
+    path: `${ENV}/flags`,
+    body: { key: "matrix", name: "Matrix" },
+  },
+  "GET /v1/environments/:env/flags/:key": { demand: "viewer", path: FLAG },
+  "PATCH /v1/environments/:env/flags/:key": { demand: "admin", path: FLAG, body: { owner: "matrix" } },
+  "DELETE /v1/environments/:env/flags/:key": { demand: "admin", path: `${ENV}/flags/matrix` },
+  "POST /v1/environments/:env/flags/:key/kill": { demand: "tighten", path: `${FLAG}/kill`, body: REASON },
+  "POST /v1/environments/:env/flags/:key/restore": { demand: "operator", path: `${FLAG}/restore`, body: REASON },
+  "POST /v1/environments/:env/flags/:key/downgrade": {
+    demand: "tighten",
+    path: `${FLAG}/downgrade`,
+    body: { ...REASON, level: 2 },
+  },
+  "GET /v1/environments/:env/master": { demand: "viewer", path: `${ENV}/master` },
+  "POST /v1/environments/:env/kill": { demand: "tighten", path: `${ENV}/kill`, body: REASON },
+  "POST /v1/environments/:env/restore": { demand: "operator", path: `${ENV}/restore`, body: REASON },
+  "GET /v1/environments/:env/chains": { demand: "viewer", path: `${ENV}/chains` },
+  "GET /v1/environments/:env/chains/:name": { demand: "viewer", path: `${ENV}/chains/opus-first` },
+  "PUT /v1/environments/:env/chains/:name": {
+    demand: "admin",
+    path: `${ENV}/chains/matrix`,
+    body: { steps: [{ model: "claude-haiku-4-5" }] },
+  },
+  "DELETE /v1/environments/:env/chains/:name": { demand: "admin", path: `${ENV}/chains/matrix` },
+  "GET /v1/environments/:env/models": { demand: "viewer", path: `${ENV}/models` },
+  "PUT /v1/environments/:env/models/:id": {
+    demand: "operator",
+    path: `${ENV}/models/claude-opus-5-5`,
+    body: { ...REASON, blocked: true },
+  },
+  "GET /v1/environments/:env/instances": { demand: "viewer", path: `${ENV}/instances` },
+  "GET /v1/environments/:env/receipts": { demand: "viewer", path: `${ENV}/receipts` },
+  "GET /v1/environments/:env/audit": { demand: "viewer", path: `${ENV}/audit` },
+  "POST /v1/environments/:env/audit/:id/revert": { demand: "operator", path: `${ENV}/audit/1/revert`, body: REASON },
+  "GET /v1/tokens": { demand: "admin", path: "/v1/tokens", global: true },
+  "POST /v1/tokens": {
+    demand: "admin",
+    path: "/v1/tokens",
+    body: { kind: "sdk", name: "matrix", environments: ["production"] },
+    global: true,
+  },
+  "DELETE /v1/tokens/:id": { demand: "admin", path: "/v1/tokens/unknown", global: true },
+  "GET /sdk/v1/snapshot": { demand: "sdk", path: "/sdk/v1/snapshot" },
+  "DELETE /sdk/v1/instance": { demand: "sdk", path: "/sdk/v1/instance" },
+  "GET /healthz": { demand: "public", path: "/healthz" },
+  "GET /readyz": { demand: "public", path: "/readyz" },
+  "GET /openapi.json": { demand: "public", path: "/openapi.json" },
+  "GET /docs": { demand: "public", path: "/docs" },
+};
+
+/** Entries of routes that a test wants, with their method. */
+export function routesWhere(
+  wanted: (entry: RouteEntry) => boolean,
+): { name: string; method: string; entry: RouteEntry }[] {
+  return Object.entries(ROUTES)
+    .filter(([, entry]) => wanted(entry))
+    .map(([name, entry]) => ({ name, method: name.slice(0, name.indexOf(" ")), entry }));
+}
+
+export const isOperatorApi = ({ demand }: RouteEntry): boolean =>
+  demand !== "sdk" && demand !== "public" && demand !== "pages";
