@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { Andon, type AndonOptions } from "../../sdk-client/src/index.ts";
 import { Follower, startClient, startHarness, TOKEN } from "./support/harness.ts";
 import { ManualRuntime } from "./support/manual-runtime.ts";
-import { makeKilled, makeSnapshot } from "./support/snapshots.ts";
+import { makeKilled } from "./support/snapshots.ts";
 
 const NOBODY = "http://127.0.0.1:1";
 
@@ -20,7 +20,6 @@ test.each([
 ])("ready is %s when its time is up", async (readiness, bootstrap) => {
   const runtime = new ManualRuntime();
   const { logger } = new Follower();
-  const fetch = (): Promise<never> => new Promise(() => undefined);
   const andon = startClient({ url: NOBODY, logger, fetch, bootstrap }, runtime);
   const ready = andon.ready({ timeoutMs: 300 });
   runtime.advance(299);
@@ -31,7 +30,6 @@ test.each([
 
 test("an unreadable timeout of ready is the default of two seconds", async () => {
   const runtime = new ManualRuntime();
-  const fetch = (): Promise<never> => new Promise(() => undefined);
   const andon = startClient({ url: NOBODY, logger: new Follower().logger, fetch }, runtime);
   const ready = andon.ready({ timeoutMs: Number.NaN });
   runtime.advance(2_000);
@@ -140,9 +138,6 @@ test("options whose getters throw do not make the constructor throw", async () =
 
 test("a logger that throws hurts nothing", async () => {
   const { url } = await startHarness();
-  const fail = (): never => {
-    throw new Error("no log today");
-  };
   const logger = { debug: fail, info: fail, warn: fail, error: fail };
   const andon = startClient({ url, logger, waitSeconds: -1 }, new ManualRuntime());
   expect(await andon.ready({ timeoutMs: 5_000 })).toBe("live");
@@ -154,6 +149,15 @@ test("each client has its own instance name that begins with the host", () => {
   expect(names[0]).not.toBe(names[1]);
   expect(names[0]).toMatch(/^[A-Za-z0-9.-]*[0-9a-f]{8}-[0-9a-f-]{27}$/);
 });
+
+/** A fetch that never answers, not even to its signal. */
+function fetch(): Promise<never> {
+  return new Promise(() => undefined);
+}
+
+function fail(): never {
+  throw new Error("no log today");
+}
 
 /** Constructs with what the types forbid. */
 function construct(options: object, runtime: ManualRuntime): Andon {

@@ -110,6 +110,12 @@ export async function startHarness(
 /** A client that is closed with the test. */
 export function startClient(options: AndonOptions, runtime: ManualRuntime, env: Record<string, string> = {}): Andon {
   const andon = new Andon({ token: TOKEN, instance: "instance-1", ...options }, { runtime, env });
-  onTestFinished(() => andon.close());
+  onTestFinished(async () => {
+    const closed = andon.close();
+    await turn();
+    // A server that hangs is waited for no longer than this.
+    runtime.advance(1_000);
+    await closed;
+  });
   return andon;
 }

@@ -82,6 +82,10 @@ export class SnapshotServer {
     }
   }
 
+  closeIdleConnections(): void {
+    this.#server.closeIdleConnections();
+  }
+
   async close(): Promise<void> {
     this.#server.closeAllConnections();
     await new Promise<void>((resolve) => {
