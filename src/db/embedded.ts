@@ -26,7 +26,10 @@ export async function openEmbedded(dataDir: string | null, log: Logger): Promise
   try {
     const folder = join(dataDir, "db");
     await removeUnfinished(dataDir);
-    if (!existsSync(folder)) await initialise(dataDir, folder);
+    if (!existsSync(folder)) {
+      log.info({ folder }, "making the embedded database; this takes some seconds, once");
+      await initialise(dataDir, folder);
+    }
     return wrap(await PGlite.create(folder), "embedded", unlock);
   } catch (error) {
     await unlock();
