@@ -12,7 +12,7 @@ import { LastKnown } from "./last-known.tsx";
 import { MasterBar, MasterNews } from "./master-bar.tsx";
 import { Moment } from "./moment.tsx";
 import { mayAdminister, mayOperate } from "./page-context.ts";
-import { age, blockedFirstSteps, count, lightOf, listed } from "./text.ts";
+import { age, blockedFirstSteps, count, type Light, lightOf, listed, percent } from "./text.ts";
 
 export interface BoardProps {
   board: Board | LastKnownBoard;
@@ -70,7 +70,7 @@ export function BoardLive({ board, actor, publicUrl }: BoardProps) {
 /** One sentence for each thing that is not as it should be; else that all is on. */
 function Now({ board }: { board: Board }) {
   if (board.rows.length === 0) return null;
-  const wrong = board.rows.filter(({ flag }) => lightOf(flag) !== "on" && flag.effective.reason !== "MASTER");
+  const wrong = board.rows.filter(({ flag }) => ownLight(flag) !== "on");
   const silent = board.instances.filter((one) => one.state === "silent");
   const live = board.instances.filter((one) => one.state === "live").length;
   const masterOff = board.master.state === "off";
@@ -81,17 +81,19 @@ function Now({ board }: { board: Board }) {
           <span class="light on" aria-hidden="true"></span> All on
         </h2>
       ) : (
-        <h2 id="now-title">{masterOff ? "Also off or downgraded by themselves" : "Not as usual"}</h2>
+        <h2 id="now-title">
+          {masterOff
+            ? wrong.length === 0
+              ? "No flag is off by itself"
+              : `By themselves: ${tally(wrong)}`
+            : tally(wrong)}
+        </h2>
       )}
-      {wrong.length === 0 ? (
-        masterOff ? (
-          <p class="dim">No flag: each comes back when the master switch is restored.</p>
-        ) : null
-      ) : (
+      {wrong.length === 0 ? null : (
         <ul class="wrong">
           {wrong.map(({ flag }) => (
             <li>
-              <span class={`light ${lightOf(flag)}`} aria-hidden="true"></span>
+              <span class={`light ${ownLight(flag)}`} aria-hidden="true"></span>
               <span>
                 <a href={`#flag-${flag.key}`}>{flag.name}</a> <Sentence flag={flag} nowMs={board.nowMs} />
               </span>
@@ -109,12 +111,31 @@ function Now({ board }: { board: Board }) {
   );
 }
 
+/** "1 off, 2 downgraded". */
+function tally(rows: readonly { flag: FlagResource }[]): string {
+  const off = rows.filter(({ flag }) => ownLight(flag) === "off").length;
+  const ramping = rows.filter(({ flag }) => flag.effective.state === "ramping").length;
+  const downgraded = rows.length - off - ramping;
+  return [
+    ...(off > 0 ? [`${off} off`] : []),
+    ...(downgraded > 0 ? [`${downgraded} downgraded`] : []),
+    ...(ramping > 0 ? [`${ramping} ramping`] : []),
+  ].join(", ");
+}
+
+/** The light of the flag itself, whatever the master switch says. */
+function ownLight(flag: FlagResource): Light {
+  if (flag.effective.reason !== "MASTER") return lightOf(flag);
+  if (flag.switch.state === "off") return "off";
+  return flag.level.level > 0 || flag.switch.ramp !== null ? "downgraded" : "on";
+}
+
 /** "is off since 02:41 by maria: cost". */
 function Sentence({ flag, nowMs }: { flag: FlagResource; nowMs: number }) {
   const { effective, level } = flag;
   const from = flag.switch;
-  if (effective.state === "off") {
-    if (effective.reason === "NO_MODEL") return <>is off: every model of its chain is blocked.</>;
+  if (effective.reason === "NO_MODEL") return <>is off: every model of its chain is blocked.</>;
+  if (from.state === "off") {
     return (
       <>
         is off since <Moment at={from.since} nowMs={nowMs} />
@@ -123,11 +144,11 @@ function Sentence({ flag, nowMs }: { flag: FlagResource; nowMs: number }) {
       </>
     );
   }
-  if (effective.state === "ramping") return <>is coming back: on for {from.ramp ?? 100} % of users.</>;
-  const blocked = blockedFirstSteps(flag);
+  if (level.level === 0 && from.ramp !== null) return <>is coming back: on for {percent(from.ramp)} of users.</>;
+  const blocked = effective.state === "off" ? [] : blockedFirstSteps(flag);
   return (
     <>
-      is downgraded to <code>{effective.model ?? ""}</code>
+      is downgraded to <code>{effective.model ?? flag.steps[level.level]?.model ?? ""}</code>
       {level.manual === null || level.level === 0 ? null : (
         <>
           {" "}

@@ -29,10 +29,12 @@ export function FlagCard({ row, board, operator }: { row: FlagRow; board: Board;
     >
       <div class="card-head">
         <span class={`light ${light}`} aria-hidden="true"></span>
-        <h3 id={`name-${flag.key}`}>
-          <a href={`${base}/flags/${flag.key}`}>{flag.name}</a>
-        </h3>
-        <code class="key">{flag.key}</code>
+        <div class="names">
+          <h3 id={`name-${flag.key}`}>
+            <a href={`${base}/flags/${flag.key}`}>{flag.name}</a>
+          </h3>
+          <code class="key">{flag.key}</code>
+        </div>
       </div>
       <p class="state">
         <StateLine flag={flag} nowMs={board.nowMs} mine={last?.byMe === true && last.action === "flag.killed"} />
@@ -89,21 +91,21 @@ function Buttons({ flag, base, own, undoing }: { flag: FlagResource; base: strin
   const further = flag.level.level < flag.steps.length - 1;
   return (
     <>
-      {flag.level.level > 0 || flag.switch.ramp !== null ? (
-        <a class="button" href={`${path}/restore`} id={`restore-${flag.key}`}>
-          {flag.level.level > 0 ? "Restore quality…" : "End the ramp…"}
-        </a>
-      ) : null}
-      {further ? (
-        <a class="button" href={`${path}/downgrade`} id={`downgrade-${flag.key}`}>
-          Downgrade…
-        </a>
-      ) : null}
       <form method="post" action={`${path}/kill`} hx-post={`${path}/kill`} hx-target="#live" hx-swap="outerHTML">
         <button class="danger" id={`kill-${flag.key}`} data-kill aria-label={`Kill ${flag.name}`}>
           Kill
         </button>
       </form>
+      {further ? (
+        <a class="button" href={`${path}/downgrade`} id={`downgrade-${flag.key}`}>
+          Downgrade…
+        </a>
+      ) : null}
+      {flag.level.level > 0 || flag.switch.ramp !== null ? (
+        <a class="button" href={`${path}/restore`} id={`restore-${flag.key}`}>
+          {flag.level.level > 0 ? "Restore quality…" : "End the ramp…"}
+        </a>
+      ) : null}
     </>
   );
 }

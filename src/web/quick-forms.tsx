@@ -28,25 +28,27 @@ export function ReasonAfter({ base, last, id }: { base: string; last: LastChange
       <p>
         Why? <span class="dim">(one tap, helps whoever comes next)</span>
       </p>
-      <form class="chips" {...form}>
-        {change}
-        {REASONS.map((reason) => (
-          <button class="chip-button" name="reason" value={reason} id={`reason-${id}-${reason.replace(" ", "-")}`}>
-            {reason}
-          </button>
-        ))}
-      </form>
-      <details id={`other-${id}`}>
-        <summary class="chip-button">Other…</summary>
-        <form class="other" {...form}>
+      <div class="chips">
+        <form class="flat" {...form}>
           {change}
-          <label for={`words-${id}`}>In your own words</label>
-          <input id={`words-${id}`} name="reason" required maxlength={MAX_REASON_CHARS} autocomplete="off" />
-          <button class="main" id={`say-${id}`}>
-            Save
-          </button>
+          {REASONS.map((reason) => (
+            <button class="chip-button" name="reason" value={reason} id={`reason-${id}-${reason.replace(" ", "-")}`}>
+              {reason}
+            </button>
+          ))}
         </form>
-      </details>
+        <details id={`other-${id}`}>
+          <summary class="chip-button">Other…</summary>
+          <form class="other" {...form}>
+            {change}
+            <label for={`words-${id}`}>In your own words</label>
+            <input id={`words-${id}`} name="reason" required maxlength={MAX_REASON_CHARS} autocomplete="off" />
+            <button class="main" id={`say-${id}`}>
+              Save
+            </button>
+          </form>
+        </details>
+      </div>
     </div>
   );
 }

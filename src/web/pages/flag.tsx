@@ -41,8 +41,10 @@ export function flagPages(deps: Deps): Hono<PageEnv> {
         <section class={`card ${light}`}>
           <div class="card-head">
             <span class={`light ${light}`} aria-hidden="true"></span>
-            <h1>{flag.name}</h1>
-            <code class="key">{flag.key}</code>
+            <div class="names">
+              <h1>{flag.name}</h1>
+              <code class="key">{flag.key}</code>
+            </div>
           </div>
           {flag.description === "" ? null : <p>{flag.description}</p>}
           <p class="state">

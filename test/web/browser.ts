@@ -1,0 +1,53 @@
+/**
+ * A real browser for the board's tests: CHROME_PATH, or the Chromium that npm brings. One per test file; each test
+ * gets a context of its own and fails on any error or policy violation that the browser reports.
+ */
+import chromium from "@sparticuz/chromium";
+import {
+  type Browser,
+  type BrowserContext,
+  type BrowserContextOptions,
+  chromium as playwright,
+  type Page,
+} from "playwright-core";
+
+const TIMEOUT_MS = 10_000;
+
+/** Not the list that comes with that Chromium: it is one process, which dies with a page, and without web security. */
+const ARGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--font-render-hinting=none"];
+
+export async function launchBrowser(): Promise<Browser> {
+  const own = process.env["CHROME_PATH"];
+  const executablePath = own === undefined || own === "" ? await chromium.executablePath() : own;
+  return playwright.launch({ executablePath, args: ARGS, headless: true });
+}
+
+export interface OpenPage {
+  context: BrowserContext;
+  page: Page;
+  /** What the browser complained about: errors, refused scripts and styles. */
+  complaints: string[];
+}
+
+/** A page in a context of its own, with bounded waits. */
+export async function openPage(browser: Browser, options: BrowserContextOptions = {}): Promise<OpenPage> {
+  const context = await browser.newContext({ locale: "en-GB", timezoneId: "Europe/Berlin", ...options });
+  context.setDefaultTimeout(TIMEOUT_MS);
+  const page = await context.newPage();
+  const complaints: string[] = [];
+  page.on("console", (message) => {
+    // A refused answer is shown on the page; the browser logs its status too.
+    if (message.type() === "error" && !message.text().includes("the server responded with a status of")) {
+      complaints.push(message.text());
+    }
+  });
+  page.on("pageerror", (error) => complaints.push(error.message));
+  return { context, page, complaints };
+}
+
+/** Signs in by typing a token, as a person does. */
+export async function signIn(page: Page, url: string, token: string): Promise<void> {
+  await page.goto(`${url}/sign-in`);
+  await page.getByLabel("Token").fill(token);
+  await page.getByRole("button", { name: "Sign in" }).click();
+}
