@@ -137,11 +137,14 @@ export function downgradeLevel(step: LadderStep, levelNow: number, steps: number
   return Math.max(0, Math.min(wanted, steps - 1));
 }
 
-/** The amount at which a step is crossed, rounded up to a whole nano-USD. */
+/**
+ * The amount at which a step is crossed, rounded up to a whole nano-USD. It stops at the largest safe integer, as sums
+ * of spending do.
+ */
 export function thresholdNanoUsd(limitNanoUsd: number, atPercent: number): number {
   const scaled = limitNanoUsd * atPercent;
   if (scaled <= Number.MAX_SAFE_INTEGER) return (scaled - (scaled % 100)) / 100 + (scaled % 100 > 0 ? 1 : 0);
-  return Number((BigInt(limitNanoUsd) * BigInt(atPercent) + 99n) / 100n);
+  return Math.min(Number((BigInt(limitNanoUsd) * BigInt(atPercent) + 99n) / 100n), Number.MAX_SAFE_INTEGER);
 }
 
 /** Names a step by what it says, so that editing the rest of the ladder does not make it act again. */

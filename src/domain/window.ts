@@ -36,13 +36,13 @@ const kept = new Map<string, Window[]>();
  * @throws RangeError for an instant out of these bounds or an unknown zone
  */
 export function windowAt(period: Period, zone: string, atMs: number): Window {
+  if (!Number.isInteger(atMs) || atMs < MIN_AT_MS || atMs > MAX_AT_MS) {
+    throw new RangeError(`no budget window at ${atMs} ms: expected a whole number from ${MIN_AT_MS} to ${MAX_AT_MS}`);
+  }
   const name = `${period} ${zone}`;
   const known = kept.get(name) ?? [];
   const found = known.find((window) => window.startMs <= atMs && atMs < window.endMs);
   if (found !== undefined) return found;
-  if (!Number.isInteger(atMs) || atMs < MIN_AT_MS || atMs > MAX_AT_MS) {
-    throw new RangeError(`no budget window at ${atMs} ms: expected a whole number from ${MIN_AT_MS} to ${MAX_AT_MS}`);
-  }
   const window = period === "hour" ? hourAt(zone, atMs) : calendarWindowAt(period, zone, atMs);
   if (kept.size >= MAX_KEPT_NAMES) kept.clear();
   kept.set(name, [window, ...known].slice(0, MAX_KEPT_WINDOWS));

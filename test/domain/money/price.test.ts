@@ -1,6 +1,6 @@
 /** Prices by the vectors in test/vectors/price.json, computed with exact fractions from the published list. */
 import { readFileSync } from "node:fs";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { MAX_RATE_PICO_USD_PER_TOKEN, PRICE_LIST, type PriceRow } from "../../../sdk-client/src/price-list.ts";
 import { priceTable } from "../../../sdk-client/src/price-table.ts";
@@ -24,14 +24,16 @@ const vectors: Vector[] = JSON.parse(readFileSync(new URL("../../vectors/price.j
 const { table } = priceTable();
 const at = Date.UTC(2026, 10, 20);
 
+/** The models with a vector of this kind. */
+const covered = (wanted: (vector: Vector) => boolean) =>
+  new Set(vectors.filter((vector) => vector.known && wanted(vector)).map((vector) => vector.model));
+
 describe("the price of a call", () => {
   it.each(vectors)("$name", ({ at: when, costNanoUsd, known, ...call }) => {
     expect(priceUsage(table, { ...call, atMs: Date.parse(when) })).toMatchObject({ costNanoUsd, known });
   });
 
   it("has a vector for every model of the list, and for every modifier", () => {
-    const covered = (wanted: (vector: Vector) => boolean) =>
-      new Set(vectors.filter((vector) => vector.known && wanted(vector)).map((vector) => vector.model));
     for (const row of PRICE_LIST) {
       for (const id of [row.model, ...(row.aliases ?? [])]) expect(covered(() => true)).toContain(id);
       expect(covered((vector) => vector.batch === true)).toContain(row.model);
