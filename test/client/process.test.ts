@@ -12,8 +12,8 @@ const imports = {
   module: 'import { Andon, isFeatureDisabled } from "andon-client";',
   commonjs: 'const { Andon, isFeatureDisabled } = require("andon-client");',
 };
-/** Far below every timeout of the client: nothing was waited for. */
-const AT_ONCE_MS = 1_500;
+/** Below every timeout of the client, above the start of a process on a busy machine: nothing was waited for. */
+const AT_ONCE_MS = 4_000;
 
 async function startServer(): Promise<{ server: SnapshotServer; env: Record<string, string> }> {
   const server = new SnapshotServer(makeKilled("a.1"));
@@ -55,7 +55,7 @@ test("a script that ends while its poll is parked exits by itself at once", asyn
     console.log(await andon.ready({ timeoutMs: 5000 }));
     const started = performance.now();
     await new Promise((resolve) => setTimeout(resolve, 300));
-    process.on("exit", () => console.log(Math.round(performance.now() - started) < 1300));`,
+    process.on("exit", () => console.log(Math.round(performance.now() - started) < 3300));`,
     env,
   );
   await server.until(() => server.parkedCount === 1);
