@@ -1,5 +1,6 @@
 /** Andon's client from a bootstrap snapshot: the whole public call, its clock read and its decision object included. */
 import { Andon, type Snapshot, type SnapshotFlag } from "andon-client";
+import { SILENT } from "../support/silent-logger.ts";
 import type { Contender } from "./contender.ts";
 import { REFUSED_COUNTRIES, REFUSED_PLAN, USERS } from "./scenarios.ts";
 
@@ -47,9 +48,7 @@ const snapshot: Snapshot = {
 
 /** Not polling: it has no server to poll, which is what the silenced logger would say. */
 export async function andonContender(): Promise<Contender> {
-  const silent = () => undefined;
-  const logger = { debug: silent, info: silent, warn: silent, error: silent };
-  const andon = new Andon({ bootstrap: snapshot, logger });
+  const andon = new Andon({ bootstrap: snapshot, logger: SILENT });
   await andon.ready({ timeoutMs: 1000 });
   const contexts = USERS.map((user) => ({ targetingKey: user.id, plan: user.plan, country: user.country }));
   return {

@@ -1,6 +1,7 @@
 /** LaunchDarkly's server SDK on its test data source, events off. Its only way to ask is asynchronous. */
 import { init } from "@launchdarkly/node-server-sdk";
 import { TestData } from "@launchdarkly/node-server-sdk/integrations";
+import { SILENT } from "../support/silent-logger.ts";
 import type { Contender } from "./contender.ts";
 import { REFUSED_COUNTRIES, REFUSED_PLAN, USERS } from "./scenarios.ts";
 
@@ -8,8 +9,8 @@ const READY_TIMEOUT_SECONDS = 5;
 
 export async function launchdarklyContender(): Promise<Contender> {
   const data = new TestData();
-  data.update(data.flag("static").booleanFlag().variationForAll(true));
-  data.usePreconfiguredFlag({
+  await data.update(data.flag("static").booleanFlag().variationForAll(true));
+  await data.usePreconfiguredFlag({
     key: "rollout50",
     version: 1,
     on: true,
@@ -28,14 +29,13 @@ export async function launchdarklyContender(): Promise<Contender> {
   });
   let rules = data.flag("rules5").booleanFlag().fallthroughVariation(true);
   for (const country of REFUSED_COUNTRIES) rules = rules.ifMatch("user", "country", country).thenReturn(false);
-  data.update(rules.ifMatch("user", "plan", REFUSED_PLAN).thenReturn(false));
+  await data.update(rules.ifMatch("user", "plan", REFUSED_PLAN).thenReturn(false));
 
-  const silent = () => undefined;
   const client = init("sdk-bench", {
     updateProcessor: data.getFactory(),
     sendEvents: false,
     diagnosticOptOut: true,
-    logger: { debug: silent, info: silent, warn: silent, error: silent },
+    logger: SILENT,
   });
   await client.waitForInitialization({ timeout: READY_TIMEOUT_SECONDS });
   const contexts = USERS.map((user) => ({ kind: "user", key: user.id, plan: user.plan, country: user.country }));

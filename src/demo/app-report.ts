@@ -1,0 +1,31 @@
+/** What an application process of the demo tells its parent. Checked by the parent: a claim rests on each field. */
+import { z } from "zod";
+
+/** Ends every answer of the local endpoint; an answer without it was cut. */
+export const LAST_WORDS = "That is the whole answer.";
+
+export const appReportSchema = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("ready") }),
+  /** A revision was applied. Times are Unix milliseconds; counts are of guarded calls, `aborted` since the start. */
+  z.object({
+    type: z.literal("applied"),
+    revision: z.string(),
+    atMs: z.number(),
+    aborted: z.number(),
+  }),
+  z.object({
+    type: z.literal("call"),
+    flag: z.string(),
+    shape: z.enum(["stream", "create"]),
+    /** `off`: the guard refused or ended it; `cut`: given out as an answer without being whole. */
+    outcome: z.enum(["answered", "off", "cut", "failed"]),
+    /** The model that answered. */
+    model: z.string().nullable(),
+    /** Why it was off, or what failed. */
+    detail: z.string().nullable(),
+    startedAtMs: z.number(),
+    endedAtMs: z.number(),
+  }),
+]);
+export type AppReport = z.infer<typeof appReportSchema>;
+export type CallReport = Extract<AppReport, { type: "call" }>;

@@ -1,0 +1,95 @@
+/**
+ * Everything the demo runs: the real server, the local Claude endpoint, three application processes. Invariant: `close`
+ * leaves nothing behind, neither a process nor the temporary folder, however far the start came.
+ */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { LAST_WORDS } from "./app-report.ts";
+import { type Behaviour, type ClaudeEndpoint, startClaudeEndpoint } from "./claude-endpoint.ts";
+import { Fleet } from "./fleet.ts";
+import { OperatorApi, tokenSchema } from "./operator-api.ts";
+import { ServerProcess } from "./server-process.ts";
+
+export const OPUS = "claude-opus-5-5";
+export const SONNET = "claude-sonnet-5-5";
+export const HAIKU = "claude-haiku-4-5";
+export const ENVIRONMENT = "/v1/environments/production";
+export const CHAT = "support-chat";
+export const DIGEST = "nightly-digest";
+
+const APPS = ["app-1", "app-2", "app-3"] as const;
+const ANSWER = `${"One station calls for help, the line stops, and a board shows where. ".repeat(4)}${LAST_WORDS}`;
+
+/** About 1.7 seconds per answer: long enough that calls are under way whenever the cord is pulled. */
+export const ORDINARY: Behaviour = {
+  kind: "answer",
+  text: ANSWER,
+  latencyMs: 150,
+  tokenIntervalMs: 30,
+};
+
+export interface Stage {
+  readonly server: ServerProcess;
+  readonly api: OperatorApi;
+  readonly claude: ClaudeEndpoint;
+  readonly fleet: Fleet;
+  close(): Promise<void>;
+}
+
+/** Starts all of it, telling `say` what has started. `answers` is how every model answers at first. */
+export async function setTheStage(say: (text: string) => void, answers: Behaviour = ORDINARY): Promise<Stage> {
+  const opened: (() => Promise<void>)[] = [];
+  const close = async (): Promise<void> => {
+    for (let end = opened.pop(); end !== undefined; end = opened.pop()) await end();
+  };
+  try {
+    const folder = await mkdtemp(join(tmpdir(), "andon-demo-"));
+    opened.push(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
+    const claude = await startClaudeEndpoint();
+    opened.push(() => claude.close());
+    claude.behave("*", answers);
+    const server = await ServerProcess.on(join(folder, "data"));
+    opened.push(() => server.stop());
+    const startMs = await server.start();
+    say(`The Andon server runs on ${server.url}, with its embedded database (${Math.round(startMs)} ms).`);
+    const api = new OperatorApi(server.url, server.adminToken);
+    const token = await setUp(api);
+    say(`Two flags are set up through the API: ${CHAT} (Opus → Sonnet → Haiku) and ${DIGEST} (Haiku).`);
+    const fleet = await Fleet.start(APPS, {
+      ANDON_URL: server.url,
+      ANDON_TOKEN: token,
+      DEMO_CLAUDE_URL: claude.url,
+    });
+    opened.push(() => fleet.stop());
+    say(`${fleet.size} application processes run: @anthropic-ai/sdk, guarded by one line each.`);
+    return { server, api, claude, fleet, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** The chains and flags of the story; the applications' token. */
+async function setUp(api: OperatorApi): Promise<string> {
+  const steps = [OPUS, SONNET, HAIKU].map((model) => ({ model }));
+  await api.change("PUT", `${ENVIRONMENT}/chains/best-first`, { steps });
+  await api.change("PUT", `${ENVIRONMENT}/chains/haiku-only`, { steps: [{ model: HAIKU }] });
+  await api.change("POST", `${ENVIRONMENT}/flags`, {
+    key: CHAT,
+    name: "Support chat",
+    owner: "support-team",
+    chain: "best-first",
+    offMessage: "The assistant takes a break. Please write to support.",
+    abortInFlight: true,
+  });
+  await api.change("POST", `${ENVIRONMENT}/flags`, {
+    key: DIGEST,
+    name: "Nightly digest",
+    owner: "data-team",
+    chain: "haiku-only",
+    abortInFlight: true,
+  });
+  const body = { kind: "sdk", name: "demo applications", environments: ["production"] };
+  return (await api.call("POST", "/v1/tokens", body, tokenSchema)).secret;
+}
