@@ -5,6 +5,7 @@
 import { Attempt, type Stop, Stopped } from "./attempt.ts";
 import type { ModelChoice } from "./chain-plan.ts";
 import { bodyFor } from "./guard-body.ts";
+import { buffered } from "./guard-buffered.ts";
 import {
   aborted,
   answerBroken,
@@ -13,7 +14,7 @@ import {
   featureDisabled,
   sdkErrorBase,
 } from "./guard-errors.ts";
-import { judge, rebuilt, type Verdict, withoutRetry } from "./guard-failures.ts";
+import { judge, type Verdict, withoutRetry } from "./guard-failures.ts";
 import type { GuardHost } from "./guard-host.ts";
 import { type InFlight, inFlightOf, type RunningCall } from "./guard-in-flight.ts";
 import { hasFailed, noteFailure, type Pass } from "./guard-pass.ts";
@@ -156,7 +157,7 @@ export class GuardedCall implements RunningCall {
     try {
       return this.#input.stream
         ? await this.#openStream(received, received.body, attempt, choice)
-        : { kind: "answer", response: rebuilt(received, await attempt.wait(received.arrayBuffer())) };
+        : { kind: "answer", response: buffered(received, await attempt.wait(received.arrayBuffer())) };
     } catch (error) {
       if (error instanceof Stopped) throw error;
       const broken = answerBroken(await sdkErrorBase(this.#input.ctx), this.flag, error);

@@ -4,7 +4,7 @@
  */
 import Anthropic from "@anthropic-ai/sdk";
 import Anthropic0 from "anthropic-sdk-0x";
-import { guard, type GuardOptions } from "../../sdk-client/src/anthropic.ts";
+import { guard, type GuardHost, type GuardOptions } from "../../sdk-client/src/anthropic.ts";
 import { Andon } from "../../sdk-client/src/andon.ts";
 import type { Snapshot, SnapshotFlag } from "../../sdk-client/src/protocol.ts";
 import { type ClaudeEndpoint, startClaudeEndpoint } from "../../src/demo/claude-endpoint.ts";
@@ -28,7 +28,6 @@ export interface ClientOptions extends Partial<GuardOptions> {
   maxRetries?: number;
   timeout?: number;
   fetch?: typeof fetch;
-  defaultHeaders?: Record<string, string>;
 }
 
 export interface World {
@@ -71,23 +70,25 @@ export async function startWorld(flag: Partial<SnapshotFlag> = {}, changes: Part
     change,
     setFlag,
     kill: () => setFlag({ state: "off", cause: "manual" }),
-    client: (Sdk, options = {}) => {
-      const { maxRetries, timeout, fetch, defaultHeaders, ...guardOptions } = options;
-      return new Sdk({
-        apiKey: "test",
-        baseURL: endpoint.url,
-        middleware: [guard(andon, { flag: FLAG, ...guardOptions })],
-        ...(maxRetries === undefined ? {} : { maxRetries }),
-        ...(timeout === undefined ? {} : { timeout }),
-        ...(fetch === undefined ? {} : { fetch }),
-        ...(defaultHeaders === undefined ? {} : { defaultHeaders }),
-      });
-    },
+    client: (Sdk, options = {}) => makeClient(Sdk, andon, endpoint.url, options),
     close: async () => {
       await andon.close();
       await Promise.all([server.close(), endpoint.close()]);
     },
   };
+}
+
+/** A guarded client of the given SDK. */
+export function makeClient(Sdk: Sdk, host: GuardHost, baseURL: string, options: ClientOptions = {}): Anthropic {
+  const { maxRetries, timeout, fetch, ...guardOptions } = options;
+  return new Sdk({
+    apiKey: "test",
+    baseURL,
+    middleware: [guard(host, { flag: FLAG, ...guardOptions })],
+    ...(maxRetries === undefined ? {} : { maxRetries }),
+    ...(timeout === undefined ? {} : { timeout }),
+    ...(fetch === undefined ? {} : { fetch }),
+  });
 }
 
 /** The error a promise rejects with; fails when it resolves. */
@@ -117,7 +118,7 @@ export function gate(): Gate {
 }
 
 /** The models the endpoint was asked for, in turn. */
-export function modelsSent(world: World): string[] {
+export function modelsSent(world: Pick<World, "endpoint">): string[] {
   return world.endpoint.calls.map((call) => call.model);
 }
 

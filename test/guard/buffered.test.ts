@@ -1,0 +1,56 @@
+/** An answer that the guard has read is, for whoever asks for the raw response, a response like any other. */
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { ASK, SDKS, startWorld, type World } from "../support/guard-world.ts";
+
+let world: World;
+beforeAll(async () => {
+  world = await startWorld();
+});
+afterEach(() => world.endpoint.reset());
+afterAll(() => world.close());
+
+describe.each(SDKS)("$name", ({ Sdk }) => {
+  const ask = (): Promise<Response> => world.client(Sdk).messages.create(ASK).asResponse();
+
+  it.each<[string, (response: Response) => Promise<unknown>]>([
+    ["json()", (response) => response.json()],
+    ["text()", async (response) => JSON.parse(await response.text())],
+    ["arrayBuffer()", async (response) => JSON.parse(Buffer.from(await response.arrayBuffer()).toString())],
+    ["blob()", async (response) => JSON.parse(await (await response.blob()).text())],
+    ["body", (response) => new Response(response.body).json()],
+    ["clone()", (response) => response.clone().json()],
+    ["a copy", (response) => new Response(response.body, response).json()],
+  ])("can be read by %s", async (_how, read) => {
+    const response = await ask();
+    expect(response).toBeInstanceOf(Response);
+    expect(response.status).toBe(200);
+    expect(response.headers.get("request-id")).toMatch(/^req_/);
+    expect(await read(response)).toMatchObject({ type: "message", model: ASK.model });
+  });
+
+  it("can be read once", async () => {
+    const response = await ask();
+    expect(response.bodyUsed).toBe(false);
+    await response.text();
+    expect(response.bodyUsed).toBe(true);
+    await expect(response.json()).rejects.toThrow(TypeError);
+    expect(() => response.clone()).toThrow(TypeError);
+  });
+
+  it("serves other middleware that parses it", async () => {
+    const client = world.client(Sdk);
+    const models: unknown[] = [];
+    const observed = client.withOptions({
+      middleware: [
+        async (request, next, ctx) => {
+          const response = await next(request);
+          models.push((await ctx.parse<{ model: string }>(response)).model);
+          return response;
+        },
+        ...client.middleware,
+      ],
+    });
+    models.push((await observed.messages.create(ASK)).model);
+    expect(models).toEqual([ASK.model, ASK.model]);
+  });
+});
