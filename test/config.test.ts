@@ -1,0 +1,79 @@
+/** Configuration: parsed once, refused with names and expectations, documented completely. */
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { ConfigError, parseConfig, VARIABLES } from "../src/config.ts";
+
+const SECRET = "0123456789abcdef0123456789abcdef";
+const faultsOf = (env: Record<string, string>): readonly string[] => {
+  try {
+    parseConfig(env);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.faults;
+    throw error;
+  }
+  return [];
+};
+
+describe("parseConfig", () => {
+  it("needs nothing: local address, embedded database, secret to be made", () => {
+    expect(parseConfig({})).toEqual({
+      host: "127.0.0.1",
+      port: 4280,
+      publicUrl: "http://127.0.0.1:4280",
+      database: { kind: "embedded", dataDir: ".andon" },
+      secret: null,
+      adminToken: null,
+      logLevel: "info",
+    });
+  });
+
+  it("takes an empty variable for unset", () => {
+    expect(parseConfig({ PORT: "", DATABASE_URL: "", ANDON_SECRET: "" })).toEqual(parseConfig({}));
+  });
+
+  it("makes an address that can be visited of one that listens everywhere", () => {
+    expect(parseConfig({ HOST: "0.0.0.0" }).publicUrl).toBe("http://localhost:4280");
+    expect(parseConfig({ HOST: "::1" }).publicUrl).toBe("http://[::1]:4280");
+    expect(parseConfig({ ANDON_PUBLIC_URL: "https://andon.example.com/" }).publicUrl).toBe("https://andon.example.com");
+  });
+
+  it("requires a secret with PostgreSQL", () => {
+    const url = "postgres://user:password@db:5432/andon";
+    expect(faultsOf({ DATABASE_URL: url })).toEqual([
+      expect.stringContaining("ANDON_SECRET: required with DATABASE_URL"),
+    ]);
+    expect(parseConfig({ DATABASE_URL: url, ANDON_SECRET: SECRET }).database).toEqual({ kind: "postgres", url });
+  });
+
+  it.each([
+    ["PORT", "70000"],
+    ["PORT", "-1"],
+    ["HOST", "http://x"],
+    ["DATABASE_URL", "mysql://db/andon"],
+    ["ANDON_PUBLIC_URL", "andon.example.com"],
+    ["ANDON_SECRET", "too short"],
+    ["ANDON_ADMIN_TOKEN", "andon_sdk_0123456789012345678901234"],
+    ["ANDON_ADMIN_TOKEN", "andon_op_short"],
+    ["ANDON_LOG_LEVEL", "verbose"],
+  ])("refuses %s=%s by name, saying what was expected", (name, value) => {
+    const faults = faultsOf({ [name]: value });
+    expect(faults.some((fault) => fault.startsWith(`${name}: expected`))).toBe(true);
+  });
+
+  it("names all faults at once, and never the value of a secret", () => {
+    const faults = faultsOf({ PORT: "x", ANDON_SECRET: "hunter2", ANDON_ADMIN_TOKEN: "hunter3" });
+    expect(faults).toHaveLength(3);
+    expect(faults.join()).not.toContain("hunter");
+  });
+});
+
+describe("docs/configuration.md", () => {
+  it("lists every variable with its default and meaning, and no other", () => {
+    const text = readFileSync(new URL("../docs/configuration.md", import.meta.url), "utf8");
+    const rows = text.split("\n").filter((line) => line.startsWith("| `"));
+    const expected = VARIABLES.map(({ name, default: value, description }) =>
+      value === "" ? `| \`${name}\` | | ${description} |` : `| \`${name}\` | \`${value}\` | ${description} |`,
+    );
+    expect(rows).toEqual(expected);
+  });
+});

@@ -1,0 +1,75 @@
+/** What a start makes of what it finds: the admin's token from outside, sign-in links, supported versions. */
+import { eq } from "drizzle-orm";
+import { describe, expect, it } from "vitest";
+import { unsupportedVersion } from "../../src/db/database.ts";
+import { audit, tokens } from "../../src/db/schema.ts";
+import { ENVIRONMENT_ADMIN_ID } from "../../src/services/first-run.ts";
+import { redeemSignInLink } from "../../src/services/sign-in.ts";
+import { FakeClock } from "../support/clock.ts";
+import { freshDatabase } from "../support/database.ts";
+import { ADMIN_TOKEN, makeToken, startDeps } from "../support/server-deps.ts";
+
+describe("ANDON_ADMIN_TOKEN", () => {
+  it("is good while it is set, follows a change, and is revoked when it is gone", async () => {
+    const database = await freshDatabase("postgres");
+    const first = await startDeps({ database });
+    expect(first.deps.tokens.find(ADMIN_TOKEN)).toMatchObject({ id: ENVIRONMENT_ADMIN_ID, kind: "op", role: "admin" });
+    await first.close();
+
+    const other = "andon_op_another_one_for_tests_0123456789";
+    const second = await startDeps({ database, settings: { adminToken: other } });
+    expect(second.deps.tokens.find(ADMIN_TOKEN)).toBeNull();
+    expect(second.deps.tokens.find(other)).toMatchObject({ id: ENVIRONMENT_ADMIN_ID });
+    await second.close();
+
+    const third = await startDeps({ database, settings: { adminToken: null } });
+    expect(third.deps.tokens.find(other)).toBeNull();
+    const entries = await third.deps.db
+      .select({ action: audit.action })
+      .from(audit)
+      .where(eq(audit.target, "ANDON_ADMIN_TOKEN"));
+    expect(entries.map(({ action }) => action)).toEqual(["token.created", "token.created", "token.revoked"]);
+    await third.close();
+  });
+});
+
+describe("the sign-in link of a start", () => {
+  it("is offered at the first run only on PostgreSQL, and signs in as admin once", async () => {
+    const database = await freshDatabase("postgres");
+    const first = await startDeps({ database });
+    const secret = first.signInSecret ?? "";
+    expect(await redeemSignInLink(first.deps, secret)).toEqual({ tokenId: "admin" });
+    expect(await redeemSignInLink(first.deps, secret)).toBeNull();
+    expect(first.deps.tokens.byId("admin")).toMatchObject({ kind: "op", role: "admin" });
+    await first.close();
+    const second = await startDeps({ database });
+    expect(second.signInSecret).toBeNull();
+    await second.close();
+  });
+});
+
+describe("a token", () => {
+  it("is refused from the moment it expires, and when it is not known at all", async () => {
+    const clock = new FakeClock();
+    const { deps, close } = await startDeps({ clock });
+    const expiresAt = new Date(clock.nowMs() + 60_000);
+    const token = await makeToken(deps, { kind: "sdk", expiresAt });
+    expect(deps.tokens.find(token)).toMatchObject({ kind: "sdk" });
+    clock.advance(59_999);
+    expect(deps.tokens.find(token)).not.toBeNull();
+    clock.advance(1);
+    expect(deps.tokens.find(token)).toBeNull();
+    expect(deps.tokens.find("x".repeat(10_000))).toBeNull();
+    const [row] = await deps.db.select().from(tokens).where(eq(tokens.kind, "sdk"));
+    expect(row?.hash).toMatch(/^[0-9a-f]{64}$/);
+    await close();
+  });
+});
+
+describe("the version of PostgreSQL", () => {
+  it("is accepted from 14 to 18 and refused with words otherwise", () => {
+    expect([140_000, 150_012, 180_004].map(unsupportedVersion)).toEqual([null, null, null]);
+    expect(unsupportedVersion(130_020)).toBe("PostgreSQL 13 is not supported: Andon needs 14 to 18.");
+    expect(unsupportedVersion(190_000)).toContain("PostgreSQL 19");
+  });
+});
