@@ -9,7 +9,7 @@ import { type Child, startChild } from "./child.ts";
 import { waitUntil } from "./wait.ts";
 
 /** A start after a SIGKILL waits for the dead process's lock to grow stale. */
-const START_TIMEOUT_MS = 25_000;
+const START_TIMEOUT_MS = 60_000;
 const READY_LOOK_EVERY_MS = 25;
 const TOKEN_BYTES = 24;
 const OUTPUT_SHOWN_CHARS = 2_000;

@@ -1,0 +1,61 @@
+/** A real Andon server with the state of a middling team: twenty flags, three chains, some rules. Its own process. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { OperatorApi, tokenSchema } from "../../src/demo/operator-api.ts";
+import { ServerProcess } from "../../src/demo/server-process.ts";
+
+const FLAGS = 20;
+const CHAINS = ["chat", "search", "batch"] as const;
+const MODELS = ["claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-4-5"] as const;
+
+export const ENVIRONMENT_PATH = "/v1/environments/production";
+export const KILLED_FLAG = "feature-0";
+
+export interface AndonServer {
+  readonly url: string;
+  readonly adminToken: string;
+  readonly sdkToken: string;
+  readonly api: OperatorApi;
+  close(): Promise<void>;
+}
+
+export async function startAndonServer(): Promise<AndonServer> {
+  const folder = await mkdtemp(join(tmpdir(), "andon-bench-"));
+  const server = await ServerProcess.on(join(folder, "data"));
+  const close = async (): Promise<void> => {
+    await server.stop();
+    await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+  };
+  try {
+    await server.start();
+    const api = new OperatorApi(server.url, server.adminToken);
+    await fill(api);
+    const body = { kind: "sdk", name: "bench", environments: ["production"] };
+    const { secret } = await api.call("POST", "/v1/tokens", body, tokenSchema);
+    return { url: server.url, adminToken: server.adminToken, sdkToken: secret, api, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function fill(api: OperatorApi): Promise<void> {
+  for (const chain of CHAINS) {
+    await api.change("PUT", `${ENVIRONMENT_PATH}/chains/${chain}`, { steps: MODELS.map((model) => ({ model })) });
+  }
+  for (let index = 0; index < FLAGS; index += 1) {
+    await api.change("POST", `${ENVIRONMENT_PATH}/flags`, {
+      key: `feature-${index}`,
+      name: `Feature ${index}`,
+      owner: "a team",
+      chain: CHAINS[index % CHAINS.length],
+      offMessage: "This assistant is having a break. Please write to support instead.",
+      rollout: index % 4 === 0 ? 50 : 100,
+      rules:
+        index % 2 === 0
+          ? [{ when: [{ attribute: "plan", operator: "in", value: ["free", "trial"] }], then: "off" }]
+          : [],
+    });
+  }
+}
