@@ -1,0 +1,190 @@
+/** The `andon` command against a real app: what it prints, what it waits for, and the code it exits with. */
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { Io } from "../../src/cli/io.ts";
+import { type Local, run } from "../../src/cli/program.ts";
+import { SNAPSHOT_PATH } from "../../sdk-client/src/protocol.ts";
+import { type Harness, seed, startHarness } from "../http/harness.ts";
+
+let harness: Harness;
+let clockMs = 0;
+/** What happens while the command sleeps between two questions. */
+let whileAsleep: () => Promise<void> = async () => {};
+
+beforeAll(async () => {
+  harness = await startHarness();
+  await seed(harness);
+});
+beforeEach(() => {
+  whileAsleep = async () => {};
+});
+afterAll(() => harness.close());
+
+interface Result {
+  code: number;
+  out: string;
+  err: string;
+}
+
+const local: Local = { serve: async () => 0, demo: async (args) => args.length, signInLink: async () => 0 };
+
+async function andon(args: readonly string[], env: Record<string, string> = {}): Promise<Result> {
+  const out: string[] = [];
+  const err: string[] = [];
+  const io: Io = {
+    env: { ANDON_URL: "http://localhost", ANDON_TOKEN: harness.tokens.operator, ...env },
+    out: (line) => out.push(line),
+    err: (line) => err.push(line),
+    progress: null,
+    fetch: async (input, init) => harness.app.request(new Request(input, init)),
+    monotonicMs: () => clockMs,
+    sleep: async (delayMs) => {
+      clockMs += delayMs;
+      await whileAsleep();
+    },
+  };
+  const code = await run(args, io, local, "1.2.3");
+  return { code, out: out.join("\n"), err: err.join("\n") };
+}
+
+/** One poll of a client: its receipt for what it has. Answers with the revision it has now. */
+async function poll(instance: string, revision?: string): Promise<string> {
+  const headers = { "andon-instance": instance, ...(revision !== undefined && { "if-none-match": revision }) };
+  const response = await harness.call("GET", SNAPSHOT_PATH, { token: harness.tokens.sdk, headers });
+  return response.headers.get("etag") ?? revision ?? "";
+}
+
+describe("andon kill", () => {
+  it("turns the flag off and counts the receipts until every live instance applied it", async () => {
+    const revision = await poll("host-1");
+    await poll("host-1", revision);
+    whileAsleep = async () => {
+      const newest = await poll("host-1");
+      await poll("host-1", newest);
+    };
+    const { code, out, err } = await andon(["kill", "support-chat", "--reason", "answers leak prices"]);
+    expect({ code, err }).toEqual({ code: 0, err: "" });
+    expect(out).toMatch(
+      /^support-chat: off since .* UTC by test op, "answers leak prices"\n1 of 1 instances applied it/,
+    );
+  });
+
+  it("fails, naming who is late, when not every live instance applied it within 10 s", async () => {
+    const { code, out, err } = await andon(["kill", "--all", "--reason", "drill"]);
+    expect(code).toBe(1);
+    expect(out).toContain("Everything is off");
+    expect(out).toContain("0 of 1 instances applied it");
+    expect(err).toMatch(/Not applied by host-1/);
+    expect(err).toMatch(/andon receipts --revision /);
+    expect((await andon(["restore", "--all", "--reason", "drill over", "--no-wait"])).code).toBe(0);
+  });
+
+  it("prints JSON when asked", async () => {
+    const { out } = await andon(["kill", "support-chat", "--reason", "again", "--json", "--no-wait"]);
+    expect(JSON.parse(out)).toMatchObject({
+      key: "support-chat",
+      switch: { state: "off" },
+      revision: expect.any(String),
+    });
+  });
+
+  it("works with a kill token, which may not read receipts", async () => {
+    const { code, err } = await andon(["kill", "support-chat", "--reason", "x"], { ANDON_TOKEN: harness.tokens.kill });
+    expect(code).toBe(0);
+    expect(err).toContain("The change is made, but its receipts cannot be read with this token");
+  });
+});
+
+describe("the other verbs", () => {
+  it("restore, downgrade, block, status and audit say what is so now", async () => {
+    const quick = ["--reason", "x", "--no-wait"];
+    expect((await andon(["restore", "support-chat", ...quick])).out).toBe("support-chat: on, claude-opus-5-5");
+    expect((await andon(["downgrade", "support-chat", ...quick])).out).toMatch(
+      /^support-chat: downgraded to claude-sonnet-5-5 since/,
+    );
+    expect((await andon(["downgrade", "support-chat", "--model", "claude-haiku-4-5", ...quick])).out).toContain(
+      "claude-haiku-4-5",
+    );
+    expect((await andon(["block", "claude-haiku-4-5", ...quick])).out).toBe("claude-haiku-4-5: blocked");
+    const status = await andon(["status"]);
+    expect(status.out).toContain("The master switch is on");
+    expect(status.out).toContain("claude-haiku-4-5: blocked by test op");
+    expect(status.out).toContain("support-chat: off, every model of its chain is blocked");
+    expect((await andon(["unblock", "claude-haiku-4-5", ...quick])).out).toBe("claude-haiku-4-5: not blocked");
+    expect((await andon(["status", "support-chat"])).out).toContain("downgraded to claude-haiku-4-5");
+    expect((await andon(["audit", "--flag", "support-chat", "--limit", "1"])).out).toMatch(
+      /flag\.downgraded {2}flag support-chat {2}by test op, "x"$/,
+    );
+    expect((await andon(["receipts"])).out).toMatch(/instances applied it/);
+    expect((await andon(["status", "--env", "staging"])).out).toContain("There are no flags yet");
+  });
+});
+
+describe("wrong usage exits with 2", () => {
+  it.each([
+    [["kill", "support-chat"]],
+    [["kill", "--reason", "x"]],
+    [["kill", "support-chat", "--all", "--reason", "x"]],
+    [["restore", "--all", "--ramp", "10", "--reason", "x"]],
+    [["downgrade", "support-chat", "--level", "far", "--reason", "x"]],
+    [["frobnicate"]],
+    [["status", "--nonsense"]],
+  ])("%j", async (args) => {
+    const { code, err } = await andon(args);
+    expect(code).toBe(2);
+    expect(err).not.toBe("");
+  });
+
+  it.each([{ ANDON_TOKEN: "" }, { ANDON_URL: "" }, { ANDON_URL: "localhost:4280" }])("%j", async (env) => {
+    const { code, err } = await andon(["status"], env);
+    expect(code).toBe(2);
+    expect(err).toContain(Object.keys(env)[0]);
+  });
+});
+
+describe("what fails exits with 1 and says what to do", () => {
+  it.each([
+    [["status", "nowhere"], {}, 'There is no flag "nowhere"'],
+    [["status"], { ANDON_TOKEN: "andon_op_unknown" }, "Check ANDON_TOKEN"],
+    [["status", "--env", "nowhere"], {}, 'There is no environment "nowhere"'],
+    [["kill", "support-chat", "--reason", "x", "--until", "2020-01-01T00:00:00Z"], {}, "until: must be in the future"],
+    [["restore", "support-chat", "--reason", "x"], { ANDON_TOKEN: "kill" }, "Not allowed"],
+  ] as const)("%j", async (args, env, words) => {
+    const token = "ANDON_TOKEN" in env && env.ANDON_TOKEN === "kill" ? { ANDON_TOKEN: harness.tokens.kill } : env;
+    const { code, err } = await andon(args, token);
+    expect(code).toBe(1);
+    expect(err).toContain(words);
+    expect(err).not.toContain(harness.tokens.operator);
+  });
+
+  it("a server that does not answer, with the way to stop calls without it", async () => {
+    const io: Io = {
+      env: { ANDON_URL: "http://127.0.0.1:1", ANDON_TOKEN: "x" },
+      out: () => {},
+      err: (line) => lines.push(line),
+      progress: null,
+      fetch,
+      monotonicMs: () => 0,
+      sleep: async () => {},
+    };
+    const lines: string[] = [];
+    expect(await run(["kill", "support-chat", "--reason", "x"], io, local, "1")).toBe(1);
+    expect(lines.join()).toContain("No answer from http://127.0.0.1:1");
+    expect(lines.join()).toContain("ANDON_KILL=*");
+  });
+});
+
+describe("help and version", () => {
+  it("are answered with 0, with examples", async () => {
+    const help = await andon(["--help"]);
+    expect(help.code).toBe(0);
+    expect(help.out).toContain("andon kill support-chat --reason");
+    expect(await andon(["--version"])).toMatchObject({ code: 0, out: "1.2.3" });
+    expect((await andon([])).code).toBe(2);
+  });
+
+  it("hand serve, demo and sign-in-link to this installation", async () => {
+    expect((await andon(["serve"])).code).toBe(0);
+    expect((await andon(["demo", "--keep"])).code).toBe(1);
+    expect((await andon(["sign-in-link"])).code).toBe(0);
+  });
+});
