@@ -60,11 +60,11 @@ export function advance(
     throw new RangeError(`spent must be whole nano-USD and not negative, got ${spentNanoUsd}`);
   }
   const state = { ...before, spentNanoUsd: addNanoUsd(before.spentNanoUsd, spentNanoUsd) };
-  return nowMs >= state.window.endMs ? close(budget, state) : evaluate(budget, state, nowMs);
+  // A window that was closed stays closed, though another server's clock may be behind.
+  return state.closed || nowMs >= state.window.endMs ? close(budget, state) : evaluate(budget, state, nowMs);
 }
 
 function close(budget: Budget, state: WindowState): { state: WindowState; changes: LadderChange[] } {
-  if (state.closed) return { state, changes: [] };
   // `stay`: the trips stay with their flags, and are no longer this window's concern.
   const changes: LadderChange[] =
     budget.onReset === "restore" ? state.standing.map((key) => ({ type: "end", key, cause: "reset" })) : [];

@@ -142,6 +142,13 @@ describe("the end of the window", () => {
     expect(b.state.spentNanoUsd).toBe(385 * USD);
   });
 
+  it("is final, though a server's clock may be behind", () => {
+    const b = driver(budget());
+    b.spend(85);
+    b.spend(0, budget(), later);
+    expect(b.spend(300, budget(), NOW_MS)).toEqual([]);
+  });
+
   it("is exclusive: its last millisecond still acts", () => {
     const { endMs } = today().window;
     expect(driver(budget()).spend(50, budget(), endMs - 1)).toEqual(["act alert@50"]);
@@ -186,6 +193,16 @@ describe("an override by restore", () => {
     b.state = override(b.state, FLAG);
     b.spend(0, budget({ raises: [raise(100)] }));
     expect(b.spend(0)).toEqual(["resume downgrade@80"]);
+    expect(inForce(b)).toEqual([]);
+  });
+
+  it("given again while a raise is in force, still covers its first steps when the raise expires", () => {
+    const b = driver(budget());
+    b.spend(105);
+    b.state = override(b.state, FLAG);
+    b.spend(0, budget({ raises: [raise(100)] }));
+    b.state = override(b.state, FLAG);
+    expect(b.spend(0)).toEqual(["resume downgrade@80", "resume kill@100"]);
     expect(inForce(b)).toEqual([]);
   });
 

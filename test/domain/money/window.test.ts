@@ -44,6 +44,24 @@ describe("a window", () => {
     expect(keys).toEqual(["2026-11-01T05:00Z", "2026-11-01T06:00Z"]);
   });
 
+  it("of an hour is short at the end of a day that is half an hour longer", () => {
+    const day = windowAt("day", "Australia/Lord_Howe", Date.parse("2026-04-05T00:00:00Z"));
+    expect(windowAt("hour", "Australia/Lord_Howe", day.endMs - 1)).toMatchObject({
+      startMs: day.endMs - HOUR_MS / 2,
+      endMs: day.endMs,
+    });
+  });
+
+  it("of a day is the new one when clocks go back across midnight and show the old date once more", () => {
+    // In St. John's on 2009-11-01 clocks went from 00:01 back to 23:01, which is 02:31 UTC.
+    const again = Date.parse("2009-11-01T03:00:00Z");
+    expect(windowAt("day", "America/St_Johns", again)).toEqual({
+      startMs: Date.parse("2009-11-01T02:30:00Z"),
+      endMs: Date.parse("2009-11-02T03:30:00Z"),
+      key: "2009-11-01",
+    });
+  });
+
   it("is refused out of the years 1970 to 9999, and in an unknown zone", () => {
     for (const atMs of [-1, 0.5, Number.NaN, 8.64e15]) {
       expect(() => windowAt("day", "UTC", atMs)).toThrow(RangeError);
