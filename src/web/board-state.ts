@@ -19,8 +19,9 @@ export const UNDO_MS = 10_000;
 const RECENT_CHANGES = 100;
 /** Receipts of a change are timed exactly while it is this young; later only counted. */
 const TIMED_PROOF_MS = 5 * 60_000;
-/** Without an answer of the database for this long, a page is built from memory without asking it again. */
-const AWAY_AFTER_SECONDS = 5;
+/** Without an answer of the database for this long, a page waits for it no longer than the time below. */
+const AWAY_AFTER_SECONDS = 3;
+const IMPATIENCE_MS = 500;
 const MAX_TIMED_PROOFS = 8;
 
 /** The change that put a switch, a level or the master where it is now. */
@@ -61,19 +62,22 @@ export interface LastKnownBoard {
   snapshot: Snapshot;
 }
 
+/** The board of an environment: fresh when the database answers, else as last known. NOT_FOUND as everywhere. */
 export async function loadBoard(ctx: Ctx, environmentKey: string): Promise<Board | LastKnownBoard> {
-  if (ctx.deps.snapshots.staleSeconds() > AWAY_AFTER_SECONDS) {
-    const known = lastKnown(ctx, environmentKey);
-    if (known !== null) return known;
-  }
-  try {
-    return await freshBoard(ctx, environmentKey);
-  } catch (error) {
-    if (!(error instanceof AppError) || error.code !== "DATABASE_AWAY") throw error;
-    const known = lastKnown(ctx, environmentKey);
-    if (known === null) throw error;
-    return known;
-  }
+  const known = lastKnown(ctx, environmentKey);
+  const fresh = freshBoard(ctx, environmentKey).catch((error: unknown) => {
+    // Away is what the last known state is for; anything else is the visitor's to see.
+    if (known !== null && error instanceof AppError && error.code === "DATABASE_AWAY") return known;
+    throw error;
+  });
+  if (known === null || known.ageSeconds <= AWAY_AFTER_SECONDS) return fresh;
+  return Promise.race([fresh, pause(ctx, IMPATIENCE_MS).then(() => known)]);
+}
+
+function pause(ctx: Ctx, delayMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    ctx.deps.clock.schedule(delayMs, resolve);
+  });
 }
 
 function lastKnown(ctx: Ctx, environmentKey: string): LastKnownBoard | null {

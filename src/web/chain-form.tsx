@@ -104,7 +104,7 @@ export function ChainForm({ draft, errors, version, action, cancel, usedBy, mode
             </details>
             <div class="acts">
               {at === 0 ? null : (
-                <button name="do" value={`raise-step.${at}`} aria-label={`Move step ${at + 1} up`}>
+                <button name="do" value={`raise-step.${at}`} aria-label={`Move up step ${at + 1}`}>
                   Move up
                 </button>
               )}

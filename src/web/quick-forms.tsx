@@ -10,8 +10,9 @@ export function UndoButton({ base, last, what, id }: { base: string; last: LastC
   return (
     <form method="post" action={path} hx-post={path} hx-target="#live" hx-swap="outerHTML">
       <input type="hidden" name="change" value={String(last.auditId)} />
-      <button class="main" id={id} aria-label={`Undo the change of ${what}`}>
-        Undo{" · "}
+      <button class="main" id={id}>
+        Undo<span class="unseen"> the change of {what}</span>
+        {" · "}
         <span data-countdown={String(last.undoLeftMs)}>{Math.ceil(last.undoLeftMs / SECOND_MS)} s</span>
       </button>
     </form>

@@ -1,0 +1,211 @@
+/** Who gets in and what they may press: sign-in, one-time links, roles, and forms from other sites. No browser needed. */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createSignInLink } from "../../src/services/sign-in.ts";
+import { FakeClock } from "../support/clock.ts";
+import { ADMIN_TOKEN, makeToken } from "../support/server-deps.ts";
+import { startWorld, type World } from "./world.ts";
+
+let world: World;
+const clock = new FakeClock(Date.now());
+
+beforeAll(async () => {
+  world = await startWorld({ instances: 0, database: "memory", clock });
+});
+afterAll(async () => {
+  await world.close();
+});
+
+interface Sent {
+  cookie?: string;
+  form?: Record<string, string>;
+  headers?: Record<string, string>;
+}
+
+async function ask(path: string, { cookie = "", form, headers }: Sent = {}): Promise<Response> {
+  const origin = form === undefined ? {} : { origin: world.server.url };
+  return fetch(`${world.server.url}${path}`, {
+    method: form === undefined ? "GET" : "POST",
+    redirect: "manual",
+    headers: { ...origin, cookie, ...headers },
+    ...(form === undefined ? {} : { body: new URLSearchParams(form) }),
+  });
+}
+
+function cookiesOf(response: Response): string {
+  return response.headers
+    .getSetCookie()
+    .map((cookie) => cookie.split(";")[0])
+    .join("; ");
+}
+
+async function signedIn(token: string): Promise<string> {
+  const response = await ask("/sign-in", { form: { token } });
+  expect(response.status).toBe(303);
+  return cookiesOf(response);
+}
+
+const kill = "/e/production/flags/draft-reply/kill";
+
+async function stateOf(flag: string): Promise<string> {
+  return (await world.server.api("GET", `/v1/environments/production/flags/${flag}`)).text();
+}
+
+describe("signing in", () => {
+  it("sends a visitor without a session to sign in, and back to the page they wanted", async () => {
+    const response = await ask("/e/production/audit");
+    expect(response.headers.get("location")).toBe("/sign-in?next=%2Fe%2Fproduction%2Faudit");
+    const after = await ask("/sign-in", { form: { token: ADMIN_TOKEN, next: "/e/production/audit" } });
+    expect(after.headers.get("location")).toBe("/e/production/audit");
+  });
+
+  it.each(["https://evil.example", "//evil.example", "/\\evil.example"])(
+    "never leads to another site: %s",
+    async (next) => {
+      const response = await ask("/sign-in", { form: { token: ADMIN_TOKEN, next } });
+      expect(response.headers.get("location")).toBe("/");
+    },
+  );
+
+  it.each(["sdk", "kill", "web"] as const)(
+    "tells who types a token of kind %s why it does not sign in",
+    async (kind) => {
+      const token = await makeToken(world.server.deps, { kind });
+      const response = await ask("/sign-in", { form: { token } });
+      expect(response.status).toBe(403);
+      const text = await response.text();
+      expect(text).toContain("Sign in with an op token");
+      expect(text).not.toContain(token);
+    },
+  );
+
+  it("refuses a token it does not know, without repeating it", async () => {
+    const response = await ask("/sign-in", { form: { token: "andon_op_nobody_has_this_one_0123456789" } });
+    expect(response.status).toBe(401);
+    expect(await response.text()).not.toContain("nobody_has_this_one");
+  });
+
+  it("ends the session when its token is revoked", async () => {
+    const token = await makeToken(world.server.deps, { kind: "op", role: "viewer", name: "leaver" });
+    const cookie = await signedIn(token);
+    expect((await ask("/e/production", { cookie })).status).toBe(200);
+    const id = world.server.deps.tokens.find(token)?.id ?? "";
+    await world.api("DELETE", `/v1/tokens/${id}`);
+    expect((await ask("/e/production", { cookie })).status).toBe(303);
+  });
+
+  it("presses nothing when a link is opened, works once when confirmed, and then says what to do", async () => {
+    const { deps } = world.server;
+    const admin = deps.tokens.find(ADMIN_TOKEN)?.id ?? "";
+    const { secret } = await createSignInLink(deps, admin);
+    for (let previews = 0; previews < 3; previews += 1) {
+      expect((await ask(`/sign-in?link=${secret}`)).status).toBe(200);
+    }
+    const redeemed = await ask("/sign-in/link", { form: { link: secret } });
+    expect(redeemed.status).toBe(303);
+    expect((await ask("/e/production", { cookie: cookiesOf(redeemed) })).status).toBe(200);
+    const again = await ask("/sign-in/link", { form: { link: secret } });
+    expect(again.status).toBe(410);
+    expect(await again.text()).toContain("andon sign-in-link");
+    expect((await ask("/sign-in?link=made-up")).status).toBe(410);
+  });
+});
+
+describe("forged requests", () => {
+  it.each([
+    ["another site", { "sec-fetch-site": "cross-site", origin: "https://evil.example" }],
+    ["a sibling site", { "sec-fetch-site": "same-site", origin: "https://other.example" }],
+    ["an old browser on another site", { origin: "https://evil.example" }],
+    ["a sandboxed frame", { origin: "null" }],
+  ])("refuses a kill that comes from %s", async (_from, headers) => {
+    const cookie = await signedIn(ADMIN_TOKEN);
+    const response = await ask(kill, { cookie, form: {}, headers });
+    expect(response.status).toBe(403);
+    expect(await stateOf("draft-reply")).toContain('"state":"on"');
+  });
+
+  it("refuses a sign-in that another site submits", async () => {
+    const response = await ask("/sign-in", {
+      form: { token: ADMIN_TOKEN },
+      headers: { origin: "https://evil.example" },
+    });
+    expect(response.status).toBe(403);
+    expect(response.headers.getSetCookie()).toEqual([]);
+  });
+
+  it("sends a policy that allows nothing inline and nothing from elsewhere, on every page", async () => {
+    const cookie = await signedIn(ADMIN_TOKEN);
+    for (const path of [
+      "/sign-in",
+      "/e/production",
+      "/e/production/tokens",
+      "/e/production/flags/none",
+      "/e/nowhere",
+    ]) {
+      const policy = (await ask(path, { cookie })).headers.get("content-security-policy") ?? "";
+      if ((await ask(path, { cookie })).status === 303) continue;
+      expect(policy).toContain("default-src 'none'");
+      expect(policy).toContain("frame-ancestors 'none'");
+      expect(policy).not.toContain("unsafe");
+    }
+  });
+});
+
+describe("roles", () => {
+  it("shows a viewer the state and no button that would fail", async () => {
+    const cookie = await signedIn(world.viewer);
+    const board = await (await ask("/e/production", { cookie })).text();
+    expect(board).toContain("Draft reply");
+    for (const word of ["/kill", "/restore", "/downgrade", "flags/new", "/tokens"]) expect(board).not.toContain(word);
+    const flag = await (await ask("/e/production/flags/draft-reply", { cookie })).text();
+    for (const word of ["/kill", "/edit", "/delete", "/downgrade"]) expect(flag).not.toContain(word);
+  });
+
+  it("refuses a viewer who posts anyway, with a sentence", async () => {
+    const cookie = await signedIn(world.viewer);
+    const response = await ask(kill, { cookie, form: {} });
+    expect(response.status).toBe(303);
+    const page = await ask("/e/production", { cookie: `${cookie}; ${cookiesOf(response)}` });
+    expect(await page.text()).toContain("This needs the role operator");
+    expect(await stateOf("draft-reply")).toContain('"state":"on"');
+  });
+
+  it.each(["/e/production/flags/new", "/e/production/tokens", "/e/production/chains/new", "/environments/new"])(
+    "answers 403 to an operator at %s",
+    async (path) => {
+      expect((await ask(path, { cookie: await signedIn(world.operator) })).status).toBe(403);
+    },
+  );
+
+  it("answers 404 for an environment the token does not see", async () => {
+    const token = await makeToken(world.server.deps, { kind: "op", role: "admin", environments: ["staging"] });
+    const cookie = await signedIn(token);
+    for (const path of ["/e/production", "/e/production/audit", "/e/production/live?after=x"]) {
+      expect((await ask(path, { cookie })).status).toBe(404);
+    }
+    expect((await ask("/", { cookie })).headers.get("location")).toBe("/e/staging");
+  });
+});
+
+describe("undo", () => {
+  it("is offered for ten seconds; after that it refuses and names the way that is left", async () => {
+    const cookie = await signedIn(world.operator);
+    await ask(kill, { cookie, form: {} });
+    const fresh = await (await ask("/e/production", { cookie })).text();
+    const change = /name="change" value="(\d+)"/.exec(fresh)?.[1] ?? "";
+    expect(change).not.toBe("");
+    clock.advance(14_000);
+    expect(await (await ask("/e/production", { cookie })).text()).not.toContain("Undo");
+    const late = await ask("/e/production/undo", { cookie, form: { change } });
+    const page = await ask("/e/production", { cookie: `${cookie}; ${cookiesOf(late)}` });
+    expect(await page.text()).toContain("The ten seconds to undo are over. Use Restore…");
+    expect(await stateOf("draft-reply")).toContain('"state":"off"');
+  });
+
+  it("is not offered to anybody else", async () => {
+    const mine = await signedIn(world.operator);
+    await ask("/e/production/flags/support-chat/kill", { cookie: mine, form: {} });
+    expect(await (await ask("/e/production", { cookie: mine })).text()).toContain("Undo");
+    const others = await signedIn(ADMIN_TOKEN);
+    expect(await (await ask("/e/production", { cookie: others })).text()).not.toContain("Undo");
+  });
+});

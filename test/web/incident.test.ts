@@ -1,0 +1,177 @@
+/** What on-call does at 3 AM, in a real browser with three real clients connected: with JavaScript, and without it. */
+import type { Browser, Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { systemClock } from "../../src/clock.ts";
+import type { Clock } from "../../src/deps.ts";
+import { until } from "../support/until.ts";
+import { launchBrowser, openPage, type OpenPage, signIn } from "./browser.ts";
+import { startWorld, type World } from "./world.ts";
+
+let world: World;
+let browser: Browser;
+let opened: OpenPage;
+let page: Page;
+
+/** The wall clock stands still, so that a slow machine does not use up the ten seconds to undo; timers run. */
+const startedMs = Date.now();
+const clock: Clock = {
+  nowMs: () => startedMs,
+  monotonicMs: () => systemClock.monotonicMs(),
+  schedule: (delayMs, callback) => systemClock.schedule(delayMs, callback),
+};
+
+beforeAll(async () => {
+  [world, browser] = await Promise.all([startWorld({ clock }), launchBrowser()]);
+});
+afterAll(async () => {
+  await browser.close();
+  await world.close();
+});
+
+/** By itself with JavaScript; by asking again without it. */
+async function eventually(what: string, shown: () => Promise<boolean>, javaScript: boolean): Promise<void> {
+  await until(what, async () => {
+    if (await shown()) return true;
+    if (!javaScript) await page.reload();
+    return false;
+  });
+}
+
+const card = (key: string) => page.locator(`#flag-${key}`);
+const enabled = (flag: string) => world.clients.map((client) => client.isEnabled(flag));
+
+describe.each([
+  { name: "with JavaScript", javaScript: true },
+  { name: "with JavaScript off", javaScript: false },
+])("$name", ({ javaScript }) => {
+  beforeEach(async () => {
+    opened = await openPage(browser, { javaScriptEnabled: javaScript, viewport: { width: 360, height: 740 } });
+    page = opened.page;
+    await signIn(page, world.server.url, world.operator);
+    await page.waitForURL("**/e/production");
+  });
+  afterEach(async () => {
+    expect(opened.complaints).toEqual([]);
+    await opened.context.close();
+  });
+
+  it("kills in one click, counts the receipts of all instances, takes a reason, and undoes", async () => {
+    await page.getByRole("button", { name: "Kill Draft reply" }).click();
+    await card("draft-reply").getByText("Off", { exact: true }).waitFor();
+    await eventually("all receipts", () => card("draft-reply").getByText("3 of 3").isVisible(), javaScript);
+    expect(enabled("draft-reply")).toEqual([false, false, false]);
+    expect(await card("draft-reply").innerText()).toContain("by you");
+    expect(await card("draft-reply").innerText()).toContain("calls that were running may finish");
+
+    await card("draft-reply").getByRole("button", { name: "Bad answers" }).click();
+    await card("draft-reply").getByText("— Bad answers").waitFor();
+
+    await card("draft-reply").getByRole("button", { name: /^Undo/ }).click();
+    await card("draft-reply").getByText("On", { exact: true }).waitFor();
+    await until("the instances are on again", () => enabled("draft-reply").every(Boolean));
+  });
+
+  it("restores deliberately: says what it will do, keeps asking until there is a reason", async () => {
+    await page.getByRole("button", { name: "Kill Support chat" }).click();
+    await card("support-chat").getByRole("link", { name: "Restore…" }).click();
+    await page.getByRole("heading", { name: "Restore Support chat" }).waitFor();
+    expect(await page.locator("main").innerText()).toContain("Turns it on, with claude-opus-5-5");
+    await page.getByLabel("50 % of users first").check();
+    await page.getByRole("button", { name: "Restore", exact: true }).click();
+    await page.getByText("choose one above or write a few words").waitFor();
+    expect(await page.locator("input[value='50']").isChecked()).toBe(true);
+    await page.getByLabel("Everybody at once").check();
+    await page.getByLabel("False alarm").check();
+    await page.getByRole("button", { name: "Restore", exact: true }).click();
+    await page.getByText("Restored Support chat.").waitFor();
+    await until("the instances are on again", () => enabled("support-chat").every(Boolean));
+  });
+
+  it("downgrades to a chosen step and restores the quality", async () => {
+    await card("summarize-ticket").getByRole("link", { name: "Downgrade…" }).click();
+    await page.getByLabel("claude-haiku-4-5").check();
+    await page.getByLabel("Cost", { exact: true }).check();
+    await page.getByRole("button", { name: "Downgrade" }).click();
+    await card("summarize-ticket").getByText("Downgraded", { exact: true }).waitFor();
+    await until("the instances use the step", () =>
+      world.clients.every((client) => client.evaluate("summarize-ticket").models[0] === "claude-haiku-4-5"),
+    );
+    await page.goto(`${world.server.url}/e/production`);
+    await card("summarize-ticket").getByRole("link", { name: "Restore quality…" }).click();
+    await page.getByLabel("Fixed", { exact: true }).check();
+    await page.getByRole("button", { name: "Restore quality" }).click();
+    await card("summarize-ticket").getByText("On", { exact: true }).waitFor();
+  });
+
+  it("turns everything off in one click, proves it, and restores it with a reason", async () => {
+    await page.getByRole("button", { name: "Turn everything off" }).click();
+    await page.getByRole("heading", { name: "Everything is off" }).waitFor();
+    const news = page.locator("#master-news");
+    await eventually("all receipts", () => news.getByText("3 of 3").isVisible(), javaScript);
+    expect(enabled("support-chat")).toEqual([false, false, false]);
+    await news.getByRole("link", { name: "Restore…" }).click();
+    expect(await page.locator("main").innerText()).toContain("Turns 3 flags on again");
+    await page.getByLabel("Or in your own words").fill("it was only a test");
+    await page.getByRole("button", { name: "Restore", exact: true }).click();
+    await page.getByText("The master switch is on again.").waitFor();
+    await until("the instances are on again", () => enabled("support-chat").every(Boolean));
+  });
+
+  it("blocks a model, says on the board who is downgraded by it, and unblocks it", async () => {
+    await page.goto(`${world.server.url}/e/production/models`);
+    await page.getByRole("link", { name: "Block claude-opus-5-5" }).click();
+    await page.getByLabel("Provider trouble", { exact: true }).check();
+    await page.getByRole("button", { name: "Block it" }).click();
+    await page.getByText("Blocked claude-opus-5-5.").waitFor();
+    await page.goto(`${world.server.url}/e/production`);
+    expect(await page.locator(".now").innerText()).toContain(
+      "Support chat is downgraded to claude-sonnet-5-5 because claude-opus-5-5 is blocked.",
+    );
+    await page.goto(`${world.server.url}/e/production/models`);
+    await page.getByRole("button", { name: "Unblock claude-opus-5-5" }).click();
+    await page.getByText("Unblocked claude-opus-5-5").waitFor();
+  });
+});
+
+describe("the live board", () => {
+  beforeEach(async () => {
+    opened = await openPage(browser);
+    page = opened.page;
+    await signIn(page, world.server.url, world.operator);
+    await page.waitForURL("**/e/production");
+  });
+  afterEach(async () => {
+    expect(opened.complaints).toEqual([]);
+    await opened.context.close();
+  });
+
+  it("shows what others do by itself, and keeps focus, open details and typed text", async () => {
+    await page.getByRole("button", { name: "Kill Draft reply" }).click();
+    await card("draft-reply").getByText("Other…").click();
+    await card("draft-reply").getByLabel("In your own words").fill("half a sentence");
+    await world.api("POST", "/v1/environments/production/flags/support-chat/kill", { reason: "by somebody else" });
+    await card("support-chat").getByText("by somebody else").waitFor();
+    const words = card("draft-reply").getByLabel("In your own words");
+    expect(await words.inputValue()).toBe("half a sentence");
+    expect(await words.evaluate("document.activeElement.id")).toBe("words-draft-reply");
+    await world.api("POST", "/v1/environments/production/flags/support-chat/restore", { reason: "over" });
+    await world.api("POST", "/v1/environments/production/flags/draft-reply/restore", { reason: "over" });
+  });
+
+  it("moves between flags and kills the one in focus by keys", async () => {
+    await page.keyboard.press("j");
+    await page.keyboard.press("j");
+    await page.keyboard.press("Shift+K");
+    await card("summarize-ticket").getByText("Off", { exact: true }).waitFor();
+    await card("summarize-ticket").getByRole("button", { name: /^Undo/ }).click();
+    await card("summarize-ticket").getByText("On", { exact: true }).waitFor();
+  });
+
+  it("says that the connection is lost instead of looking live", async () => {
+    await opened.context.setOffline(true);
+    await page.getByText(/Connection lost: last updated \d+ s ago/).waitFor({ timeout: 18_000 });
+    await opened.context.setOffline(false);
+    await page.getByText(/Connection lost/).waitFor({ state: "detached" });
+    opened.complaints.length = 0;
+  });
+});

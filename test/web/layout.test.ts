@@ -1,0 +1,85 @@
+/** Every page fits a phone, can be pressed by a thumb, and passes an accessibility check in the dark and in the light. */
+import { createRequire } from "node:module";
+import type { Browser } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ADMIN_TOKEN } from "../support/server-deps.ts";
+import { launchBrowser, openPage, signIn } from "./browser.ts";
+import { PRODUCTION, startWorld, type World } from "./world.ts";
+
+const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
+const THUMB_PX = 44;
+const PAGES = [
+  "/e/production",
+  "/e/staging",
+  "/e/production/flags/draft-reply",
+  "/e/production/flags/support-chat/edit",
+  "/e/production/flags/new",
+  "/e/production/flags/draft-reply/restore",
+  "/e/production/flags/support-chat/downgrade",
+  "/e/production/chains",
+  "/e/production/chains/opus-first",
+  "/e/production/models",
+  "/e/production/instances",
+  "/e/production/audit",
+  "/e/production/tokens",
+  "/environments/new",
+];
+
+let world: World;
+let browser: Browser;
+
+beforeAll(async () => {
+  [world, browser] = await Promise.all([startWorld(), launchBrowser()]);
+  await world.api("PATCH", `${PRODUCTION}/flags/support-chat`, {
+    name: "Support chat with a name that is a good deal longer than anybody would wish for",
+    rules: [{ name: "no trials", then: "off", when: [{ attribute: "plan", operator: "in", value: ["trial"] }] }],
+  });
+  await world.api("POST", `${PRODUCTION}/flags/draft-reply/kill`, { reason: "x".repeat(200) });
+  await world.api("POST", `${PRODUCTION}/flags/support-chat/downgrade`, { level: 1, reason: "Cost" });
+});
+afterAll(async () => {
+  await browser.close();
+  await world.close();
+});
+
+/** Buttons that are smaller than a thumb, by their text. Run in the page. */
+const SMALL_BUTTONS = `[...document.querySelectorAll("button, a.button, summary, input:not([type=hidden]), select")]
+  .filter((one) => one.checkVisibility() && !one.closest(".first-submit"))
+  .map((one) => (one.closest("label.choice, label.chip") ?? one))
+  .filter((one) => { const box = one.getBoundingClientRect(); return box.height < ${THUMB_PX} || box.width < ${THUMB_PX}; })
+  .map((one) => one.outerHTML.slice(0, 120))`;
+
+/** Rules of WCAG 2.2 AA that are broken, each with the first place. Run in the page. */
+const BROKEN_RULES = `axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] })
+  .then((result) => result.violations.map((one) => one.id + ": " + one.nodes[0].html.slice(0, 160)))`;
+
+describe.each(["dark", "light"] as const)("in the %s", (colorScheme) => {
+  it("fits 360 px without scrolling sideways, with buttons of 44 px, and breaks no rule of WCAG AA", async () => {
+    const { page, context, complaints } = await openPage(browser, {
+      colorScheme,
+      viewport: { width: 360, height: 740 },
+    });
+    await page.goto(`${world.server.url}/sign-in`);
+    await signIn(page, world.server.url, ADMIN_TOKEN);
+    await page.waitForURL("**/e/production");
+    for (const path of PAGES) {
+      await page.goto(`${world.server.url}${path}`);
+      expect
+        .soft(await page.evaluate("document.documentElement.scrollWidth"), `width of ${path}`)
+        .toBeLessThanOrEqual(360);
+      expect.soft(await page.evaluate(SMALL_BUTTONS), `small buttons of ${path}`).toEqual([]);
+    }
+    expect(complaints).toEqual([]);
+    await context.close();
+    // The checker is put into the page by the test, which the policy of the page rightly forbids.
+    const checked = await openPage(browser, { colorScheme, bypassCSP: true });
+    await signIn(checked.page, world.server.url, ADMIN_TOKEN);
+    await checked.page.waitForURL("**/e/production");
+    for (const path of PAGES) {
+      await checked.page.goto(`${world.server.url}${path}`);
+      await checked.page.addScriptTag({ path: AXE });
+      expect.soft(await checked.page.evaluate(BROKEN_RULES), `rules broken by ${path}`).toEqual([]);
+    }
+    await checked.context.close();
+  }, 60_000);
+});
