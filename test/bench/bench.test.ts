@@ -1,0 +1,62 @@
+/** Every bench runs and prints a figure of the agreed shape. Figures of such short runs mean nothing and decide nothing. */
+import { execFile } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { expect, test } from "vitest";
+import { z } from "zod";
+
+const BENCH = fileURLToPath(new URL("../../dist/bench/main.js", import.meta.url));
+const TIMEOUT_MS = 240_000;
+
+const run = promisify(execFile);
+
+const figureSchema = z.strictObject({
+  name: z.string(),
+  unit: z.enum(["ns", "µs", "ms", "requests/s"]),
+  ours: z.number(),
+  floor: z.number().optional(),
+  peers: z.record(z.string(), z.number().positive()).optional(),
+  note: z.string().optional(),
+});
+
+async function bench(...args: string[]): Promise<z.infer<typeof figureSchema>[]> {
+  const { stdout } = await run(process.execPath, [BENCH, "--quick", "--json", ...args], { timeout: TIMEOUT_MS });
+  return stdout
+    .trim()
+    .split("\n")
+    .map((line) => figureSchema.parse(JSON.parse(line)));
+}
+
+test("evaluate is measured beside three others that give the same decisions", { timeout: TIMEOUT_MS }, async () => {
+  const figures = await bench("evaluate");
+  expect(figures.map((figure) => figure.name)).toEqual(["evaluate.static", "evaluate.rollout50", "evaluate.rules5"]);
+  for (const { ours, peers } of figures) {
+    expect(ours).toBeGreaterThan(0);
+    expect(Object.keys(peers ?? {})).toEqual(["unleash-client", "growthbook", "launchdarkly"]);
+  }
+});
+
+test("the guard is measured over the bare SDK", { timeout: TIMEOUT_MS }, async () => {
+  expect(await bench("guard.overhead")).toMatchObject([{ name: "guard.overhead", unit: "µs" }]);
+});
+
+test("polls are measured beside hono and node:http", { timeout: TIMEOUT_MS }, async () => {
+  const [poll] = await bench("poll.304");
+  expect(poll).toMatchObject({ name: "poll.304", unit: "requests/s" });
+  expect(Object.keys(poll?.peers ?? {})).toEqual(["hono"]);
+  expect(poll?.floor).toBeGreaterThan(0);
+});
+
+test("a kill reaches 1,000 parked clients, and is measured beside its floor", { timeout: TIMEOUT_MS }, async () => {
+  const [kill] = await bench("kill.last_of_1000");
+  expect(kill).toMatchObject({ name: "kill.last_of_1000", unit: "ms" });
+  expect(kill?.floor).toBeGreaterThan(0);
+  expect(kill?.note).toContain("p99");
+});
+
+test("an unknown name is refused with the names there are", async () => {
+  await expect(run(process.execPath, [BENCH, "evaluate.everything"])).rejects.toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining("evaluate.static"),
+  });
+});
