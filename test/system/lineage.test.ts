@@ -32,6 +32,11 @@ const served = () => {
   return snapshot;
 };
 
+const pollWith = (revision: string) =>
+  fetch(`${server.url}/sdk/v1/snapshot`, {
+    headers: { authorization: `Bearer ${token}`, "if-none-match": `"${revision}"` },
+  });
+
 describe("a table that was rewound under a running server", () => {
   it("gets a new lineage, which a client follows to the older state, and is audited", async () => {
     await setMaster(server, "off");
@@ -51,11 +56,6 @@ describe("a table that was rewound under a running server", () => {
 });
 
 describe("a client that has seen a later revision than the database has", () => {
-  const pollWith = (revision: string) =>
-    fetch(`${server.url}/sdk/v1/snapshot`, {
-      headers: { authorization: `Bearer ${token}`, "if-none-match": `"${revision}"` },
-    });
-
   it("gets the state there is in a new lineage", async () => {
     const { lineage } = served();
     const response = await pollWith(`${lineage}.999`);

@@ -26,6 +26,21 @@ const served = () => {
   return snapshot;
 };
 
+const raw = (encoding: string) =>
+  new Promise<{ encoding: string | undefined; body: Buffer }>((resolve, reject) => {
+    httpGet(
+      `${server.url}/sdk/v1/snapshot`,
+      { headers: { authorization: `Bearer ${token}`, "accept-encoding": encoding } },
+      (response) => {
+        const chunks: Buffer[] = [];
+        response.on("data", (chunk: Buffer) => chunks.push(chunk));
+        response.on("end", () =>
+          resolve({ encoding: response.headers["content-encoding"], body: Buffer.concat(chunks) }),
+        );
+      },
+    ).on("error", reject);
+  });
+
 describe("GET /sdk/v1/snapshot", () => {
   it("answers the snapshot with its revision as ETag", async () => {
     const response = await poll();
@@ -51,20 +66,6 @@ describe("GET /sdk/v1/snapshot", () => {
   });
 
   it("sends gzip only to those who take it, the same bytes inside", async () => {
-    const raw = (encoding: string) =>
-      new Promise<{ encoding: string | undefined; body: Buffer }>((resolve, reject) => {
-        httpGet(
-          `${server.url}/sdk/v1/snapshot`,
-          { headers: { authorization: `Bearer ${token}`, "accept-encoding": encoding } },
-          (response) => {
-            const chunks: Buffer[] = [];
-            response.on("data", (chunk: Buffer) => chunks.push(chunk));
-            response.on("end", () =>
-              resolve({ encoding: response.headers["content-encoding"], body: Buffer.concat(chunks) }),
-            );
-          },
-        ).on("error", reject);
-      });
     const [zipped, plain, refused] = await Promise.all([raw("br, gzip"), raw("identity"), raw("gzip;q=0")]);
     expect(zipped.encoding).toBe("gzip");
     expect(plain.encoding).toBeUndefined();
