@@ -15,6 +15,7 @@ import { JobRunner } from "./jobs/runner.ts";
 import { keptSecret } from "./secret-file.ts";
 import { applyAdminToken, FIRST_ADMIN_ID, firstRun, hasNoOtherAdmin } from "./services/first-run.ts";
 import { BufferedInstanceTracker } from "./services/instance-tracker.ts";
+import { Ledger } from "./services/ledger.ts";
 import { RewoundHistory } from "./services/rewound.ts";
 import { createSignInLink } from "./services/sign-in.ts";
 import { DatabaseSnapshotStore } from "./services/snapshot-store.ts";
@@ -37,9 +38,9 @@ export interface Runtime {
   /** A fresh sign-in link's secret, when the operator needs one; else null. */
   readonly signInSecret: string | null;
   /** Answers all parked polls and parks no more. */
-  drain(): void;
+  drain: () => void;
   /** Writes the last receipts, stops everything and closes the database. */
-  close(): Promise<void>;
+  close: () => Promise<void>;
 }
 
 /** Starts everything but the HTTP server. Throws with words for the operator when it cannot. */
@@ -66,7 +67,9 @@ async function start(
   const snapshots = new DatabaseSnapshotStore({ db, clock, log });
   const tokens = new DatabaseTokenStore({ db, clock });
   const instances = new BufferedInstanceTracker({ db, clock, log });
-  const deps: Deps = { config, db, clock, newId: randomUUID, newSecret, log, snapshots, tokens, instances };
+  const ledger = new Ledger();
+  const deps: Deps = { config, db, clock, newId: randomUUID, newSecret, log, snapshots, tokens, instances, ledger };
+  ledger.start(deps);
 
   const rewound = new RewoundHistory();
   snapshots.onRewound = (environmentId, served) => rewound.report(deps, environmentId, served);

@@ -17,9 +17,22 @@ export interface Ctx {
   deps: Deps;
 }
 
+/** What an audit entry can be about. */
+export type TargetKind =
+  | "flag"
+  | "chain"
+  | "model"
+  | "master"
+  | "token"
+  | "environment"
+  | "budget"
+  | "incident"
+  | "channel"
+  | "price";
+
 export interface AuditEntry {
   action: string;
-  targetKind: "flag" | "chain" | "model" | "master" | "token" | "environment";
+  targetKind: TargetKind;
   target: string;
   reason?: string | null;
   before?: unknown;

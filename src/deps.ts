@@ -5,6 +5,7 @@ import type { Logger } from "pino";
 import type { Config } from "./config.ts";
 import type { Db } from "./db/types.ts";
 import type { InstanceTracker } from "./services/instance-tracker.ts";
+import type { Ledger } from "./services/ledger.ts";
 import type { SnapshotStore } from "./services/snapshot-store.ts";
 import type { TokenStore } from "./services/token-store.ts";
 
@@ -29,4 +30,5 @@ export interface Deps {
   snapshots: SnapshotStore;
   tokens: TokenStore;
   instances: InstanceTracker;
+  ledger: Ledger;
 }

@@ -3,6 +3,8 @@
  * milliseconds, money is not on the wire at all: the server prices.
  */
 
+import type { TokenUsage } from "./usage.ts";
+
 export const USAGE_PATH = "/sdk/v1/usage";
 
 /** Bounds of one batch, held by the server and kept by the client. */
@@ -10,15 +12,6 @@ export const MAX_RECORDS_PER_BATCH = 1_000;
 export const MAX_USAGE_BODY_BYTES = 1_024 * 1_024;
 
 export type UsageOutcome = "ok" | "error" | "aborted" | "refused";
-
-export interface TokenUsage {
-  input: number;
-  output: number;
-  cacheWrite5m: number;
-  cacheWrite1h: number;
-  cacheRead: number;
-  webSearches: number;
-}
 
 export interface UsageRecord {
   id: string;
@@ -50,6 +43,8 @@ export interface UsageRecord {
   systemHash?: string;
   /** How many attempts this record sums up; 1 unless the client had to sum on overflow. */
   count?: number;
+  /** Of a sum: the largest prompt among its attempts, which price thresholds look at. */
+  promptTokens?: number;
 }
 
 export interface UsageBatch {

@@ -3,7 +3,8 @@
  */
 import type { ChainStep, OffCause, OffMode, Rule, SwitchState } from "../../sdk-client/src/protocol.ts";
 import { canonicalModel } from "../../sdk-client/src/model-id.ts";
-import type { EffectiveResource, FlagResource, SwitchResource } from "./resources.ts";
+import type { EffectiveResource, FlagResource, SwitchResource, TripResource } from "./resources.ts";
+import { inForce, type InForce, type TripInForce } from "./in-force.ts";
 import { type ManualLevel, resolveLevel, type Switch } from "./switch.ts";
 
 /** The stored columns of a switch and a level. */
@@ -49,6 +50,8 @@ export interface Surroundings {
   chains: ReadonlyMap<string, readonly ChainStep[]>;
   /** Canonical ids of blocked models. */
   blocked: ReadonlySet<string>;
+  /** Of all flags. */
+  trips: readonly TripInForce[];
 }
 
 export function switchOf(flag: FlagState): Switch {
@@ -88,17 +91,23 @@ export function levelColumns(value: ManualLevel | null) {
   };
 }
 
-/** The level in force for a flag whose chain has these models. */
-export function effectiveLevel(flag: FlagState, models: readonly string[]): number {
-  return resolveLevel(manualLevelOf(flag), models);
+/** The steps of a flag's chain; `[]` without one. */
+export function stepsOf(flag: Pick<StoredFlag, "chain">, around: Surroundings): readonly ChainStep[] {
+  return flag.chain === null ? [] : (around.chains.get(flag.chain) ?? []);
+}
+
+/** What is in force for a flag: its switch and level, and the trips of budgets. */
+export function flagInForce(flag: StoredFlag, around: Surroundings): InForce {
+  return inForce(
+    flag,
+    stepsOf(flag, around).map((step) => step.model),
+    around.trips.filter((trip) => trip.flag === flag.key),
+  );
 }
 
 export function flagResource(flag: StoredFlag, around: Surroundings): FlagResource {
-  const steps = flag.chain === null ? [] : (around.chains.get(flag.chain) ?? []);
-  const level = effectiveLevel(
-    flag,
-    steps.map((step) => step.model),
-  );
+  const steps = stepsOf(flag, around);
+  const force = flagInForce(flag, around);
   const manual = manualLevelOf(flag);
   return {
     key: flag.key,
@@ -116,18 +125,22 @@ export function flagResource(flag: StoredFlag, around: Surroundings): FlagResour
     rollout: flag.rollout,
     switch: switchResource(switchOf(flag)),
     level: {
-      level,
+      level: force.level,
       manual:
         manual === null
           ? null
           : {
               ...manual,
-              level,
+              level: resolveLevel(
+                manual,
+                steps.map((step) => step.model),
+              ),
               since: manual.since.toISOString(),
               until: manual.until?.toISOString() ?? null,
             },
     },
-    effective: effective(flag, steps, level, around),
+    trips: around.trips.filter((trip) => trip.flag === flag.key).map(tripResource),
+    effective: effective(flag, steps, force, around),
     version: flag.version,
     createdAt: flag.createdAt.toISOString(),
     updatedAt: flag.updatedAt.toISOString(),
@@ -153,13 +166,13 @@ function switchResource(value: Switch): SwitchResource {
 function effective(
   flag: StoredFlag,
   steps: readonly ChainStep[],
-  level: number,
+  force: InForce,
   around: Surroundings,
 ): EffectiveResource {
   if (around.masterOff) return off("MASTER");
-  if (flag.state === "off") return off(flag.cause === "budget" ? "TRIPPED" : "KILLED");
+  if (force.state === "off") return off(force.cause === "budget" ? "TRIPPED" : "KILLED");
   const models = steps
-    .slice(level)
+    .slice(force.level)
     .map((step) => step.model)
     .filter((model) => !around.blocked.has(canonicalModel(model)));
   if (steps.length > 0 && models.length === 0) return off("NO_MODEL");
@@ -170,4 +183,27 @@ function effective(
 
 function off(reason: EffectiveResource["reason"]): EffectiveResource {
   return { state: "off", reason, model: null, models: [] };
+}
+
+function tripResource({
+  id,
+  budgetId,
+  budgetName,
+  atPercent,
+  action,
+  level,
+  model,
+  since,
+  until,
+}: TripInForce): TripResource {
+  return {
+    id,
+    budget: { id: budgetId, name: budgetName },
+    atPercent,
+    action,
+    level,
+    model,
+    since: since.toISOString(),
+    until: until?.toISOString() ?? null,
+  };
 }

@@ -27,6 +27,19 @@ export interface LevelResource {
   manual: ManualLevelResource | null;
 }
 
+/** A trip in force: what a budget did to the flag by itself. */
+export interface TripResource {
+  id: string;
+  budget: { id: string; name: string };
+  atPercent: number;
+  action: "downgrade" | "kill";
+  level: number | null;
+  model: string | null;
+  since: string;
+  /** When it ends by itself; null: when somebody restores. */
+  until: string | null;
+}
+
 export interface EffectiveResource {
   state: "on" | "downgraded" | "ramping" | "off";
   reason: "ON" | "MASTER" | "KILLED" | "TRIPPED" | "NO_MODEL";
@@ -52,6 +65,7 @@ export interface FlagResource {
   rollout: number;
   switch: SwitchResource;
   level: LevelResource;
+  trips: TripResource[];
   effective: EffectiveResource;
   version: number;
   createdAt: string;

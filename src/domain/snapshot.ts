@@ -10,6 +10,7 @@ import type {
   SnapshotFlag,
   SwitchState,
 } from "../../sdk-client/src/protocol.ts";
+import { inForce, type TripInForce } from "./in-force.ts";
 
 export interface SnapshotFlagSource {
   key: string;
@@ -36,6 +37,7 @@ export interface SnapshotSource {
   flags: readonly SnapshotFlagSource[];
   chains: readonly { name: string; steps: readonly ChainStep[] }[];
   blockedModels: readonly string[];
+  trips: readonly TripInForce[];
 }
 
 /** The snapshot of one environment. Flags and chains keep the order of the source. */
@@ -47,21 +49,30 @@ export function compileSnapshot(source: SnapshotSource): Snapshot {
     revision: source.revision,
     committedAtMs: source.committedAtMs,
     master: { state: source.master },
-    flags: Object.fromEntries(source.flags.map((flag) => [flag.key, compileFlag(flag, chains)])),
+    flags: Object.fromEntries(source.flags.map((flag) => [flag.key, compileFlag(flag, chains, source.trips)])),
     chains: Object.fromEntries(chains),
     blockedModels: source.blockedModels,
   };
 }
 
-function compileFlag(flag: SnapshotFlagSource, chains: ReadonlyMap<string, SnapshotChain>): SnapshotFlag {
-  const off = flag.state === "off";
+function compileFlag(
+  flag: SnapshotFlagSource,
+  chains: ReadonlyMap<string, SnapshotChain>,
+  trips: readonly TripInForce[],
+): SnapshotFlag {
+  const steps = flag.chain === null ? [] : (chains.get(flag.chain)?.steps ?? []);
+  const { state, cause, level } = inForce(
+    flag,
+    steps.map((step) => step.model),
+    trips.filter((trip) => trip.flag === flag.key),
+  );
   return {
-    state: flag.state,
-    ...(off && { cause: flag.cause ?? "manual" }),
-    level: effectiveLevel(flag, flag.chain === null ? undefined : chains.get(flag.chain)),
+    state,
+    ...(cause !== null && { cause }),
+    level,
     chain: flag.chain,
     rollout: flag.rollout,
-    ramp: off ? null : flag.ramp,
+    ramp: state === "off" ? null : flag.ramp,
     salt: flag.salt,
     rules: flag.rules,
     offMode: flag.offMode,
@@ -69,18 +80,4 @@ function compileFlag(flag: SnapshotFlagSource, chains: ReadonlyMap<string, Snaps
     abortInFlight: flag.abortInFlight,
     clampMaxTokens: flag.clampMaxTokens,
   };
-}
-
-/**
- * The level is where the model that on-call meant stands now. A chain edited so that the model is gone keeps the
- * number, within the chain.
- */
-export function effectiveLevel(
-  flag: { level: number | null; levelModel: string | null },
-  chain: SnapshotChain | undefined,
-): number {
-  if (flag.level === null || chain === undefined) return 0;
-  const position = chain.steps.findIndex((step) => step.model === flag.levelModel);
-  const level = position >= 0 ? position : flag.level;
-  return Math.max(0, Math.min(level, chain.steps.length - 1));
 }

@@ -12,9 +12,11 @@ import { lineageColumns, lineageOf } from "../db/lineage.ts";
 import { chains, environments, flags, installation, modelBlocks } from "../db/schema.ts";
 import type { Db, EnvironmentRow } from "../db/types.ts";
 import type { Clock } from "../deps.ts";
+import type { TripInForce } from "../domain/in-force.ts";
 import { compileSnapshot } from "../domain/snapshot.ts";
 import { Coalesced } from "./coalesce.ts";
 import { ParkedPolls } from "./parked-polls.ts";
+import { readTrips } from "./surroundings.ts";
 
 /** A version check older than this means that the state served may be old. */
 const FRESH_MS = 3000;
@@ -221,10 +223,11 @@ export class DatabaseSnapshotStore implements SnapshotStore {
     const { environment } = head;
     const served = this.#current.get(environmentId);
     if (served?.lineage === lineage && served.n === environment.revision) return "same";
-    const [flagRows, chainRows, blockRows] = await Promise.all([
+    const [flagRows, chainRows, blockRows, trips] = await Promise.all([
       tx.select().from(flags).where(eq(flags.environmentId, environmentId)).orderBy(flags.key),
       tx.select().from(chains).where(eq(chains.environmentId, environmentId)).orderBy(chains.name),
       tx.select().from(modelBlocks).where(eq(modelBlocks.environmentId, environmentId)).orderBy(modelBlocks.model),
+      readTrips(tx, environmentId),
     ]);
     return {
       environment,
@@ -232,6 +235,7 @@ export class DatabaseSnapshotStore implements SnapshotStore {
       flags: flagRows,
       chains: chainRows,
       blockedModels: blockRows.map((row) => row.model),
+      trips,
     };
   }
 
@@ -252,6 +256,7 @@ interface Rows {
   flags: (typeof flags.$inferSelect)[];
   chains: (typeof chains.$inferSelect)[];
   blockedModels: string[];
+  trips: TripInForce[];
 }
 
 async function prepare({ environment, lineage, ...rows }: Rows): Promise<PreparedSnapshot> {

@@ -5,7 +5,7 @@
 import { change, type Changed, type Ctx, requireEnvironment } from "../context.ts";
 import type { FlagRow } from "../db/types.ts";
 import {
-  effectiveLevel,
+  flagInForce,
   levelColumns,
   manualLevelOf,
   switchColumns,
@@ -15,11 +15,12 @@ import {
 } from "../domain/flag.ts";
 import { flagResource } from "../domain/flag.ts";
 import type { FlagResource } from "../domain/resources.ts";
-import { kill, later, type ManualLevel, restore, sameMoment } from "../domain/switch.ts";
+import { kill, later, type ManualLevel, resolveLevel, restore, sameMoment } from "../domain/switch.ts";
 import { AppError, invalid } from "../errors.ts";
 import { requireFlag, writeFlag } from "./flags.ts";
 import { requireMatch } from "./if-match.ts";
-import { readSurroundings } from "./surroundings.ts";
+import { readSurroundings, readTrips } from "./surroundings.ts";
+import { overrideTrips } from "./trips.ts";
 
 /** A change that can be undone by its audit id; null when nothing changed. */
 export type Switched = Changed<FlagResource> & { auditId: number | null };
@@ -62,18 +63,12 @@ export async function restoreFlag(
     "operator",
     "flag.restored",
     input.reason,
-    (row, _around, at) => {
-      const current = switchOf(row);
-      const next = restore(current, {
-        reason: input.reason,
-        by: ctx.actor.name,
-        ramp: input.ramp ?? null,
-        at,
-      });
-      const level = current.state === "on" ? null : manualLevelOf(row);
+    (row, around, at) => {
+      const next = restore(switchOf(row), { reason: input.reason, by: ctx.actor.name, ramp: input.ramp ?? null, at });
+      const level = flagInForce(row, around).state === "on" ? null : manualLevelOf(row);
       return { ...stateOf(row), ...switchColumns(next), ...levelColumns(level) };
     },
-    ifMatch,
+    { ifMatch, overridesTrips: true },
   );
 }
 
@@ -91,9 +86,9 @@ export async function downgradeFlag(
     const models = modelsOf(row, around);
     if (models.length === 0)
       throw invalid("level", `the flag "${key}" has no chain to step down; kill it, or give it a chain`);
-    const now = effectiveLevel(row, models);
-    const level = targetLevel(input, models, now);
+    const level = targetLevel(input, models, flagInForce(row, around).level);
     const current = manualLevelOf(row);
+    const now = resolveLevel(current, models);
     if (ctx.actor.kind === "kill" && level < now) {
       throw new AppError(
         "FORBIDDEN",
@@ -169,18 +164,21 @@ async function switchFlag(
   action: string,
   reason: string | null,
   next: (row: FlagRow, around: Surroundings, at: Date) => FlagState,
-  ifMatch?: string,
+  options: { ifMatch?: string | undefined; overridesTrips?: boolean } = {},
 ): Promise<Switched> {
   const environment = await requireEnvironment(ctx, environmentKey, need);
   let auditId: number | null = null;
-  const changed = await change(ctx, environment.id, async ({ tx, at, environment: locked, record }) => {
+  const changed = await change(ctx, environment.id, async (open) => {
+    const { tx, at, environment: locked } = open;
     const current = await requireFlag(tx, environment.id, key);
-    requireMatch(ifMatch, current.version);
-    const around = await readSurroundings(tx, locked);
-    const state = next(current, around, at);
-    if (sameState(stateOf(current), state)) return flagResource(current, around);
+    requireMatch(options.ifMatch, current.version);
+    const before = await readSurroundings(tx, locked);
+    const state = next(current, before, at);
+    const overridden = options.overridesTrips === true && (await overrideTrips(ctx, open, key));
+    if (!overridden && sameState(stateOf(current), state)) return flagResource(current, before);
+    const around = overridden ? { ...before, trips: await readTrips(tx, environment.id) } : before;
     const row = await writeFlag(tx, current, state);
-    auditId = await record({
+    auditId = await open.record({
       action,
       targetKind: "flag",
       target: key,

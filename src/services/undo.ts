@@ -130,7 +130,11 @@ async function swap(open: Change, entry: AuditRow): Promise<{ before: unknown; a
     }
     case "token":
     case "environment":
-      throw new AppError("CONFLICT", "Tokens and environments are not taken back by undo.");
+    case "budget":
+    case "incident":
+    case "channel":
+    case "price":
+      throw new AppError("CONFLICT", `A change of a ${entry.targetKind} is not taken back by undo.`);
   }
 }
 
@@ -195,6 +199,10 @@ function kindOf(entry: AuditRow) {
     case "master":
     case "token":
     case "environment":
+    case "budget":
+    case "incident":
+    case "channel":
+    case "price":
       return entry.targetKind;
     default:
       throw new AppError("INTERNAL", `Unknown target kind "${entry.targetKind}" in the audit.`);

@@ -1,0 +1,263 @@
+/**
+ * The tables of money: usage, budgets, trips, incidents and alerts. Money is nano-USD in a bigint. A budget's window is
+ * added to by one `insert … on conflict do update` under its row lock; that order is what makes a ladder step act once.
+ */
+import {
+  bigint,
+  bigserial,
+  boolean,
+  index,
+  integer,
+  jsonb,
+  pgTable,
+  primaryKey,
+  text,
+  timestamp,
+  unique,
+} from "drizzle-orm/pg-core";
+import type { Enforcement, LadderStep } from "../domain/budget.ts";
+import type { LadderMemory } from "../domain/ladder-memory.ts";
+import type { Period } from "../domain/window.ts";
+import { environments } from "./schema.ts";
+
+const moment = (name: string) => timestamp(name, { withTimezone: true, mode: "date", precision: 3 });
+const amount = (name: string) => bigint(name, { mode: "number" }).notNull().default(0);
+
+const environmentId = () =>
+  text("environment_id")
+    .notNull()
+    .references(() => environments.id, { onDelete: "cascade" });
+
+/** Which batches have been counted; what makes a retry harmless. Pruned when no client can retry them any more. */
+export const usageBatches = pgTable(
+  "usage_batches",
+  {
+    environmentId: environmentId(),
+    batchId: text("batch_id").notNull(),
+    receivedAt: moment("received_at").notNull(),
+    accepted: integer("accepted").notNull(),
+    rejected: jsonb("rejected").$type<{ index: number; path: string; message: string }[]>().notNull().default([]),
+  },
+  (t) => [primaryKey({ columns: [t.environmentId, t.batchId] }), index("usage_batches_received_at").on(t.receivedAt)],
+);
+
+/** Sums per minute, flag and model. `latency` counts attempts per bucket of `LATENCY_BUCKETS_MS`. */
+export const usageMinutes = pgTable(
+  "usage_minutes",
+  {
+    environmentId: environmentId(),
+    minute: moment("minute").notNull(),
+    flag: text("flag").notNull(),
+    model: text("model").notNull(),
+    /** First attempts, so calls; `attempts` counts all. */
+    calls: amount("calls"),
+    attempts: amount("attempts"),
+    errors: amount("errors"),
+    aborted: amount("aborted"),
+    refused: amount("refused"),
+    input: amount("input"),
+    output: amount("output"),
+    cacheWrite5m: amount("cache_write_5m"),
+    cacheWrite1h: amount("cache_write_1h"),
+    cacheRead: amount("cache_read"),
+    webSearches: amount("web_searches"),
+    exactNanoUsd: amount("exact_nano_usd"),
+    estimatedNanoUsd: amount("estimated_nano_usd"),
+    /** Attempts at a model without a price, counted at the dearest rate. */
+    unpriced: amount("unpriced"),
+    latency: integer("latency").array().notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.environmentId, t.minute, t.flag, t.model] })],
+);
+
+/** The newest calls, one row an attempt. Bounded by time and number. */
+export const usageRecent = pgTable(
+  "usage_recent",
+  {
+    id: bigserial("id", { mode: "number" }).primaryKey(),
+    environmentId: environmentId(),
+    at: moment("at").notNull(),
+    flag: text("flag").notNull(),
+    model: text("model").notNull(),
+    requestedModel: text("requested_model").notNull(),
+    outcome: text("outcome").$type<"ok" | "error" | "aborted" | "refused">().notNull(),
+    exact: boolean("exact").notNull(),
+    costNanoUsd: amount("cost_nano_usd"),
+    input: amount("input"),
+    output: amount("output"),
+    latencyMs: integer("latency_ms").notNull(),
+    attempt: integer("attempt").notNull(),
+    status: integer("status"),
+    errorType: text("error_type"),
+    stopReason: text("stop_reason"),
+    requestId: text("request_id"),
+    user: text("user_id"),
+    session: text("session_id"),
+    instance: text("instance"),
+  },
+  (t) => [index("usage_recent_environment_flag").on(t.environmentId, t.flag, t.id)],
+);
+
+/** Price rows that operators added or corrected; they win over the built-in table. */
+export const priceRows = pgTable("price_rows", {
+  id: text("id").primaryKey(),
+  row: jsonb("row").$type<unknown>().notNull(),
+  createdBy: text("created_by").notNull(),
+  createdAt: moment("created_at").notNull().defaultNow(),
+});
+
+export const budgets = pgTable(
+  "budgets",
+  {
+    id: text("id").primaryKey(),
+    environmentId: environmentId(),
+    name: text("name").notNull(),
+    /** Both null: the whole environment. */
+    flag: text("flag"),
+    model: text("model"),
+    limitNanoUsd: bigint("limit_nano_usd", { mode: "number" }).notNull(),
+    period: text("period").$type<Period>().notNull(),
+    timezone: text("timezone").notNull(),
+    enforcement: text("enforcement").$type<Enforcement>().notNull(),
+    ladder: jsonb("ladder").$type<LadderStep[]>().notNull(),
+    onReset: text("on_reset").$type<"restore" | "stay">().notNull(),
+    version: integer("version").notNull().default(1),
+    createdAt: moment("created_at").notNull(),
+    updatedAt: moment("updated_at").notNull(),
+  },
+  (t) => [unique("budgets_environment_name").on(t.environmentId, t.name)],
+);
+
+/** A limit raised until a moment. It counts while `now < until`; `endedAt` is set when its end was acted on. */
+export const budgetRaises = pgTable(
+  "budget_raises",
+  {
+    id: text("id").primaryKey(),
+    budgetId: text("budget_id")
+      .notNull()
+      .references(() => budgets.id, { onDelete: "cascade" }),
+    addNanoUsd: bigint("add_nano_usd", { mode: "number" }).notNull(),
+    until: moment("until").notNull(),
+    reason: text("reason").notNull(),
+    by: text("by").notNull(),
+    at: moment("at").notNull(),
+    endedAt: moment("ended_at"),
+  },
+  (t) => [index("budget_raises_budget").on(t.budgetId, t.until)],
+);
+
+/** What was spent in one window of one budget, and what its ladder has done there. */
+export const budgetWindows = pgTable(
+  "budget_windows",
+  {
+    budgetId: text("budget_id")
+      .notNull()
+      .references(() => budgets.id, { onDelete: "cascade" }),
+    startsAt: moment("starts_at").notNull(),
+    endsAt: moment("ends_at").notNull(),
+    spentNanoUsd: amount("spent_nano_usd"),
+    exactNanoUsd: amount("exact_nano_usd"),
+    /** The ladder's memory of this window, see domain/ladder.ts; null until a step was looked at. */
+    ladderState: jsonb("ladder_state").$type<LadderMemory>(),
+    /** Set once, when the end of the window was acted on. */
+    closedAt: moment("closed_at"),
+  },
+  (t) => [primaryKey({ columns: [t.budgetId, t.startsAt] }), index("budget_windows_open").on(t.endsAt, t.closedAt)],
+);
+
+/** An automatic kill or downgrade of one flag by a budget. In force while neither ended nor overridden. */
+export const trips = pgTable(
+  "trips",
+  {
+    id: text("id").primaryKey(),
+    environmentId: environmentId(),
+    flag: text("flag").notNull(),
+    budgetId: text("budget_id")
+      .notNull()
+      .references(() => budgets.id, { onDelete: "cascade" }),
+    windowStartsAt: moment("window_starts_at").notNull(),
+    /** Names the ladder's step, see domain/ladder.ts. */
+    step: text("step").notNull(),
+    atPercent: integer("at_percent").notNull(),
+    action: text("action").$type<"downgrade" | "kill">().notNull(),
+    /** For a downgrade: the level, and the model it means. */
+    level: integer("level"),
+    model: text("model"),
+    since: moment("since").notNull(),
+    /** End of the window for `onReset: restore`; null: until a person restores. */
+    until: moment("until"),
+    overriddenAt: moment("overridden_at"),
+    overriddenBy: text("overridden_by"),
+    endedAt: moment("ended_at"),
+    endReason: text("end_reason"),
+  },
+  (t) => [index("trips_in_force").on(t.environmentId, t.flag, t.endedAt), index("trips_budget").on(t.budgetId)],
+);
+
+export const incidents = pgTable(
+  "incidents",
+  {
+    id: text("id").primaryKey(),
+    environmentId: environmentId(),
+    budgetId: text("budget_id").references(() => budgets.id, { onDelete: "set null" }),
+    /** What it is about, e.g. `budget:<id>:<window start>`: one incident per cause and window. */
+    cause: text("cause").notNull(),
+    title: text("title").notNull(),
+    steps: jsonb("steps").$type<{ at: string; atPercent: number; action: string; text: string }[]>().notNull(),
+    openedAt: moment("opened_at").notNull(),
+    acknowledgedAt: moment("acknowledged_at"),
+    acknowledgedBy: text("acknowledged_by"),
+    resolvedAt: moment("resolved_at"),
+  },
+  (t) => [
+    unique("incidents_cause").on(t.environmentId, t.cause),
+    index("incidents_open").on(t.environmentId, t.resolvedAt),
+  ],
+);
+
+/** Where alerts go. `secret` signs generic webhooks; `url` is itself a secret for Slack. */
+export const channels = pgTable(
+  "channels",
+  {
+    id: text("id").primaryKey(),
+    environmentId: environmentId(),
+    kind: text("kind").$type<"slack" | "webhook">().notNull(),
+    name: text("name").notNull(),
+    url: text("url").notNull(),
+    secret: text("secret"),
+    version: integer("version").notNull().default(1),
+    createdAt: moment("created_at").notNull(),
+    testedAt: moment("tested_at"),
+    testResult: text("test_result"),
+  },
+  (t) => [unique("channels_environment_name").on(t.environmentId, t.name)],
+);
+
+/** Alerts, written with the change they tell of, one row a channel; delivered by a job until acknowledged. */
+export const outbox = pgTable(
+  "outbox",
+  {
+    id: bigserial("id", { mode: "number" }).primaryKey(),
+    environmentId: environmentId(),
+    channelId: text("channel_id")
+      .notNull()
+      .references(() => channels.id, { onDelete: "cascade" }),
+    incidentId: text("incident_id").references(() => incidents.id, { onDelete: "cascade" }),
+    /** The same alert is written once a channel, whoever notices first. */
+    dedupKey: text("dedup_key").notNull(),
+    /** Sent as the Standard Webhooks message id, the same on every attempt. */
+    messageId: text("message_id").notNull(),
+    payload: jsonb("payload").$type<unknown>().notNull(),
+    createdAt: moment("created_at").notNull(),
+    attempts: integer("attempts").notNull().default(0),
+    nextAttemptAt: moment("next_attempt_at").notNull(),
+    lastError: text("last_error"),
+    deliveredAt: moment("delivered_at"),
+    /** Given up after the last attempt; shown on the page until somebody retries. */
+    failedAt: moment("failed_at"),
+  },
+  (t) => [
+    unique("outbox_dedup").on(t.channelId, t.dedupKey),
+    index("outbox_due").on(t.deliveredAt, t.failedAt, t.nextAttemptAt),
+  ],
+);

@@ -1,0 +1,119 @@
+/**
+ * Sums of usage per minute, flag and model. Pure. Adding is commutative, so any order and batching of the same records
+ * gives the same ledger.
+ */
+import type { UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
+
+/** Upper bounds of the latency buckets in milliseconds; a last bucket takes what is longer. */
+export const LATENCY_BUCKETS_MS = [
+  50, 100, 200, 300, 500, 750, 1_000, 1_500, 2_000, 3_000, 4_000, 5_000, 7_500, 10_000, 15_000, 20_000, 30_000, 45_000,
+  60_000, 90_000, 120_000, 180_000, 300_000,
+] as const;
+
+export const MINUTE_MS = 60_000;
+
+/** A record with what the server made of it. */
+export interface PricedRecord extends UsageRecord {
+  costNanoUsd: number;
+  /** False when the model has no price: counted at the dearest rate. */
+  priced: boolean;
+}
+
+export interface MinuteSums {
+  minuteMs: number;
+  flag: string;
+  model: string;
+  calls: number;
+  attempts: number;
+  errors: number;
+  aborted: number;
+  refused: number;
+  input: number;
+  output: number;
+  cacheWrite5m: number;
+  cacheWrite1h: number;
+  cacheRead: number;
+  webSearches: number;
+  exactNanoUsd: number;
+  estimatedNanoUsd: number;
+  unpriced: number;
+  /** Attempts per latency bucket, `LATENCY_BUCKETS_MS.length + 1` numbers. */
+  latency: number[];
+}
+
+/** The sums of these records, in the order of their keys, so that all servers lock rows in one order. */
+export function tally(records: readonly PricedRecord[]): MinuteSums[] {
+  const sums = new Map<string, MinuteSums>();
+  for (const record of records) {
+    const minuteMs = Math.floor(record.at / MINUTE_MS) * MINUTE_MS;
+    const key = `${minuteMs}\n${record.flag}\n${record.model}`;
+    let sum = sums.get(key);
+    if (sum === undefined) {
+      sum = emptySums(minuteMs, record.flag, record.model);
+      sums.set(key, sum);
+    }
+    add(sum, record);
+  }
+  return [...sums.entries()].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, sum]) => sum);
+}
+
+/** The upper bound in milliseconds of the bucket that holds the quantile; null without any attempt. */
+export function latencyQuantileMs(latency: readonly number[], share: number): number | null {
+  const total = latency.reduce((sum, n) => sum + n, 0);
+  if (total === 0) return null;
+  const rank = Math.max(1, Math.ceil(share * total));
+  let seen = 0;
+  for (const [bucket, n] of latency.entries()) {
+    seen += n;
+    if (seen >= rank) return LATENCY_BUCKETS_MS[bucket] ?? LATENCY_BUCKETS_MS.at(-1) ?? null;
+  }
+  return null;
+}
+
+function add(sum: MinuteSums, record: PricedRecord): void {
+  const count = record.count ?? 1;
+  sum.attempts += count;
+  if (record.attempt === 1) sum.calls += count;
+  if (record.outcome === "error") sum.errors += count;
+  if (record.outcome === "aborted") sum.aborted += count;
+  if (record.outcome === "refused") sum.refused += count;
+  sum.input += record.usage.input;
+  sum.output += record.usage.output;
+  sum.cacheWrite5m += record.usage.cacheWrite5m;
+  sum.cacheWrite1h += record.usage.cacheWrite1h;
+  sum.cacheRead += record.usage.cacheRead;
+  sum.webSearches += record.usage.webSearches;
+  if (record.exact) sum.exactNanoUsd += record.costNanoUsd;
+  else sum.estimatedNanoUsd += record.costNanoUsd;
+  if (!record.priced) sum.unpriced += count;
+  const bucket = bucketOf(record.latencyMs);
+  sum.latency[bucket] = (sum.latency[bucket] ?? 0) + count;
+}
+
+function bucketOf(latencyMs: number): number {
+  const index = LATENCY_BUCKETS_MS.findIndex((bound) => latencyMs <= bound);
+  return index === -1 ? LATENCY_BUCKETS_MS.length : index;
+}
+
+function emptySums(minuteMs: number, flag: string, model: string): MinuteSums {
+  return {
+    minuteMs,
+    flag,
+    model,
+    calls: 0,
+    attempts: 0,
+    errors: 0,
+    aborted: 0,
+    refused: 0,
+    input: 0,
+    output: 0,
+    cacheWrite5m: 0,
+    cacheWrite1h: 0,
+    cacheRead: 0,
+    webSearches: 0,
+    exactNanoUsd: 0,
+    estimatedNanoUsd: 0,
+    unpriced: 0,
+    latency: Array.from({ length: LATENCY_BUCKETS_MS.length + 1 }, () => 0),
+  };
+}

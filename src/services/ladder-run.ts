@@ -1,0 +1,64 @@
+/**
+ * Runs the ladder of one budget in one window and writes all that follows: trips, their ends, the incident and its
+ * alerts, in the transaction that found it out. What a step does it does once, whatever the number of servers.
+ */
+import { and, asc, eq, isNull } from "drizzle-orm";
+import type { Change, Ctx } from "../context.ts";
+import { budgetWindows } from "../db/ledger-schema.ts";
+import { type Budget, effectiveLimitNanoUsd } from "../domain/budget.ts";
+import { advance, type LadderChange, type WindowState } from "../domain/ladder.ts";
+import { memoryOf, type StoredWindow, windowState } from "../domain/ladder-memory.ts";
+import { noteStep, resolveEndedIncidents } from "./incidents.ts";
+import { endTrips, trip } from "./trips.ts";
+
+/** True when a look at the ladder would change something, so that the environment's lock is needed. */
+export function wouldChange(budget: Budget, row: StoredWindow, nowMs: number): boolean {
+  const before = windowState(budget, row);
+  const { state, changes } = advance(budget, before, 0, nowMs);
+  return changes.length > 0 || state.closed !== before.closed;
+}
+
+/** Looks at the ladder with the window's row and the environment locked, and acts. */
+export async function runLadder(
+  ctx: Ctx,
+  open: Change,
+  budget: Budget,
+  row: StoredWindow & { budgetId: string },
+): Promise<void> {
+  const before = windowState(budget, row);
+  const { state, changes } = advance(budget, before, 0, open.at.getTime());
+  if (changes.length === 0 && state.closed === before.closed) return;
+  await open.tx
+    .update(budgetWindows)
+    .set({ ladderState: memoryOf(state), closedAt: state.closed ? (row.closedAt ?? open.at) : null })
+    .where(and(eq(budgetWindows.budgetId, row.budgetId), eq(budgetWindows.startsAt, row.startsAt)));
+  for (const change of changes) await apply(ctx, open, budget, state, change);
+  await resolveEndedIncidents(ctx, open);
+}
+
+/** Looks at the ladders of a budget's open windows: after an edit, a raise, its expiry, or a window's end. */
+export async function runOpenWindows(ctx: Ctx, open: Change, budget: Budget): Promise<void> {
+  const rows = await open.tx
+    .select()
+    .from(budgetWindows)
+    .where(and(eq(budgetWindows.budgetId, budget.id), isNull(budgetWindows.closedAt)))
+    .orderBy(asc(budgetWindows.startsAt))
+    .for("update");
+  for (const row of rows) await runLadder(ctx, open, budget, row);
+}
+
+async function apply(ctx: Ctx, open: Change, budget: Budget, state: WindowState, change: LadderChange): Promise<void> {
+  switch (change.type) {
+    case "end":
+      await endTrips(open, budget, state, change.key, change.cause);
+      return;
+    case "resume":
+      await trip(ctx, open, { budget, state, step: change.step, key: change.key });
+      return;
+    case "act": {
+      const flags = await trip(ctx, open, { budget, state, step: change.step, key: change.key });
+      const limitNanoUsd = effectiveLimitNanoUsd(budget, open.at.getTime());
+      await noteStep(ctx, open, { budget, state, step: change.step, key: change.key, flags, limitNanoUsd });
+    }
+  }
+}

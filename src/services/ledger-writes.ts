@@ -1,0 +1,147 @@
+/**
+ * The hot SQL of the ledger: one statement per table for a whole transaction's worth of records. Rows are written in the
+ * order of their keys, so that two servers never wait for each other in a circle.
+ */
+import { and, eq, inArray, sql } from "drizzle-orm";
+import { budgetWindows, usageBatches, usageRecent } from "../db/ledger-schema.ts";
+import type { Db } from "../db/types.ts";
+import type { MinuteSums, PricedRecord } from "../domain/ledger.ts";
+
+export interface BatchRow {
+  batchId: string;
+  accepted: number;
+  rejected: { index: number; path: string; message: string }[];
+}
+
+/**
+ * Claims the batches: those answered are counted by this transaction and no other. One that another transaction is
+ * writing is waited for.
+ */
+export async function claimBatches(
+  tx: Db,
+  environmentId: string,
+  batches: readonly BatchRow[],
+  at: Date,
+): Promise<Set<string>> {
+  const rows = batches
+    .map((batch) => ({ environmentId, receivedAt: at, ...batch }))
+    .toSorted((a, b) => (a.batchId < b.batchId ? -1 : 1));
+  const claimed = await tx
+    .insert(usageBatches)
+    .values(rows)
+    .onConflictDoNothing()
+    .returning({ batchId: usageBatches.batchId });
+  return new Set(claimed.map((row) => row.batchId));
+}
+
+/** What was answered for batches that were counted before. */
+export async function readBatches(tx: Db, environmentId: string, batchIds: readonly string[]): Promise<BatchRow[]> {
+  if (batchIds.length === 0) return [];
+  return tx
+    .select({ batchId: usageBatches.batchId, accepted: usageBatches.accepted, rejected: usageBatches.rejected })
+    .from(usageBatches)
+    .where(and(eq(usageBatches.environmentId, environmentId), inArray(usageBatches.batchId, [...batchIds])));
+}
+
+/** Adds to the minute sums. */
+export async function addMinutes(tx: Db, environmentId: string, sums: readonly MinuteSums[]): Promise<void> {
+  if (sums.length === 0) return;
+  await tx.execute(sql`
+    insert into usage_minutes as known (environment_id, minute, flag, model, calls, attempts, errors, aborted, refused,
+      input, output, cache_write_5m, cache_write_1h, cache_read, web_searches, exact_nano_usd, estimated_nano_usd,
+      unpriced, latency)
+    select ${environmentId}, to_timestamp(v."minuteMs" / 1000.0), v.flag, v.model, v.calls, v.attempts, v.errors,
+      v.aborted, v.refused, v.input, v.output, v."cacheWrite5m", v."cacheWrite1h", v."cacheRead", v."webSearches",
+      v."exactNanoUsd", v."estimatedNanoUsd", v.unpriced, v.latency
+    from jsonb_to_recordset(cast(${JSON.stringify(sums)} as text)::jsonb) as v("minuteMs" bigint, flag text, model text,
+      calls bigint, attempts bigint, errors bigint, aborted bigint, refused bigint, input bigint, output bigint,
+      "cacheWrite5m" bigint, "cacheWrite1h" bigint, "cacheRead" bigint, "webSearches" bigint, "exactNanoUsd" bigint,
+      "estimatedNanoUsd" bigint, unpriced bigint, latency int[])
+    on conflict (environment_id, minute, flag, model) do update set
+      calls = known.calls + excluded.calls,
+      attempts = known.attempts + excluded.attempts,
+      errors = known.errors + excluded.errors,
+      aborted = known.aborted + excluded.aborted,
+      refused = known.refused + excluded.refused,
+      input = known.input + excluded.input,
+      output = known.output + excluded.output,
+      cache_write_5m = known.cache_write_5m + excluded.cache_write_5m,
+      cache_write_1h = known.cache_write_1h + excluded.cache_write_1h,
+      cache_read = known.cache_read + excluded.cache_read,
+      web_searches = known.web_searches + excluded.web_searches,
+      exact_nano_usd = known.exact_nano_usd + excluded.exact_nano_usd,
+      estimated_nano_usd = known.estimated_nano_usd + excluded.estimated_nano_usd,
+      unpriced = known.unpriced + excluded.unpriced,
+      latency = (select array_agg(a + b order by i)
+                 from unnest(known.latency, excluded.latency) with ordinality as t(a, b, i))`);
+}
+
+/** Rows of recent calls per transaction and flag; a burst keeps its newest. */
+const RECENT_PER_FLAG = 50;
+
+/** Keeps the newest calls of this transaction, one row an attempt. */
+export async function addRecent(
+  tx: Db,
+  environmentId: string,
+  records: readonly (PricedRecord & { instance: string })[],
+): Promise<void> {
+  const perFlag = new Map<string, (PricedRecord & { instance: string })[]>();
+  for (const record of records) {
+    const kept = perFlag.get(record.flag);
+    if (kept === undefined) perFlag.set(record.flag, [record]);
+    else kept.push(record);
+  }
+  const rows = [...perFlag.values()]
+    .flatMap((list) => list.slice(-RECENT_PER_FLAG))
+    .map((record) => ({
+      environmentId,
+      at: new Date(record.at),
+      flag: record.flag,
+      model: record.model,
+      requestedModel: record.requestedModel,
+      outcome: record.outcome,
+      exact: record.exact,
+      costNanoUsd: record.costNanoUsd,
+      input: record.usage.input + record.usage.cacheWrite5m + record.usage.cacheWrite1h + record.usage.cacheRead,
+      output: record.usage.output,
+      latencyMs: Math.round(record.latencyMs),
+      attempt: record.attempt,
+      status: record.status ?? null,
+      errorType: record.errorType ?? null,
+      stopReason: record.stopReason ?? null,
+      requestId: record.requestId ?? null,
+      user: record.user ?? null,
+      session: record.session ?? null,
+      instance: record.instance,
+    }));
+  if (rows.length > 0) await tx.insert(usageRecent).values(rows);
+}
+
+export interface WindowSum {
+  budgetId: string;
+  startsAt: Date;
+  endsAt: Date;
+  spentNanoUsd: number;
+  exactNanoUsd: number;
+}
+
+export type WindowRow = typeof budgetWindows.$inferSelect;
+
+/** Adds to the budgets' windows under their row locks and answers with what they hold now. */
+export async function addToWindows(tx: Db, sums: readonly WindowSum[]): Promise<WindowRow[]> {
+  if (sums.length === 0) return [];
+  const rows = sums.toSorted((a, b) =>
+    a.budgetId < b.budgetId ? -1 : a.budgetId > b.budgetId ? 1 : a.startsAt.getTime() - b.startsAt.getTime(),
+  );
+  return tx
+    .insert(budgetWindows)
+    .values(rows)
+    .onConflictDoUpdate({
+      target: [budgetWindows.budgetId, budgetWindows.startsAt],
+      set: {
+        spentNanoUsd: sql`${budgetWindows.spentNanoUsd} + excluded.spent_nano_usd`,
+        exactNanoUsd: sql`${budgetWindows.exactNanoUsd} + excluded.exact_nano_usd`,
+      },
+    })
+    .returning();
+}

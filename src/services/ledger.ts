@@ -1,0 +1,281 @@
+/**
+ * The ledger: usage batches priced, added to the minute sums and to every budget window they belong to, and acted on by
+ * the ladders, in one transaction; acknowledged after its commit. What arrives while a transaction is in flight goes
+ * into the next one.
+ */
+import { sql } from "drizzle-orm";
+import { type PriceTable, priceTable } from "../../sdk-client/src/price-table.ts";
+import { priceUsage } from "../../sdk-client/src/price.ts";
+import type { UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
+import { type Ctx, changeIn, lockEnvironment, withTransaction } from "../context.ts";
+import { priceRows } from "../db/ledger-schema.ts";
+import type { Db } from "../db/types.ts";
+import type { Deps } from "../deps.ts";
+import { systemActor } from "../domain/actor.ts";
+import { addNanoUsd, type Budget, subjectOf } from "../domain/budget.ts";
+import { type PricedRecord, tally } from "../domain/ledger.ts";
+import { windowAt } from "../domain/window.ts";
+import { AppError } from "../errors.ts";
+import { readBudgets } from "./budget-rows.ts";
+import { runLadder, wouldChange } from "./ladder-run.ts";
+import {
+  addMinutes,
+  addRecent,
+  addToWindows,
+  claimBatches,
+  readBatches,
+  type WindowRow,
+  type WindowSum,
+} from "./ledger-writes.ts";
+
+/** Records waiting for a transaction, per environment; more are refused until it has caught up. */
+export const MAX_QUEUED_RECORDS = 200_000;
+/** Records of one transaction. */
+const MAX_RECORDS_PER_TRANSACTION = 20_000;
+/** A record's own time counts within these bounds of the server's; else it counts as of its receipt. */
+const MAX_LATE_MS = 24 * 3_600_000;
+const MAX_EARLY_MS = 60_000;
+const RETRY_AFTER_SECONDS = 1;
+/** A transaction that lost a deadlock or a serialization race is tried again. */
+const MAX_TRIES = 5;
+
+export interface Submission {
+  batchId: string;
+  instance: string;
+  /** Valid records only. */
+  records: readonly UsageRecord[];
+  rejected: { index: number; path: string; message: string }[];
+}
+
+export interface Counted {
+  accepted: number;
+  duplicate: boolean;
+  rejected: { index: number; path: string; message: string }[];
+}
+
+interface Waiting {
+  submission: Submission;
+  resolve: (counted: Counted) => void;
+  reject: (error: unknown) => void;
+}
+
+export class Ledger {
+  readonly #queues = new Map<string, { waiting: Waiting[]; records: number; running: boolean }>();
+  #ctx: Ctx | null = null;
+
+  /** Called once by the boot, which builds this before the rest of `deps`. */
+  start(deps: Deps): void {
+    this.#ctx = { actor: systemActor("budget", "budget"), requestId: "ledger", deps };
+  }
+
+  /** Counts a batch. Resolves after commit; RATE_LIMITED when too much is waiting; DATABASE_AWAY when nothing was counted. */
+  submit(environmentId: string, submission: Submission): Promise<Counted> {
+    const queue = this.#queueOf(environmentId);
+    if (queue.records + submission.records.length > MAX_QUEUED_RECORDS) {
+      throw new AppError(
+        "RATE_LIMITED",
+        "Too much usage is waiting to be counted. Send this batch again with the same batchId.",
+        {
+          retryAfterSeconds: RETRY_AFTER_SECONDS,
+        },
+      );
+    }
+    return new Promise<Counted>((resolve, reject) => {
+      queue.waiting.push({ submission, resolve, reject });
+      queue.records += submission.records.length;
+      if (!queue.running) void this.#drain(environmentId, queue);
+    });
+  }
+
+  #queueOf(environmentId: string) {
+    let queue = this.#queues.get(environmentId);
+    if (queue === undefined) {
+      queue = { waiting: [], records: 0, running: false };
+      this.#queues.set(environmentId, queue);
+    }
+    return queue;
+  }
+
+  async #drain(environmentId: string, queue: { waiting: Waiting[]; records: number; running: boolean }): Promise<void> {
+    queue.running = true;
+    while (queue.waiting.length > 0) {
+      const taken = take(queue);
+      try {
+        const counted = await this.#count(
+          environmentId,
+          taken.map(({ submission }) => submission),
+        );
+        taken.forEach(({ resolve }, index) =>
+          resolve(counted[index] ?? { accepted: 0, duplicate: true, rejected: [] }),
+        );
+      } catch (error) {
+        // The clients keep their batches and send them again: nothing of this transaction was counted.
+        for (const { reject } of taken) reject(error);
+      }
+    }
+    queue.running = false;
+  }
+
+  async #count(environmentId: string, submissions: readonly Submission[]): Promise<Counted[]> {
+    const ctx = this.#ctx;
+    if (ctx === null) throw new AppError("NOT_READY", "The server is starting.");
+    for (let attempt = 1, lockFirst = false; ; attempt += 1) {
+      try {
+        const done = await withTransaction(ctx, (tx) => count(ctx, tx, environmentId, submissions, lockFirst));
+        if (done.changed) await ctx.deps.snapshots.refresh(environmentId);
+        return done.counted;
+      } catch (error) {
+        if (error instanceof LockNeeded) lockFirst = true;
+        else if (attempt >= MAX_TRIES || !lostRace(error)) throw error;
+      }
+    }
+  }
+}
+
+/** A ladder would act: the transaction starts over with the environment's lock, so that locks are taken in one order. */
+class LockNeeded extends Error {}
+
+async function count(
+  ctx: Ctx,
+  tx: Db,
+  environmentId: string,
+  submissions: readonly Submission[],
+  lockFirst: boolean,
+): Promise<{ counted: Counted[]; changed: boolean }> {
+  const { deps } = ctx;
+  if (lockFirst) await lockEnvironment(tx, environmentId);
+  // A budget that is being made or edited sums up the ledger under the exclusive side of this lock.
+  await tx.execute(sql`select pg_advisory_xact_lock_shared(hashtextextended(${`budgets:${environmentId}`}, 0))`);
+  const nowMs = deps.clock.nowMs();
+  const distinct = firstOfEach(submissions);
+  const claimed = await claimBatches(
+    tx,
+    environmentId,
+    distinct.map(({ batchId, records, rejected }) => ({ batchId, accepted: records.length, rejected })),
+    new Date(nowMs),
+  );
+  const table = await readPrices(tx);
+  const records = distinct
+    .filter(({ batchId }) => claimed.has(batchId))
+    .flatMap(({ instance, records: own }) => own.map((record) => ({ ...priced(table, record, nowMs), instance })));
+  await addMinutes(tx, environmentId, tally(records));
+  await addRecent(tx, environmentId, records);
+  const budgets = await readBudgets(tx, environmentId);
+  const windows = await addToWindows(tx, windowSums(budgets, records));
+  const changed = await runLadders(ctx, tx, environmentId, { budgets, windows, nowMs, lockFirst });
+  return { counted: await answers(tx, environmentId, submissions, claimed), changed };
+}
+
+async function runLadders(
+  ctx: Ctx,
+  tx: Db,
+  environmentId: string,
+  input: { budgets: readonly Budget[]; windows: readonly WindowRow[]; nowMs: number; lockFirst: boolean },
+): Promise<boolean> {
+  const byId = new Map(input.budgets.map((budget) => [budget.id, budget]));
+  const due = input.windows.flatMap((row) => {
+    const budget = byId.get(row.budgetId);
+    return budget !== undefined && wouldChange(budget, row, input.nowMs) ? [{ budget, row }] : [];
+  });
+  if (due.length === 0) return false;
+  if (!input.lockFirst) throw new LockNeeded();
+  await changeIn(ctx, tx, environmentId, async (open) => {
+    for (const { budget, row } of due) await runLadder(ctx, open, budget, row);
+  });
+  return true;
+}
+
+function priced(table: PriceTable, record: UsageRecord, nowMs: number): PricedRecord {
+  const at = record.at > nowMs + MAX_EARLY_MS || record.at < nowMs - MAX_LATE_MS ? nowMs : record.at;
+  const price = priceUsage(table, {
+    model: record.model,
+    atMs: at,
+    usage: record.usage,
+    ...(record.batch !== undefined && { batch: record.batch }),
+    ...(record.fast !== undefined && { fast: record.fast }),
+    ...(record.geo !== undefined && { geo: record.geo }),
+    ...(record.promptTokens !== undefined && { promptTokens: record.promptTokens }),
+  });
+  return { ...record, at, costNanoUsd: price.costNanoUsd, priced: price.known };
+}
+
+/** What the records add to each window of each budget. */
+export function windowSums(budgets: readonly Budget[], records: readonly PricedRecord[]): WindowSum[] {
+  const sums = new Map<string, WindowSum>();
+  for (const record of records) {
+    for (const budget of budgets) {
+      if (subjectOf(budget.scope, record) === null) continue;
+      const { startMs, endMs } = windowAt(budget.period, budget.timezone, record.at);
+      const key = `${budget.id} ${startMs}`;
+      let sum = sums.get(key);
+      if (sum === undefined) {
+        sum = {
+          budgetId: budget.id,
+          startsAt: new Date(startMs),
+          endsAt: new Date(endMs),
+          spentNanoUsd: 0,
+          exactNanoUsd: 0,
+        };
+        sums.set(key, sum);
+      }
+      sum.spentNanoUsd = addNanoUsd(sum.spentNanoUsd, record.costNanoUsd);
+      if (record.exact) sum.exactNanoUsd = addNanoUsd(sum.exactNanoUsd, record.costNanoUsd);
+    }
+  }
+  return [...sums.values()];
+}
+
+async function answers(
+  tx: Db,
+  environmentId: string,
+  submissions: readonly Submission[],
+  claimed: ReadonlySet<string>,
+): Promise<Counted[]> {
+  const earlier = await readBatches(
+    tx,
+    environmentId,
+    submissions.map(({ batchId }) => batchId).filter((batchId) => !claimed.has(batchId)),
+  );
+  const seen = new Set<string>();
+  return submissions.map(({ batchId, records, rejected }) => {
+    const isFirst = !seen.has(batchId);
+    seen.add(batchId);
+    if (claimed.has(batchId) && isFirst) return { accepted: records.length, duplicate: false, rejected };
+    const known = earlier.find((row) => row.batchId === batchId);
+    return { accepted: known?.accepted ?? records.length, duplicate: true, rejected: known?.rejected ?? rejected };
+  });
+}
+
+/** The prices in force: the built-in list with what operators added. */
+export async function readPrices(db: Db): Promise<PriceTable> {
+  const rows = await db.select({ row: priceRows.row }).from(priceRows);
+  return priceTable(rows.map(({ row }) => row)).table;
+}
+
+function firstOfEach(submissions: readonly Submission[]): Submission[] {
+  const byId = new Map<string, Submission>();
+  for (const submission of submissions) if (!byId.has(submission.batchId)) byId.set(submission.batchId, submission);
+  return [...byId.values()];
+}
+
+function take(queue: { waiting: Waiting[]; records: number }): Waiting[] {
+  const taken: Waiting[] = [];
+  let records = 0;
+  for (const next of queue.waiting) {
+    if (taken.length > 0 && records + next.submission.records.length > MAX_RECORDS_PER_TRANSACTION) break;
+    taken.push(next);
+    records += next.submission.records.length;
+  }
+  queue.waiting.splice(0, taken.length);
+  queue.records -= records;
+  return taken;
+}
+
+const LOST_RACES = new Set(["40001", "40P01"]);
+
+function lostRace(error: unknown): boolean {
+  for (let current = error, depth = 0; current instanceof Error && depth < 5; current = current.cause, depth += 1) {
+    if ("code" in current && typeof current.code === "string" && LOST_RACES.has(current.code)) return true;
+  }
+  return false;
+}

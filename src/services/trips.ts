@@ -1,0 +1,168 @@
+/**
+ * Trips: what a budget's ladder does to flags by itself, and how it ends. All of it inside a change that holds the
+ * environment's lock; windows are locked after it, in the order of their keys.
+ */
+import { and, asc, eq, inArray, isNull } from "drizzle-orm";
+import type { Change, Ctx } from "../context.ts";
+import { budgetWindows, trips } from "../db/ledger-schema.ts";
+import { flags } from "../db/schema.ts";
+import type { Db, FlagRow } from "../db/types.ts";
+import { canonicalModel } from "../../sdk-client/src/model-id.ts";
+import type { Budget, LadderStep } from "../domain/budget.ts";
+import { flagInForce, stepsOf, type Surroundings } from "../domain/flag.ts";
+import { downgradeLevel, override, stepKey, stepsInForce, type WindowState } from "../domain/ladder.ts";
+import { memoryOf, windowState } from "../domain/ladder-memory.ts";
+import { readBudgets } from "./budget-rows.ts";
+import { resolveEndedIncidents } from "./incidents.ts";
+import { readSurroundings } from "./surroundings.ts";
+
+/** One step that acts, in one window of one budget. */
+export interface Acting {
+  budget: Budget;
+  state: WindowState;
+  step: LadderStep;
+  key: string;
+}
+
+/** Trips the budget's flags for a step. Answers with the flags that it changed. */
+export async function trip(ctx: Ctx, open: Change, acting: Acting): Promise<string[]> {
+  const { tx, environment, at } = open;
+  const { budget, state, step, key } = acting;
+  if (step.action === "alert") return [];
+  const around = await readSurroundings(tx, environment);
+  const tripped: string[] = [];
+  for (const flag of await flagsOf(tx, environment.id, budget, around)) {
+    if (!stepsInForce(budget, state, flag.key, at.getTime()).some((inForce) => stepKey(inForce) === key)) continue;
+    const target = step.action === "kill" ? { level: null, model: null } : downgradeOf(flag, budget, step, around);
+    if (target === null) continue;
+    await tx.insert(trips).values({
+      id: ctx.deps.newId(),
+      environmentId: environment.id,
+      flag: flag.key,
+      budgetId: budget.id,
+      windowStartsAt: new Date(state.window.startMs),
+      step: key,
+      atPercent: step.atPercent,
+      action: step.action,
+      ...target,
+      since: at,
+      until: budget.onReset === "restore" ? new Date(state.window.endMs) : null,
+    });
+    await open.record({
+      action: "flag.tripped",
+      targetKind: "flag",
+      target: flag.key,
+      reason: `budget ${budget.name} reached ${step.atPercent} %`,
+      after: { action: step.action, ...target, budget: budget.name, atPercent: step.atPercent },
+    });
+    tripped.push(flag.key);
+  }
+  return tripped;
+}
+
+/** Ends the trips of one step. `reset` ends the flags' override too, which was for that window only. */
+export async function endTrips(
+  open: Change,
+  budget: Budget,
+  state: WindowState,
+  key: string,
+  cause: "notCrossed" | "reset" | "deleted",
+): Promise<void> {
+  const ended = await open.tx
+    .update(trips)
+    .set({ endedAt: open.at, endReason: cause })
+    .where(
+      and(
+        eq(trips.budgetId, budget.id),
+        eq(trips.windowStartsAt, new Date(state.window.startMs)),
+        eq(trips.step, key),
+        isNull(trips.endedAt),
+      ),
+    )
+    .returning();
+  for (const row of ended.toSorted((a, b) => (a.flag < b.flag ? -1 : 1))) {
+    if (row.overriddenAt !== null) continue;
+    await open.record({
+      action: "flag.trip-ended",
+      targetKind: "flag",
+      target: row.flag,
+      reason: END_REASONS[cause](budget.name),
+      before: { action: row.action, level: row.level, model: row.model, budget: budget.name, atPercent: row.atPercent },
+    });
+  }
+}
+
+const END_REASONS = {
+  notCrossed: (name: string) => `budget ${name} is below the step again`,
+  reset: (name: string) => `budget ${name} began a new window`,
+  deleted: (name: string) => `budget ${name} was deleted`,
+};
+
+/**
+ * On-call restores a flag: every trip in force for it is overridden until its window ends. Answers whether there was
+ * one.
+ */
+export async function overrideTrips(ctx: Ctx, open: Change, flag: string): Promise<boolean> {
+  const { tx, environment, at } = open;
+  const overridden = await tx
+    .update(trips)
+    .set({ overriddenAt: at, overriddenBy: ctx.actor.name })
+    .where(
+      and(
+        eq(trips.environmentId, environment.id),
+        eq(trips.flag, flag),
+        isNull(trips.endedAt),
+        isNull(trips.overriddenAt),
+      ),
+    )
+    .returning({ budgetId: trips.budgetId });
+  if (overridden.length === 0) return false;
+  const budgetIds = [...new Set(overridden.map((row) => row.budgetId))];
+  const budgets = await readBudgets(tx, environment.id);
+  const windows = await tx
+    .select()
+    .from(budgetWindows)
+    .where(and(inArray(budgetWindows.budgetId, budgetIds), isNull(budgetWindows.closedAt)))
+    .orderBy(asc(budgetWindows.budgetId), asc(budgetWindows.startsAt))
+    .for("update");
+  for (const row of windows) {
+    const budget = budgets.find((candidate) => candidate.id === row.budgetId);
+    if (budget === undefined) continue;
+    await tx
+      .update(budgetWindows)
+      .set({ ladderState: memoryOf(override(windowState(budget, row), flag)) })
+      .where(and(eq(budgetWindows.budgetId, row.budgetId), eq(budgetWindows.startsAt, row.startsAt)));
+  }
+  await resolveEndedIncidents(ctx, open);
+  return true;
+}
+
+/** The flags that a budget moves: its own, those with its model in their chain, or all of the environment. */
+async function flagsOf(tx: Db, environmentId: string, budget: Budget, around: Surroundings): Promise<FlagRow[]> {
+  const rows = await tx.select().from(flags).where(eq(flags.environmentId, environmentId)).orderBy(asc(flags.key));
+  return rows.filter((row) => {
+    if (budget.scope.flag !== undefined && budget.scope.flag !== row.key) return false;
+    return budget.scope.model === undefined || positionOf(budget.scope.model, row, around) >= 0;
+  });
+}
+
+/** Where a downgrade leads; null when the flag cannot step down any further. */
+function downgradeOf(
+  flag: FlagRow,
+  budget: Budget,
+  step: LadderStep,
+  around: Surroundings,
+): { level: number; model: string } | null {
+  const models = stepsOf(flag, around).map((chainStep) => chainStep.model);
+  const now = flagInForce(flag, around).level;
+  // A budget of one model takes its flags past that model.
+  const past = budget.scope.model === undefined ? 0 : positionOf(budget.scope.model, flag, around) + 1;
+  const level = Math.min(Math.max(downgradeLevel(step, now, models.length), past), models.length - 1);
+  const model = models[level];
+  return model === undefined || level <= now ? null : { level, model };
+}
+
+function positionOf(model: string, flag: FlagRow, around: Surroundings): number {
+  const wanted = canonicalModel(model);
+  return stepsOf(flag, around).findIndex((step) => canonicalModel(step.model) === wanted);
+}
