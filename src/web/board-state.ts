@@ -17,6 +17,8 @@ import { type InstanceView, type Proof, proofOf } from "./proof.ts";
 export const UNDO_MS = 10_000;
 /** How far back the board looks for the changes that made the present state. */
 const RECENT_CHANGES = 100;
+const RECENT_OF_FLAG = 20;
+const MAX_OLDER_CHANGES = 20;
 /** Receipts of a change are timed exactly while it is this young; later only counted. */
 const TIMED_PROOF_MS = 5 * 60_000;
 /** Without an answer of the database for this long, a page waits for it no longer than the time below. */
@@ -103,6 +105,7 @@ async function freshBoard(ctx: Ctx, environmentKey: string): Promise<Board> {
   ]);
   const nowMs = ctx.deps.clock.nowMs();
   const changes = latestChanges(audit.items);
+  await addOlderChanges(ctx, environmentKey, flags.items, changes);
   let timed = 0;
   const describe = async (entry: AuditResource | undefined): Promise<LastChange | null> => {
     if (entry === undefined || entry.revision === null) return null;
@@ -132,6 +135,22 @@ async function freshBoard(ctx: Ctx, environmentKey: string): Promise<Board> {
     ),
     instances: instances.items,
   };
+}
+
+/** A flag that was killed or downgraded long ago still has to say where that has arrived. */
+async function addOlderChanges(
+  ctx: Ctx,
+  environmentKey: string,
+  flags: readonly FlagResource[],
+  changes: Map<string, AuditResource>,
+): Promise<void> {
+  const missing = flags.filter(
+    (flag) => (flag.switch.state === "off" || flag.level.manual !== null) && !changes.has(`flag ${flag.key}`),
+  );
+  for (const { key } of missing.slice(0, MAX_OLDER_CHANGES)) {
+    const page = await listAudit(ctx, environmentKey, { target: { kind: "flag", key }, limit: RECENT_OF_FLAG });
+    for (const [name, entry] of latestChanges(page.items)) changes.set(name, entry);
+  }
 }
 
 /** An undo is recorded like the change it takes back; offering to undo it again would only confuse. */

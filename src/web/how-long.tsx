@@ -4,7 +4,7 @@ import type { Form } from "./page-context.ts";
 
 const MINUTE_MS = 60_000;
 const CHOICES = [
-  { value: "", label: "Until someone restores it" },
+  { value: "", label: "Until someone ends it" },
   { value: "30", label: "30 minutes" },
   { value: "60", label: "1 hour" },
   { value: "240", label: "4 hours" },

@@ -10,7 +10,7 @@ export function UndoButton({ base, last, what, id }: { base: string; last: LastC
   return (
     <form method="post" action={path} hx-post={path} hx-target="#live" hx-swap="outerHTML">
       <input type="hidden" name="change" value={String(last.auditId)} />
-      <button class="main" id={id}>
+      <button class="main" id={id} data-undo>
         Undo<span class="unseen"> the change of {what}</span>
         {" · "}
         <span data-countdown={String(last.undoLeftMs)}>{Math.ceil(last.undoLeftMs / SECOND_MS)} s</span>

@@ -5,7 +5,7 @@ import { systemClock } from "../../src/clock.ts";
 import type { Clock } from "../../src/deps.ts";
 import { until } from "../support/until.ts";
 import { launchBrowser, openPage, type OpenPage, signIn } from "./browser.ts";
-import { startWorld, type World } from "./world.ts";
+import { PRODUCTION, startWorld, type World } from "./world.ts";
 
 let world: World;
 let browser: Browser;
@@ -39,6 +39,17 @@ async function eventually(what: string, shown: () => Promise<boolean>, javaScrip
 
 const card = (key: string) => page.locator(`#flag-${key}`);
 const enabled = (flag: string) => world.clients.map((client) => client.isEnabled(flag));
+
+/** Each test begins with everything on: a failure of one is not one of the next. */
+beforeEach(async () => {
+  await world.api("POST", `${PRODUCTION}/restore`, { reason: "next test" });
+  for (const key of ["draft-reply", "summarize-ticket", "support-chat"]) {
+    // Once for the switch, once for the level.
+    await world.api("POST", `${PRODUCTION}/flags/${key}/restore`, { reason: "next test" });
+    await world.api("POST", `${PRODUCTION}/flags/${key}/restore`, { reason: "next test" });
+  }
+  await world.api("PUT", `${PRODUCTION}/models/claude-opus-5-5`, { blocked: false, reason: "next test" });
+});
 
 describe.each([
   { name: "with JavaScript", javaScript: true },
@@ -149,13 +160,23 @@ describe("the live board", () => {
     await page.getByRole("button", { name: "Kill Draft reply" }).click();
     await card("draft-reply").getByText("Other…").click();
     await card("draft-reply").getByLabel("In your own words").fill("half a sentence");
-    await world.api("POST", "/v1/environments/production/flags/support-chat/kill", { reason: "by somebody else" });
+    await world.api("POST", `${PRODUCTION}/flags/support-chat/kill`, { reason: "by somebody else" });
     await card("support-chat").getByText("by somebody else").waitFor();
     const words = card("draft-reply").getByLabel("In your own words");
     expect(await words.inputValue()).toBe("half a sentence");
     expect(await words.evaluate("document.activeElement.id")).toBe("words-draft-reply");
-    await world.api("POST", "/v1/environments/production/flags/support-chat/restore", { reason: "over" });
-    await world.api("POST", "/v1/environments/production/flags/draft-reply/restore", { reason: "over" });
+  });
+
+  it("takes a nervous double click for one kill, not for a kill and an undo", async () => {
+    await page.getByRole("button", { name: "Kill Support chat" }).click();
+    const undo = card("support-chat").getByRole("button", { name: /^Undo/ });
+    const box = await undo.boundingBox();
+    if (box === null) throw new Error("the undo is not on the page");
+    await page.mouse.click(box.x + box.width / 2, box.y + box.height / 2);
+    await card("support-chat").getByText("3 of 3").waitFor();
+    expect(enabled("support-chat")).toEqual([false, false, false]);
+    await undo.click();
+    await card("support-chat").getByText("On", { exact: true }).waitFor();
   });
 
   it("moves between flags and kills the one in focus by keys", async () => {

@@ -4,9 +4,12 @@
 
 const LOST_AFTER_MS = 12_000;
 const RELEASE_AFTER_MS = 400;
+/** Undo stands where Kill was: the second click of a nervous double click is not meant for it. */
+const DOUBLE_CLICK_MS = 800;
 
-const live = () => document.getElementById("live");
+const live = () => document.querySelector("[data-live]");
 let lastAnswerMs = performance.now();
+const heldUntilMs = new Map();
 let pointerDown = false;
 let lastAnnounced = "";
 
@@ -87,9 +90,28 @@ function memory(region) {
   const fields = [...region.querySelectorAll("input[id]:not([type=hidden])")].filter((one) => one.value !== "");
   return {
     open: [...region.querySelectorAll("details[open][id]")].map((one) => one.id),
+    undos: [...region.querySelectorAll("[data-undo]")].map((one) => one.id),
     typed: fields.map((one) => [one.id, one.value]),
     focus: region.contains(document.activeElement) ? document.activeElement.id : "",
   };
+}
+
+/** An undo that was not there before takes no click for a moment. */
+function holdNewUndo(region, known) {
+  for (const undo of region.querySelectorAll("[data-undo]")) {
+    if (known.includes(undo.id)) continue;
+    heldUntilMs.set(undo.id, performance.now() + DOUBLE_CLICK_MS);
+  }
+  for (const [id, untilMs] of heldUntilMs) {
+    const leftMs = untilMs - performance.now();
+    const undo = document.getElementById(id);
+    if (leftMs <= 0 || undo === null) {
+      heldUntilMs.delete(id);
+      continue;
+    }
+    undo.setAttribute("aria-disabled", "true");
+    setTimeout(() => document.getElementById(id)?.removeAttribute("aria-disabled"), leftMs);
+  }
 }
 
 function remember({ open, typed, focus }) {
@@ -105,10 +127,11 @@ function remember({ open, typed, focus }) {
 }
 
 let kept = null;
-const isLiveRequest = (event) => event.detail.requestConfig?.verb === "get" && event.detail.elt?.id === "live";
+const isLiveRequest = (event) =>
+  event.detail.requestConfig?.verb === "get" && event.detail.elt?.hasAttribute("data-live");
 
 document.addEventListener("htmx:beforeRequest", (event) => {
-  if (event.detail.elt?.id === "live" && (document.hidden || pointerDown)) event.preventDefault();
+  if (event.detail.elt?.hasAttribute("data-live") && (document.hidden || pointerDown)) event.preventDefault();
   const button = event.detail.requestConfig?.triggeringEvent?.submitter;
   if (event.detail.elt?.tagName === "FORM") {
     button?.setAttribute("aria-busy", "true");
@@ -129,7 +152,10 @@ document.addEventListener("htmx:afterSwap", () => {
   const region = live();
   if (region === null) return;
   enliven(region);
-  if (kept !== null) remember(kept);
+  if (kept !== null) {
+    remember(kept);
+    holdNewUndo(region, kept.undos);
+  }
   kept = null;
 });
 for (const name of ["htmx:sendError", "htmx:timeout", "htmx:responseError"]) {
@@ -162,6 +188,17 @@ document.addEventListener("visibilitychange", () => {
   if (document.hidden) htmx.trigger(region, "htmx:abort");
   else lastAnswerMs = Math.max(lastAnswerMs, performance.now() - LOST_AFTER_MS + 3_000);
 });
+
+document.addEventListener(
+  "click",
+  (event) => {
+    const undo = event.target instanceof Element ? event.target.closest("[data-undo][aria-disabled]") : null;
+    if (undo === null) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  },
+  { capture: true },
+);
 
 document.addEventListener("click", (event) => {
   const target = event.target instanceof Element ? event.target : null;

@@ -11,6 +11,7 @@ import { mayAdminister, mayOperate, type PageEnv, serviceContext } from "../page
 import { sendPage } from "../render.tsx";
 import { operatorText } from "../rule-fields.tsx";
 import { formatValue } from "../rule-value.ts";
+import { selfUpdating } from "../self-updating.ts";
 import { StateLine } from "../state-line.tsx";
 import { count, lightOf, percent } from "../text.ts";
 
@@ -38,7 +39,7 @@ export function flagPages(deps: Deps): Hono<PageEnv> {
         <p>
           <a href={`/e/${environment}`}>Board</a> / {flag.name}
         </p>
-        <section class={`card ${light}`}>
+        <section class={`card ${light}`} id="state" {...selfUpdating("state", path)}>
           <div class="card-head">
             <span class={`light ${light}`} aria-hidden="true"></span>
             <div class="names">

@@ -3,6 +3,7 @@ import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
 import { getReceipts, type InstanceResource, listInstances } from "../../services/instances.ts";
 import { Moment } from "../moment.tsx";
+import { selfUpdating } from "../self-updating.ts";
 import { type PageEnv, serviceContext } from "../page-context.ts";
 import { sendPage } from "../render.tsx";
 import { age, count, took } from "../text.ts";
@@ -14,12 +15,13 @@ export function instancePages(deps: Deps): Hono<PageEnv> {
     const ctx = serviceContext(c, deps);
     const [list, receipts] = await Promise.all([listInstances(ctx, environment), getReceipts(ctx, environment)]);
     const nowMs = deps.clock.nowMs();
-    const of = (state: InstanceResource["state"]) => list.items.filter((one) => one.state === state);
+    const byName = list.items.toSorted((a, b) => a.instance.localeCompare(b.instance, "en", { numeric: true }));
+    const of = (state: InstanceResource["state"]) => byName.filter((one) => one.state === state);
     return sendPage(
       c,
       deps,
       { title: "Instances", section: "instances", actor: c.get("actor"), environment },
-      <section class="card">
+      <section class="card" id="instances" {...selfUpdating("instances", `/e/${environment}/instances`)}>
         <h1>Instances</h1>
         {list.items.length === 0 ? (
           <p>
