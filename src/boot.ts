@@ -88,6 +88,7 @@ async function start(
     drain: () => snapshots.drain(),
     close: async () => {
       snapshots.drain();
+      await ledger.close();
       await runner.close();
       await sync.close();
       instances.close();

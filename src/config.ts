@@ -26,6 +26,9 @@ export interface Config {
   secret: string;
   adminToken: string | null;
   logLevel: LogLevel;
+  /** How long single calls are kept, and how many per environment; the sums of the ledger stay. */
+  recentCallsHours: number;
+  recentCallsMax: number;
 }
 
 /** What the variables say: the secret may still have to be made (embedded database only). */
@@ -39,7 +42,7 @@ export interface Variable {
 }
 
 export const SECRET_MIN_CHARS = 32;
-const ADMIN_TOKEN = /^andon_op_[A-Za-z0-9_-]{23,}$/;
+const ADMIN_TOKEN = /^andon_op_[A-Za-z0-9_-]{16,}$/;
 
 /** Every variable, in the order of the documentation; `docs/configuration.md` is checked against it. */
 export const VARIABLES: readonly Variable[] = [
@@ -66,7 +69,17 @@ export const VARIABLES: readonly Variable[] = [
     name: "ANDON_ADMIN_TOKEN",
     default: "",
     description:
-      "An admin `op` token given from outside, for automation: `andon_op_` and at least 23 more letters, digits, `_` or `-`. Revoked when unset.",
+      "An admin `op` token given from outside, for automation: `andon_op_` and at least 16 more letters, digits, `_` or `-`. Revoked when unset.",
+  },
+  {
+    name: "ANDON_RECENT_CALLS_HOURS",
+    default: "24",
+    description: "How long single calls are kept; 1 to 720. Sums stay.",
+  },
+  {
+    name: "ANDON_RECENT_CALLS_MAX",
+    default: "10000",
+    description: "How many single calls are kept per environment; 100 to 1000000.",
   },
   { name: "ANDON_LOG_LEVEL", default: "info", description: `One of ${LOG_LEVELS.join(", ")}.` },
 ];
@@ -83,6 +96,15 @@ export class ConfigError extends StartError {
 
 function isUrl(value: string, protocols: readonly string[]): boolean {
   return URL.canParse(value) && protocols.includes(new URL(value).protocol);
+}
+
+function wholeNumber(min: number, max: number) {
+  const expected = `expected a whole number from ${min} to ${max}`;
+  return z
+    .string()
+    .regex(/^\d{1,9}$/, expected)
+    .transform(Number)
+    .refine((value) => value >= min && value <= max, expected);
 }
 
 const schema = z
@@ -114,8 +136,10 @@ const schema = z
     ANDON_SECRET: z.string().min(SECRET_MIN_CHARS, `expected at least ${SECRET_MIN_CHARS} characters`).optional(),
     ANDON_ADMIN_TOKEN: z
       .string()
-      .regex(ADMIN_TOKEN, "expected andon_op_ followed by at least 23 letters, digits, _ or -")
+      .regex(ADMIN_TOKEN, "expected andon_op_ followed by at least 16 letters, digits, _ or -")
       .optional(),
+    ANDON_RECENT_CALLS_HOURS: wholeNumber(1, 720).default(24),
+    ANDON_RECENT_CALLS_MAX: wholeNumber(100, 1_000_000).default(10_000),
     ANDON_LOG_LEVEL: z.enum(LOG_LEVELS, `expected one of ${LOG_LEVELS.join(", ")}`).default("info"),
   })
   .check((checked) => {
@@ -153,6 +177,8 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     secret: values.ANDON_SECRET ?? null,
     adminToken: values.ANDON_ADMIN_TOKEN ?? null,
     logLevel: values.ANDON_LOG_LEVEL,
+    recentCallsHours: values.ANDON_RECENT_CALLS_HOURS,
+    recentCallsMax: values.ANDON_RECENT_CALLS_MAX,
   };
 }
 

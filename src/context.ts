@@ -117,7 +117,7 @@ export async function change<T>(
 ): Promise<Changed<T>> {
   const { deps } = ctx;
   const done = await withTransaction(ctx, (tx) => changeIn(ctx, tx, environmentId, work));
-  await deps.snapshots.refresh(environmentId);
+  await afterCommit(ctx, () => deps.snapshots.refresh(environmentId));
   return { value: done.value, revision: deps.snapshots.revisionOf(environmentId, done.n) };
 }
 
@@ -162,6 +162,18 @@ export async function lockEnvironment(tx: Db, environmentId: string): Promise<En
   const environment = locked[0];
   if (environment === undefined) throw new AppError("NOT_FOUND", "The environment is gone.");
   return environment;
+}
+
+/**
+ * Brings this server's memory up to date after a commit. Never fails: the change is made, whatever happens to the
+ * database now, and the version check brings what is missing.
+ */
+export async function afterCommit(ctx: Ctx, refresh: () => Promise<void>): Promise<void> {
+  try {
+    await refresh();
+  } catch (error) {
+    ctx.deps.log.warn({ err: error, requestId: ctx.requestId }, "a change was made but not read back yet");
+  }
 }
 
 /** Writes one audit row. For changes that belong to no environment, `scope.environmentId` is null. */

@@ -24,6 +24,8 @@ describe("parseConfig", () => {
       secret: null,
       adminToken: null,
       logLevel: "info",
+      recentCallsHours: 24,
+      recentCallsMax: 10_000,
     });
   });
 
@@ -55,6 +57,8 @@ describe("parseConfig", () => {
     ["ANDON_ADMIN_TOKEN", "andon_sdk_0123456789012345678901234"],
     ["ANDON_ADMIN_TOKEN", "andon_op_short"],
     ["ANDON_LOG_LEVEL", "verbose"],
+    ["ANDON_RECENT_CALLS_HOURS", "0"],
+    ["ANDON_RECENT_CALLS_MAX", "many"],
   ])("refuses %s=%s by name, saying what was expected", (name, value) => {
     const faults = faultsOf({ [name]: value });
     expect(faults.some((fault) => fault.startsWith(`${name}: expected`))).toBe(true);

@@ -1,6 +1,7 @@
 /** The jobs of a server, in the order of their turn. */
+import { budgetsJob } from "./budgets.ts";
 import { expiryJob } from "./expiry.ts";
 import { pruneJob } from "./prune.ts";
 import type { Job } from "./runner.ts";
 
-export const JOBS: readonly Job[] = [expiryJob, pruneJob];
+export const JOBS: readonly Job[] = [expiryJob, budgetsJob, pruneJob];

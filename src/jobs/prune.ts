@@ -1,5 +1,13 @@
-/** Removes what nobody asks for any more: old receipts and revisions, instances long gone. */
+/** Removes what nobody asks for any more: old receipts and revisions, instances long gone, old usage. */
 import { pruneReceipts } from "../services/instances.ts";
+import { pruneUsage } from "../services/usage-prune.ts";
 import type { Job } from "./runner.ts";
 
-export const pruneJob: Job = { name: "prune", everyMs: 60_000, run: (deps) => pruneReceipts(deps.db) };
+export const pruneJob: Job = {
+  name: "prune",
+  everyMs: 60_000,
+  async run(deps) {
+    await pruneReceipts(deps.db);
+    await pruneUsage(deps);
+  },
+};

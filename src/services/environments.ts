@@ -1,6 +1,14 @@
 /** Environments: where flags, chains and tokens live. */
 import { asc, count } from "drizzle-orm";
-import { type Ctx, insertAudit, read, requireEnvironment, requireScope, withTransaction } from "../context.ts";
+import {
+  afterCommit,
+  type Ctx,
+  insertAudit,
+  read,
+  requireEnvironment,
+  requireScope,
+  withTransaction,
+} from "../context.ts";
 import { environments, revisions } from "../db/schema.ts";
 import type { EnvironmentRow } from "../db/types.ts";
 import { seesEnvironment } from "../domain/actor.ts";
@@ -53,7 +61,7 @@ export async function createEnvironment(ctx: Ctx, input: { key: string; name: st
     );
     return created;
   });
-  await ctx.deps.snapshots.refresh(row.id);
+  await afterCommit(ctx, () => ctx.deps.snapshots.refresh(row.id));
   return environmentResource(ctx, row);
 }
 

@@ -7,7 +7,7 @@ import { sql } from "drizzle-orm";
 import { type PriceTable, priceTable } from "../../sdk-client/src/price-table.ts";
 import { priceUsage } from "../../sdk-client/src/price.ts";
 import type { UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
-import { type Ctx, changeIn, lockEnvironment, withTransaction } from "../context.ts";
+import { afterCommit, changeIn, type Ctx, lockEnvironment, withTransaction } from "../context.ts";
 import { priceRows } from "../db/ledger-schema.ts";
 import type { Db } from "../db/types.ts";
 import type { Deps } from "../deps.ts";
@@ -53,6 +53,13 @@ export interface Counted {
   rejected: { index: number; path: string; message: string }[];
 }
 
+interface Queue {
+  waiting: Waiting[];
+  records: number;
+  /** Resolves when nothing is waiting any more; null while nothing is being counted. */
+  draining: Promise<void> | null;
+}
+
 interface Waiting {
   submission: Submission;
   resolve: (counted: Counted) => void;
@@ -60,8 +67,9 @@ interface Waiting {
 }
 
 export class Ledger {
-  readonly #queues = new Map<string, { waiting: Waiting[]; records: number; running: boolean }>();
+  readonly #queues = new Map<string, Queue>();
   #ctx: Ctx | null = null;
+  #closed = false;
 
   /** Called once by the boot, which builds this before the rest of `deps`. */
   start(deps: Deps): void {
@@ -70,6 +78,11 @@ export class Ledger {
 
   /** Counts a batch. Resolves after commit; RATE_LIMITED when too much is waiting; DATABASE_AWAY when nothing was counted. */
   submit(environmentId: string, submission: Submission): Promise<Counted> {
+    if (this.#closed) {
+      throw new AppError("NOT_READY", "This server is stopping. Send this batch again with the same batchId.", {
+        retryAfterSeconds: RETRY_AFTER_SECONDS,
+      });
+    }
     const queue = this.#queueOf(environmentId);
     if (queue.records + submission.records.length > MAX_QUEUED_RECORDS) {
       throw new AppError(
@@ -83,21 +96,26 @@ export class Ledger {
     return new Promise<Counted>((resolve, reject) => {
       queue.waiting.push({ submission, resolve, reject });
       queue.records += submission.records.length;
-      if (!queue.running) void this.#drain(environmentId, queue);
+      queue.draining ??= this.#drain(environmentId, queue);
     });
   }
 
-  #queueOf(environmentId: string) {
+  /** Counts what is waiting and takes no more. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all([...this.#queues.values()].map((queue) => queue.draining));
+  }
+
+  #queueOf(environmentId: string): Queue {
     let queue = this.#queues.get(environmentId);
     if (queue === undefined) {
-      queue = { waiting: [], records: 0, running: false };
+      queue = { waiting: [], records: 0, draining: null };
       this.#queues.set(environmentId, queue);
     }
     return queue;
   }
 
-  async #drain(environmentId: string, queue: { waiting: Waiting[]; records: number; running: boolean }): Promise<void> {
-    queue.running = true;
+  async #drain(environmentId: string, queue: Queue): Promise<void> {
     while (queue.waiting.length > 0) {
       const taken = take(queue);
       try {
@@ -105,15 +123,13 @@ export class Ledger {
           environmentId,
           taken.map(({ submission }) => submission),
         );
-        taken.forEach(({ resolve }, index) =>
-          resolve(counted[index] ?? { accepted: 0, duplicate: true, rejected: [] }),
-        );
+        for (const [index, answer] of counted.entries()) taken[index]?.resolve(answer);
       } catch (error) {
         // The clients keep their batches and send them again: nothing of this transaction was counted.
         for (const { reject } of taken) reject(error);
       }
     }
-    queue.running = false;
+    queue.draining = null;
   }
 
   async #count(environmentId: string, submissions: readonly Submission[]): Promise<Counted[]> {
@@ -122,7 +138,7 @@ export class Ledger {
     for (let attempt = 1, lockFirst = false; ; attempt += 1) {
       try {
         const done = await withTransaction(ctx, (tx) => count(ctx, tx, environmentId, submissions, lockFirst));
-        if (done.changed) await ctx.deps.snapshots.refresh(environmentId);
+        if (done.changed) await afterCommit(ctx, () => ctx.deps.snapshots.refresh(environmentId));
         return done.counted;
       } catch (error) {
         if (error instanceof LockNeeded) lockFirst = true;
@@ -258,7 +274,7 @@ function firstOfEach(submissions: readonly Submission[]): Submission[] {
   return [...byId.values()];
 }
 
-function take(queue: { waiting: Waiting[]; records: number }): Waiting[] {
+function take(queue: Queue): Waiting[] {
   const taken: Waiting[] = [];
   let records = 0;
   for (const next of queue.waiting) {

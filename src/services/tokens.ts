@@ -1,6 +1,6 @@
 /** Tokens: made once, shown once, stored as SHA-256, revoked at once on every server. */
 import { and, count, desc, eq, inArray, isNull, sql } from "drizzle-orm";
-import { type Ctx, insertAudit, read, requireScope, withTransaction } from "../context.ts";
+import { afterCommit, type Ctx, insertAudit, read, requireScope, withTransaction } from "../context.ts";
 import { NOTIFY_CHANNEL } from "../db/listen.ts";
 import { environments, installation, tokens } from "../db/schema.ts";
 import type { Db, TokenRow } from "../db/types.ts";
@@ -65,7 +65,7 @@ export async function createToken(ctx: Ctx, input: NewToken): Promise<{ token: T
     await recordToken(ctx, tx, "token.created", row, { kind, name, role, environments: keys }, at);
     return made;
   });
-  await ctx.deps.tokens.refresh();
+  await afterCommit(ctx, () => ctx.deps.tokens.refresh());
   return { token, secret };
 }
 
@@ -90,7 +90,7 @@ export async function revokeToken(ctx: Ctx, id: string): Promise<TokenResource> 
     await recordToken(ctx, tx, "token.revoked", current, null, at);
     return tokenResource(ctx, revoked[0] ?? current, keys);
   });
-  await ctx.deps.tokens.refresh();
+  await afterCommit(ctx, () => ctx.deps.tokens.refresh());
   return token;
 }
 

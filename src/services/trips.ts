@@ -2,7 +2,7 @@
  * Trips: what a budget's ladder does to flags by itself, and how it ends. All of it inside a change that holds the
  * environment's lock; windows are locked after it, in the order of their keys.
  */
-import { and, asc, eq, inArray, isNull } from "drizzle-orm";
+import { and, asc, eq, inArray, isNull, type SQL } from "drizzle-orm";
 import type { Change, Ctx } from "../context.ts";
 import { budgetWindows, trips } from "../db/ledger-schema.ts";
 import { flags } from "../db/schema.ts";
@@ -60,25 +60,28 @@ export async function trip(ctx: Ctx, open: Change, acting: Acting): Promise<stri
   return tripped;
 }
 
-/** Ends the trips of one step. `reset` ends the flags' override too, which was for that window only. */
+/** Ends the trips of one step in one window. */
 export async function endTrips(
   open: Change,
   budget: Budget,
   state: WindowState,
   key: string,
-  cause: "notCrossed" | "reset" | "deleted",
+  cause: "notCrossed" | "reset",
 ): Promise<void> {
+  const ofStep = and(eq(trips.windowStartsAt, new Date(state.window.startMs)), eq(trips.step, key));
+  await end(open, budget, cause, ofStep);
+}
+
+/** Ends all trips of a budget, in whatever window: it is deleted, or counts something else from now on. */
+export async function endAllTrips(open: Change, budget: Budget): Promise<void> {
+  await end(open, budget, "deleted");
+}
+
+async function end(open: Change, budget: Budget, cause: keyof typeof END_REASONS, of?: SQL): Promise<void> {
   const ended = await open.tx
     .update(trips)
     .set({ endedAt: open.at, endReason: cause })
-    .where(
-      and(
-        eq(trips.budgetId, budget.id),
-        eq(trips.windowStartsAt, new Date(state.window.startMs)),
-        eq(trips.step, key),
-        isNull(trips.endedAt),
-      ),
-    )
+    .where(and(eq(trips.budgetId, budget.id), isNull(trips.endedAt), of))
     .returning();
   for (const row of ended.toSorted((a, b) => (a.flag < b.flag ? -1 : 1))) {
     if (row.overriddenAt !== null) continue;
@@ -95,7 +98,7 @@ export async function endTrips(
 const END_REASONS = {
   notCrossed: (name: string) => `budget ${name} is below the step again`,
   reset: (name: string) => `budget ${name} began a new window`,
-  deleted: (name: string) => `budget ${name} was deleted`,
+  deleted: (name: string) => `budget ${name} was deleted or counts something else now`,
 };
 
 /**

@@ -58,6 +58,8 @@ export async function startHarness({
       secret: "a secret for tests only, not for anything else",
       adminToken: ADMIN_TOKEN,
       logLevel: "trace",
+      recentCallsHours: 24,
+      recentCallsMax: 10_000,
     },
     {
       log: pino({ level: "trace" }, { write: (line: string) => logLines.push(line) }),

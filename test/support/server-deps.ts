@@ -31,6 +31,8 @@ export async function startDeps(options: ServerOptions = {}): Promise<Runtime> {
     secret: "a secret for tests only, not for anything else",
     adminToken: ADMIN_TOKEN,
     logLevel: "silent",
+    recentCallsHours: 24,
+    recentCallsMax: 10_000,
     ...options.settings,
   };
   return boot(settings, {
