@@ -1,0 +1,78 @@
+/** `andon sign-in-link`: a way back in for whoever runs the server, by the database alone. */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { CliError, type Io } from "../../src/cli/io.ts";
+import { printSignInLink } from "../../src/cli/sign-in-link.ts";
+import { ConfigError, parseConfig, type Settings } from "../../src/config.ts";
+import { FIRST_ADMIN_ID } from "../../src/services/first-run.ts";
+import { peekSignInLink, redeemSignInLink } from "../../src/services/sign-in.ts";
+import { revokeToken } from "../../src/services/tokens.ts";
+import type { Runtime } from "../../src/boot.ts";
+import { freshPostgres } from "../support/database.ts";
+import { adminCtx, startDeps } from "../support/server-deps.ts";
+
+let url: string;
+let runtime: Runtime;
+
+beforeAll(async () => {
+  url = await freshPostgres();
+  runtime = await startDeps({ database: { kind: "postgres", url } });
+});
+afterAll(() => runtime.close());
+
+const settings = (databaseUrl = url): Settings =>
+  parseConfig({
+    DATABASE_URL: databaseUrl,
+    ANDON_SECRET: "s".repeat(32),
+    ANDON_PUBLIC_URL: "https://andon.example.com",
+  });
+
+function recording(): { io: Io; out: string[] } {
+  const out: string[] = [];
+  const io: Io = {
+    env: {},
+    out: (line) => out.push(line),
+    err: () => {},
+    progress: null,
+    fetch,
+    monotonicMs: () => 0,
+    sleep: async () => {},
+  };
+  return { io, out };
+}
+
+function faulty(): never {
+  throw new ConfigError(["DATABASE_URL: expected a URL"]);
+}
+
+describe("andon sign-in-link", () => {
+  it("prints a link that signs the first admin in, once, and leaves the server's own tokens alone", async () => {
+    const { io, out } = recording();
+    expect(await printSignInLink(io, settings)).toBe(0);
+    const link = new URL(out[0] ?? "");
+    expect(link.href).toMatch(/^https:\/\/andon\.example\.com\/sign-in\?link=/);
+    const secret = link.searchParams.get("link") ?? "";
+    expect(await peekSignInLink(runtime.deps, secret)).toBe("valid");
+    expect(await redeemSignInLink(runtime.deps, secret)).toEqual({ tokenId: FIRST_ADMIN_ID });
+    expect(await redeemSignInLink(runtime.deps, secret)).toBeNull();
+    await runtime.deps.tokens.refresh();
+    expect(runtime.deps.tokens.byId("admin-from-environment")).not.toBeNull();
+  });
+
+  it("says what to do on a database where no server was started", async () => {
+    const empty = await freshPostgres();
+    await expect(printSignInLink(recording().io, () => settings(empty))).rejects.toThrow(
+      /never started on this database/,
+    );
+  });
+
+  it("says what to do when the first admin was revoked", async () => {
+    await revokeToken(adminCtx(runtime.deps), FIRST_ADMIN_ID);
+    await expect(printSignInLink(recording().io, settings)).rejects.toThrow(/ANDON_ADMIN_TOKEN/);
+  });
+
+  it("names what is wrong with the configuration, as wrong usage", async () => {
+    const failure = printSignInLink(recording().io, faulty);
+    await expect(failure).rejects.toBeInstanceOf(CliError);
+    await expect(failure).rejects.toMatchObject({ exitCode: 2, message: expect.stringContaining("DATABASE_URL") });
+  });
+});
