@@ -7,6 +7,7 @@ import { age, count, listed, took } from "./text.ts";
 
 /** More squares than this are no longer counted by eye; the rest is in the sentence. */
 const MAX_SQUARES = 120;
+const QUIET_SECONDS = 10;
 
 export function ProofView({ proof, fresh, what }: { proof: Proof | null; fresh: boolean; what: string }) {
   if (proof === null) return <p class="dim">Receipts of this change are no longer kept.</p>;
@@ -39,7 +40,7 @@ export function ProofView({ proof, fresh, what }: { proof: Proof | null; fresh: 
         {isComplete(proof) && proof.silent.length === 0 ? <span class="tick"> ✓ all</span> : null}
       </p>
       {proof.stragglers.length === 0 ? null : (
-        <p class="lag">Not yet: {listed(proof.stragglers.map((one) => one.instance))}</p>
+        <p class="lag">Not yet: {listed(proof.stragglers.map(straggler))}</p>
       )}
       {proof.silent.length === 0 ? null : <p class="lag">{silence(proof.silent)}</p>}
     </div>
@@ -48,6 +49,11 @@ export function ProofView({ proof, fresh, what }: { proof: Proof | null; fresh: 
 
 function sentence(proof: Proof): string {
   return `${proof.applied} of ${count(proof.live, "instance")} applied it`;
+}
+
+/** A healthy client is heard of every few seconds; one that is not is named with its age. */
+function straggler({ instance, silentSeconds }: Laggard): string {
+  return silentSeconds < QUIET_SECONDS ? instance : `${instance} (last heard of ${age(silentSeconds)} ago)`;
 }
 
 function silence(silent: readonly Laggard[]): string {
