@@ -39,9 +39,7 @@ export function ProofView({ proof, fresh, what }: { proof: Proof | null; fresh: 
         )}
         {isComplete(proof) && proof.silent.length === 0 ? <span class="tick"> ✓ all</span> : null}
       </p>
-      {proof.stragglers.length === 0 ? null : (
-        <p class="lag">Not yet: {listed(proof.stragglers.map(straggler))}</p>
-      )}
+      {proof.stragglers.length === 0 ? null : <p class="lag">Not yet: {listed(proof.stragglers.map(straggler))}</p>}
       {proof.silent.length === 0 ? null : <p class="lag">{silence(proof.silent)}</p>}
     </div>
   );
