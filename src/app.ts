@@ -16,6 +16,7 @@ import { problemResponse, toAppError } from "./http/problem.ts";
 import { requestLog } from "./http/request-log.ts";
 import { healthRoutes } from "./http/routes/health.ts";
 import { sdkRoutes } from "./http/routes/sdk.ts";
+import { usageReportRoutes } from "./http/routes/usage-report.ts";
 import { webRoutes } from "./web/routes.tsx";
 
 const MAX_REQUEST_ID_CHARS = 64;
@@ -37,6 +38,7 @@ export function createApp(deps: Deps): Hono<AppEnv> {
   });
 
   app.route("/", sdkRoutes(deps));
+  app.route("/", usageReportRoutes(deps));
   app.use(requestId({ limitLength: MAX_REQUEST_ID_CHARS, generator: () => deps.newId() }));
   app.use(securityHeaders(deps));
   app.use(requestLog(deps));

@@ -103,7 +103,7 @@ export class Ledger {
   /** Counts what is waiting and takes no more. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all([...this.#queues.values()].map((queue) => queue.draining));
+    await Promise.all([...this.#queues.values()].map((queue) => queue.draining ?? Promise.resolve()));
   }
 
   #queueOf(environmentId: string): Queue {

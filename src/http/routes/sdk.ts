@@ -102,6 +102,11 @@ function stop(deps: Deps, c: AppContext): Response {
   return new Response(null, { status: 204 });
 }
 
+/** The environment of the sdk token of any request of a client. 401 without a valid one, 403 for other kinds. */
+export function sdkEnvironment(deps: Deps, c: AppContext): string {
+  return authenticate(deps, c, headerReader(c));
+}
+
 /** The environment of the token. 401 without a valid one, 403 for other kinds than sdk. */
 function authenticate(deps: Deps, c: AppContext, header: HeaderReader): string {
   const token = bearerOf(header);
@@ -112,7 +117,7 @@ function authenticate(deps: Deps, c: AppContext, header: HeaderReader): string {
   }
   const environmentId = actor.environmentIds?.[0];
   if (actor.kind !== "sdk" || environmentId === undefined) {
-    throw new AppError("FORBIDDEN", `Polling needs a token of kind "sdk", not "${actor.kind}".`);
+    throw new AppError("FORBIDDEN", `Clients need a token of kind "sdk", not "${actor.kind}".`);
   }
   return environmentId;
 }
