@@ -3,6 +3,8 @@
  * Needs the server's own configuration, and no token.
  */
 import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { pino } from "pino";
 import { systemClock } from "../clock.ts";
 import { ConfigError, type Settings } from "../config.ts";
@@ -42,6 +44,12 @@ function settingsOf(readSettings: () => Settings): Settings {
 }
 
 async function open(settings: Settings) {
+  // Opening an embedded database that is not there would make one.
+  if (settings.database.kind === "embedded" && !existsSync(join(settings.database.dataDir, "db"))) {
+    throw new CliError(
+      `There is no database in ${settings.database.dataDir}. Run this where the server runs, with its ANDON_DATA_DIR.`,
+    );
+  }
   try {
     return await connect(settings.database, pino({ level: "silent" }));
   } catch (error) {
@@ -62,12 +70,17 @@ async function requireAdmin(
   try {
     await tokens.refresh();
   } catch (error) {
-    throw new CliError(
-      `The database cannot be read (${error instanceof Error ? error.message : String(error)}). Start the server once: it creates the tables.`,
-    );
+    // The first line says what; the rest is the query.
+    const [what = ""] = (error instanceof Error ? rootOf(error).message : String(error)).split("\n");
+    throw new CliError(`The database cannot be read (${what}). Start the server once: it creates the tables.`);
   }
   if (tokens.byId(FIRST_ADMIN_ID) !== null) return;
   throw new CliError(
     "There is no first admin to sign in: the server was never started on this database, or that identity was revoked. Start the server with ANDON_ADMIN_TOKEN set, and sign in with that token.",
   );
+}
+
+/** Drivers' errors are wrapped in one that quotes the query. */
+function rootOf(error: Error): Error {
+  return error.cause instanceof Error ? rootOf(error.cause) : error;
 }

@@ -65,6 +65,13 @@ describe("andon sign-in-link", () => {
     );
   });
 
+  it("makes no database where none is", async () => {
+    const nowhere = () => parseConfig({ ANDON_DATA_DIR: "/nowhere/at/all" });
+    await expect(printSignInLink(recording().io, nowhere)).rejects.toThrow(
+      /There is no database in \/nowhere\/at\/all/,
+    );
+  });
+
   it("says what to do when the first admin was revoked", async () => {
     await revokeToken(adminCtx(runtime.deps), FIRST_ADMIN_ID);
     await expect(printSignInLink(recording().io, settings)).rejects.toThrow(/ANDON_ADMIN_TOKEN/);
