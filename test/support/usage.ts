@@ -1,0 +1,53 @@
+/** Usage records and budgets for tests. */
+import { randomUUID } from "node:crypto";
+import type { UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
+import type { BudgetDefinition } from "../../src/services/budgets.ts";
+
+/** A call of claude-opus-5-5 that cost exactly `usd`: its output is 20 USD per million tokens. */
+export function callFor(usd: number, fields: Partial<UsageRecord> = {}): UsageRecord {
+  return {
+    id: randomUUID(),
+    at: Date.now(),
+    flag: "support-chat",
+    model: "claude-opus-5-5",
+    requestedModel: "claude-opus-5-5",
+    outcome: "ok",
+    exact: true,
+    usage: {
+      input: 0,
+      output: Math.round(usd * 50_000),
+      cacheWrite5m: 0,
+      cacheWrite1h: 0,
+      cacheRead: 0,
+      webSearches: 0,
+    },
+    attempt: 1,
+    latencyMs: 1_200,
+    ...fields,
+  };
+}
+
+export const batchOf = (records: readonly UsageRecord[], batchId: string = randomUUID()) => ({
+  batchId,
+  instance: "host-1",
+  records,
+});
+
+/** 100 USD a day: alert at 50 %, downgrade at 80 %, kill at 100 %. */
+export function dailyBudget(fields: Partial<BudgetDefinition> = {}): BudgetDefinition {
+  return {
+    name: "Daily",
+    scope: { flag: "support-chat" },
+    limitUsd: 100,
+    period: "day",
+    timezone: "UTC",
+    enforcement: "trip",
+    ladder: [
+      { atPercent: 50, action: "alert" },
+      { atPercent: 80, action: "downgrade" },
+      { atPercent: 100, action: "kill" },
+    ],
+    onReset: "restore",
+    ...fields,
+  };
+}
