@@ -4,6 +4,7 @@
  */
 import { randomBytes, randomUUID } from "node:crypto";
 import { type Logger, pino } from "pino";
+import { createNotify } from "./adapters/notify/notify.ts";
 import { systemClock } from "./clock.ts";
 import type { Config, Settings } from "./config.ts";
 import { connect } from "./db/connect.ts";
@@ -11,8 +12,10 @@ import type { Database } from "./db/database.ts";
 import type { Clock, Deps } from "./deps.ts";
 import { describeError } from "./http/error-log.ts";
 import { JOBS } from "./jobs/jobs.ts";
+import { outboxJob } from "./jobs/outbox.ts";
 import { JobRunner } from "./jobs/runner.ts";
 import { keptSecret } from "./secret-file.ts";
+import { AlertDelivery } from "./services/alert-delivery.ts";
 import { applyAdminToken, FIRST_ADMIN_ID, firstRun, hasNoOtherAdmin } from "./services/first-run.ts";
 import { BufferedInstanceTracker } from "./services/instance-tracker.ts";
 import { Ledger } from "./services/ledger.ts";
@@ -68,7 +71,19 @@ async function start(
   const tokens = new DatabaseTokenStore({ db, clock });
   const instances = new BufferedInstanceTracker({ db, clock, log });
   const ledger = new Ledger();
-  const deps: Deps = { config, db, clock, newId: randomUUID, newSecret, log, snapshots, tokens, instances, ledger };
+  const deps: Deps = {
+    config,
+    db,
+    clock,
+    newId: randomUUID,
+    newSecret,
+    log,
+    snapshots,
+    tokens,
+    instances,
+    ledger,
+    notify: createNotify(clock),
+  };
   ledger.start(deps);
 
   const rewound = new RewoundHistory();
@@ -80,7 +95,8 @@ async function start(
 
   const sync = new StateSync({ database, clock, log, snapshots, tokens });
   await sync.start();
-  const runner = new JobRunner({ deps, lead: () => database.lead(), jobs: JOBS });
+  const delivery = new AlertDelivery(deps);
+  const runner = new JobRunner({ deps, lead: () => database.lead(), jobs: [...JOBS, outboxJob(delivery)] });
   if (jobs) runner.start();
   return {
     deps,
@@ -90,6 +106,7 @@ async function start(
       snapshots.drain();
       await ledger.close();
       await runner.close();
+      await delivery.close();
       await sync.close();
       instances.close();
       try {

@@ -2,6 +2,7 @@
  * What the rest of the server is handed. Types only: `boot.ts` builds them, tests build them with a fake clock.
  */
 import type { Logger } from "pino";
+import type { Notify } from "./adapters/notify/notify.ts";
 import type { Config } from "./config.ts";
 import type { Db } from "./db/types.ts";
 import type { InstanceTracker } from "./services/instance-tracker.ts";
@@ -31,4 +32,5 @@ export interface Deps {
   tokens: TokenStore;
   instances: InstanceTracker;
   ledger: Ledger;
+  notify: Notify;
 }

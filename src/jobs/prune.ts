@@ -1,5 +1,6 @@
-/** Removes what nobody asks for any more: old receipts and revisions, instances long gone, old usage. */
+/** Removes what nobody asks for any more: old receipts and revisions, instances long gone, old usage, old alerts. */
 import { pruneReceipts } from "../services/instances.ts";
+import { pruneAlerts } from "../services/outbox.ts";
 import { pruneUsage } from "../services/usage-prune.ts";
 import type { Job } from "./runner.ts";
 
@@ -9,5 +10,6 @@ export const pruneJob: Job = {
   async run(deps) {
     await pruneReceipts(deps.db);
     await pruneUsage(deps);
+    await pruneAlerts(deps);
   },
 };

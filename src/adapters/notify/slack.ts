@@ -1,0 +1,46 @@
+/** An alert as a Slack message: the sentence first, then where it is from and the way to the board. */
+import type { Message } from "./notify.ts";
+import type { OutgoingRequest } from "./post.ts";
+
+/** Of one text block. @see https://docs.slack.dev/reference/block-kit/blocks/section-block */
+const MAX_TEXT_CHARS = 3000;
+
+export function slackRequest({ alert }: Message): OutgoingRequest {
+  const sentence = escapeText(alert.text, MAX_TEXT_CHARS);
+  const origin = `${escapeText(alert.environment, MAX_TEXT_CHARS / 4)} · <${linkUrl(alert.url)}|Open the board>`;
+  return {
+    headers: {},
+    body: JSON.stringify({
+      // What notifications and screen readers show.
+      text: sentence,
+      blocks: [
+        // Verbatim: names in it must not become links or mentions.
+        { type: "section", text: { type: "mrkdwn", text: sentence, verbatim: true } },
+        { type: "context", elements: [{ type: "mrkdwn", text: origin, verbatim: true }] },
+      ],
+      unfurl_links: false,
+      unfurl_media: false,
+    }),
+  };
+}
+
+const ESCAPED: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;" };
+
+/**
+ * `text` with Slack's three control characters escaped, at most `maxChars` long with no escape cut in half.
+ * @see https://docs.slack.dev/messaging/formatting-message-text#escaping
+ */
+export function escapeText(text: string, maxChars: number): string {
+  let escaped = "";
+  for (const character of text) {
+    const next = ESCAPED[character] ?? character;
+    if (escaped.length + next.length >= maxChars) return `${escaped}…`;
+    escaped += next;
+  }
+  return escaped;
+}
+
+/** In `<url|text>` a bar would end the address. */
+function linkUrl(url: string): string {
+  return escapeText(url.replaceAll("|", "%7C"), MAX_TEXT_CHARS / 2);
+}
