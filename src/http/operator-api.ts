@@ -5,10 +5,13 @@ import { MAX_BODY_BYTES } from "../domain/limits.ts";
 import { AppError } from "../errors.ts";
 import { authenticate } from "./auth.ts";
 import { type Api, createApi } from "./openapi.ts";
+import { alertRoutes } from "./routes/alerts.ts";
 import { auditRoutes } from "./routes/audit.ts";
 import { chainRoutes } from "./routes/chains.ts";
+import { channelRoutes } from "./routes/channels.ts";
 import { environmentRoutes } from "./routes/environments.ts";
 import { flagRoutes } from "./routes/flags.ts";
+import { incidentRoutes } from "./routes/incidents.ts";
 import { instanceRoutes } from "./routes/instances.ts";
 import { masterRoutes } from "./routes/master.ts";
 import { modelRoutes } from "./routes/models.ts";
@@ -22,6 +25,9 @@ const NOUNS = [
   chainRoutes,
   modelRoutes,
   instanceRoutes,
+  incidentRoutes,
+  alertRoutes,
+  channelRoutes,
   auditRoutes,
   environmentRoutes,
   tokenRoutes,

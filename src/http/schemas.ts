@@ -175,14 +175,8 @@ export const revertBody = z.strictObject({ reason: optionalField(reasonSchema) }
 export const receiptsQuery = z.strictObject({
   revision: optionalField(z.string().max(MAX_REVISION_CHARS, "is not a revision")),
 });
-export const auditQuery = z.strictObject({
-  kind: optionalField(z.enum(["flag", "chain", "model", "master", "token", "environment"])),
-  key: optionalField(
-    z
-      .string()
-      .max(MAX_TARGET_CHARS, "is too long")
-      .regex(/^\P{Cc}*$/u, "has a control character"),
-  ),
+/** One page of a list. */
+export const pageQuery = z.strictObject({
   cursor: optionalField(z.string().max(MAX_CURSOR_CHARS, "is not a cursor of this list")),
   limit: optionalField(
     z.coerce
@@ -190,6 +184,17 @@ export const auditQuery = z.strictObject({
       .int("must be a whole number")
       .min(1, "must be 1 or more")
       .max(MAX_PAGE_SIZE, `must be at most ${String(MAX_PAGE_SIZE)}`),
+  ),
+});
+export const auditQuery = pageQuery.extend({
+  kind: optionalField(
+    z.enum(["flag", "chain", "model", "master", "token", "environment", "budget", "incident", "channel", "price"]),
+  ),
+  key: optionalField(
+    z
+      .string()
+      .max(MAX_TARGET_CHARS, "is too long")
+      .regex(/^\P{Cc}*$/u, "has a control character"),
   ),
 });
 

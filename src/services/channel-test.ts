@@ -9,7 +9,7 @@ import { requireChannel } from "./channels.ts";
 
 /** Sends a test alert and says what came of it; that it was not delivered is an answer, not an error. */
 export async function testChannel(ctx: Ctx, environmentKey: string, id: string): Promise<ChannelTest> {
-  const { clock, newId, notify, config } = ctx.deps;
+  const { clock, notify, config } = ctx.deps;
   const environment = await requireEnvironment(ctx, environmentKey, "operator");
   const channel = await read(ctx, (db) => requireChannel(db, environment.id, id));
   const alert: AlertPayload = {
@@ -22,7 +22,7 @@ export async function testChannel(ctx: Ctx, environmentKey: string, id: string):
     url: `${config.publicUrl}/e/${environment.key}`,
   };
   // No database connection is held while the receiver takes its time.
-  const sent = await notify.send(channel, { id: `msg_${newId()}`, alert }, new AbortController().signal);
+  const sent = await notify.send(channel, { id: `msg_${ctx.deps.newId()}`, alert }, new AbortController().signal);
   const text = sentText(sent);
   const at = new Date(clock.nowMs());
   await withTransaction(ctx, async (tx) => {

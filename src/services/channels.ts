@@ -95,7 +95,7 @@ export async function updateChannel(
     const name = patch.name ?? current.name;
     const url = patch.url ?? current.url;
     if (name === current.name && url === current.url && !renews) {
-      return { ...channelResource(current, await undelivered(open, id)), secret: null };
+      return { ...channelResource(current, await undeliveredIn(open, id)), secret: null };
     }
     await requireFreeName(open.tx, current, name);
     const secret = renews ? newSigningSecret(ctx) : null;
@@ -121,7 +121,7 @@ export async function updateChannel(
       before: auditOf(current),
       after: auditOf(row),
     });
-    return { ...channelResource(row, await undelivered(open, id)), secret };
+    return { ...channelResource(row, await undeliveredIn(open, id)), secret };
   });
 }
 
@@ -197,7 +197,7 @@ async function undeliveredOf(db: Db, environmentId: string): Promise<Map<string,
   return counts;
 }
 
-async function undelivered({ tx, environment }: Change, channelId: string): Promise<Undelivered | undefined> {
+async function undeliveredIn({ tx, environment }: Change, channelId: string): Promise<Undelivered | undefined> {
   return (await undeliveredOf(tx, environment.id)).get(channelId);
 }
 

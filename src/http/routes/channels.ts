@@ -1,0 +1,104 @@
+/** Channels: where alerts go, and the test of each. The answer to a new webhook is the only place its secret ever is. */
+import { testChannel } from "../../services/channel-test.ts";
+import { createChannel, deleteChannel, listChannels, updateChannel } from "../../services/channels.ts";
+import {
+  changedChannelSchema,
+  channelSchema,
+  channelTestSchema,
+  createChannelBody,
+  idSchema,
+  updateChannelBody,
+} from "../alert-schemas.ts";
+import {
+  type Api,
+  bareChangeRoute,
+  body,
+  changeRoute,
+  createApi,
+  environmentParams,
+  ifMatchOf,
+  json,
+  readRoute,
+  setEtag,
+} from "../openapi.ts";
+import { deletedSchema, listOf } from "../resource-schemas.ts";
+
+const tags = ["Channels"];
+const params = environmentParams.extend({ id: idSchema });
+
+const list = readRoute("viewer", {
+  method: "get",
+  path: "/v1/environments/{env}/channels",
+  tags,
+  operationId: "listChannels",
+  summary: "The channels that get alerts, with masked URLs",
+  request: { params: environmentParams },
+  responses: { 200: json(listOf(channelSchema), "Channels by name.") },
+});
+
+const create = changeRoute("admin", {
+  method: "post",
+  path: "/v1/environments/{env}/channels",
+  tags,
+  operationId: "createChannel",
+  summary: "Add a Slack incoming webhook or a signed webhook",
+  request: { params: environmentParams, ...body(createChannelBody) },
+  responses: { 201: json(changedChannelSchema, "The new channel; a webhook's signing secret is shown this once.") },
+});
+
+const update = changeRoute("admin", {
+  method: "patch",
+  path: "/v1/environments/{env}/channels/{id}",
+  tags,
+  operationId: "updateChannel",
+  summary: "Change a channel's name or URL, or make a new signing secret",
+  request: { params, ...body(updateChannelBody) },
+  responses: { 200: json(changedChannelSchema, "The channel as it is now.") },
+});
+
+const remove = bareChangeRoute("admin", {
+  method: "delete",
+  path: "/v1/environments/{env}/channels/{id}",
+  tags,
+  operationId: "deleteChannel",
+  summary: "Delete a channel, and with it the alerts that wait for it",
+  request: { params },
+  responses: { 200: json(deletedSchema, "Deleted.") },
+});
+
+const test = bareChangeRoute("operator", {
+  method: "post",
+  path: "/v1/environments/{env}/channels/{id}/test",
+  tags,
+  operationId: "testChannel",
+  summary: "Send a test alert now and say what came of it",
+  request: { params },
+  responses: { 200: json(channelTestSchema, "Whether it was delivered; if not, why.") },
+});
+
+export function channelRoutes(): Api {
+  return createApi()
+    .openapi(list, async (c) => c.json(await listChannels(c.get("ctx"), c.req.valid("param").env), 200))
+    .openapi(create, async (c) => {
+      const { env } = c.req.valid("param");
+      const { value, revision } = await createChannel(c.get("ctx"), env, c.req.valid("json"));
+      setEtag(c, value.version);
+      c.header("Location", `/v1/environments/${env}/channels/${value.id}`);
+      return c.json({ ...value, revision }, 201);
+    })
+    .openapi(update, async (c) => {
+      const { env, id } = c.req.valid("param");
+      const { value, revision } = await updateChannel(c.get("ctx"), env, id, c.req.valid("json"), ifMatchOf(c));
+      setEtag(c, value.version);
+      return c.json({ ...value, revision }, 200);
+    })
+    .openapi(remove, async (c) => {
+      const { env, id } = c.req.valid("param");
+      const { revision } = await deleteChannel(c.get("ctx"), env, id, ifMatchOf(c));
+      return c.json({ revision }, 200);
+    })
+    .openapi(test, async (c) => {
+      const { env, id } = c.req.valid("param");
+      return c.json(await testChannel(c.get("ctx"), env, id), 200);
+    });
+}
