@@ -43,10 +43,7 @@ export class FeatureDisabledError extends Error {
 export type ErrorBase = new (message: string) => Error;
 
 /** Makes the error on the given base, so that the SDK that owns the base passes it on unwrapped. */
-export function featureDisabledOn(
-  base: ErrorBase,
-  details: FeatureDisabledDetails,
-): FeatureDisabledError {
+export function featureDisabledOn(base: ErrorBase, details: FeatureDisabledDetails): FeatureDisabledError {
   const error = new base(details.message);
   brand(error, details);
   return error;
@@ -72,10 +69,7 @@ function isBranded(value: unknown): value is FeatureDisabledError {
   return typeof value === "object" && value !== null && BRAND in value;
 }
 
-function brand(
-  error: Error,
-  details: FeatureDisabledDetails,
-): asserts error is FeatureDisabledError {
+function brand(error: Error, details: FeatureDisabledDetails): asserts error is FeatureDisabledError {
   const hidden = { enumerable: false, configurable: true, writable: true };
   Object.defineProperties(error, {
     [BRAND]: { ...hidden, value: true },

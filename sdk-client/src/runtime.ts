@@ -44,7 +44,7 @@ interface BuiltinModules {
 /** A built-in module of Node (Bun and Deno have them too); undefined elsewhere. Keeps bundlers from resolving them. */
 export function builtin<Name extends keyof BuiltinModules>(name: Name): BuiltinModules[Name] | undefined {
   if (typeof process === "undefined" || typeof process.getBuiltinModule !== "function") return undefined;
-  return process.getBuiltinModule(name) as BuiltinModules[Name] | undefined;
+  return process.getBuiltinModule(name);
 }
 
 /** The process environment; empty where there is none. */

@@ -66,10 +66,9 @@ describe("andon sign-in-link", () => {
   });
 
   it("makes no database where none is", async () => {
-    const nowhere = () => parseConfig({ ANDON_DATA_DIR: "/nowhere/at/all" });
-    await expect(printSignInLink(recording().io, nowhere)).rejects.toThrow(
-      /There is no database in \/nowhere\/at\/all/,
-    );
+    await expect(
+      printSignInLink(recording().io, () => parseConfig({ ANDON_DATA_DIR: "/nowhere/at/all" })),
+    ).rejects.toThrow(/There is no database in \/nowhere\/at\/all/);
   });
 
   it("says what to do when the first admin was revoked", async () => {
