@@ -6,21 +6,24 @@ import { SnapshotCache } from "./cache.ts";
 import type { CompiledFlag } from "./compile.ts";
 import { evaluate, type EvaluationSettings, type OnUnknown } from "./evaluate.ts";
 import { type AndonEvent, type AndonEvents, type AndonListener, callSafely, Emitter } from "./events.ts";
+import { addExitFlush, dropExitFlush, EXIT_FLUSH_MS } from "./exit-flush.ts";
 import { Freshness } from "./freshness.ts";
 import type { GuardHost } from "./guard-host.ts";
+import type { UsageDraft } from "./guard-meter.ts";
 import { Latch } from "./latch.ts";
 import { type AndonLogger, consoleLogger, isLogger, safeLogger } from "./logger.ts";
 import { canonicalModel } from "./model-id.ts";
 import { type AndonOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
 import { parseSnapshot } from "./parse-snapshot.ts";
-import { identityHeaders, type PollTarget } from "./poll.ts";
+import type { PollTarget } from "./poll.ts";
 import { Poller, type Verdict } from "./poller.ts";
-import { INSTANCE_PATH } from "./protocol.ts";
 import type { ChainStep, Decision, EvaluationContext, Revision, Snapshot, SnapshotFlag } from "./protocol.ts";
+import { parseReport, type UsageReport } from "./report-record.ts";
 import { processEnv, type Runtime, systemRuntime } from "./runtime.ts";
+import { farewell, linkTo } from "./server-link.ts";
 import { type Origin, SnapshotStore } from "./snapshot-store.ts";
-import { type FetchLike, fetchTransport } from "./transport-fetch.ts";
-import { nodeTransport } from "./transport-node.ts";
+import { newTrips } from "./trips.ts";
+import { UsageReporter, type UsageStats } from "./usage-reporter.ts";
 
 /** How `ready` found the client: by the server's state, by older state, or by none. */
 export type Readiness = Origin;
@@ -34,6 +37,12 @@ export interface AndonInternals {
 const DEFAULT_READY_TIMEOUT_MS = 2_000;
 /** How long `close` waits for the server to take note. */
 const FAREWELL_TIMEOUT_MS = 1_000;
+const NOTHING_REPORTED: UsageStats = Object.freeze({
+  waiting: 0,
+  acknowledgedRecords: 0,
+  summedAttempts: 0,
+  droppedRecords: 0,
+});
 const NO_STEPS: readonly ChainStep[] = Object.freeze([]);
 
 export class Andon implements GuardHost {
@@ -51,6 +60,7 @@ export class Andon implements GuardHost {
   readonly #cache: SnapshotCache | null;
   readonly #target: PollTarget | null;
   readonly #poller: Poller | null;
+  readonly #reporter: UsageReporter | null;
   #closing: Promise<void> | null = null;
 
   /** Starts polling. Bad options are logged by name; without a usable `url` and `token` nothing is polled. */
@@ -72,10 +82,12 @@ export class Andon implements GuardHost {
     const { server, cacheFile } = resolved;
     this.#cache = server === null || cacheFile === null ? null : SnapshotCache.open(cacheFile, server, this.logger);
     this.#store.seed(this.#cache?.load() ?? null, this.#readBootstrap(resolved.bootstrap));
-    this.#target = this.#makeTarget(resolved);
+    this.#target = linkTo(resolved, this.#runtime);
     this.#poller = this.#target === null ? null : this.#makePoller(this.#target, resolved);
+    this.#reporter = this.#target === null ? null : this.#makeReporter(this.#target, resolved);
     this.#freshness.start();
     this.#poller?.start();
+    this.#reporter?.start();
   }
 
   /**
@@ -99,6 +111,13 @@ export class Andon implements GuardHost {
 
   /** The decision for one flag and context. Never throws. `onUnknown` answers for flags that no snapshot knows. */
   evaluate(flag: string, context?: EvaluationContext, options?: { onUnknown?: OnUnknown }): Decision {
+    const decision = this.decide(flag, context, options);
+    this.#reporter?.checks.count(flag, decision.enabled);
+    return decision;
+  }
+
+  /** As `evaluate`, without counting as a check of the flag. */
+  decide(flag: string, context?: EvaluationContext, options?: { onUnknown?: OnUnknown }): Decision {
     return evaluate(
       this.#store.compiled,
       flag,
@@ -107,6 +126,26 @@ export class Andon implements GuardHost {
       options?.onUnknown ?? this.#onUnknown,
       this.#freshness.staleMs,
     );
+  }
+
+  /**
+   * Reports what a call used that no guard saw: the results of a batch, or a call by other means. Usage is counts and
+   * names, never content. Never throws; a record that is not valid is logged and not sent.
+   */
+  report(record: UsageReport): void {
+    const parsed = parseReport(record, this.#runtime.nowMs());
+    if (parsed.ok) this.#reporter?.add(parsed.record);
+    else this.logger.error({ problem: parsed.problem }, "A record given to report() is not valid; it is not sent");
+  }
+
+  /** Takes a guard's note of what an attempt used. */
+  record(used: UsageDraft): void {
+    this.#reporter?.add({ id: crypto.randomUUID(), at: this.#runtime.nowMs(), ...used });
+  }
+
+  /** How much usage waits to be sent, was acknowledged, summed or lost; zeros without a server. */
+  usageStats(): UsageStats {
+    return this.#reporter?.stats ?? NOTHING_REPORTED;
   }
 
   on<Event extends AndonEvent>(event: Event, listener: AndonListener<Event>): this {
@@ -119,7 +158,10 @@ export class Andon implements GuardHost {
     return this;
   }
 
-  /** Stops polling, tells the server, and lets go of everything. Decisions go on by the last state. Never rejects. */
+  /**
+   * Sends the usage that waits, in two seconds at most, stops polling, tells the server and lets go of everything.
+   * Decisions go on by the last state. Never rejects.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -163,16 +205,6 @@ export class Andon implements GuardHost {
     return null;
   }
 
-  #makeTarget(resolved: ResolvedOptions): PollTarget | null {
-    if (resolved.server === null) return null;
-    const transport =
-      resolved.fetch === null
-        ? (nodeTransport(resolved.server.url) ?? fetchTransport(globalFetch()))
-        : fetchTransport(resolved.fetch);
-    const { instance, app } = resolved;
-    return { ...resolved.server, instance, app, transport, runtime: this.#runtime };
-  }
-
   #makePoller(target: PollTarget, resolved: ResolvedOptions): Poller {
     const store = this.#store;
     const host = {
@@ -183,6 +215,16 @@ export class Andon implements GuardHost {
       contact: (serverStaleMs: number) => this.#contact(serverStaleMs),
     };
     return new Poller(target, resolved, host, this.logger);
+  }
+
+  #makeReporter(target: PollTarget, resolved: ResolvedOptions): UsageReporter {
+    const flush = (): Promise<unknown> => reporter.flush();
+    const host = {
+      sawRevision: (revision: Revision) => this.#poller?.news(revision),
+      waiting: (isWaiting: boolean) => (isWaiting ? addExitFlush(flush) : dropExitFlush(flush)),
+    };
+    const reporter = new UsageReporter(target, resolved, host, this.logger);
+    return reporter;
   }
 
   #offer(snapshot: Snapshot): Verdict {
@@ -212,34 +254,26 @@ export class Andon implements GuardHost {
   async #close(): Promise<void> {
     this.#live.open();
     this.#freshness.stop();
-    await this.#poller?.stop();
+    await Promise.all([this.#poller?.stop(), this.#lastReport()]);
     if (this.#target !== null) await this.#farewell(this.#target);
     await this.#cache?.settled();
     this.#target?.transport.close();
   }
 
-  /** Best effort: without it the server shows this instance as a straggler until it ages out. */
+  async #lastReport(): Promise<void> {
+    if (this.#reporter === null) return;
+    await this.#atMost(this.#reporter.flush(), EXIT_FLUSH_MS);
+    this.#reporter.stop();
+  }
+
   async #farewell(target: PollTarget): Promise<void> {
     const aborter = new AbortController();
-    const sent = async (): Promise<void> => {
-      try {
-        const url = target.url + INSTANCE_PATH;
-        await target.transport.send({
-          method: "DELETE",
-          url,
-          headers: identityHeaders(target),
-          signal: aborter.signal,
-        });
-      } catch {
-        this.logger.debug({}, "Andon could not be told that this instance stopped");
-      }
-    };
-    await this.#atMost(sent(), FAREWELL_TIMEOUT_MS);
+    await this.#atMost(farewell(target, this.logger, aborter.signal), FAREWELL_TIMEOUT_MS);
     aborter.abort();
   }
 
   /** Resolves with the promise or after the time, whichever is first. The promise must not reject. */
-  #atMost(promise: Promise<void>, timeoutMs: number): Promise<void> {
+  #atMost(promise: Promise<unknown>, timeoutMs: number): Promise<void> {
     return new Promise((resolve) => {
       const cancel = this.#runtime.startTimer(resolve, timeoutMs, true);
       void promise.then(() => {
@@ -250,19 +284,6 @@ export class Andon implements GuardHost {
   }
 }
 
-/** Flags that a budget switched off between two snapshots. */
-function newTrips(previous: Snapshot | null, next: Snapshot): string[] {
-  if (previous === null) return [];
-  const before = new Map(Object.entries(previous.flags));
-  return Object.entries(next.flags)
-    .filter(([key, flag]) => isTripped(flag) && !isTripped(before.get(key)))
-    .map(([key]) => key);
-}
-
-function isTripped(flag: SnapshotFlag | undefined): boolean {
-  return flag?.state === "off" && flag.cause === "budget";
-}
-
 /** A plain copy of the options; undefined when reading them throws. */
 function readable(options: AndonOptions | undefined): AndonOptions | undefined {
   try {
@@ -271,8 +292,4 @@ function readable(options: AndonOptions | undefined): AndonOptions | undefined {
     // A getter or proxy of the caller threw; the constructor says so in the log.
     return undefined;
   }
-}
-
-function globalFetch(): FetchLike {
-  return (url, init) => fetch(url, init);
 }

@@ -16,6 +16,7 @@ import type { Decision } from "./protocol.ts";
 export { FeatureDisabledError, findFeatureDisabled, isFeatureDisabled } from "./feature-disabled-error.ts";
 export type { GuardError, GuardErrorCode } from "./guard-errors.ts";
 export type { GuardHost } from "./guard-host.ts";
+export type { UsageDraft } from "./guard-meter.ts";
 export type { GuardStats } from "./guard-in-flight.ts";
 export type { GuardMiddleware, GuardOptions } from "./guard-types.ts";
 
@@ -27,6 +28,7 @@ const FIRST_STATE_TIMEOUT_MS = 1_000;
  * message, as its `offMode` says. On: sends the first usable model of the flag's chain and steps down on failures.
  */
 export function guard(host: GuardHost, options: GuardOptions): GuardMiddleware {
+  const unknown = { onUnknown: options.onUnknown === "off" ? ("off" as const) : ("on" as const) };
   return async (request, next, ctx) => {
     const kind = callKind(request);
     const body = kind === "message" ? readBody(request, ctx.options) : null;
@@ -34,7 +36,7 @@ export function guard(host: GuardHost, options: GuardOptions): GuardMiddleware {
     if (kind === "other") return next(request);
     if (!host.hasState) await firstState(host);
 
-    const decision = withDefault(host.evaluate(subject.flag, subject.context), options);
+    const decision = host.evaluate(subject.flag, subject.context, unknown);
     const model = body?.["model"];
     const stream = ctx.options?.stream ?? body?.["stream"] === true;
     const off = (reason: Decision): Promise<Response> => {
@@ -43,7 +45,7 @@ export function guard(host: GuardHost, options: GuardOptions): GuardMiddleware {
     };
     if (!decision.enabled) return off(decision);
     // A batch names many models, and a body without one is the API's to refuse.
-    if (kind === "batch" || typeof model !== "string") return next(request);
+    if (body === null || typeof model !== "string") return next(request);
 
     const choices = planModels({
       requested: model,
@@ -65,7 +67,10 @@ export function guard(host: GuardHost, options: GuardOptions): GuardMiddleware {
       body,
       stream,
       pass: passOf(request, ctx.options, nowMs),
-      settled: (outcome) => host.logger.debug(outcome, "attempt"),
+      settled: (outcome, used) => {
+        host.logger.debug(outcome, "attempt");
+        for (const each of used) host.record(each);
+      },
     });
     return call.run(choices, nowMs);
   };
@@ -85,11 +90,6 @@ function firstState(host: GuardHost): Promise<unknown> {
   const wait = host.ready({ timeoutMs: FIRST_STATE_TIMEOUT_MS });
   firstStates.set(host, wait);
   return wait;
-}
-
-function withDefault(decision: Decision, options: GuardOptions): Decision {
-  if (decision.reason !== "UNKNOWN") return decision;
-  return { ...decision, enabled: options.onUnknown !== "off" };
 }
 
 async function refuse(

@@ -2,15 +2,26 @@
  * A response whose body has been read to its end, readable once more. It stays the same `Response`: building another
  * copies every header and costs more than the rest of a guarded call. Invariant: it can be read once, like any other.
  */
+import { parseBody } from "./guard-request.ts";
+
+/** A response that can be read again, and what it says. */
+export interface Buffered {
+  response: Response;
+  text: string;
+  /** The body as an object; null when it is not the text of a JSON object. */
+  message: Record<string, unknown> | null;
+}
 
 /** Gives the response its body back. `bytes` is what was read from it. */
-export function buffered(response: Response, bytes: ArrayBuffer): Response {
-  const body = new BufferedBody(bytes);
+export function buffered(response: Response, bytes: ArrayBuffer): Buffered {
+  const text = decoder.decode(bytes);
+  const message = parseBody(text);
+  const body = new BufferedBody(bytes, text, message);
   const { status, statusText, headers } = response;
-  return Object.defineProperties(response, {
+  Object.defineProperties(response, {
     bodyUsed: { get: () => body.isUsed },
     body: { get: () => body.stream },
-    json: { value: async (): Promise<unknown> => JSON.parse(body.text()) },
+    json: { value: async () => body.json() },
     text: { value: async () => body.text() },
     arrayBuffer: { value: async () => body.take() },
     bytes: { value: async () => new Uint8Array(body.take()) },
@@ -19,17 +30,22 @@ export function buffered(response: Response, bytes: ArrayBuffer): Response {
       value: () => new Response(body.peek(), { status, statusText, headers }),
     },
   });
+  return { response, text, message };
 }
 
 const decoder = new TextDecoder();
 
 class BufferedBody {
   readonly #bytes: ArrayBuffer;
+  readonly #text: string;
+  readonly #message: Record<string, unknown> | null;
   #stream: ReadableStream<Uint8Array> | null = null;
   #isTaken = false;
 
-  constructor(bytes: ArrayBuffer) {
+  constructor(bytes: ArrayBuffer, text: string, message: Record<string, unknown> | null) {
     this.#bytes = bytes;
+    this.#text = text;
+    this.#message = message;
   }
 
   get isUsed(): boolean {
@@ -62,6 +78,13 @@ class BufferedBody {
   }
 
   text(): string {
-    return decoder.decode(this.take());
+    this.take();
+    return this.#text;
+  }
+
+  /** Parsed once: the guard has read it already. A body that is no object fails as it does without the guard. */
+  json(): unknown {
+    const text = this.text();
+    return this.#message ?? JSON.parse(text);
   }
 }

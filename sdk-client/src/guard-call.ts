@@ -6,56 +6,33 @@ import { Attempt, type Stop, Stopped } from "./attempt.ts";
 import type { ModelChoice } from "./chain-plan.ts";
 import { bodyFor } from "./guard-body.ts";
 import { buffered } from "./guard-buffered.ts";
-import {
-  aborted,
-  answerBroken,
-  attemptTimedOut,
-  deadlinePassed,
-  featureDisabled,
-  sdkErrorBase,
-} from "./guard-errors.ts";
-import { judge, type Verdict, withoutRetry } from "./guard-failures.ts";
-import type { GuardHost } from "./guard-host.ts";
+import type { CallInput } from "./guard-call-input.ts";
+import { aborted, answerBroken, attemptTimedOut, errorOfStop, featureDisabled, sdkErrorBase } from "./guard-errors.ts";
+import { errorTypeOf, judge, neverSent, type Verdict, withoutRetry } from "./guard-failures.ts";
 import { type InFlight, inFlightOf, type RunningCall } from "./guard-in-flight.ts";
-import { hasFailed, noteFailure, type Pass } from "./guard-pass.ts";
-import { type Body, parseBody, type Subject } from "./guard-request.ts";
+import { type AttemptEnd, AttemptMeter, endOfStream } from "./guard-meter.ts";
+import { hasFailed, noteFailure } from "./guard-pass.ts";
+import { parseBody } from "./guard-request.ts";
 import { errorOnly, openStream, passOn, type StreamEnd } from "./guard-stream.ts";
-import type { GuardOptions, MiddlewareContextLike, RequestLike } from "./guard-types.ts";
 import type { Decision, EvaluationContext } from "./protocol.ts";
+import { StreamUsage } from "./stream-usage.ts";
 
 /** The guard's limit for the wait for headers leaves the SDK's own timeout this share, or no next model could be sent. */
 const SHARE_OF_SDK_TIMEOUT = 0.95;
-
-/** How one attempt ended: the seam for usage records and breakers. */
-export interface AttemptOutcome {
-  flag: string;
-  model: string;
-  /** 1 for the first attempt of the call, counted across the SDK's retries. */
-  attempt: number;
-  outcome: "ok" | "error" | "aborted";
-  /** What happened, for a log line. */
-  detail: string;
-}
-
-export interface CallInput {
-  host: GuardHost;
-  options: GuardOptions;
-  ctx: MiddlewareContextLike;
-  request: RequestLike;
-  /** Sends the request with this signal, and with this body unless null. */
-  send(signal: AbortSignal, body: string | null): Promise<Response>;
-  subject: Subject;
-  body: Body | null;
-  stream: boolean;
-  pass: Pass;
-  settled(outcome: AttemptOutcome): void;
-}
 
 /** What an attempt came to: an answer for the caller, or a failure another model may mend. */
 type Result =
   | { kind: "answer"; response: Response }
   | { kind: "failed"; detail: string; verdict: Verdict; response: Response }
   | { kind: "failed"; detail: string; verdict: Verdict; response: null; error: Error };
+
+/** One attempt at one model, and what measures it. */
+interface Trial {
+  attempt: Attempt;
+  choice: ModelChoice;
+  meter: AttemptMeter;
+  isLast: boolean;
+}
 
 export class GuardedCall implements RunningCall {
   readonly flag: string;
@@ -87,7 +64,7 @@ export class GuardedCall implements RunningCall {
     try {
       return await this.#tryAll(choices);
     } catch (error) {
-      if (error instanceof Stopped) throw await this.#errorOf(error.stop);
+      if (error instanceof Stopped) throw await errorOfStop(this.#input.ctx, this.flag, error.stop);
       throw error;
     } finally {
       // A stream goes on after this; its end ends the call.
@@ -117,29 +94,31 @@ export class GuardedCall implements RunningCall {
   }
 
   async #try(choice: ModelChoice, isLast: boolean): Promise<Result> {
-    const { options, pass } = this.#input;
+    const { options, pass, subject, request, body } = this.#input;
     const attempt = new Attempt();
     this.#attempt = attempt;
     pass.attempts += 1;
+    const meter = new AttemptMeter({ subject, request, body, choice, attempt: pass.attempts });
+    const trial: Trial = { attempt, choice, meter, isLast };
     attempt.limit("attempt limit", options.attemptTimeoutMs);
     if (this.#input.stream) attempt.limit("first token limit", options.firstTokenTimeoutMs);
     try {
-      const result = await this.#exchange(attempt, choice, isLast);
-      if (result.kind === "failed") this.#settle(choice, "error", result.detail);
-      else if (!this.#isStreaming) {
-        this.#settle(choice, result.response.ok ? "ok" : "error", `status ${result.response.status}`);
-      }
+      const result = await this.#exchange(trial);
+      if (!this.#isStreaming) this.#settleResult(trial, result);
       return result;
     } catch (error) {
-      return this.#failure(error, choice, attempt);
+      return this.#failure(error, trial);
     } finally {
       attempt.clearLimits();
     }
   }
 
   /** Sends the request and reads the answer, a stream's only until its content begins. */
-  async #exchange(attempt: Attempt, choice: ModelChoice, isLast: boolean): Promise<Result> {
-    const sent = this.#input.send(attempt.signal, this.#bodyFor(choice));
+  async #exchange(trial: Trial): Promise<Result> {
+    const { attempt, meter, isLast } = trial;
+    const body = this.#bodyFor(trial.choice);
+    meter.changed(body);
+    const sent = this.#input.send(attempt.signal, body);
     const headersTimer = isLast ? null : this.#limitHeaders(attempt);
     let received: Response;
     try {
@@ -147,6 +126,7 @@ export class GuardedCall implements RunningCall {
     } finally {
       if (headersTimer !== null) clearTimeout(headersTimer);
     }
+    meter.received(received);
     if (!received.ok) {
       const { verdict, response } = await attempt.wait(judge(received));
       if (verdict === "outOfMoney") this.#logOutOfMoney(response);
@@ -156,79 +136,66 @@ export class GuardedCall implements RunningCall {
     if (received.body === null) return { kind: "answer", response: received };
     try {
       return this.#input.stream
-        ? await this.#openStream(received, received.body, attempt, choice)
-        : { kind: "answer", response: buffered(received, await attempt.wait(received.arrayBuffer())) };
+        ? await this.#openStream(trial, received, received.body)
+        : await this.#readWhole(trial, received);
     } catch (error) {
       if (error instanceof Stopped) throw error;
-      const broken = answerBroken(await sdkErrorBase(this.#input.ctx), this.flag, error);
+      const broken = await this.#broken(error);
       return { kind: "failed", detail: broken.message, verdict: "failed", response: null, error: broken };
     }
   }
 
-  async #openStream(
-    response: Response,
-    body: ReadableStream<Uint8Array>,
-    attempt: Attempt,
-    choice: ModelChoice,
-  ): Promise<Result> {
+  async #readWhole({ attempt, meter }: Trial, received: Response): Promise<Result> {
+    const { response, message, text } = buffered(received, await attempt.wait(received.arrayBuffer()));
+    meter.answered(message, text);
+    return { kind: "answer", response };
+  }
+
+  async #openStream(trial: Trial, response: Response, body: ReadableStream<Uint8Array>): Promise<Result> {
+    const { attempt, meter } = trial;
     const idleTimeoutMs = this.#input.options.idleTimeoutMs;
-    const opening = await openStream(body, attempt, idleTimeoutMs);
+    const usage = new StreamUsage();
+    meter.streaming(usage);
+    const opening = await openStream(body, attempt, idleTimeoutMs, usage);
     const verdict = opening.error;
     if (verdict !== null) {
       const told = await errorOnly(response, opening);
       if (verdict === "answer" || verdict === "outOfMoney") return { kind: "answer", response: told };
       return { kind: "failed", detail: "an error event before content", verdict, response: told };
     }
+    meter.firstToken();
     this.#clearDeadline();
     this.#isStreaming = true;
-    const onEnd = (end: StreamEnd): Promise<Error | null> => this.#endStream(choice, end);
+    const onEnd = (end: StreamEnd): Promise<Error | null> => this.#endStream(trial, usage, end);
     const passed = passOn(response, { opening, attempt, idleTimeoutMs, onEnd });
     return { kind: "answer", response: passed };
   }
 
-  async #endStream(choice: ModelChoice, end: StreamEnd): Promise<Error | null> {
+  async #endStream(trial: Trial, usage: StreamUsage, end: StreamEnd): Promise<Error | null> {
     this.#end();
-    switch (end.kind) {
-      case "complete":
-        this.#settle(choice, "ok", "complete");
-        return null;
-      case "stopped":
-        this.#settle(choice, "aborted", end.stop.kind);
-        if (end.stop.kind !== "limit") return this.#errorOf(end.stop);
-        return this.#broken(`${end.stop.name} of ${end.stop.limitMs} ms`);
-      case "broken":
-        this.#settle(choice, "error", "broken off");
-        return this.#broken(end.error);
-    }
+    const { how, detail } = endOfStream(usage, end);
+    this.#settle(trial, how, detail);
+    if (end.kind === "complete") return null;
+    if (end.kind === "broken") return this.#broken(end.error);
+    if (end.stop.kind === "limit") return this.#broken(`${end.stop.name} of ${end.stop.limitMs} ms`);
+    return errorOfStop(this.#input.ctx, this.flag, end.stop);
   }
 
   /** Sorts an error thrown by an attempt: rethrows what ends the call, returns what the next model may mend. */
-  #failure(error: unknown, choice: ModelChoice, attempt: Attempt): Result {
+  #failure(error: unknown, trial: Trial): Result {
     const { ctx, pass } = this.#input;
-    const stop = error instanceof Stopped ? error.stop : attempt.stopped;
+    const stop = error instanceof Stopped ? error.stop : trial.attempt.stopped;
     if (stop !== null && stop.kind !== "limit") {
-      this.#settle(choice, "aborted", stop.kind);
+      this.#settle(trial, { outcome: "aborted", errorType: stop.kind }, stop.kind);
       // The SDK's own timeout: its retry of this call goes on with the next model.
       const isTimeout = stop.kind === "aborted" && ctx.options?.signal?.aborted !== true;
-      if (isTimeout && !this.#isAlone) noteFailure(pass, choice.model, aborted());
+      if (isTimeout && !this.#isAlone) noteFailure(pass, trial.choice.model, aborted());
       throw new Stopped(stop);
     }
     const failure = stop === null ? asError(error) : attemptTimedOut(stop.name, stop.limitMs);
-    this.#settle(choice, "error", failure.message);
+    const errorType = stop === null ? "connection_error" : "timeout";
+    this.#settle(trial, { outcome: "error", errorType, wasUnsent: neverSent(error) }, failure.message);
     return { kind: "failed", detail: failure.message, verdict: "failed", response: null, error: failure };
-  }
-
-  async #errorOf(stop: Stop): Promise<Error> {
-    switch (stop.kind) {
-      case "killed":
-        return featureDisabled(this.#input.ctx, stop.decision);
-      case "aborted":
-        return aborted();
-      case "deadline":
-        return deadlinePassed(await sdkErrorBase(this.#input.ctx), this.flag, stop.limitMs);
-      case "limit":
-        return attemptTimedOut(stop.name, stop.limitMs);
-    }
   }
 
   async #broken(origin: unknown): Promise<Error> {
@@ -236,13 +203,13 @@ export class GuardedCall implements RunningCall {
   }
 
   #noModel(): Promise<Error> {
-    const decision = this.#input.host.evaluate(this.flag, this.context);
+    const decision = this.#input.host.decide(this.flag, this.context);
     return featureDisabled(this.#input.ctx, { ...decision, enabled: false, reason: "NO_MODEL" });
   }
 
   #bodyFor(choice: ModelChoice): string | null {
     const { body, request } = this.#input;
-    if (body === null || (choice.step === null && !choice.replaced)) return null;
+    if (choice.step === null && !choice.replaced) return null;
     // Only a body that changes is parsed: what is sent may have been edited by other middleware.
     return bodyFor(body, choice) === null ? null : bodyFor(parseBody(request.body) ?? body, choice);
   }
@@ -300,9 +267,23 @@ export class GuardedCall implements RunningCall {
     this.#input.host.logger.error(fields, "the account's spend limit is reached: no retry");
   }
 
-  #settle(choice: ModelChoice, outcome: AttemptOutcome["outcome"], detail: string): void {
+  /** Of an attempt that was answered, or failed, before any content was passed on. */
+  #settleResult(trial: Trial, result: Result): void {
+    const { response } = result;
+    if (response === null) this.#settle(trial, { outcome: "error", errorType: "answer_broken" }, result.detail);
+    else if (!response.ok) {
+      this.#settle(trial, { outcome: "error", errorType: errorTypeOf(response.status) }, `status ${response.status}`);
+    } else {
+      // A stream that ended before content has said why in an event.
+      const errorType = trial.meter.streamError;
+      this.#settle(trial, { outcome: errorType === null ? "ok" : "error", errorType }, `status ${response.status}`);
+    }
+  }
+
+  #settle({ choice, meter }: Trial, how: AttemptEnd, detail: string): void {
     const attempt = this.#input.pass.attempts;
-    this.#input.settled({ flag: this.flag, model: choice.model, attempt, outcome, detail });
+    const outcome = { flag: this.flag, model: choice.model, attempt, outcome: how.outcome, detail };
+    this.#input.settled(outcome, meter.end(how));
   }
 }
 

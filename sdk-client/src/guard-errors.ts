@@ -3,6 +3,7 @@
  * call (any version, any module format), because `messages.stream()` wraps every other class, and none has a text or
  * cause that the SDK takes for a timeout or a connection error, which it would retry.
  */
+import type { Stop } from "./attempt.ts";
 import { type ErrorBase, type FeatureDisabledError, featureDisabledOn } from "./feature-disabled-error.ts";
 import type { MiddlewareContextLike } from "./guard-types.ts";
 import { DEFAULT_OFF_MESSAGE, type Decision } from "./protocol.ts";
@@ -47,6 +48,20 @@ export function attemptTimedOut(limit: string, limitMs: number): Error {
   const error = new Error(`The attempt timed out: ${limit} of ${limitMs} ms.`);
   error.name = "AttemptTimeoutError";
   return error;
+}
+
+/** The error for the caller of a call that was stopped. */
+export async function errorOfStop(ctx: MiddlewareContextLike, flag: string, stop: Stop): Promise<Error> {
+  switch (stop.kind) {
+    case "killed":
+      return featureDisabled(ctx, stop.decision);
+    case "aborted":
+      return aborted();
+    case "deadline":
+      return deadlinePassed(await sdkErrorBase(ctx), flag, stop.limitMs);
+    case "limit":
+      return attemptTimedOut(stop.name, stop.limitMs);
+  }
 }
 
 /** What `fetch` throws when its signal aborts: the SDK turns it into its own abort or timeout error. */

@@ -108,3 +108,47 @@ async function readBounded(response: Response): Promise<string> {
     }
   }
 }
+
+const ERROR_TYPES: ReadonlyMap<number, string> = new Map([
+  [400, "invalid_request_error"],
+  [401, "authentication_error"],
+  [402, "billing_error"],
+  [403, "permission_error"],
+  [404, "not_found_error"],
+  [413, "request_too_large"],
+  [429, "rate_limit_error"],
+  [500, "api_error"],
+  [504, "timeout_error"],
+  [529, "overloaded_error"],
+]);
+
+/** The API's name for a failed status; `http_error` for those it has none for. */
+export function errorTypeOf(status: number): string {
+  return ERROR_TYPES.get(status) ?? "http_error";
+}
+
+/** Failures to connect: the request never left. A reset or a timeout may come after it was read. */
+const NOT_CONNECTED: ReadonlySet<string> = new Set([
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "UND_ERR_CONNECT_TIMEOUT",
+  "CERT_HAS_EXPIRED",
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "ERR_TLS_CERT_ALTNAME_INVALID",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+]);
+const MAX_CAUSES = 5;
+
+/** True when the error says that no connection was made, so that nothing was used. */
+export function neverSent(error: unknown): boolean {
+  let current = error;
+  for (let depth = 0; depth < MAX_CAUSES && current instanceof Error; depth += 1) {
+    if ("code" in current && typeof current.code === "string" && NOT_CONNECTED.has(current.code)) return true;
+    current = current.cause;
+  }
+  return false;
+}

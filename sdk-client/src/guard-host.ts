@@ -1,9 +1,14 @@
 /** What a guard needs of an `Andon` client: decisions, the flag's settings, and news of changes. */
+import type { UsageDraft } from "./guard-meter.ts";
 import type { ChainStep, Decision, EvaluationContext, SnapshotFlag } from "./protocol.ts";
 
 export interface GuardHost {
-  /** Never throws. */
-  evaluate(flag: string, context?: EvaluationContext): Decision;
+  /** Never throws. `onUnknown` answers for flags that no snapshot knows. */
+  evaluate(flag: string, context?: EvaluationContext, options?: { onUnknown?: "on" | "off" }): Decision;
+  /** The same, for a decision that was counted before: it does not count as another check. */
+  decide(flag: string, context?: EvaluationContext): Decision;
+  /** Takes note of what an attempt used. Never throws. */
+  record(used: UsageDraft): void;
   /** The flag as the current snapshot has it; undefined when the flag or the snapshot is unknown. */
   flag(key: string): SnapshotFlag | undefined;
   /** The steps of the flag's chain, blocked models included; `[]` without a chain. */

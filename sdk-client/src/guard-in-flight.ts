@@ -54,7 +54,7 @@ export class InFlight {
       if (this.#host.flag(flag)?.abortInFlight !== true) continue;
       let aborted = 0;
       for (const call of calls) {
-        const decision = this.#host.evaluate(flag, call.context);
+        const decision = this.#host.decide(flag, call.context);
         if (decision.enabled || !SWITCHED_OFF.has(decision.reason)) continue;
         call.kill(decision);
         aborted += 1;

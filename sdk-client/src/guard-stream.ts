@@ -7,6 +7,7 @@ import { type Attempt, type Stop, Stopped } from "./attempt.ts";
 import { judgeStreamError, rebuilt, type Verdict } from "./guard-failures.ts";
 import { isObject, parseBody } from "./guard-request.ts";
 import { SseTap } from "./sse-tap.ts";
+import { StreamUsage } from "./stream-usage.ts";
 
 /** Bytes held back while waiting for content; more is passed on as it is. */
 const MAX_OPENING_BYTES = 262_144;
@@ -40,9 +41,10 @@ export async function openStream(
   body: ReadableStream<Uint8Array>,
   attempt: Attempt,
   idleTimeoutMs: number | undefined,
+  usage: StreamUsage,
 ): Promise<Opening> {
   const reader = body.getReader();
-  const progress = watch();
+  const progress = watch(usage);
   const held: Uint8Array[] = [];
   let heldBytes = 0;
   while (!progress.hasContent && !progress.isOver && heldBytes < MAX_OPENING_BYTES) {
@@ -149,9 +151,10 @@ async function readWithin(
   }
 }
 
-function watch(): Progress {
+function watch(usage: StreamUsage): Progress {
   const progress: Progress = {
     tap: new SseTap((name, data) => {
+      usage.take(name, data);
       if (name === "error") {
         progress.errorData = data;
         progress.isOver = true;

@@ -21,4 +21,8 @@ export type {
   SnapshotChain,
   SnapshotFlag,
 } from "./protocol.ts";
+export type { UsageReport } from "./report-record.ts";
 export type { FetchLike } from "./transport-fetch.ts";
+export { readUsage, type TokenUsage, type UsagePart } from "./usage.ts";
+export type { UsageOutcome } from "./usage-protocol.ts";
+export type { UsageStats } from "./usage-reporter.ts";

@@ -39,6 +39,7 @@ export interface AndonOptions {
 export interface ResolvedOptions {
   /** `url` has no trailing slash. Null: nothing to poll. */
   readonly server: { readonly url: string; readonly token: string } | null;
+  readonly flushIntervalMs: number;
   readonly pollIntervalMs: number;
   readonly waitSeconds: number;
   readonly cacheFile: string | null;
@@ -87,9 +88,9 @@ export function resolveOptions(given: AndonOptions | undefined, env: Env): Resol
   if (options.logger !== undefined && !isLogger(options.logger)) {
     complain('Option "logger" must have the methods debug, info, warn and error; using the console.');
   }
-  number("flushIntervalMs", 1_000, [100, 60_000]);
   return {
     server: server(options, env, complain),
+    flushIntervalMs: number("flushIntervalMs", 1_000, [100, 60_000]),
     pollIntervalMs: number("pollIntervalMs", 5_000, [100, 3_600_000]),
     waitSeconds: Math.floor(number("waitSeconds", 25, [0, 300])),
     cacheFile: cacheFile(options.cacheFile, complain),

@@ -91,14 +91,15 @@ export async function poll(target: PollTarget, request: PollRequest): Promise<Po
   }
 }
 
-class DeadlineError extends Error {
+/** The reason of an attempt that took too long. */
+export class DeadlineError extends Error {
   constructor(deadlineMs: number) {
     super(`no complete answer within ${deadlineMs} ms`);
   }
 }
 
 /** A custom fetch may not heed its signal; the poll ends all the same. */
-function rejectOnAbort(signal: AbortSignal): Promise<never> {
+export function rejectOnAbort(signal: AbortSignal): Promise<never> {
   return new Promise((_resolve, reject) => {
     const onAbort = (): void => {
       reject(signal.reason instanceof Error ? signal.reason : new Error("aborted"));
@@ -146,7 +147,7 @@ function failed(error: unknown, signal: AbortSignal, token: string): PollOutcome
 }
 
 /** The message and its causes: `fetch failed` alone says nothing. */
-function describe(error: unknown): string {
+export function describe(error: unknown): string {
   if (!(error instanceof Error)) return "unknown error";
   const code = "code" in error && typeof error.code === "string" ? `${error.code} ` : "";
   const inner = error.cause instanceof Error ? `: ${error.cause.message}` : "";

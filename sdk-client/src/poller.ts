@@ -6,7 +6,7 @@
 import { answerTimeoutMs, backoffMs } from "./backoff.ts";
 import type { AndonLogger } from "./logger.ts";
 import { poll, type PollOutcome, type PollTarget } from "./poll.ts";
-import type { Revision, Snapshot } from "./protocol.ts";
+import { parseRevision, type Revision, type Snapshot } from "./protocol.ts";
 
 /** What became of a snapshot that was offered. */
 export type Verdict = "applied" | "same" | "older";
@@ -29,6 +29,8 @@ const PARKED_AT_LEAST_MS = 1_000;
 /** Polls without a pause in one interval before each gets a short one: bounds the load when news never ends. */
 const MAX_IMMEDIATE_POLLS = 20;
 const SHORT_PAUSE_MS = 100;
+/** How long a parked poll has to bring news that was heard of elsewhere, before it is taken for dead. */
+const NEWS_GRACE_MS = 500;
 
 export class Poller {
   readonly #target: PollTarget;
@@ -43,6 +45,11 @@ export class Poller {
   #inContact = false;
   #immediatePolls = 0;
   #windowStartMs = 0;
+  #lastNews: Revision | null = null;
+  #cancelNews: (() => void) | null = null;
+  #isPolling = false;
+  /** Ends the poll, or the pause, that is under way. */
+  #current = new AbortController();
 
   constructor(target: PollTarget, options: PollerOptions, host: PollerHost, logger: AndonLogger) {
     this.#target = target;
@@ -56,14 +63,31 @@ export class Poller {
     this.#running ??= this.#run();
   }
 
+  /**
+   * The server has told of this revision elsewhere. Unless a parked poll brings it at once, there is a poll now: the
+   * parked one may hang on a dead connection. Once per revision, so that a server that is ahead is not hammered.
+   */
+  news(revision: Revision): void {
+    if (revision === this.#lastNews || this.#stop.signal.aborted || !this.#isNewer(revision)) return;
+    this.#lastNews = revision;
+    this.#cancelNews?.();
+    const look = (): void => {
+      if (this.#isNewer(revision)) this.#current.abort(new Error("newer state is known"));
+    };
+    this.#cancelNews = this.#target.runtime.startTimer(look, this.#isPolling ? NEWS_GRACE_MS : 0, false);
+  }
+
   /** Aborts the poll that is parked and resolves when the loop has ended. */
   async stop(): Promise<void> {
+    this.#cancelNews?.();
     this.#stop.abort(new Error("closed"));
+    this.#current.abort(this.#stop.signal.reason);
     await this.#running;
   }
 
   async #run(): Promise<void> {
     while (!this.#stop.signal.aborted) {
+      this.#current = new AbortController();
       const delayMs = await this.#step();
       if (delayMs > 0) await this.#pause(delayMs);
     }
@@ -75,13 +99,19 @@ export class Poller {
     const startedMs = runtime.monotonicMs();
     const waitSeconds = this.#inContact ? this.#options.waitSeconds : 0;
     const revision = this.#host.knownRevision;
+    this.#isPolling = true;
     const outcome = await poll(this.#target, {
       revision,
       waitSeconds,
       answerTimeoutMs: answerTimeoutMs(this.#options.pollIntervalMs, this.#failures),
-      signal: this.#stop.signal,
+      signal: this.#current.signal,
     });
-    if (this.#stop.signal.aborted) return 0;
+    this.#isPolling = false;
+    if (this.#current.signal.aborted) {
+      // Closed, or news that this poll did not bring: the next one asks for an answer at once.
+      this.#inContact = false;
+      return 0;
+    }
     const tookMs = runtime.monotonicMs() - startedMs;
     const delayMs = this.#settle(outcome, { revision, waitSeconds, tookMs });
     const settled = this.#inContact ? outcome.kind : "failed";
@@ -138,6 +168,15 @@ export class Poller {
     return delayMs;
   }
 
+  #isNewer(revision: Revision): boolean {
+    const known = this.#host.knownRevision;
+    if (known === null || revision === known) return known === null;
+    const [ours, theirs] = [parseRevision(known), parseRevision(revision)];
+    if (ours === null || theirs === null) return false;
+    // Another lineage: which is newer only a poll can tell.
+    return ours.lineage !== theirs.lineage || theirs.n > ours.n;
+  }
+
   /** Jittered, so that the instances of a fleet do not poll in step. */
   #interval(): number {
     return this.#options.pollIntervalMs * (0.9 + this.#target.runtime.random() * 0.1);
@@ -154,7 +193,7 @@ export class Poller {
   }
 
   #pause(delayMs: number): Promise<void> {
-    const { signal } = this.#stop;
+    const { signal } = this.#current;
     return new Promise((resolve) => {
       const end = (): void => {
         cancel();

@@ -13,6 +13,7 @@ export type FetchLike = (
     headers: Record<string, string>;
     signal: AbortSignal;
     redirect: "manual";
+    body?: string;
   },
 ) => Promise<FetchLikeResponse>;
 
@@ -38,6 +39,7 @@ export function fetchTransport(fetchLike: FetchLike): Transport {
         headers: { ...request.headers },
         signal: request.signal,
         redirect: "manual",
+        ...(request.body === undefined ? {} : { body: request.body }),
       });
       const header = (name: string): string | undefined => response.headers.get(name) ?? undefined;
       if (response.status === 200 && response.body !== null) {

@@ -31,7 +31,7 @@ export function nodeTransport(serverUrl: string): Transport | null {
       outgoing.on("response", (incoming) => {
         readResponse(incoming, zlib).then(resolve, reject);
       });
-      outgoing.end();
+      outgoing.end(request.body);
     });
 
   return {

@@ -4,10 +4,12 @@
  */
 
 export interface TransportRequest {
-  readonly method: "GET" | "DELETE";
+  readonly method: "GET" | "POST" | "DELETE";
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
+  /** Of a POST: what is sent, as JSON. */
+  readonly body?: string;
 }
 
 export interface TransportResponse {

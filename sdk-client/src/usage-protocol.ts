@@ -11,6 +11,11 @@ export const USAGE_PATH = "/sdk/v1/usage";
 export const MAX_RECORDS_PER_BATCH = 1_000;
 export const MAX_USAGE_BODY_BYTES = 1_024 * 1_024;
 
+/** Longest text in any field of a record; clients cut what is longer. */
+export const MAX_RECORD_TEXT_CHARS = 256;
+/** Different flags in `checks` of one batch. */
+export const MAX_CHECKED_FLAGS = 1_000;
+
 export type UsageOutcome = "ok" | "error" | "aborted" | "refused";
 
 export interface UsageRecord {
@@ -45,6 +50,8 @@ export interface UsageRecord {
   count?: number;
   /** Of a sum: the largest prompt among its attempts, which price thresholds look at. */
   promptTokens?: number;
+  /** What else an attempt used, beside the record of its answer: counts as tokens and money, not as an attempt. */
+  part?: "compaction" | "advisor" | "declined";
 }
 
 export interface UsageBatch {

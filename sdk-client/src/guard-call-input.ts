@@ -1,0 +1,32 @@
+/** What a guarded call is given, and what it tells of each of its attempts. */
+import type { GuardHost } from "./guard-host.ts";
+import type { UsageDraft } from "./guard-meter.ts";
+import type { Pass } from "./guard-pass.ts";
+import type { Body, Subject } from "./guard-request.ts";
+import type { GuardOptions, MiddlewareContextLike, RequestLike } from "./guard-types.ts";
+
+/** How one attempt ended: the seam for usage records and breakers. */
+export interface AttemptOutcome {
+  flag: string;
+  model: string;
+  /** 1 for the first attempt of the call, counted across the SDK's retries. */
+  attempt: number;
+  outcome: "ok" | "error" | "aborted";
+  /** What happened, for a log line. */
+  detail: string;
+}
+
+export interface CallInput {
+  host: GuardHost;
+  options: GuardOptions;
+  ctx: MiddlewareContextLike;
+  request: RequestLike;
+  /** Sends the request with this signal, and with this body unless null. */
+  send(signal: AbortSignal, body: string | null): Promise<Response>;
+  subject: Subject;
+  body: Body;
+  stream: boolean;
+  pass: Pass;
+  /** Called once for every attempt that was sent, with what it used. */
+  settled(outcome: AttemptOutcome, used: readonly UsageDraft[]): void;
+}

@@ -1,0 +1,124 @@
+/**
+ * Usage that waits to be sent. Invariants: bounded in records and in bytes; on overflow the oldest records are summed,
+ * never dropped, as long as there is room for their sums.
+ */
+import { UsageSums } from "./usage-sums.ts";
+import {
+  MAX_RECORD_TEXT_CHARS,
+  MAX_RECORDS_PER_BATCH,
+  MAX_USAGE_BODY_BYTES,
+  type UsageRecord,
+} from "./usage-protocol.ts";
+
+export const MAX_BUFFERED_RECORDS = 10_000;
+export const MAX_BUFFERED_BYTES = 8 * 1024 * 1024;
+/** Sums kept beside the records. */
+export const MAX_SUMS = 5_000;
+/** Of a batch's body: what is left for its frame and its checks. */
+const FRAME_BYTES = 262_144;
+/** Sums in one batch: they fit into a body also when all their texts are as long as they may be. */
+const MAX_SUMS_PER_BATCH = 100;
+/** A record without its texts, as an object in memory or as JSON. */
+const RECORD_BYTES = 400;
+
+const TEXT_FIELDS = [
+  "flag",
+  "model",
+  "requestedModel",
+  "geo",
+  "stopReason",
+  "errorType",
+  "requestId",
+  "user",
+  "session",
+  "correlationId",
+  "systemHash",
+] as const;
+
+export interface Bounds {
+  maxRecords: number;
+  maxBytes: number;
+  maxSums: number;
+}
+
+export class UsageBuffer {
+  readonly #bounds: Bounds;
+  readonly #sums: UsageSums;
+  readonly #encoder = new TextEncoder();
+  #records: UsageRecord[] = [];
+  #bytes = 0;
+  /** Attempts that were summed so far. */
+  summed = 0;
+  /** Attempts that were lost because even their sums found no room. */
+  dropped = 0;
+
+  constructor(bounds: Bounds = { maxRecords: MAX_BUFFERED_RECORDS, maxBytes: MAX_BUFFERED_BYTES, maxSums: MAX_SUMS }) {
+    this.#bounds = bounds;
+    this.#sums = new UsageSums(bounds.maxSums);
+  }
+
+  /** Records and sums that wait. */
+  get size(): number {
+    return this.#records.length + this.#sums.size;
+  }
+
+  /** True when a whole batch can be filled. */
+  get holdsBatch(): boolean {
+    return this.size >= MAX_RECORDS_PER_BATCH;
+  }
+
+  /** Adds a record; its texts are cut to what a record may hold. */
+  add(record: UsageRecord): void {
+    this.#bytes += cutTexts(record);
+    this.#records.push(record);
+    if (this.#records.length > this.#bounds.maxRecords || this.#bytes > this.#bounds.maxBytes) this.#sumUp();
+  }
+
+  /** Takes out as many records as fit into one batch, each as JSON, sums first. */
+  takeBatch(): string[] {
+    const taken: string[] = [];
+    const bodyBytes = MAX_USAGE_BODY_BYTES - FRAME_BYTES;
+    let bytes = 0;
+    for (const sum of this.#sums.take(MAX_SUMS_PER_BATCH)) {
+      const json = JSON.stringify(sum);
+      bytes += this.#encoder.encode(json).byteLength + 1;
+      taken.push(json);
+    }
+    let from = 0;
+    for (const record of this.#records) {
+      if (taken.length >= MAX_RECORDS_PER_BATCH) break;
+      const json = JSON.stringify(record);
+      const size = this.#encoder.encode(json).byteLength + 1;
+      if (bytes + size > bodyBytes && taken.length > 0) break;
+      bytes += size;
+      taken.push(json);
+      from += 1;
+    }
+    this.#records = this.#records.slice(from);
+    this.#bytes = this.#records.length === 0 ? 0 : Math.max(0, this.#bytes - bytes);
+    return taken;
+  }
+
+  /** The older half becomes sums: what happened last is what on-call looks at. */
+  #sumUp(): void {
+    const old = this.#records.splice(0, Math.ceil(this.#records.length / 2));
+    for (const record of old) {
+      const attempts = record.count ?? 1;
+      if (this.#sums.add(record)) this.summed += attempts;
+      else this.dropped += attempts;
+    }
+    this.#bytes = this.#records.reduce((sum, record) => sum + cutTexts(record), 0);
+  }
+}
+
+/** Cuts texts that are too long; gives the size of the record in bytes, about. */
+function cutTexts(record: UsageRecord): number {
+  let bytes = RECORD_BYTES;
+  for (const field of TEXT_FIELDS) {
+    const text = record[field];
+    if (text === undefined) continue;
+    if (text.length > MAX_RECORD_TEXT_CHARS) record[field] = text.slice(0, MAX_RECORD_TEXT_CHARS);
+    bytes += Math.min(text.length, MAX_RECORD_TEXT_CHARS);
+  }
+  return bytes;
+}

@@ -1,0 +1,234 @@
+/**
+ * Brings usage to the server: batches it, one request at a time, and sends each batch until it is acknowledged.
+ * Invariants: a batch is repeated with the same id and bytes; what is not acknowledged is kept, in bounds; what is lost
+ * is said in the log and counted; it never keeps the process alive beyond a bounded flush.
+ */
+import { backoffMs } from "./backoff.ts";
+import { CheckCounts } from "./check-counts.ts";
+import type { AndonLogger } from "./logger.ts";
+import type { PollTarget } from "./poll.ts";
+import type { Revision } from "./protocol.ts";
+import { type Batch, makeBatch, splitBatch } from "./usage-batch.ts";
+import { UsageBuffer } from "./usage-buffer.ts";
+import { postUsage, type Rejected, type ReportOutcome } from "./usage-post.ts";
+import type { UsageRecord } from "./usage-protocol.ts";
+
+/** Checks alone, without any usage, are reported no more often than this. */
+const CHECKS_INTERVAL_MS = 15_000;
+/** Kinds of loss that are remembered as logged. */
+const MAX_KINDS_LOGGED = 50;
+/** Tries of a flush: the first may meet a connection that has died. */
+const FLUSH_TRIES = 2;
+
+export interface ReporterHost {
+  /** The server's newest revision, as an acknowledgement told it. */
+  sawRevision(revision: Revision): void;
+  /** Called when usage begins to wait, and when none waits any more. */
+  waiting(isWaiting: boolean): void;
+}
+
+/** Attempts, since the start. */
+export interface UsageStats {
+  /** Records and sums that wait to be acknowledged. */
+  waiting: number;
+  acknowledgedRecords: number;
+  /** Attempts whose details were given up to keep their sums. */
+  summedAttempts: number;
+  /** Lost: refused by the server, or left over when the client was closed. */
+  droppedRecords: number;
+}
+
+export class UsageReporter {
+  readonly checks = new CheckCounts();
+  readonly #target: PollTarget;
+  readonly #intervalMs: number;
+  readonly #host: ReporterHost;
+  readonly #logger: AndonLogger;
+  readonly #buffer: UsageBuffer;
+  readonly #stop = new AbortController();
+  readonly #kindsLogged = new Set<string>();
+  /** What is being sent, first; more only after a split. */
+  #batches: Batch[] = [];
+  #sending: Promise<boolean> | null = null;
+  #cancelTimer: (() => void) | null = null;
+  #isWaiting = false;
+  #failures = 0;
+  #lastCause: string | null = null;
+  #checksSentMs: number;
+  #acknowledged = 0;
+  #dropped = 0;
+
+  constructor(
+    target: PollTarget,
+    options: { flushIntervalMs: number },
+    host: ReporterHost,
+    logger: AndonLogger,
+    buffer = new UsageBuffer(),
+  ) {
+    this.#target = target;
+    this.#intervalMs = options.flushIntervalMs;
+    this.#host = host;
+    this.#logger = logger;
+    this.#buffer = buffer;
+    this.#checksSentMs = target.runtime.monotonicMs();
+  }
+
+  start(): void {
+    this.#schedule(this.#intervalMs);
+  }
+
+  get stats(): UsageStats {
+    return {
+      waiting: this.#buffer.size + this.#batches.reduce((sum, batch) => sum + batch.records.length, 0),
+      acknowledgedRecords: this.#acknowledged,
+      summedAttempts: this.#buffer.summed,
+      droppedRecords: this.#dropped,
+    };
+  }
+
+  add(record: UsageRecord): void {
+    if (this.#stop.signal.aborted) {
+      this.#drop(1, "Usage came after the client was closed; it is lost", "late");
+      return;
+    }
+    const droppedBefore = this.#buffer.dropped;
+    this.#buffer.add(record);
+    const lost = this.#buffer.dropped - droppedBefore;
+    if (lost > 0) this.#drop(lost, "There is no room for more usage, not even for sums; it is lost", "no room");
+    if (!this.#isWaiting) this.#setWaiting(true);
+    if (this.#buffer.holdsBatch && this.#sending === null && this.#failures === 0) this.#schedule(0);
+  }
+
+  /** Sends what waits now, without regard to pauses. True when everything was acknowledged. */
+  async flush(): Promise<boolean> {
+    if (this.#sending !== null) await this.#sending;
+    for (let failures = 0; this.#hasSomething;) {
+      if (await this.#send()) continue;
+      failures += 1;
+      if (failures >= FLUSH_TRIES || this.#stop.signal.aborted) return false;
+    }
+    return true;
+  }
+
+  /** Sends nothing more. What still waits is lost, which is said in the log. */
+  stop(): void {
+    if (this.#stop.signal.aborted) return;
+    this.#stop.abort(new Error("closed"));
+    this.#cancelTimer?.();
+    const { waiting } = this.stats;
+    if (waiting > 0) this.#drop(waiting, "Andon could not be told of all usage before the client was closed", "closed");
+    this.#setWaiting(false);
+  }
+
+  get #hasSomething(): boolean {
+    return this.#batches.length > 0 || this.#buffer.size > 0 || !this.checks.isEmpty;
+  }
+
+  /** Whether something is to be sent at this tick. */
+  get #isDue(): boolean {
+    if (this.#batches.length > 0 || this.#buffer.size > 0) return true;
+    const sinceMs = this.#target.runtime.monotonicMs() - this.#checksSentMs;
+    return !this.checks.isEmpty && sinceMs >= CHECKS_INTERVAL_MS;
+  }
+
+  #schedule(delayMs: number): void {
+    this.#cancelTimer?.();
+    if (this.#stop.signal.aborted) return;
+    this.#cancelTimer = this.#target.runtime.startTimer(
+      () => {
+        if (this.#isDue) void this.#send();
+        else this.#schedule(this.#intervalMs);
+      },
+      delayMs,
+      false,
+    );
+  }
+
+  /** One request at a time: who asks while one is under way gets what comes of it. True: acknowledged. */
+  #send(): Promise<boolean> {
+    this.#sending ??= this.#sendNext();
+    return this.#sending;
+  }
+
+  async #sendNext(): Promise<boolean> {
+    this.#cancelTimer?.();
+    const batch = this.#nextBatch();
+    const outcome = await postUsage(this.#target, batch.body, this.#stop.signal);
+    this.#sending = null;
+    if (this.#stop.signal.aborted) return false;
+    this.#schedule(this.#settle(batch, outcome));
+    if (this.#batches.length === 0 && this.#buffer.size === 0) this.#setWaiting(false);
+    return outcome.kind !== "failed";
+  }
+
+  #nextBatch(): Batch {
+    const known = this.#batches[0];
+    if (known !== undefined) return known;
+    this.#checksSentMs = this.#target.runtime.monotonicMs();
+    const batch = makeBatch(this.#target.instance, this.#buffer.takeBatch(), this.checks.take());
+    this.#batches.push(batch);
+    return batch;
+  }
+
+  /** Deals with what came of a batch; answers how long to wait before the next, in milliseconds. */
+  #settle(batch: Batch, outcome: ReportOutcome): number {
+    switch (outcome.kind) {
+      case "failed":
+        return this.#failed(outcome.cause, outcome.detail, outcome.retryAfterMs);
+      case "refused":
+        this.#recovered();
+        this.#divide(batch, outcome.status);
+        return this.#batches.length > 0 ? 0 : this.#intervalMs;
+      case "acknowledged":
+        this.#recovered();
+        this.#batches.shift();
+        this.#acknowledged += batch.records.length - outcome.rejected.length;
+        for (const rejected of outcome.rejected) this.#rejected(rejected);
+        if (outcome.revision !== null) this.#host.sawRevision(outcome.revision);
+        return this.#batches.length > 0 || this.#buffer.holdsBatch ? 0 : this.#intervalMs;
+    }
+  }
+
+  #failed(cause: string, detail: string, retryAfterMs: number | null): number {
+    this.#failures += 1;
+    const failure = { failures: this.#failures, pollIntervalMs: this.#intervalMs, retryAfterMs };
+    const delayMs = backoffMs(failure, this.#target.runtime.random());
+    const fields = { cause, detail, failures: this.#failures, retryInMs: Math.round(delayMs) };
+    // An outage is one piece of news, not one per try.
+    this.#logger[cause === this.#lastCause ? "debug" : "warn"](fields, "Andon could not be told of usage; it is kept");
+    this.#lastCause = cause;
+    return delayMs;
+  }
+
+  #recovered(): void {
+    this.#failures = 0;
+    this.#lastCause = null;
+  }
+
+  /** The server will not have this batch: smaller ones tell the good records from the bad. */
+  #divide(batch: Batch, status: number): void {
+    const parts = splitBatch(this.#target.instance, batch);
+    this.#batches.splice(0, 1, ...(parts ?? []));
+    if (parts !== null) return;
+    if (batch.records.length > 0) this.#drop(1, "Andon refused a record of usage; it is lost", `status ${status}`);
+    else this.#logger.warn({ status }, "Andon refused the counts of checks; they are lost");
+  }
+
+  #rejected({ path, message }: Rejected): void {
+    this.#drop(1, "Andon rejected a record of usage; it is lost", `${path.replaceAll(/\d+/g, "*")}: ${message}`);
+  }
+
+  /** Counts what is lost, and says so once for each kind of cause: an error per record would drown the log. */
+  #drop(count: number, message: string, kind: string): void {
+    this.#dropped += count;
+    if (this.#kindsLogged.has(kind) || this.#kindsLogged.size >= MAX_KINDS_LOGGED) return;
+    this.#kindsLogged.add(kind);
+    this.#logger.error({ kind, count, dropped: this.#dropped }, message);
+  }
+
+  #setWaiting(isWaiting: boolean): void {
+    if (this.#isWaiting === isWaiting) return;
+    this.#isWaiting = isWaiting;
+    this.#host.waiting(isWaiting);
+  }
+}
