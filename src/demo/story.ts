@@ -87,7 +87,8 @@ export async function theCordIsPulled(stage: Stage, narrator: Narrator): Promise
 async function claimsSilence({ claude, fleet }: Stage, narrator: Narrator, killedAtMs: number): Promise<void> {
   const quietFromMs = wallMs();
   const arrivedBefore = arrived(claude.counts(OPUS)) + arrived(claude.counts(SONNET));
-  await waitUntil(() => wallMs() - quietFromMs >= QUIET_MS, TRAFFIC_TIMEOUT_MS);
+  const otherFlagWasUsed = () => fleet.callsEndedSince(killedAtMs).some((call) => call.flag === DIGEST);
+  await waitUntil(() => wallMs() - quietFromMs >= QUIET_MS && otherFlagWasUsed(), TRAFFIC_TIMEOUT_MS);
   const arrivals = arrived(claude.counts(OPUS)) + arrived(claude.counts(SONNET)) - arrivedBefore;
   const refused = fleet.callsSince(quietFromMs).filter(isChat);
   narrator.claim(
