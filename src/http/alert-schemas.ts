@@ -30,7 +30,9 @@ const urlSchema = z
     // Without the input: a URL is a secret.
     if (message !== null) check.addIssue({ code: "custom", message, input: undefined });
   })
-  .openapi({ example: "https://hooks.example.com/andon", description: "A secret: shown masked ever after." });
+  .openapi({
+    description: "Where it is reached: https, or http on this machine itself. A secret: shown masked ever after.",
+  });
 
 export const createChannelBody = z
   .strictObject({
@@ -56,7 +58,7 @@ export const channelSchema = z
     id: z.string(),
     kind: z.enum(CHANNEL_KINDS),
     name: z.string(),
-    url: z.string().openapi({ example: "https://hooks.example.com/…3f9k", description: "Masked." }),
+    url: z.string().openapi({ description: "Masked: its host and last four characters." }),
     version: z.number(),
     createdAt: time,
     testedAt: time.nullable(),
@@ -66,12 +68,9 @@ export const channelSchema = z
   .openapi("Channel");
 export const changedChannelSchema = channelSchema
   .extend({
-    secret: z
-      .string()
-      .nullable()
-      .openapi({
-        description: "The signing secret of a webhook, `whsec_…`, when it was made just now; shown this once.",
-      }),
+    secret: z.string().nullable().openapi({
+      description: "The signing secret of a webhook, `whsec_…`, when it was made just now; shown this once.",
+    }),
     revision,
   })
   .openapi("ChangedChannel");

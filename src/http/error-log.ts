@@ -6,10 +6,15 @@
 const MAX_CAUSES = 5;
 const MAX_TEXT_CHARS = 4_000;
 
-/** Andon tokens, JSON web tokens, link secrets, passwords in URLs, and the parameters of a failed query. */
+/**
+ * Andon tokens, JSON web tokens, link and signing secrets, Slack's webhook addresses, passwords in URLs, and the
+ * parameters of a failed query.
+ */
 const SECRETS: readonly (readonly [RegExp, string])[] = [
   [/andon_(sdk|op|kill|web)_[\w-]+/g, "andon_$1_[removed]"],
   [/eyJ[\w-]+\.[\w-]+\.[\w-]+/g, "[token removed]"],
+  [/whsec_[\w+/=-]+/g, "whsec_[removed]"],
+  [/(hooks\.slack\.com\/)[^\s"']+/gi, "$1[removed]"],
   [/([?&](?:link|token|secret)=)[^&\s"']+/gi, "$1[removed]"],
   [/(\w+:\/\/[^\s/:@]+:)[^\s@]+@/g, "$1[removed]@"],
   [/\b(bearer\s+)\S+/gi, "$1[removed]"],

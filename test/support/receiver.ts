@@ -30,7 +30,7 @@ export interface Receiver {
 
 export async function startReceiver(): Promise<Receiver> {
   const received: Received[] = [];
-  let decide: (body: string) => Behaviour = () => ({ status: 200 });
+  let decide = always({ status: 200 });
   const answer = (response: ServerResponse, body: string): number | null => {
     const behaviour = decide(body);
     if ("hang" in behaviour) return null;
@@ -68,7 +68,7 @@ export async function startReceiver(): Promise<Receiver> {
     received,
     taken: () => received.filter(({ status }) => status === 200).map(({ body }) => body),
     behave: (next) => {
-      decide = typeof next === "function" ? next : () => next;
+      decide = typeof next === "function" ? next : always(next);
     },
     down,
     up: async () => {
@@ -76,4 +76,8 @@ export async function startReceiver(): Promise<Receiver> {
     },
     close: down,
   };
+}
+
+function always(behaviour: Behaviour): (body: string) => Behaviour {
+  return () => behaviour;
 }
