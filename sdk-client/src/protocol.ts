@@ -2,6 +2,7 @@
  * The wire types of the client API: what a server sends and what a client may rely on.
  * Clients ignore unknown fields; that is how the protocol evolves.
  */
+import type { PriceRow } from "./price-list.ts";
 
 /** `<lineage>.<n>`: within one lineage `n` grows by one per change of the environment. */
 export type Revision = string;
@@ -99,6 +100,8 @@ export interface Snapshot {
   chains: Readonly<Record<string, SnapshotChain>>;
   /** Ids of models that must not be sent. */
   blockedModels: readonly string[];
+  /** The price rows of the chains' models, to price as the server does; absent from servers before there were prices. */
+  prices?: readonly PriceRow[];
 }
 
 export type DecisionReason =

@@ -20,6 +20,11 @@ const MAX_KINDS_LOGGED = 50;
 /** Tries of a flush: the first may meet a connection that has died. */
 const FLUSH_TRIES = 2;
 
+/** Refusals that are believed of a batch which may have been counted before its answer was lost; else one is. */
+const REFUSALS_TO_BELIEVE = 3;
+/** Failures after which the batch was surely not counted; any other leaves that open. */
+const NOT_COUNTED: ReadonlySet<string> = new Set(["status 401", "status 403", "status 404", "status 429"]);
+
 export interface ReporterHost {
   /** The server's newest revision, as an acknowledgement told it. */
   sawRevision(revision: Revision): void;
@@ -54,6 +59,9 @@ export class UsageReporter {
   #isWaiting = false;
   #failures = 0;
   #lastCause: string | null = null;
+  /** Of the batch that is being sent: it may have been counted; how often it was refused in a row. */
+  #isInDoubt = false;
+  #refusals = 0;
   #checksSentMs: number;
   #acknowledged = 0;
   #dropped = 0;
@@ -174,8 +182,14 @@ export class UsageReporter {
   #settle(batch: Batch, outcome: ReportOutcome): number {
     switch (outcome.kind) {
       case "failed":
+        this.#isInDoubt ||= !NOT_COUNTED.has(outcome.cause);
         return this.#failed(outcome.cause, outcome.detail, outcome.retryAfterMs);
       case "refused":
+        this.#refusals += 1;
+        // Its parts would have other ids: were it counted after all, they would count twice.
+        if (this.#isInDoubt && this.#refusals < REFUSALS_TO_BELIEVE) {
+          return this.#failed(`status ${outcome.status}`, "refused, though it may have been counted before", null);
+        }
         this.#recovered();
         this.#divide(batch, outcome.status);
         return this.#batches.length > 0 ? 0 : this.#intervalMs;
@@ -203,6 +217,8 @@ export class UsageReporter {
   #recovered(): void {
     this.#failures = 0;
     this.#lastCause = null;
+    this.#isInDoubt = false;
+    this.#refusals = 0;
   }
 
   /** The server will not have this batch: smaller ones tell the good records from the bad. */
