@@ -83,7 +83,7 @@ test.each<[string, unknown, string]>([
   ["a hostile proxy", new Proxy(MINIMAL, { ownKeys: () => JSON.parse("{") }), "cannot be read"],
 ])("%s is named in the log and not sent", async (_what, record, named) => {
   const { andon, follower } = await start();
-  expect(Reflect.apply(andon.report, andon, [record])).toBeUndefined();
+  expect(() => void Reflect.apply(Reflect.get(andon, "report"), andon, [record])).not.toThrow();
   expect(andon.usageStats().waiting).toBe(0);
   const [line] = follower.lines.filter(({ level }) => level === "error");
   expect(JSON.stringify(line?.fields)).toContain(named);

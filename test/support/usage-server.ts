@@ -32,7 +32,7 @@ export class UsageServer {
   readonly counted = new Map<string, ReceivedBatch>();
   /** Fates of the next reports, in turn; then `fate`. */
   readonly next: ReportFate[] = [];
-  fate: ReportFate = "count";
+  fate: ReportFate | ((batch: ReceivedBatch) => ReportFate) = "count";
   /** What acknowledgements say is the newest revision; the snapshot's own when null. */
   revision: string | null = null;
   /** False: polls are answered at once. */
@@ -89,7 +89,8 @@ export class UsageServer {
 
   #take(batch: ReceivedBatch, req: IncomingMessage, res: ServerResponse): void {
     this.reports.push(batch);
-    const fate = this.next.shift() ?? this.fate;
+    const standing = typeof this.fate === "function" ? this.fate(batch) : this.fate;
+    const fate = this.next.shift() ?? standing;
     if (fate === "hang") return;
     if (fate === "reset") {
       req.socket.resetAndDestroy();
