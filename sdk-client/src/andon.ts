@@ -3,6 +3,7 @@
  * constructor never throws and never keeps the process alive; evaluating never throws and never waits.
  */
 import { SnapshotCache } from "./cache.ts";
+import { CheckCounts } from "./check-counts.ts";
 import type { CompiledFlag } from "./compile.ts";
 import { evaluate, type EvaluationSettings, type OnUnknown } from "./evaluate.ts";
 import { type AndonEvent, type AndonEvents, type AndonListener, callSafely, Emitter } from "./events.ts";
@@ -59,6 +60,7 @@ export class Andon implements GuardHost {
   readonly #live = new Latch();
   readonly #cache: SnapshotCache | null;
   readonly #target: PollTarget | null;
+  readonly #checks = new CheckCounts();
   readonly #poller: Poller | null;
   readonly #reporter: UsageReporter | null;
   #closing: Promise<void> | null = null;
@@ -111,14 +113,7 @@ export class Andon implements GuardHost {
 
   /** The decision for one flag and context. Never throws. `onUnknown` answers for flags that no snapshot knows. */
   evaluate(flag: string, context?: EvaluationContext, options?: { onUnknown?: OnUnknown }): Decision {
-    const decision = this.decide(flag, context, options);
-    this.#reporter?.checks.count(flag, decision.enabled);
-    return decision;
-  }
-
-  /** As `evaluate`, without counting as a check of the flag. */
-  decide(flag: string, context?: EvaluationContext, options?: { onUnknown?: OnUnknown }): Decision {
-    return evaluate(
+    const decision = evaluate(
       this.#store.compiled,
       flag,
       context,
@@ -126,6 +121,14 @@ export class Andon implements GuardHost {
       options?.onUnknown ?? this.#onUnknown,
       this.#freshness.staleMs,
     );
+    this.#checks.count(flag, decision.enabled);
+    return decision;
+  }
+
+  /** As `evaluate`, without counting as a check of the flag. */
+  decide(flag: string, context?: EvaluationContext): Decision {
+    const staleMs = this.#freshness.staleMs;
+    return evaluate(this.#store.compiled, flag, context, this.#settings, this.#onUnknown, staleMs);
   }
 
   /**
@@ -223,7 +226,7 @@ export class Andon implements GuardHost {
       sawRevision: (revision: Revision) => this.#poller?.news(revision),
       waiting: (isWaiting: boolean) => (isWaiting ? addExitFlush(flush) : dropExitFlush(flush)),
     };
-    const reporter = new UsageReporter(target, resolved, host, this.logger);
+    const reporter = new UsageReporter(target, { ...resolved, checks: this.#checks }, host, this.logger);
     return reporter;
   }
 

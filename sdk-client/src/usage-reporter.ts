@@ -4,7 +4,7 @@
  * is said in the log and counted; it never keeps the process alive beyond a bounded flush.
  */
 import { backoffMs } from "./backoff.ts";
-import { CheckCounts } from "./check-counts.ts";
+import type { CheckCounts } from "./check-counts.ts";
 import type { AndonLogger } from "./logger.ts";
 import type { PollTarget } from "./poll.ts";
 import type { Revision } from "./protocol.ts";
@@ -44,7 +44,7 @@ export interface UsageStats {
 }
 
 export class UsageReporter {
-  readonly checks = new CheckCounts();
+  readonly #checks: CheckCounts;
   readonly #target: PollTarget;
   readonly #intervalMs: number;
   readonly #host: ReporterHost;
@@ -68,12 +68,13 @@ export class UsageReporter {
 
   constructor(
     target: PollTarget,
-    options: { flushIntervalMs: number },
+    options: { flushIntervalMs: number; checks: CheckCounts },
     host: ReporterHost,
     logger: AndonLogger,
     buffer = new UsageBuffer(),
   ) {
     this.#target = target;
+    this.#checks = options.checks;
     this.#intervalMs = options.flushIntervalMs;
     this.#host = host;
     this.#logger = logger;
@@ -129,14 +130,14 @@ export class UsageReporter {
   }
 
   get #hasSomething(): boolean {
-    return this.#batches.length > 0 || this.#buffer.size > 0 || !this.checks.isEmpty;
+    return this.#batches.length > 0 || this.#buffer.size > 0 || !this.#checks.isEmpty;
   }
 
   /** Whether something is to be sent at this tick. */
   get #isDue(): boolean {
     if (this.#batches.length > 0 || this.#buffer.size > 0) return true;
     const sinceMs = this.#target.runtime.monotonicMs() - this.#checksSentMs;
-    return !this.checks.isEmpty && sinceMs >= CHECKS_INTERVAL_MS;
+    return !this.#checks.isEmpty && sinceMs >= CHECKS_INTERVAL_MS;
   }
 
   #schedule(delayMs: number): void {
@@ -173,7 +174,7 @@ export class UsageReporter {
     const known = this.#batches[0];
     if (known !== undefined) return known;
     this.#checksSentMs = this.#target.runtime.monotonicMs();
-    const batch = makeBatch(this.#target.instance, this.#buffer.takeBatch(), this.checks.take());
+    const batch = makeBatch(this.#target.instance, this.#buffer.takeBatch(), this.#checks.take());
     this.#batches.push(batch);
     return batch;
   }
