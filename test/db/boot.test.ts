@@ -1,5 +1,6 @@
 /** What a server finds and makes when it starts. */
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Runtime } from "../../src/boot.ts";
 import { environments } from "../../src/db/schema.ts";
 import { change } from "../../src/context.ts";
 import { freshDatabase } from "../support/database.ts";
@@ -7,11 +8,15 @@ import { adminCtx, startDeps } from "../support/server-deps.ts";
 import { until } from "../support/until.ts";
 
 describe.each(["postgres", "memory"] as const)("the first start on %s", (kind) => {
-  const started = startDeps({ database: kind });
-  afterAll(async () => (await started).close());
+  // Not both at once: the embedded database blocks the thread while it is made, longer than a connection may take.
+  let started: Runtime;
+  beforeAll(async () => {
+    started = await startDeps({ database: kind });
+  });
+  afterAll(() => started.close());
 
-  it("creates production and staging, each with a snapshot at revision 1", async () => {
-    const { deps } = await started;
+  it("creates production and staging, each with a snapshot at revision 1", () => {
+    const { deps } = started;
     const snapshots = deps.snapshots.all().toSorted((a, b) => a.key.localeCompare(b.key));
     expect(snapshots.map(({ key, n }) => ({ key, n }))).toEqual([
       { key: "production", n: 1 },
@@ -20,12 +25,12 @@ describe.each(["postgres", "memory"] as const)("the first start on %s", (kind) =
     expect(snapshots[0]?.lineage).toMatch(/^[0-9a-f]{12}$/);
   });
 
-  it("offers a sign-in link", async () => {
-    expect((await started).signInSecret).toMatch(/^[\w-]{32}$/);
+  it("offers a sign-in link", () => {
+    expect(started.signInSecret).toMatch(/^[\w-]{32}$/);
   });
 
   it("serves a change as soon as it is acknowledged", async () => {
-    const { deps } = await started;
+    const { deps } = started;
     const [environment] = await deps.db.select().from(environments).limit(1);
     const id = environment?.id ?? "";
     const before = deps.snapshots.current(id)?.n ?? 0;
