@@ -1,8 +1,9 @@
 /** What the operator API accepts and answers about channels, alerts and incidents. Times are ISO 8601, UTC. */
 import { z } from "@hono/zod-openapi";
 import { ALERT_STATES } from "../domain/alert-resources.ts";
-import { CHANNEL_KINDS, channelUrlFault } from "../domain/channel.ts";
+import { CHANNEL_KINDS } from "../domain/channel.ts";
 import { MAX_NAME_CHARS } from "../domain/limits.ts";
+import { channelUrlFault } from "../services/channel-url.ts";
 import { optionalField } from "./optional-field.ts";
 import { pageQuery } from "./schemas.ts";
 

@@ -6,9 +6,10 @@ import { and, asc, count, eq, isNull } from "drizzle-orm";
 import { type Change, change, type Changed, type Ctx, read, requireEnvironment } from "../context.ts";
 import { channels, outbox } from "../db/ledger-schema.ts";
 import type { Db } from "../db/types.ts";
-import { type ChannelKind, channelUrlFault, maskUrl, MAX_CHANNELS_PER_ENVIRONMENT } from "../domain/channel.ts";
+import { type ChannelKind, MAX_CHANNELS_PER_ENVIRONMENT } from "../domain/channel.ts";
 import type { ChannelResource } from "../domain/alert-resources.ts";
 import { AppError, invalid } from "../errors.ts";
+import { channelUrlFault, maskUrl } from "./channel-url.ts";
 import { requireMatch } from "./if-match.ts";
 import { hurry } from "./outbox.ts";
 
