@@ -2,7 +2,7 @@
  * Incidents: one per budget and window, growing by step, closed when its cause ends. Their alerts are rows of the outbox,
  * written with the change; the same alert is written once a channel, whoever notices first.
  */
-import { and, asc, desc, eq, inArray, isNull, lt } from "drizzle-orm";
+import { and, asc, desc, eq, inArray, isNull, type SQL, sql } from "drizzle-orm";
 import { type Change, change, type Changed, type Ctx, read, requireEnvironment } from "../context.ts";
 import { budgets, budgetWindows, channels, incidents, outbox, trips } from "../db/ledger-schema.ts";
 import { stepText, usd } from "../domain/alert-text.ts";
@@ -183,7 +183,7 @@ export async function listIncidents(
   const limit = Math.min(Math.max(query.limit ?? DEFAULT_PAGE_SIZE, 1), MAX_PAGE_SIZE);
   const conditions = [eq(incidents.environmentId, environment.id)];
   if (query.open === true) conditions.push(isNull(incidents.resolvedAt));
-  if (query.cursor !== undefined) conditions.push(lt(incidents.openedAt, parseCursor(query.cursor)));
+  if (query.cursor !== undefined) conditions.push(olderThan(query.cursor));
   const rows = await read(ctx, (db) =>
     db
       .select({ incident: incidents, budgetName: budgets.name, flag: budgets.flag })
@@ -212,7 +212,7 @@ export async function listIncidents(
       resolvedAt: incident.resolvedAt?.toISOString() ?? null,
       alerts: deliveries.get(incident.id) ?? { sent: 0, waiting: 0, failed: 0 },
     })),
-    nextCursor: rows.length > limit && last !== undefined ? String(last.openedAt.getTime()) : null,
+    nextCursor: rows.length > limit && last !== undefined ? `${last.openedAt.getTime()}.${last.id}` : null,
   };
 }
 
@@ -263,7 +263,12 @@ function incidentUrl(ctx: Ctx, environmentKey: string): string {
   return `${ctx.deps.config.publicUrl}/e/${environmentKey}/incidents`;
 }
 
-function parseCursor(cursor: string): Date {
-  if (!/^\d{1,15}$/.test(cursor)) throw invalid("cursor", "this is not a cursor of this list; start without one");
-  return new Date(Number(cursor));
+/** `<opened at in Unix milliseconds>.<id>` of the last incident of the page before. */
+function olderThan(cursor: string): SQL {
+  const [, openedAtMs, id] = /^(\d{1,15})\.([\w-]{1,64})$/.exec(cursor) ?? [];
+  if (openedAtMs === undefined || id === undefined) {
+    throw invalid("cursor", "this is not a cursor of this list; start without one");
+  }
+  const openedAt = new Date(Number(openedAtMs));
+  return sql`(${incidents.openedAt}, ${incidents.id}) < (${openedAt.toISOString()}::timestamptz, ${id})`;
 }
