@@ -21,6 +21,11 @@ const MAX_SUMS_PER_BATCH = 100;
 /** A record without its texts, as an object in memory or as JSON. */
 const RECORD_BYTES = 400;
 
+const MAX_ATTEMPT = 1_000;
+const MAX_LATENCY_MS = 86_400_000;
+/** A first look, by code units: most texts have none of these. */
+const NOT_STORABLE = /[\0\ud800-\udfff]/;
+
 const TEXT_FIELDS = [
   "flag",
   "model",
@@ -67,9 +72,9 @@ export class UsageBuffer {
     return this.size >= MAX_RECORDS_PER_BATCH;
   }
 
-  /** Adds a record; its texts are cut to what a record may hold. */
+  /** Adds a record; what is beyond the bounds of a record is cut. */
   add(record: UsageRecord): void {
-    this.#bytes += cutTexts(record);
+    this.#bytes += fit(record);
     this.#records.push(record);
     if (this.#records.length > this.#bounds.maxRecords || this.#bytes > this.#bounds.maxBytes) this.#sumUp();
   }
@@ -107,18 +112,25 @@ export class UsageBuffer {
       if (this.#sums.add(record)) this.summed += attempts;
       else this.dropped += attempts;
     }
-    this.#bytes = this.#records.reduce((sum, record) => sum + cutTexts(record), 0);
+    this.#bytes = this.#records.reduce((sum, record) => sum + fit(record), 0);
   }
 }
 
-/** Cuts texts that are too long; gives the size of the record in bytes, about. */
-function cutTexts(record: UsageRecord): number {
+/** Cuts what is beyond the bounds of a record, as the server rejects such; gives its size in bytes, about. */
+function fit(record: UsageRecord): number {
   let bytes = RECORD_BYTES;
   for (const field of TEXT_FIELDS) {
     const text = record[field];
     if (text === undefined) continue;
-    if (text.length > MAX_RECORD_TEXT_CHARS) record[field] = text.slice(0, MAX_RECORD_TEXT_CHARS);
+    if (text.length > MAX_RECORD_TEXT_CHARS || NOT_STORABLE.test(text)) record[field] = storable(text);
     bytes += Math.min(text.length, MAX_RECORD_TEXT_CHARS);
   }
+  record.attempt = Math.min(record.attempt, MAX_ATTEMPT);
+  record.latencyMs = Math.min(record.latencyMs, MAX_LATENCY_MS);
   return bytes;
+}
+
+/** The text as a database takes it: no NUL, and no half of a surrogate pair, also not after the cut. */
+function storable(text: string): string {
+  return text.slice(0, MAX_RECORD_TEXT_CHARS).replaceAll(/[\0\p{Surrogate}]/gu, "\ufffd");
 }

@@ -117,7 +117,7 @@ function merged(a: Sum, b: Sum): Sum | null {
   const attempts = a.attempts + b.attempts;
   if (attempts > MAX_ATTEMPTS_PER_SUM || !isWithinBounds(usage)) return null;
   const totalLatencyMs = a.totalLatencyMs + b.totalLatencyMs;
-  const largest = Math.max(promptOf(a.record), promptOf(b.record));
+  const largest = Math.min(Math.max(promptOf(a.record), promptOf(b.record)), MAX_TOKENS_PER_CLASS);
   const record: UsageRecord = {
     id: a.record.id,
     at: Math.max(a.record.at, b.record.at),

@@ -102,6 +102,20 @@ test("bytes are bounded too, and texts are cut", () => {
   expect(records.at(-1)?.user).toHaveLength(MAX_RECORD_TEXT_CHARS);
 });
 
+test("what no database could store is replaced, so that the server takes the record", () => {
+  const buffer = new UsageBuffer();
+  const cut = `${"u".repeat(MAX_RECORD_TEXT_CHARS - 1)}\u{1f600}`;
+  buffer.add(makeRecord({ user: "a\0b\ud800c", session: cut, requestId: "\u{1f600}", attempt: 5_000, latencyMs: 1e9 }));
+  const [record] = takeAll(buffer);
+  expect(record).toMatchObject({
+    user: "a\ufffdb\ufffdc",
+    requestId: "\u{1f600}",
+    attempt: 1_000,
+    latencyMs: 86_400_000,
+  });
+  expect(record?.session).toBe(`${"u".repeat(MAX_RECORD_TEXT_CHARS - 1)}\ufffd`);
+});
+
 test("a sum that would pass what one record may hold is closed, and another begun", () => {
   const buffer = new UsageBuffer({ maxRecords: 1, maxBytes: 1e9, maxSums: 10 });
   for (let n = 0; n < 6; n += 1) buffer.add(makeRecord({ usage: { ...NO_USAGE, output: MAX_TOKENS_PER_CLASS / 2 } }));
