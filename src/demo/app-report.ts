@@ -1,4 +1,4 @@
-/** What an application process of the demo tells its parent. Checked by the parent: a claim rests on each field. */
+/** What an application process of the demo and its parent tell each other. Checked on arrival: claims rest on it. */
 import { z } from "zod";
 
 /** Ends every answer of the local endpoint; an answer without it was cut. */
@@ -29,3 +29,7 @@ export const appReportSchema = z.discriminatedUnion("type", [
 ]);
 export type AppReport = z.infer<typeof appReportSchema>;
 export type CallReport = Extract<AppReport, { type: "call" }>;
+
+/** What the parent tells an application: how many agents shall work in it from now on. */
+export const appOrderSchema = z.object({ agents: z.number() });
+export type AppOrder = z.infer<typeof appOrderSchema>;

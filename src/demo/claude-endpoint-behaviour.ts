@@ -28,6 +28,11 @@ export interface InputUsage {
   webSearches: number;
 }
 
+/** What an answer says it used, in tokens. */
+export interface AnsweredUsage extends InputUsage {
+  output: number;
+}
+
 export type Behaviour =
   | Answer
   /** An error in the API's shape. */
@@ -75,6 +80,8 @@ export interface EndpointCall {
   readonly body: Readonly<Record<string, unknown>>;
   status: number | null;
   tokensSent: number;
+  /** What its whole answer said it used; null until that was written. */
+  usage: AnsweredUsage | null;
   end: CallEnd;
   /** Resolves when `end` is no longer `open`. */
   readonly ended: Promise<void>;

@@ -78,6 +78,7 @@ async function wholeAnswer(to: Reply, answer: Answer): Promise<void> {
   if (answer.hold !== undefined) await heldBack(to, answer.hold.until);
   await pause(to, (answer.tokenIntervalMs ?? 0) * message.tokens.length);
   to.call.tokensSent = message.tokens.length;
+  to.call.usage = { ...message.usage, output: message.tokens.length };
   sendJson(to, 200, JSON.stringify(wholeMessage(message)));
 }
 
@@ -92,6 +93,7 @@ async function streamAnswer(to: Reply, answer: Answer): Promise<void> {
     await write(to, events.token(token));
     to.call.tokensSent += 1;
   }
+  to.call.usage = { ...message.usage, output: message.tokens.length };
   await write(to, events.finish);
   to.res.end();
 }

@@ -20,6 +20,8 @@ export interface ClaudeEndpointOptions {
   /** Ids it knows; others are answered 404. Default: it knows every model. */
   models?: readonly string[];
   sleep?: Sleep;
+  /** Told of every call as it arrives. */
+  onCall?: (call: EndpointCall) => void;
 }
 
 /** Counts of calls by how they ended, since the start. */
@@ -53,6 +55,7 @@ class Endpoint implements ClaudeEndpoint {
   readonly #script = new Script();
   readonly #models: ReadonlySet<string> | null;
   readonly #sleep: Sleep;
+  readonly #onCall: ((call: EndpointCall) => void) | undefined;
   readonly #counts = new Map<string, EndpointCounts>();
   #calls: EndpointCall[] = [];
   #serial = 0;
@@ -60,6 +63,7 @@ class Endpoint implements ClaudeEndpoint {
   constructor(options: ClaudeEndpointOptions) {
     this.#models = options.models === undefined ? null : new Set(options.models);
     this.#sleep = options.sleep ?? ((ms, signal) => delay(ms, undefined, { signal }));
+    this.#onCall = options.onCall;
     this.#server = createServer((req, res) => {
       // A client that leaves while it is still sending: there is nobody left to answer.
       this.#serve(req, res).catch(() => res.destroy());
@@ -159,10 +163,12 @@ class Endpoint implements ClaudeEndpoint {
       body,
       status: null,
       tokensSent: 0,
+      usage: null,
       end: "open",
       ended,
     };
     this.#keep(call);
+    this.#onCall?.(call);
     const counts = this.#countsOf(call.model);
     res.once("close", () => {
       call.end = isFailed ? "failed" : res.writableFinished ? "finished" : "brokenOff";

@@ -2,7 +2,7 @@
  * The application processes of the demo and what they report. Invariant: what is kept is bounded; a process that ends
  * by itself is a failure that the next look at the fleet throws.
  */
-import { appReportSchema, type CallReport } from "./app-report.ts";
+import { type AppOrder, appReportSchema, type CallReport } from "./app-report.ts";
 import { type Child, startChild } from "./child.ts";
 import { waitUntil } from "./wait.ts";
 
@@ -64,6 +64,12 @@ export class Fleet {
   async applied(revision: string, timeoutMs: number): Promise<number | null> {
     const took = await waitUntil(() => this.#all().every((app) => app.revision === revision), timeoutMs);
     return took === null ? null : Math.max(...this.#apps.map((app) => app.appliedAtMs));
+  }
+
+  /** From now on so many agents work in each process. */
+  setAgents(agents: number): void {
+    const order: AppOrder = { agents };
+    for (const app of this.#all()) app.child.process.send(order);
   }
 
   async stop(): Promise<void> {

@@ -15,6 +15,34 @@ export const receiptsSchema = z.object({
   lastMs: z.number().nullable(),
 });
 export type Receipts = z.infer<typeof receiptsSchema>;
+/** A budget as far as the demo and the soak look at it. Money is whole nano-USD. */
+const budgetSchema = z.object({
+  id: z.string(),
+  name: z.string(),
+  now: z.object({
+    spentNanoUsd: z.number(),
+    exactNanoUsd: z.number(),
+    limitNanoUsd: z.number(),
+    overshootBoundNanoUsd: z.number(),
+    standing: z.array(z.string()),
+    trips: z.array(z.object({ flag: z.string(), action: z.string(), atPercent: z.number() })),
+  }),
+});
+export const budgetsSchema = z.object({ items: z.array(budgetSchema) });
+export type BudgetState = z.infer<typeof budgetSchema>;
+
+export const incidentsSchema = z.object({
+  items: z.array(
+    z.object({
+      budget: z.object({ id: z.string(), name: z.string() }).nullable(),
+      steps: z.array(z.object({ at: z.string(), atPercent: z.number(), action: z.string() })),
+      resolvedAt: z.string().nullable(),
+      alerts: z.object({ sent: z.number(), waiting: z.number(), failed: z.number() }),
+    }),
+  ),
+  nextCursor: z.string().nullable(),
+});
+export const channelSchema = z.object({ id: z.string(), secret: z.string() });
 
 const problemSchema = z.object({ detail: z.string() });
 

@@ -1,8 +1,9 @@
 /** Runs chapters on a stage and takes the stage down again; what the demo's command and its tests both enter by. */
+import type { Chapter } from "./chapter.ts";
 import type { Behaviour } from "./claude-endpoint.ts";
 import { Narrator } from "./narrator.ts";
 import { setTheStage, type Stage } from "./stage.ts";
-import { type Chapter, STORY } from "./story.ts";
+import { STORY } from "./story.ts";
 
 export interface DemoOptions {
   readonly print: (line: string) => void;

@@ -1,37 +1,41 @@
 /**
- * The story of the demo, chapter by chapter. Invariant: nothing is said to have happened that was not measured in this
+ * The story of the demo, chapter by chapter: the switch here, the money in fuse.ts. Invariant: nothing is said to have happened that was not measured in this
  * run; what was expected and did not happen is a failed claim.
  */
 import { z } from "zod";
-import type { CallReport } from "./app-report.ts";
+import {
+  APPLY_TIMEOUT_MS,
+  change,
+  type Chapter,
+  ENOUGH,
+  isAnswered,
+  isChat,
+  RECONNECT_TIMEOUT_MS,
+  tally,
+  TRAFFIC_TIMEOUT_MS,
+} from "./chapter.ts";
 import { OVERLOADED } from "./claude-endpoint.ts";
+import { theAgentSpends, theBooksBalance, theFuseBlows } from "./fuse.ts";
 import { duration, type Narrator } from "./narrator.ts";
 import { type Receipts, receiptsSchema } from "./operator-api.ts";
 import { CHAT, DIGEST, ENVIRONMENT, OPUS, ORDINARY, SONNET, type Stage } from "./stage.ts";
 import { waitUntil, wallMs } from "./wait.ts";
 
-/** A kill reaches a connected process in milliseconds; this long means that it did not. */
-const APPLY_TIMEOUT_MS = 5_000;
-/** After an outage a process is back within the backoff's cap of 30 s. */
-const RECONNECT_TIMEOUT_MS = 35_000;
-const TRAFFIC_TIMEOUT_MS = 10_000;
 const SOCKETS_TIMEOUT_MS = 2_000;
 /** What was sent before the kill was applied may still be on its way to the endpoint. */
 const ON_ITS_WAY_MS = 100;
 const QUIET_MS = 1_200;
 const OUTAGE_MS = 1_500;
-/** Enough answers to say that traffic flows: each process has given some. */
-const ENOUGH = 12;
-
-export type Chapter = (stage: Stage, narrator: Narrator) => Promise<void>;
-
 export const STORY: readonly Chapter[] = [
   trafficFlows,
   theCordIsPulled,
   theFlagIsRestored,
   qualityStepsDown,
   opusIsOverloaded,
+  theAgentSpends,
   theServerDies,
+  theFuseBlows,
+  theBooksBalance,
 ];
 
 export async function trafficFlows({ fleet }: Stage, narrator: Narrator): Promise<void> {
@@ -208,20 +212,6 @@ export async function theServerDies(stage: Stage, narrator: Narrator): Promise<v
   narrator.figure("first kill after the outage → every process", duration(appliedMs));
 }
 
-/** Makes a change and waits until every process has applied it; the milliseconds from sending it. */
-async function change({ api, fleet }: Stage, narrator: Narrator, path: string, body: object): Promise<number> {
-  const sentAtMs = wallMs();
-  const revision = await api.change("POST", `${ENVIRONMENT}${path}`, body);
-  const appliedAtMs = await fleet.applied(revision, APPLY_TIMEOUT_MS);
-  const appliedMs = (appliedAtMs ?? Infinity) - sentAtMs;
-  narrator.claim(
-    `applied by all ${fleet.size} processes after ${duration(appliedMs)}`,
-    appliedAtMs !== null,
-    `not within ${APPLY_TIMEOUT_MS} ms`,
-  );
-  return appliedMs;
-}
-
 /** From now on calls are answered, and by this model only, as the endpoint sees it too. */
 async function claimsModel({ claude, fleet }: Stage, narrator: Narrator, model: string): Promise<void> {
   const sinceMs = wallMs();
@@ -239,23 +229,4 @@ async function claimsModel({ claude, fleet }: Stage, narrator: Narrator, model: 
 
 function arrived(counts: Record<string, number>): number {
   return Object.values(counts).reduce((sum, count) => sum + count, 0);
-}
-
-function isChat(call: CallReport): boolean {
-  return call.flag === CHAT;
-}
-
-function isAnswered(call: CallReport): boolean {
-  return call.outcome === "answered";
-}
-
-/** "11 answered by claude-opus-5-5, 1 failed (Connection error.)": what a failed claim shows. */
-function tally(calls: readonly CallReport[]): string {
-  const counts = new Map<string, number>();
-  for (const call of calls) {
-    const what =
-      call.outcome === "answered" ? `answered by ${call.model ?? "?"}` : `${call.outcome} (${call.detail ?? "?"})`;
-    counts.set(what, (counts.get(what) ?? 0) + 1);
-  }
-  return counts.size === 0 ? "no calls" : [...counts].map(([what, count]) => `${count} ${what}`).join(", ");
 }

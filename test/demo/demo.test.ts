@@ -29,6 +29,10 @@ test(
       expect(stdout).not.toContain("✗");
       expect(stdout).toMatch(/receipts from the API: 3 of 3 instances applied it/);
       expect(stdout).toMatch(/running calls aborted +\d+/);
+      expect(stdout).toMatch(/trip committed → last call sent +\d/);
+      const books = /([\d.]+) USD on the bill for \d+ calls, ([\d.]+) USD in the ledger/.exec(stdout);
+      expect(books?.[1]).toMatch(/^\d+\.\d{9}$/);
+      expect(books?.[1]).toBe(books?.[2]);
       expect(await readdir(folder)).toEqual([]);
     } finally {
       await rm(folder, { recursive: true });
