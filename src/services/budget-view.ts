@@ -14,6 +14,8 @@ import { budgetOf, type BudgetRow, type RaiseRow } from "./budget-rows.ts";
 
 /** The span that burn is measured over. */
 const BURN_SPAN_MS = 15 * 60_000;
+/** A runaway is seconds old when it counts: the pace of single calls is taken over slices this short. */
+const SLICE_SECONDS = 5;
 /** How long a client may hold a record: its flush interval and the request. */
 const REPORT_INTERVAL_MS = 1_500;
 /** From the commit of a trip until every live instance decides by it. */
@@ -128,8 +130,8 @@ async function budgetNow(ctx: Ctx, db: Db, row: BudgetRow, raises: readonly Rais
 }
 
 /**
- * Burn over the last minutes, the burn of the busiest of them, and what the calls running now may cost: as many as run
- * at once at that pace (rate times p95 latency, Little's law), each as dear as the dearest call seen lately.
+ * Burn over the last minutes, the burn of their busiest minute or slice, and what the calls running now may cost: as many
+ * as run at once at that pace (rate times p95 latency, Little's law), each as dear as the dearest call seen lately.
  */
 async function paceOf(
   db: Db,
@@ -159,12 +161,42 @@ async function paceOf(
   const spent = [...perMinute.values()].reduce((sum, value) => sum + value.spent, 0);
   const peak = Math.max(0, ...[...perMinute.values()].map((value) => value.spent));
   const peakAttempts = Math.max(0, ...[...perMinute.values()].map((value) => value.attempts));
-  const running = Math.ceil((peakAttempts / 60_000) * (latencyQuantileMs(latency, 0.95) ?? 0));
+  const slice = await busiestSlice(db, row, since);
+  const attemptsPerMs = Math.max(peakAttempts / 60_000, slice.attempts / (SLICE_SECONDS * 1_000));
+  const running = Math.ceil(attemptsPerMs * (latencyQuantileMs(latency, 0.95) ?? 0));
   const dearest = running === 0 ? 0 : await dearestCall(db, row, since);
   return {
     burn: burnNanoUsdPerHour(spent, BURN_SPAN_MS),
-    peakBurn: burnNanoUsdPerHour(peak, 60_000),
+    peakBurn: Math.max(burnNanoUsdPerHour(peak, 60_000), burnNanoUsdPerHour(slice.spent, SLICE_SECONDS * 1_000)),
     inFlight: running * dearest,
+  };
+}
+
+/** The most that was spent, and the most attempts that ended, within one slice of the kept recent calls. */
+async function busiestSlice(db: Db, row: BudgetRow, since: Date): Promise<{ spent: number; attempts: number }> {
+  const scope = [eq(usageRecent.environmentId, row.environmentId), gte(usageRecent.at, since)];
+  if (row.flag !== null) scope.push(eq(usageRecent.flag, row.flag));
+  const slice = sql<number>`floor(extract(epoch from ${usageRecent.at}) / ${sql.raw(String(SLICE_SECONDS))})`.mapWith(
+    Number,
+  );
+  const rows = await db
+    .select({
+      slice,
+      model: usageRecent.model,
+      spent: sql`sum(${usageRecent.costNanoUsd})`.mapWith(Number),
+      attempts: sql`count(*)`.mapWith(Number),
+    })
+    .from(usageRecent)
+    .where(and(...scope))
+    .groupBy(slice, usageRecent.model);
+  const slices = new Map<number, { spent: number; attempts: number }>();
+  for (const each of rows.filter(matches(row))) {
+    const sum = slices.get(each.slice) ?? { spent: 0, attempts: 0 };
+    slices.set(each.slice, { spent: sum.spent + each.spent, attempts: sum.attempts + each.attempts });
+  }
+  return {
+    spent: Math.max(0, ...[...slices.values()].map(({ spent }) => spent)),
+    attempts: Math.max(0, ...[...slices.values()].map(({ attempts }) => attempts)),
   };
 }
 
