@@ -47,6 +47,8 @@ export interface Change {
   at: Date;
   /** Adds an audit row to this transaction and marks the environment as changed. */
   record: (entry: AuditEntry) => Promise<number>;
+  /** Adds an audit row without a change: somebody asked for what is in force already. The revision stays. */
+  note: (entry: AuditEntry) => Promise<void>;
 }
 
 /** What an actor must be allowed: a role, or to tighten (kill and downgrade), which `kill` tokens may too. */
@@ -143,6 +145,9 @@ export async function changeIn<T>(
     record: async (entry) => {
       recorded = true;
       return insertAudit(ctx, tx, entry, { environmentId, revision, at });
+    },
+    note: async (entry) => {
+      await insertAudit(ctx, tx, entry, { environmentId, revision: environment.revision, at });
     },
   });
   if (!recorded) return { value, n: environment.revision };

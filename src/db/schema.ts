@@ -80,7 +80,7 @@ export const flags = pgTable(
     rollout: doublePrecision("rollout").notNull().default(100),
     salt: text("salt").notNull(),
     version: integer("version").notNull().default(1),
-    // The switch. `cause` and `until` have a value only while it is off, `ramp` only while it is on.
+    // The switch. `cause` and `until` have a value only while it is off. `ramp` stays while it is off, for the end of `until`.
     state: text("state").$type<SwitchState>().notNull().default("on"),
     cause: text("cause").$type<OffCause>(),
     reason: text("reason"),

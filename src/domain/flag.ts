@@ -58,14 +58,14 @@ export function switchOf(flag: FlagState): Switch {
   const { reason, by, since } = flag;
   return flag.state === "on"
     ? { state: "on", reason, by, since, ramp: flag.ramp }
-    : { state: "off", cause: flag.cause ?? "manual", reason, by, since, until: flag.until };
+    : { state: "off", cause: flag.cause ?? "manual", reason, by, since, until: flag.until, ramp: flag.ramp };
 }
 
 export function switchColumns(value: Switch) {
   const { state, reason, by, since } = value;
   return value.state === "on"
     ? { state, reason, by, since, cause: null, until: null, ramp: value.ramp }
-    : { state, reason, by, since, cause: value.cause, until: value.until, ramp: null };
+    : { state, reason, by, since, cause: value.cause, until: value.until, ramp: value.ramp };
 }
 
 export function manualLevelOf(flag: FlagState): ManualLevel | null {

@@ -13,6 +13,8 @@ export type Switch =
       by: string | null;
       since: Date;
       until: Date | null;
+      /** The ramp it had when it was killed: a kill that ends by itself comes back to it, not to everybody. */
+      ramp: number | null;
     };
 
 export interface Kill {
@@ -29,7 +31,7 @@ export interface Kill {
 /** The switch after a kill, or the same object when the kill changes nothing. */
 export function kill(current: Switch, command: Kill): Switch {
   const { cause, reason, by, until, at } = command;
-  if (current.state === "on") return { state: "off", cause, reason, by, since: at, until };
+  if (current.state === "on") return { state: "off", cause, reason, by, since: at, until, ramp: current.ramp };
   const laterUntil = later(current.until, until);
   const reworded = reason !== null && reason !== current.reason && (command.mayReword || current.reason === null);
   if (sameMoment(laterUntil, current.until) && !reworded) return current;

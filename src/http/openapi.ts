@@ -11,6 +11,9 @@ import { environmentKeySchema } from "./schemas.ts";
 
 export type Api = OpenAPIHono<AppEnv>;
 
+/** The last year that text, database and `Date` write alike. */
+const MAX_YEAR = 9999;
+
 const NEED_TEXT: Record<Need | "any", string> = {
   viewer: "Needs an `op` token with role viewer or more.",
   operator: "Needs an `op` token with role operator or more.",
@@ -128,7 +131,9 @@ export function setEtag(c: AppContext, version: number): void {
 export function futureDate(c: AppContext, path: string, text: string | undefined): Date | null {
   if (text === undefined) return null;
   const date = new Date(text);
-  if (date.getTime() > c.get("ctx").deps.clock.nowMs()) return date;
-  const message = "must be in the future";
+  const isFuture = date.getTime() > c.get("ctx").deps.clock.nowMs();
+  // An offset can push 9999-12-31 into a year that the database cannot read.
+  if (isFuture && date.getUTCFullYear() <= MAX_YEAR) return date;
+  const message = isFuture ? `must be before the end of the year ${MAX_YEAR}, UTC` : "must be in the future";
   throw new AppError("INVALID", `${path}: ${message}`, { faults: [{ path, message }] });
 }

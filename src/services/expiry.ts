@@ -50,7 +50,7 @@ async function endFlags(ctx: Ctx, { tx, environment, at, record }: Change): Prom
     const levelEnds = row.levelUntil !== null && row.levelUntil <= at;
     const after = await writeFlag(tx, row, {
       ...(killEnds
-        ? switchColumns(restore(switchOf(row), { reason: REASON, by: ctx.actor.name, ramp: null, at }))
+        ? switchColumns(restore(switchOf(row), { reason: REASON, by: ctx.actor.name, ramp: row.ramp, at }))
         : {}),
       ...(levelEnds ? levelColumns(null) : {}),
     });

@@ -4,7 +4,7 @@ import type { OffMode, Rule } from "../../sdk-client/src/protocol.ts";
 import { change, type Changed, type Ctx, read, requireEnvironment } from "../context.ts";
 import { chains, flags } from "../db/schema.ts";
 import type { Db, EnvironmentRow, FlagRow } from "../db/types.ts";
-import { flagResource, switchOf } from "../domain/flag.ts";
+import { flagInForce, flagResource } from "../domain/flag.ts";
 import { MAX_FLAGS_PER_ENVIRONMENT } from "../domain/limits.ts";
 import type { FlagResource } from "../domain/resources.ts";
 import { AppError, invalid } from "../errors.ts";
@@ -144,7 +144,7 @@ export async function deleteFlag(
   return change(ctx, environment.id, async ({ tx, record }) => {
     const current = await requireFlag(tx, environment.id, key);
     requireMatch(ifMatch, current.version);
-    if (switchOf(current).state === "off") {
+    if (flagInForce(current, await readSurroundings(tx, environment)).state === "off") {
       throw new AppError(
         "CONFLICT",
         `The flag "${key}" is off. Deleting it would turn the feature on again wherever clients follow their default for unknown flags. Restore it first.`,

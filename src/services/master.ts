@@ -53,10 +53,16 @@ async function switchMaster(
 ): Promise<MasterSwitched> {
   const environment = await requireEnvironment(ctx, environmentKey, need);
   let auditId: number | null = null;
-  const changed = await change(ctx, environment.id, async ({ tx, at, environment: locked, record }) => {
+  const changed = await change(ctx, environment.id, async ({ tx, at, environment: locked, record, note }) => {
     const current = masterOf(locked);
     const value = next(current, at);
-    if (value === current) return masterResource(locked);
+    if (value === current) {
+      if (action === "master.killed") {
+        const [before, after] = [masterColumns(current), masterColumns(value)];
+        await note({ action, targetKind: "master", target: locked.key, reason, before, after });
+      }
+      return masterResource(locked);
+    }
     const rows = await tx
       .update(environments)
       .set(masterColumns(value))
@@ -81,7 +87,7 @@ export function masterOf(row: EnvironmentRow): Switch {
   const { masterReason: reason, masterBy: by, masterSince: since } = row;
   return row.masterState === "on"
     ? { state: "on", reason, by, since, ramp: null }
-    : { state: "off", cause: "manual", reason, by, since, until: row.masterUntil };
+    : { state: "off", cause: "manual", reason, by, since, until: row.masterUntil, ramp: null };
 }
 
 export function masterColumns(value: Switch) {

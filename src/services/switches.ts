@@ -175,7 +175,12 @@ async function switchFlag(
     const before = await readSurroundings(tx, locked);
     const state = next(current, before, at);
     const overridden = options.overridesTrips === true && (await overrideTrips(ctx, open, key));
-    if (!overridden && sameState(stateOf(current), state)) return flagResource(current, before);
+    if (!overridden && sameState(stateOf(current), state)) {
+      if (action === "flag.killed") {
+        await open.note({ action, targetKind: "flag", target: key, reason, before: stateOf(current), after: state });
+      }
+      return flagResource(current, before);
+    }
     const around = overridden ? { ...before, trips: await readTrips(tx, environment.id) } : before;
     const row = await writeFlag(tx, current, state);
     auditId = await open.record({

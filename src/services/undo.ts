@@ -1,8 +1,8 @@
 /**
  * Undo: takes back exactly one change, found by its audit id, as long as nothing else has changed the same thing since.
- * A reason given afterwards does not count as a change.
+ * A reason given afterwards does not count as a change; a kill by somebody else does, even of what was off already.
  */
-import { and, eq } from "drizzle-orm";
+import { and, eq, gt, ne, sql } from "drizzle-orm";
 import { type Change, change, type Changed, type Ctx, read, requireEnvironment, requireScope } from "../context.ts";
 import { audit, chains, environments, modelBlocks } from "../db/schema.ts";
 import type { AuditRow } from "../db/types.ts";
@@ -22,6 +22,9 @@ import { masterColumns, masterOf } from "./master.ts";
 import { blockOf, findBlock, writeBlock } from "./models.ts";
 import { stateOf } from "./switches.ts";
 
+const KILLS: ReadonlySet<string> = new Set(["flag.killed", "master.killed"]);
+const REASONS: ReadonlySet<string> = new Set(["reason", "levelReason", "masterReason"]);
+
 export interface Target {
   kind: string;
   key: string;
@@ -40,6 +43,7 @@ export async function revert(
   }
   if (entry.action === "flag.edited" || entry.action === "chain.edited") requireScope(ctx.actor, "admin");
   return change(ctx, environment.id, async (open) => {
+    await requireNoLaterKill(open, entry);
     const swapped = await swap(open, entry);
     await open.record({
       action: entry.action,
@@ -80,6 +84,28 @@ async function requireEntry(ctx: Ctx, environmentKey: string, auditId: number) {
   const entry = rows[0];
   if (entry === undefined) throw new AppError("NOT_FOUND", `There is no audit entry ${auditId} in this environment.`);
   return { environment, entry };
+}
+
+/**
+ * Who pulls the cord on what is off already changes nothing, but relies on it staying off: then the first kill is not
+ * taken back by one click. A second kill by the same actor is a double click or a retry.
+ */
+async function requireNoLaterKill({ tx, environment }: Change, entry: AuditRow): Promise<void> {
+  if (!KILLS.has(entry.action)) return;
+  const later = await tx
+    .select({ id: audit.id })
+    .from(audit)
+    .where(
+      and(
+        eq(audit.environmentId, environment.id),
+        gt(audit.id, entry.id),
+        eq(audit.action, entry.action),
+        eq(audit.target, entry.target),
+        ne(sql`${audit.actor}->>'id'`, entry.actor.id),
+      ),
+    )
+    .limit(1);
+  if (later.length > 0) throw changedSince(entry);
 }
 
 /** Writes what was before the entry's change; answers with both sides for the audit. */
@@ -166,22 +192,16 @@ async function writeReason(open: Change, entry: AuditRow, reason: string): Promi
   }
 }
 
-/** Compares what matters: who and why do not, nor does the moment a state began. */
+/**
+ * Compares all but the reason. Who and since when tell the state that this entry made from an equal one that somebody
+ * made later: undoing an old kill must not lift a newer one.
+ */
 function requireSame(current: unknown, became: unknown, entry: AuditRow): void {
-  const ignored = new Set([
-    "reason",
-    "by",
-    "since",
-    "levelReason",
-    "levelBy",
-    "levelSince",
-    "masterReason",
-    "masterBy",
-    "masterSince",
-  ]);
-  const essence = (value: unknown) =>
-    JSON.stringify(value, (key, inner: unknown) => (ignored.has(key) ? undefined : inner));
-  if (essence(current) !== essence(became)) throw changedSince(entry);
+  if (essenceOf(current) !== essenceOf(became)) throw changedSince(entry);
+}
+
+function essenceOf(value: unknown): string {
+  return JSON.stringify(value, (key, inner: unknown) => (REASONS.has(key) ? undefined : inner));
 }
 
 function changedSince(entry: AuditRow): AppError {

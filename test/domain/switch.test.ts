@@ -31,6 +31,7 @@ const anySwitch: fc.Arbitrary<Switch> = fc.oneof(
     by: fc.constant("maria"),
     since: moment,
     until,
+    ramp: fc.option(fc.integer({ min: 1, max: 99 }), { nil: null }),
   }),
 );
 
@@ -52,6 +53,14 @@ describe("a kill", () => {
       fc.property(anySwitch, killCommand, (before, command) => {
         fc.pre(before.state === "off");
         expect(kill(before, command).since).toEqual(before.since);
+      }),
+    );
+  });
+
+  it("keeps the ramp, so that one that ends by itself comes back to no more than before", () => {
+    fc.assert(
+      fc.property(anySwitch, killCommand, (before, command) => {
+        expect(kill(before, command)).toMatchObject({ ramp: before.ramp });
       }),
     );
   });
