@@ -40,6 +40,10 @@ function stopListening(): void {
   if (!isListening) return;
   isListening = false;
   process.removeListener("beforeExit", onBeforeExit);
+  stopListeningToSignals();
+}
+
+function stopListeningToSignals(): void {
   for (const signal of SIGNALS) process.removeListener(signal, onSignal);
 }
 
@@ -50,7 +54,7 @@ function onBeforeExit(): void {
 }
 
 function onSignal(signal: NodeJS.Signals): void {
-  stopListening();
+  stopListeningToSignals();
   const isOurs = process.listenerCount(signal) === 0;
   void flushAll(Array.from(waiting), isOurs).then(() => {
     // Nobody else took it: end as the signal asks. A second signal, meanwhile, has ended the process at once.

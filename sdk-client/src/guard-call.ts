@@ -7,7 +7,15 @@ import type { ModelChoice } from "./chain-plan.ts";
 import { bodyFor } from "./guard-body.ts";
 import { buffered } from "./guard-buffered.ts";
 import type { CallInput } from "./guard-call-input.ts";
-import { aborted, answerBroken, attemptTimedOut, errorOfStop, featureDisabled, sdkErrorBase } from "./guard-errors.ts";
+import {
+  aborted,
+  answerBroken,
+  asError,
+  attemptTimedOut,
+  errorOfStop,
+  featureDisabled,
+  sdkErrorBase,
+} from "./guard-errors.ts";
 import { errorTypeOf, judge, neverSent, type Verdict, withoutRetry } from "./guard-failures.ts";
 import { type InFlight, inFlightOf, type RunningCall } from "./guard-in-flight.ts";
 import { type AttemptEnd, AttemptMeter, endOfStream } from "./guard-meter.ts";
@@ -283,15 +291,16 @@ export class GuardedCall implements RunningCall {
   #settle({ choice, meter }: Trial, how: AttemptEnd, detail: string): void {
     const attempt = this.#input.pass.attempts;
     const outcome = { flag: this.flag, model: choice.model, attempt, outcome: how.outcome, detail };
-    this.#input.settled(outcome, meter.end(how));
+    try {
+      this.#input.settled(outcome, meter.end(how));
+    } catch (error) {
+      // A call must not fail because it could not be measured; money that is not counted must be seen.
+      this.#input.host.logger.error({ ...outcome, err: error }, "What a call used could not be reported");
+    }
   }
 }
 
 function passThrough(result: Extract<Result, { kind: "failed" }>): Response {
   if (result.response === null) throw result.error;
   return result.response;
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
 }

@@ -86,6 +86,11 @@ export async function sdkErrorBase(ctx: MiddlewareContextLike): Promise<ErrorBas
   return Error;
 }
 
+/** Whatever was thrown, as an error. */
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
 function isErrorBase(value: unknown): value is ErrorBase {
   return typeof value === "function" && value.prototype instanceof Error;
 }

@@ -122,6 +122,19 @@ test("a signal that the application handles is the application's: it lives on as
   expect(server.records).toHaveLength(1);
 });
 
+test("what could not be sent at a signal is tried again when the application has come to its end", async () => {
+  const { server, url } = await startServer();
+  server.next.push(503, 503);
+  const graceful = `
+    report();
+    const work = setInterval(() => {}, 1000);
+    process.on("SIGTERM", () => setTimeout(() => clearInterval(work), 300));
+    console.log("ready");`;
+  const ended = await run(url, graceful, ["SIGTERM"]);
+  expect(server.records).toHaveLength(1);
+  expect(ended).toMatchObject({ code: 0, signal: null });
+});
+
 test("a library that ends the process when it alone listens is not kept from it", async () => {
   const { url } = await startServer();
   const library = `
