@@ -2,14 +2,15 @@
  * The guard for `@anthropic-ai/sdk` (0.101 to 1.x): middleware that holds every call to what its flag allows.
  * Invariant: a call whose flag is off, or whose model is blocked, never leaves the process.
  */
-import { planModels } from "./chain-plan.ts";
+import { type ModelChoice, planModels } from "./chain-plan.ts";
+import { planBatch } from "./guard-batch.ts";
 import { GuardedCall } from "./guard-call.ts";
 import { featureDisabled } from "./guard-errors.ts";
 import type { GuardHost } from "./guard-host.ts";
 import { type GuardStats, inFlightOf } from "./guard-in-flight.ts";
 import { offMessage } from "./guard-off-message.ts";
 import { passOf } from "./guard-pass.ts";
-import { callKind, readBody, takeSubject } from "./guard-request.ts";
+import { callKind, parseBody, readBody, takeSubject } from "./guard-request.ts";
 import type { GuardMiddleware, GuardOptions, MiddlewareContextLike } from "./guard-types.ts";
 import type { Decision } from "./protocol.ts";
 
@@ -44,16 +45,24 @@ export function guard(host: GuardHost, options: GuardOptions): GuardMiddleware {
       return refuse(ctx, reason, asMessage && typeof model === "string" ? { model, stream } : null);
     };
     if (!decision.enabled) return off(decision);
-    // A batch names many models, and a body without one is the API's to refuse.
+    const plan = (requested: string): ModelChoice[] =>
+      planModels({
+        requested,
+        steps: host.chain(subject.flag),
+        level: decision.level,
+        isBlocked: (id) => host.isBlocked(id),
+      });
+    const noModel = { ...decision, enabled: false, reason: "NO_MODEL" } as const;
+    if (kind === "batch") {
+      const batch = planBatch(parseBody(request.body) ?? {}, (requested) => plan(requested)[0]);
+      if (batch.kind === "noModel") return off(noModel);
+      return next(batch.kind === "changed" ? { ...request, body: batch.body } : request);
+    }
+    // A body without a model is the API's to refuse.
     if (body === null || typeof model !== "string") return next(request);
 
-    const choices = planModels({
-      requested: model,
-      steps: host.chain(subject.flag),
-      level: decision.level,
-      isBlocked: (id) => host.isBlocked(id),
-    });
-    if (choices.length === 0) return off({ ...decision, enabled: false, reason: "NO_MODEL" });
+    const choices = plan(model);
+    if (choices.length === 0) return off(noModel);
 
     const nowMs = performance.now();
     const call = new GuardedCall({

@@ -18,7 +18,7 @@ export function buffered(response: Response, bytes: ArrayBuffer): Buffered {
   const message = parseBody(text);
   const body = new BufferedBody(bytes, text, message);
   const { status, statusText, headers } = response;
-  Object.defineProperties(response, {
+  define(response, {
     bodyUsed: { get: () => body.isUsed },
     body: { get: () => body.stream },
     json: { value: async () => body.json() },
@@ -34,6 +34,12 @@ export function buffered(response: Response, bytes: ArrayBuffer): Buffered {
 }
 
 const decoder = new TextDecoder();
+
+/** Configurable: of two guards on one client, the outer one gives back what the inner one gave back. */
+function define(response: Response, properties: PropertyDescriptorMap): void {
+  for (const property of Object.values(properties)) property.configurable = true;
+  Object.defineProperties(response, properties);
+}
 
 class BufferedBody {
   readonly #bytes: ArrayBuffer;

@@ -9,7 +9,7 @@ const HEADER_FLAG = "andon-flag";
 const HEADER_SESSION = "andon-session";
 const HEADER_USER = "andon-user";
 
-/** `message` gets the whole guard, `batch` the decision only, `other` passes untouched. */
+/** `message` gets the whole guard, `batch` the decision and its models, `other` passes untouched. */
 export type CallKind = "message" | "batch" | "other";
 
 export type Body = Readonly<Record<string, unknown>>;
