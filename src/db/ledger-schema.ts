@@ -15,6 +15,7 @@ import {
   timestamp,
   unique,
 } from "drizzle-orm/pg-core";
+import type { PriceRow } from "../../sdk-client/src/price-list.ts";
 import type { Enforcement, LadderStep } from "../domain/budget.ts";
 import type { LadderMemory } from "../domain/ladder-memory.ts";
 import type { Period } from "../domain/window.ts";
@@ -101,7 +102,7 @@ export const usageRecent = pgTable(
 /** Price rows that operators added or corrected; they win over the built-in table. */
 export const priceRows = pgTable("price_rows", {
   id: text("id").primaryKey(),
-  row: jsonb("row").$type<unknown>().notNull(),
+  row: jsonb("row").$type<PriceRow>().notNull(),
   createdBy: text("created_by").notNull(),
   createdAt: moment("created_at").notNull().defaultNow(),
 });

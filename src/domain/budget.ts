@@ -64,6 +64,8 @@ export const MIN_LIMIT_NANO_USD = NANO_PER_USD / 100;
 /** One million USD. */
 export const MAX_LIMIT_NANO_USD = 1_000_000 * NANO_PER_USD;
 export const MAX_RAISES = 50;
+/** A raise ends by itself within this time; more for longer is another limit. */
+export const MAX_RAISE_DAYS = 31;
 export const MAX_LADDER_STEPS = 10;
 export const MIN_STEP_PERCENT = 1;
 export const MAX_STEP_PERCENT = 1_000;

@@ -1,4 +1,5 @@
 /** Compiles the rows of one environment into the snapshot that clients poll. Pure: same rows, same snapshot. */
+import { type PriceTable, priceRowsOf } from "../../sdk-client/src/price-table.ts";
 import type {
   ChainStep,
   OffCause,
@@ -38,6 +39,7 @@ export interface SnapshotSource {
   chains: readonly { name: string; steps: readonly ChainStep[] }[];
   blockedModels: readonly string[];
   trips: readonly TripInForce[];
+  priceTable: PriceTable;
 }
 
 /** The snapshot of one environment. Flags and chains keep the order of the source. */
@@ -52,7 +54,13 @@ export function compileSnapshot(source: SnapshotSource): Snapshot {
     flags: Object.fromEntries(source.flags.map((flag) => [flag.key, compileFlag(flag, chains, source.trips)])),
     chains: Object.fromEntries(chains),
     blockedModels: source.blockedModels,
+    prices: priceRowsOf(source.priceTable, modelsOf(source.chains)),
   };
+}
+
+/** The models of all chains, each once, in a fixed order. */
+function modelsOf(chains: SnapshotSource["chains"]): string[] {
+  return [...new Set(chains.flatMap(({ steps }) => steps.map((step) => step.model)))].toSorted();
 }
 
 function compileFlag(

@@ -7,6 +7,7 @@ import { authenticate } from "./auth.ts";
 import { type Api, createApi } from "./openapi.ts";
 import { alertRoutes } from "./routes/alerts.ts";
 import { auditRoutes } from "./routes/audit.ts";
+import { budgetRoutes } from "./routes/budgets.ts";
 import { chainRoutes } from "./routes/chains.ts";
 import { channelRoutes } from "./routes/channels.ts";
 import { environmentRoutes } from "./routes/environments.ts";
@@ -15,8 +16,10 @@ import { incidentRoutes } from "./routes/incidents.ts";
 import { instanceRoutes } from "./routes/instances.ts";
 import { masterRoutes } from "./routes/master.ts";
 import { modelRoutes } from "./routes/models.ts";
+import { priceRoutes } from "./routes/prices.ts";
 import { switchRoutes } from "./routes/switches.ts";
 import { tokenRoutes } from "./routes/tokens.ts";
+import { usageRoutes } from "./routes/usage.ts";
 
 const NOUNS = [
   flagRoutes,
@@ -24,6 +27,9 @@ const NOUNS = [
   masterRoutes,
   chainRoutes,
   modelRoutes,
+  budgetRoutes,
+  usageRoutes,
+  priceRoutes,
   instanceRoutes,
   incidentRoutes,
   alertRoutes,

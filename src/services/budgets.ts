@@ -4,7 +4,7 @@ import { canonicalModel } from "../../sdk-client/src/model-id.ts";
 import { change, type Changed, type Ctx, requireEnvironment } from "../context.ts";
 import { budgetRaises, budgets, budgetWindows, usageMinutes } from "../db/ledger-schema.ts";
 import type { Db } from "../db/types.ts";
-import { type LadderStep, MAX_BUDGETS_PER_ENVIRONMENT, MAX_RAISES, nanoUsd } from "../domain/budget.ts";
+import { type LadderStep, MAX_BUDGETS_PER_ENVIRONMENT, MAX_RAISE_DAYS, MAX_RAISES, nanoUsd } from "../domain/budget.ts";
 import type { BudgetResource } from "../domain/money-resources.ts";
 import { isTimeZone, type Period, windowAt } from "../domain/window.ts";
 import { AppError, invalid } from "../errors.ts";
@@ -15,6 +15,8 @@ import { requireMatch } from "./if-match.ts";
 import { resolveEndedIncidents } from "./incidents.ts";
 import { runOpenWindows } from "./ladder-run.ts";
 import { endAllTrips } from "./trips.ts";
+
+const DAY_MS = 86_400_000;
 
 export interface BudgetDefinition {
   name: string;
@@ -119,7 +121,10 @@ export async function deleteBudget(
   });
 }
 
-/** Adds to the limit until a moment. Trips whose step is no longer crossed end at once. */
+/**
+ * Adds to the limit until a moment in the next MAX_RAISE_DAYS days. Trips whose step is no longer crossed end at once.
+ * INVALID for another moment; CONFLICT when too many raises are in force.
+ */
 export async function raiseBudget(
   ctx: Ctx,
   environmentKey: string,
@@ -130,6 +135,7 @@ export async function raiseBudget(
   return change(ctx, environment.id, async (open) => {
     const { tx, at, record } = open;
     const row = await requireBudget(tx, environment.id, id);
+    requireRaiseEnd(input.until, at);
     const earlier = await readRaises(tx, id);
     if (earlier.length >= MAX_RAISES) {
       throw new AppError("CONFLICT", `At most ${MAX_RAISES} raises are in force at once. Edit the limit instead.`);
@@ -154,6 +160,14 @@ export async function raiseBudget(
     await runOpenWindows(ctx, open, budgetOf(row, raises));
     return budgetResource(ctx, tx, row, raises);
   });
+}
+
+/** A raise without a near end is another limit, and should look like one in the budget and in the audit. */
+function requireRaiseEnd(until: Date, now: Date): void {
+  if (until <= now) throw invalid("until", "must be in the future");
+  if (until.getTime() > now.getTime() + MAX_RAISE_DAYS * DAY_MS) {
+    throw invalid("until", `must be at most ${MAX_RAISE_DAYS} days from now; to raise for good, edit the limit`);
+  }
 }
 
 /** Ends windows and raises whose moment has passed, and looks at their ladders. Cheap when nothing is due. */

@@ -4,11 +4,10 @@
  * into the next one.
  */
 import { sql } from "drizzle-orm";
-import { type PriceTable, priceTable } from "../../sdk-client/src/price-table.ts";
+import type { PriceTable } from "../../sdk-client/src/price-table.ts";
 import { priceUsage } from "../../sdk-client/src/price.ts";
 import type { UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
 import { afterCommit, changeIn, type Ctx, lockEnvironment, withTransaction } from "../context.ts";
-import { priceRows } from "../db/ledger-schema.ts";
 import type { Db } from "../db/types.ts";
 import type { Deps } from "../deps.ts";
 import { systemActor } from "../domain/actor.ts";
@@ -27,6 +26,7 @@ import {
   type WindowRow,
   type WindowSum,
 } from "./ledger-writes.ts";
+import { readPrices } from "./price-rows.ts";
 
 /** Records waiting for a transaction, per environment; more are refused until it has caught up. */
 export const MAX_QUEUED_RECORDS = 200_000;
@@ -260,12 +260,6 @@ async function answers(
     const known = earlier.find((row) => row.batchId === batchId);
     return { accepted: known?.accepted ?? records.length, duplicate: true, rejected: known?.rejected ?? rejected };
   });
-}
-
-/** The prices in force: the built-in list with what operators added. */
-export async function readPrices(db: Db): Promise<PriceTable> {
-  const rows = await db.select({ row: priceRows.row }).from(priceRows);
-  return priceTable(rows.map(({ row }) => row)).table;
 }
 
 function firstOfEach(submissions: readonly Submission[]): Submission[] {

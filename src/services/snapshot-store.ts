@@ -6,6 +6,7 @@ import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import { eq } from "drizzle-orm";
 import type { Logger } from "pino";
+import type { PriceTable } from "../../sdk-client/src/price-table.ts";
 import type { Snapshot } from "../../sdk-client/src/protocol.ts";
 import { StandbyError } from "../db/away.ts";
 import { lineageColumns, lineageOf } from "../db/lineage.ts";
@@ -16,6 +17,7 @@ import type { TripInForce } from "../domain/in-force.ts";
 import { compileSnapshot } from "../domain/snapshot.ts";
 import { Coalesced } from "./coalesce.ts";
 import { ParkedPolls } from "./parked-polls.ts";
+import { readPrices } from "./price-rows.ts";
 import { readTrips } from "./surroundings.ts";
 
 /** A version check older than this means that the state served may be old. */
@@ -223,11 +225,12 @@ export class DatabaseSnapshotStore implements SnapshotStore {
     const { environment } = head;
     const served = this.#current.get(environmentId);
     if (served?.lineage === lineage && served.n === environment.revision) return "same";
-    const [flagRows, chainRows, blockRows, trips] = await Promise.all([
+    const [flagRows, chainRows, blockRows, trips, priceTable] = await Promise.all([
       tx.select().from(flags).where(eq(flags.environmentId, environmentId)).orderBy(flags.key),
       tx.select().from(chains).where(eq(chains.environmentId, environmentId)).orderBy(chains.name),
       tx.select().from(modelBlocks).where(eq(modelBlocks.environmentId, environmentId)).orderBy(modelBlocks.model),
       readTrips(tx, environmentId),
+      readPrices(tx),
     ]);
     return {
       environment,
@@ -236,6 +239,7 @@ export class DatabaseSnapshotStore implements SnapshotStore {
       chains: chainRows,
       blockedModels: blockRows.map((row) => row.model),
       trips,
+      priceTable,
     };
   }
 
@@ -257,6 +261,7 @@ interface Rows {
   chains: (typeof chains.$inferSelect)[];
   blockedModels: string[];
   trips: TripInForce[];
+  priceTable: PriceTable;
 }
 
 async function prepare({ environment, lineage, ...rows }: Rows): Promise<PreparedSnapshot> {

@@ -33,8 +33,10 @@ describe("the route table", () => {
   });
 });
 
-describe.each(apiRoutes)("$name", ({ method, entry }) => {
-  const send = (token: string | null, path = entry.path) => harness.call(method, path, { token, body: entry.body });
+describe.each(apiRoutes)("$name", ({ name: address, method, entry }) => {
+  // An address a route: all their failures together are more than one address may have in a minute.
+  const send = (token: string | null, path = entry.path) =>
+    harness.call(method, path, { token, body: entry.body, address });
 
   it("answers 401 without a token", async () => {
     expect((await expectProblem(send(null), 401)).code).toBe("UNAUTHENTICATED");
@@ -51,7 +53,12 @@ describe.each(apiRoutes)("$name", ({ method, entry }) => {
     "answers 401 to the authorization %s",
     async (authorization) => {
       await expectProblem(
-        harness.call(method, entry.path, { token: null, body: entry.body, headers: { authorization } }),
+        harness.call(method, entry.path, {
+          token: null,
+          body: entry.body,
+          headers: { authorization },
+          address,
+        }),
         401,
       );
     },
@@ -104,6 +111,18 @@ describe("routes that need no operator", () => {
       }
     },
   );
+});
+
+describe("GET /metrics", () => {
+  it("answers viewers and more, 401 without a token and 403 to all others", async () => {
+    await expectProblem(harness.call("GET", "/metrics", { token: null }), 401);
+    for (const kind of ["kill", "sdk", "web"] as const) {
+      await expectProblem(harness.call("GET", "/metrics", { token: harness.tokens[kind] }), 403);
+    }
+    for (const kind of ["viewer", "operator", "admin"] as const) {
+      await expectStatus(harness.call("GET", "/metrics", { token: harness.tokens[kind] }), 200);
+    }
+  });
 });
 
 describe("tokens of one environment", () => {

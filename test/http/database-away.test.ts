@@ -18,7 +18,12 @@ beforeAll(async () => {
   harness = await startHarness();
   await seed(harness);
   // A port on which nothing listens: every query is refused.
-  client = postgres(`postgres://andon@127.0.0.1:${String(await freePort())}/andon`, { max: 1, connect_timeout: 1 });
+  client = postgres(`postgres://andon@127.0.0.1:${String(await freePort())}/andon`, {
+    max: 1,
+    connect_timeout: 1,
+    // By default each failure waits three times as long as the one before.
+    backoff: () => 0.01,
+  });
   app = createApp({ ...harness.deps, db: drizzle({ client, schema }) });
 });
 afterAll(async () => {

@@ -26,6 +26,8 @@ export interface CallOptions {
   token?: string | null;
   body?: unknown;
   headers?: Record<string, string>;
+  /** Where the request seems to come from: failed attempts are counted per address. */
+  address?: string;
 }
 
 export interface Harness {
@@ -84,16 +86,20 @@ export async function startHarness({
     deps,
     tokens,
     logLines,
-    call: async (method, path, { token = ADMIN_TOKEN, body, headers } = {}) =>
-      app.request(path, {
-        method,
-        headers: {
-          ...(token !== null && { authorization: `Bearer ${token}` }),
-          ...(body !== undefined && { "content-type": "application/json" }),
-          ...headers,
+    call: async (method, path, { token = ADMIN_TOKEN, body, headers, address } = {}) =>
+      app.request(
+        path,
+        {
+          method,
+          headers: {
+            ...(token !== null && { authorization: `Bearer ${token}` }),
+            ...(body !== undefined && { "content-type": "application/json" }),
+            ...headers,
+          },
+          ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
         },
-        ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
-      }),
+        address === undefined ? {} : { incoming: { socket: { remoteAddress: address } } },
+      ),
     close: () => runtime.close(),
   };
 }

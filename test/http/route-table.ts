@@ -3,8 +3,8 @@
  * without an entry fails. A path is an instance of the route's pattern that exists after `seed`.
  */
 
-/** `public` needs no token; `sdk` and `pages` have their own kind of caller. */
-export type Demand = "viewer" | "operator" | "admin" | "tighten" | "any" | "sdk" | "public" | "pages";
+/** `public` needs no token; `sdk`, `metrics` and `pages` have their own kind of caller. */
+export type Demand = "viewer" | "operator" | "admin" | "tighten" | "any" | "sdk" | "metrics" | "public" | "pages";
 
 export interface RouteEntry {
   demand: Demand;
@@ -71,6 +71,26 @@ export const ROUTES: Readonly<Record<string, RouteEntry>> = {
   },
   "GET /v1/environments/:env/alerts": { demand: "viewer", path: `${ENV}/alerts` },
   "POST /v1/environments/:env/alerts/:id/retry": { demand: "operator", path: `${ENV}/alerts/1/retry` },
+  "GET /v1/environments/:env/budgets": { demand: "viewer", path: `${ENV}/budgets` },
+  "POST /v1/environments/:env/budgets": {
+    demand: "admin",
+    path: `${ENV}/budgets`,
+    body: { name: "Matrix", scope: {}, limitUsd: 100 },
+  },
+  "GET /v1/environments/:env/budgets/:id": { demand: "viewer", path: `${ENV}/budgets/unknown` },
+  "PATCH /v1/environments/:env/budgets/:id": {
+    demand: "admin",
+    path: `${ENV}/budgets/unknown`,
+    body: { limitUsd: 200 },
+  },
+  "DELETE /v1/environments/:env/budgets/:id": { demand: "admin", path: `${ENV}/budgets/unknown` },
+  "POST /v1/environments/:env/budgets/:id/raise": {
+    demand: "operator",
+    path: `${ENV}/budgets/unknown/raise`,
+    body: { ...REASON, addUsd: 50, until: "2030-01-01T00:00:00Z" },
+  },
+  "GET /v1/environments/:env/usage": { demand: "viewer", path: `${ENV}/usage` },
+  "GET /v1/environments/:env/usage/calls": { demand: "viewer", path: `${ENV}/usage/calls` },
   "GET /v1/environments/:env/channels": { demand: "viewer", path: `${ENV}/channels` },
   "POST /v1/environments/:env/channels": {
     demand: "admin",
@@ -86,6 +106,22 @@ export const ROUTES: Readonly<Record<string, RouteEntry>> = {
   "POST /v1/environments/:env/channels/:id/test": { demand: "operator", path: `${ENV}/channels/unknown/test` },
   "GET /v1/environments/:env/audit": { demand: "viewer", path: `${ENV}/audit` },
   "POST /v1/environments/:env/audit/:id/revert": { demand: "operator", path: `${ENV}/audit/1/revert`, body: REASON },
+  "GET /v1/prices": { demand: "any", path: "/v1/prices", global: true },
+  "PUT /v1/prices/:model/:validFrom": {
+    demand: "admin",
+    path: "/v1/prices/claude-next-9/2026-01-01",
+    body: {
+      ...REASON,
+      usdPerMillion: { input: 1, output: 5, cacheWrite5m: 1.25, cacheWrite1h: 2, cacheRead: 0.1 },
+      usPremium: true,
+    },
+    global: true,
+  },
+  "DELETE /v1/prices/:model/:validFrom": {
+    demand: "admin",
+    path: "/v1/prices/claude-next-9/2026-01-01",
+    global: true,
+  },
   "GET /v1/tokens": { demand: "admin", path: "/v1/tokens", global: true },
   "POST /v1/tokens": {
     demand: "admin",
@@ -96,6 +132,12 @@ export const ROUTES: Readonly<Record<string, RouteEntry>> = {
   "DELETE /v1/tokens/:id": { demand: "admin", path: "/v1/tokens/unknown", global: true },
   "GET /sdk/v1/snapshot": { demand: "sdk", path: "/sdk/v1/snapshot" },
   "DELETE /sdk/v1/instance": { demand: "sdk", path: "/sdk/v1/instance" },
+  "POST /sdk/v1/usage": {
+    demand: "sdk",
+    path: "/sdk/v1/usage",
+    body: { batchId: "matrix", instance: "matrix", records: [] },
+  },
+  "GET /metrics": { demand: "metrics", path: "/metrics" },
   "GET /healthz": { demand: "public", path: "/healthz" },
   "GET /readyz": { demand: "public", path: "/readyz" },
   "GET /openapi.json": { demand: "public", path: "/openapi.json" },
@@ -112,4 +154,4 @@ export function routesWhere(
 }
 
 export const isOperatorApi = ({ demand }: RouteEntry): boolean =>
-  demand !== "sdk" && demand !== "public" && demand !== "pages";
+  demand !== "sdk" && demand !== "metrics" && demand !== "public" && demand !== "pages";

@@ -1,0 +1,116 @@
+/** What was used and what it cost: sums, and the newest calls. As JSON, or as CSV with `Accept: text/csv`. */
+import type { CallResource, UsageAnswer } from "../../domain/usage-query.ts";
+import { listCalls } from "../../services/recent-calls.ts";
+import { getUsage } from "../../services/usage-view.ts";
+import type { AppContext } from "../app-env.ts";
+import { csv } from "../csv.ts";
+import { type Api, createApi, environmentParams, readRoute } from "../openapi.ts";
+import { callsQuery, callsSchema, csvAnswer, usageQuery, usageSchema } from "../usage-schemas.ts";
+
+const tags = ["Usage"];
+const CSV = { "Content-Type": "text/csv; charset=utf-8" };
+
+const sums = readRoute("viewer", {
+  method: "get",
+  path: "/v1/environments/{env}/usage",
+  tags,
+  operationId: "getUsage",
+  summary: "Calls, errors, tokens, cost and latency over a span, by flag, model, user or session, in buckets",
+  request: { params: environmentParams, query: usageQuery },
+  responses: {
+    200: {
+      description: "One row a group and bucket.",
+      content: { "application/json": { schema: usageSchema }, ...csvAnswer },
+    },
+  },
+});
+
+const calls = readRoute("viewer", {
+  method: "get",
+  path: "/v1/environments/{env}/usage/calls",
+  tags,
+  operationId: "listCalls",
+  summary: "The newest calls, one row an attempt",
+  request: { params: environmentParams, query: callsQuery },
+  responses: {
+    200: {
+      description: "One page; nextCursor leads to older ones. In CSV the cursor is the last row's id.",
+      content: { "application/json": { schema: callsSchema }, ...csvAnswer },
+    },
+  },
+});
+
+export function usageRoutes(): Api {
+  return createApi()
+    .openapi(sums, async (c) => {
+      const answer = await getUsage(c.get("ctx"), c.req.valid("param").env, c.req.valid("query"));
+      return wantsCsv(c) ? c.text(usageCsv(answer), 200, CSV) : c.json(answer, 200);
+    })
+    .openapi(calls, async (c) => {
+      const page = await listCalls(c.get("ctx"), c.req.valid("param").env, c.req.valid("query"));
+      return wantsCsv(c) ? c.text(csv(CALL_COLUMNS, page.items.map(callCells)), 200, CSV) : c.json(page, 200);
+    });
+}
+
+/** JSON unless CSV is named and JSON is not. */
+function wantsCsv(c: AppContext): boolean {
+  const accept = c.req.header("accept") ?? "";
+  return /\btext\/csv\b/i.test(accept) && !/\bapplication\/json\b/i.test(accept);
+}
+
+const USAGE_COLUMNS = [
+  "calls",
+  "attempts",
+  "errors",
+  "aborted",
+  "refused",
+  "promptTokens",
+  "outputTokens",
+  "input",
+  "cacheWrite5m",
+  "cacheWrite1h",
+  "cacheRead",
+  "webSearches",
+  "costNanoUsd",
+  "exactNanoUsd",
+  "estimatedNanoUsd",
+  "unpriced",
+  "p50Ms",
+  "p95Ms",
+  "p99Ms",
+];
+
+function usageCsv({ bucket, groupBy, items }: UsageAnswer): string {
+  const columns = [...(bucket === null ? [] : ["at"]), ...groupBy, ...USAGE_COLUMNS];
+  return csv(
+    columns,
+    items.map(({ tokens, ...row }) => ({ ...row, ...tokens })),
+  );
+}
+
+const CALL_COLUMNS = [
+  "id",
+  "at",
+  "flag",
+  "model",
+  "requestedModel",
+  "outcome",
+  "exact",
+  "costNanoUsd",
+  "promptTokens",
+  "outputTokens",
+  "latencyMs",
+  "attempt",
+  "status",
+  "errorType",
+  "stopReason",
+  "requestId",
+  "user",
+  "session",
+  "instance",
+];
+
+/** A type alias has an index signature where an interface has none. */
+function callCells(call: CallResource): Record<string, string | number | boolean | null> {
+  return { ...call };
+}

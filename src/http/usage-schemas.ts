@@ -1,0 +1,120 @@
+/** What can be asked about usage over HTTP, and what is answered. Money is whole nano-USD. */
+import { z } from "@hono/zod-openapi";
+import { USAGE_BUCKETS, USAGE_GROUPS } from "../domain/usage-query.ts";
+import { optionalField } from "./optional-field.ts";
+import { flagKeySchema, modelSchema, pageQuery } from "./schemas.ts";
+
+const MAX_ZONE_CHARS = 64;
+const MAX_LABEL_CHARS = 256;
+
+const time = z.string().openapi({ format: "date-time" });
+const nanoUsd = z.number().openapi({ description: "Whole nano-USD (1e-9 USD)." });
+const moment = z.iso
+  .datetime({ offset: true, error: "must be a time with its zone, such as 2030-01-31T06:00:00Z" })
+  .transform((text) => new Date(text))
+  .openapi({ type: "string", format: "date-time" });
+const label = z
+  .string()
+  .max(MAX_LABEL_CHARS, "is too long")
+  .regex(/^\P{Cc}*$/u, "has a control character");
+const GROUPS = USAGE_GROUPS.join(", ");
+
+export const usageQuery = z.strictObject({
+  from: optionalField(moment),
+  to: optionalField(moment),
+  groupBy: optionalField(
+    z
+      .string()
+      .transform((text) => text.split(","))
+      .pipe(z.array(z.enum(USAGE_GROUPS, `must be a list of ${GROUPS}, such as flag,model`)).max(USAGE_GROUPS.length))
+      .openapi({ type: "string", example: "flag,model" }),
+  ),
+  bucket: optionalField(z.enum(USAGE_BUCKETS, `must be one of ${USAGE_BUCKETS.join(", ")}`)),
+  timezone: optionalField(z.string().max(MAX_ZONE_CHARS, "is not an IANA time zone")).openapi({
+    description: "IANA zone that hours and days follow; UTC when left out.",
+  }),
+  flag: optionalField(flagKeySchema),
+  model: optionalField(modelSchema),
+});
+
+const count = z.number();
+
+const usageRowSchema = z
+  .object({
+    at: time.nullable().openapi({ description: "Start of the bucket; null without buckets." }),
+    flag: optionalField(z.string()),
+    model: optionalField(z.string()),
+    user: optionalField(z.string()),
+    session: optionalField(z.string()),
+    calls: count,
+    attempts: count,
+    errors: count,
+    aborted: count,
+    refused: count,
+    promptTokens: count.openapi({ description: "Input, cache writes and cache reads." }),
+    outputTokens: count,
+    tokens: z
+      .object({ input: count, output: count, cacheWrite5m: count, cacheWrite1h: count, cacheRead: count })
+      .nullable()
+      .openapi({ description: "By price class; null for users and sessions." }),
+    webSearches: count.nullable(),
+    costNanoUsd: nanoUsd,
+    exactNanoUsd: nanoUsd,
+    estimatedNanoUsd: nanoUsd,
+    unpriced: count.nullable().openapi({ description: "Attempts at a model without a price." }),
+    p50Ms: count.nullable(),
+    p95Ms: count.nullable(),
+    p99Ms: count.nullable(),
+  })
+  .openapi("UsageRow");
+
+export const usageSchema = z
+  .object({
+    from: time,
+    to: time,
+    bucket: z.enum(USAGE_BUCKETS).nullable(),
+    timezone: z.string(),
+    groupBy: z.array(z.enum(USAGE_GROUPS)),
+    source: z.enum(["ledger", "recentCalls"]).openapi({
+      description:
+        "`ledger`: complete sums. `recentCalls`, for users and sessions: sums of the calls that are still kept; under load only the newest of each moment are.",
+    }),
+    items: z.array(usageRowSchema),
+  })
+  .openapi("Usage");
+
+export const callsQuery = pageQuery.extend({
+  flag: optionalField(flagKeySchema),
+  model: optionalField(modelSchema),
+  outcome: optionalField(z.enum(["ok", "error", "aborted", "refused"])),
+  user: optionalField(label),
+  session: optionalField(label),
+});
+
+const callSchema = z
+  .object({
+    id: z.number(),
+    at: time,
+    flag: z.string(),
+    model: z.string(),
+    requestedModel: z.string(),
+    outcome: z.enum(["ok", "error", "aborted", "refused"]),
+    exact: z.boolean(),
+    costNanoUsd: nanoUsd,
+    promptTokens: count,
+    outputTokens: count,
+    latencyMs: count,
+    attempt: count,
+    status: count.nullable(),
+    errorType: z.string().nullable(),
+    stopReason: z.string().nullable(),
+    requestId: z.string().nullable(),
+    user: z.string().nullable(),
+    session: z.string().nullable(),
+    instance: z.string().nullable(),
+  })
+  .openapi("Call");
+export const callsSchema = z.object({ items: z.array(callSchema), nextCursor: z.string().nullable() }).openapi("Calls");
+
+/** A table for spreadsheets; asked for with `Accept: text/csv`. */
+export const csvAnswer = { "text/csv": { schema: z.string() } } as const;

@@ -1,0 +1,56 @@
+/** The newest calls, one row an attempt, newest first. Kept by number and age (`config.recentCalls…`). Never content. */
+import { and, desc, eq, lt } from "drizzle-orm";
+import { type Ctx, read, requireEnvironment } from "../context.ts";
+import { usageRecent } from "../db/ledger-schema.ts";
+import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from "../domain/limits.ts";
+import type { CallResource } from "../domain/usage-query.ts";
+import { invalid } from "../errors.ts";
+
+export interface CallsQuery {
+  flag?: string;
+  model?: string;
+  outcome?: CallResource["outcome"];
+  user?: string;
+  session?: string;
+  /** From the page before; opaque to callers. */
+  cursor?: string;
+  /** Calls per page, at most 200. */
+  limit?: number;
+}
+
+/** One page of the recent calls. INVALID for a cursor that is none. */
+export async function listCalls(
+  ctx: Ctx,
+  environmentKey: string,
+  query: CallsQuery = {},
+): Promise<{ items: CallResource[]; nextCursor: string | null }> {
+  const environment = await requireEnvironment(ctx, environmentKey, "viewer");
+  const limit = Math.min(Math.max(query.limit ?? DEFAULT_PAGE_SIZE, 1), MAX_PAGE_SIZE);
+  const conditions = [eq(usageRecent.environmentId, environment.id)];
+  if (query.cursor !== undefined) conditions.push(lt(usageRecent.id, parseCursor(query.cursor)));
+  if (query.flag !== undefined) conditions.push(eq(usageRecent.flag, query.flag));
+  if (query.model !== undefined) conditions.push(eq(usageRecent.model, query.model));
+  if (query.outcome !== undefined) conditions.push(eq(usageRecent.outcome, query.outcome));
+  if (query.user !== undefined) conditions.push(eq(usageRecent.user, query.user));
+  if (query.session !== undefined) conditions.push(eq(usageRecent.session, query.session));
+  const rows = await read(ctx, (db) =>
+    db
+      .select()
+      .from(usageRecent)
+      .where(and(...conditions))
+      .orderBy(desc(usageRecent.id))
+      .limit(limit + 1),
+  );
+  const items = rows.slice(0, limit).map(callOf);
+  const last = items.at(-1);
+  return { items, nextCursor: rows.length > limit && last !== undefined ? String(last.id) : null };
+}
+
+function callOf({ environmentId: _, input, output, at, ...row }: typeof usageRecent.$inferSelect): CallResource {
+  return { ...row, at: at.toISOString(), promptTokens: input, outputTokens: output };
+}
+
+function parseCursor(cursor: string): number {
+  if (!/^\d{1,15}$/.test(cursor)) throw invalid("cursor", "this is not a cursor of this list; start without one");
+  return Number(cursor);
+}
