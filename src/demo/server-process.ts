@@ -1,11 +1,10 @@
 /**
- * The real server as a child process on the embedded database: started, killed without warning, started again on the
- * same folder and port. Used by the demo and the bench; loopback only.
+ * The real server as a child process, on the embedded database unless it is given another: started, killed without
+ * warning, started again on the same data and port. Used by the demo, the bench and the soak; loopback only.
  */
 import { randomBytes } from "node:crypto";
-import { once } from "node:events";
-import { createServer } from "node:net";
 import { type Child, startChild } from "./child.ts";
+import { freePort } from "./free-port.ts";
 import { waitUntil } from "./wait.ts";
 
 /** A start after a SIGKILL waits for the dead process's lock to grow stale. */
@@ -20,7 +19,7 @@ export class ServerProcess {
   readonly #env: Readonly<Record<string, string>>;
   #child: Child | null = null;
 
-  private constructor(port: number, dataDir: string) {
+  private constructor(port: number, dataDir: string, env: Readonly<Record<string, string>>) {
     this.url = `http://127.0.0.1:${port}`;
     this.adminToken = `andon_op_${randomBytes(TOKEN_BYTES).toString("base64url")}`;
     this.#env = {
@@ -28,12 +27,16 @@ export class ServerProcess {
       ANDON_DATA_DIR: dataDir,
       ANDON_ADMIN_TOKEN: this.adminToken,
       ANDON_LOG_LEVEL: "warn",
+      ...env,
     };
   }
 
-  /** Prepares a server on a free port; `start` starts it. The folder is made when it is missing. */
-  static async on(dataDir: string): Promise<ServerProcess> {
-    return new ServerProcess(await freePort(), dataDir);
+  /**
+   * Prepares a server on a free port; `start` starts it. The folder is made when it is missing. `env` goes over its
+   * settings, such as `DATABASE_URL` for another database than the embedded one.
+   */
+  static async on(dataDir: string, env: Readonly<Record<string, string>> = {}): Promise<ServerProcess> {
+    return new ServerProcess(await freePort(), dataDir, env);
   }
 
   /** Starts it. Resolves, with the milliseconds it took, when it can serve; throws with what it printed otherwise. */
@@ -57,6 +60,11 @@ export class ServerProcess {
     await this.#child?.stop();
   }
 
+  /** Its process id; null when it does not run. */
+  get pid(): number | null {
+    return this.#child?.process.pid ?? null;
+  }
+
   /** The one-time sign-in link that it printed, null when it printed none. */
   get signInLink(): string | null {
     return /\S+\/sign-in\?link=\S+/.exec(this.#child?.output ?? "")?.[0] ?? null;
@@ -72,15 +80,4 @@ export class ServerProcess {
       return false;
     }
   }
-}
-
-/** Free when asked. A port, and not 0, because a server that starts again must be found where it was. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("the system gave no TCP port");
-  return address.port;
 }

@@ -1,0 +1,127 @@
+/**
+ * `npm run soak`: exits 0 when the books balanced, 1 when they did not or it could not run to its end. Loopback only,
+ * stops by itself.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { ServerProcess } from "../../src/demo/server-process.ts";
+import { startCluster } from "../support/postgres.ts";
+import { soak, type SoakVerdict } from "./soak.ts";
+
+const DATABASES = ["embedded", "postgres"] as const;
+type DatabaseName = (typeof DATABASES)[number];
+
+const DEFAULT_KILLS = 20;
+const MAX_KILLS = 200;
+const MAX_MINUTES = 120;
+/** On average half of this, without --minutes. */
+const DEFAULT_LIFE_MS = 3_000;
+const EXIT_USAGE = 2;
+const EXIT_INTERRUPTED = 130;
+const SECRET_BYTES = 32;
+
+const HELP = `Usage: npm run soak [-- --kills N] [-- --database NAME] [-- --minutes N]
+
+Kills the Andon server with SIGKILL again and again while applications report usage and budgets trip, then looks
+through the books: every record counted once, every trip, incident and alert once. Exits non-zero when not.
+
+  --kills N        how often, 1 to ${MAX_KILLS}; ${DEFAULT_KILLS} by default
+  --database NAME  ${DATABASES.join(" or ")}; one after the other by default. PostgreSQL is started for the run.
+  --minutes N      spread the kills over about so long for each database, 1 to ${MAX_MINUTES}
+  --help           this text
+`;
+
+interface Arguments {
+  kills: number;
+  lifeMs: number;
+  databases: readonly DatabaseName[];
+}
+
+process.exitCode = await main();
+
+async function main(): Promise<number> {
+  const given = readArguments();
+  if (typeof given === "number") return given;
+  const stop = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stop.abort(new Error("interrupted")));
+  try {
+    let faults = 0;
+    for (const database of given.databases) faults += (await soakOn(database, given, stop.signal)).faults.length;
+    return faults === 0 ? 0 : 1;
+  } catch (error) {
+    if (stop.signal.aborted) return EXIT_INTERRUPTED;
+    process.stderr.write(`soak: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    return 1;
+  }
+}
+
+async function soakOn(database: DatabaseName, given: Arguments, signal: AbortSignal): Promise<SoakVerdict> {
+  say(`${database}: ${given.kills} kills`);
+  const folder = await mkdtemp(join(tmpdir(), "andon-soak-"));
+  const cluster = database === "postgres" ? await startCluster() : null;
+  try {
+    const env: Record<string, string> =
+      cluster === null
+        ? {}
+        : {
+            DATABASE_URL: await cluster.createDatabase(),
+            ANDON_SECRET: randomBytes(SECRET_BYTES).toString("base64url"),
+          };
+    const server = await ServerProcess.on(join(folder, "data"), env);
+    const startedMs = performance.now();
+    const verdict = await soak({ server, ...given, say, signal });
+    for (const fault of verdict.faults) say(`  ✗ ${fault}`);
+    const minutes = ((performance.now() - startedMs) / 60_000).toFixed(1);
+    const { records, kills, trips, alerts, repeatedAlerts, repeatedBatches } = verdict;
+    say(
+      `${verdict.faults.length === 0 ? "✓" : "✗"} ${database}: ${kills} kills in ${minutes} min, ${records} records, ` +
+        `${repeatedBatches} batches repeated, ${trips} trips, ${alerts} alerts (${repeatedAlerts} delivered twice under one id): ` +
+        (verdict.faults.length === 0 ? "nothing lost, nothing twice" : `${verdict.faults.length} faults`),
+    );
+    return verdict;
+  } finally {
+    await cluster?.stop();
+    await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+function readArguments(): Arguments | number {
+  try {
+    const { values } = parseArgs({
+      options: {
+        kills: { type: "string" },
+        database: { type: "string" },
+        minutes: { type: "string" },
+        help: { type: "boolean", short: "h" },
+      },
+    });
+    if (values.help === true) {
+      process.stdout.write(HELP);
+      return 0;
+    }
+    const kills = wholeNumber("--kills", values.kills, MAX_KILLS) ?? DEFAULT_KILLS;
+    const minutes = wholeNumber("--minutes", values.minutes, MAX_MINUTES);
+    const databases = DATABASES.filter((name) => values.database === undefined || values.database === name);
+    if (databases.length === 0) throw new Error(`--database must be ${DATABASES.join(" or ")}`);
+    // A life ends at random within its span: on average after half of it.
+    const lifeMs = minutes === null ? DEFAULT_LIFE_MS : Math.ceil((minutes * 60_000 * 2) / kills);
+    return { kills, lifeMs, databases };
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${HELP}`);
+    return EXIT_USAGE;
+  }
+}
+
+function wholeNumber(name: string, text: string | undefined, max: number): number | null {
+  if (text === undefined) return null;
+  const value = Number(text);
+  if (!/^\d{1,4}$/.test(text) || value < 1 || value > max) throw new Error(`${name} must be from 1 to ${max}`);
+  return value;
+}
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}

