@@ -51,7 +51,7 @@ export interface UsageRecord {
   /** Of a sum: the largest prompt among its attempts, which price thresholds look at. */
   promptTokens?: number;
   /** What else an attempt used, beside the record of its answer: counts as tokens and money, not as an attempt. */
-  part?: "compaction" | "advisor" | "declined";
+  part?: string;
 }
 
 export interface UsageBatch {

@@ -71,7 +71,9 @@ export function latencyQuantileMs(latency: readonly number[], share: number): nu
 }
 
 function add(sum: MinuteSums, record: PricedRecord): void {
-  const count = record.count ?? 1;
+  const summed = record.count ?? 1;
+  // What an attempt used beside its answer is tokens and money, not another attempt.
+  const count = record.part === undefined ? summed : 0;
   sum.attempts += count;
   if (record.attempt === 1) sum.calls += count;
   if (record.outcome === "error") sum.errors += count;
@@ -85,7 +87,7 @@ function add(sum: MinuteSums, record: PricedRecord): void {
   sum.webSearches += record.usage.webSearches;
   if (record.exact) sum.exactNanoUsd += record.costNanoUsd;
   else sum.estimatedNanoUsd += record.costNanoUsd;
-  if (!record.priced) sum.unpriced += count;
+  if (!record.priced) sum.unpriced += summed;
   const bucket = bucketOf(record.latencyMs);
   sum.latency[bucket] = (sum.latency[bucket] ?? 0) + count;
 }

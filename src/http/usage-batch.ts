@@ -56,6 +56,8 @@ const record = z.object({
   systemHash: label(MAX_LABEL_CHARS).optional(),
   count: z.int().min(1).max(MAX_COUNT).optional(),
   promptTokens: tokens.optional(),
+  // Any text: a part that a newer client names is money all the same.
+  part: label(MAX_LABEL_CHARS).optional(),
 });
 
 const batch = z.object({

@@ -5,6 +5,7 @@ import type { Ctx } from "../../src/context.ts";
 import type { BudgetDefinition } from "../../src/services/budgets.ts";
 import { createBudget, endDueBudgets, raiseBudget, updateBudget } from "../../src/services/budgets.ts";
 import { listBudgets } from "../../src/services/budget-view.ts";
+import { usageMinutes } from "../../src/db/ledger-schema.ts";
 import { putChain } from "../../src/services/chains.ts";
 import { createFlag, getFlag } from "../../src/services/flags.ts";
 import { listIncidents } from "../../src/services/incidents.ts";
@@ -142,6 +143,15 @@ describe("a budget with a ladder", () => {
     await spend(200);
     expect(served()).toMatchObject({ state: "on", level: 0 });
     expect((await incidents())[0]?.steps).toHaveLength(3);
+  });
+
+  it("counts what a call used beside its answer as money, not as another call", async () => {
+    await budget();
+    const at = clock.nowMs();
+    const records = [callFor(30, { at }), callFor(10, { at, part: "compaction" })];
+    await runtime.deps.ledger.submit(environmentId, { ...batchOf(records), rejected: [] });
+    const [minute] = await runtime.deps.db.select().from(usageMinutes);
+    expect(minute).toMatchObject({ calls: 1, attempts: 1, exactNanoUsd: 40_000_000_000 });
   });
 
   it("prices an unknown model at the dearest rate, never at nothing", async () => {
