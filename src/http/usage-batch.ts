@@ -5,7 +5,6 @@
 import { z } from "zod";
 import { MAX_TOKENS_PER_CLASS, MAX_WEB_SEARCHES } from "../../sdk-client/src/usage.ts";
 import { MAX_RECORDS_PER_BATCH, type UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
-import { FLAG_KEY_PATTERN, MODEL_PATTERN } from "../domain/limits.ts";
 import { AppError } from "../errors.ts";
 import type { Submission } from "../services/ledger.ts";
 
@@ -16,8 +15,8 @@ const MAX_ATTEMPT = 1_000;
 const MAX_COUNT = 1_000_000;
 /** The years 1970 to 9999. */
 const MAX_AT_MS = 253_402_300_799_999;
-/** PostgreSQL holds neither NUL nor half of a surrogate pair. */
-const STORABLE = /^[^\0\p{Surrogate}]*$/u;
+/** One line of text that PostgreSQL can hold: no control characters, no half of a surrogate pair. */
+const STORABLE = /^[^\p{Cc}\p{Surrogate}]*$/u;
 
 const label = (maxChars: number) => z.string().max(maxChars).regex(STORABLE, "has a character that cannot be stored");
 const id = label(MAX_ID_CHARS).min(1);
@@ -27,9 +26,10 @@ const milliseconds = z.number().min(0).max(MAX_LATENCY_MS);
 const record = z.object({
   id,
   at: z.number().min(0).max(MAX_AT_MS).transform(Math.round),
-  flag: z.string().regex(FLAG_KEY_PATTERN, "must be a flag key"),
-  model: z.string().regex(MODEL_PATTERN, "must be a model id"),
-  requestedModel: z.string().regex(MODEL_PATTERN, "must be a model id"),
+  // Not checked against the shape of keys: money of a misspelt flag or an odd model id is money of the environment.
+  flag: id,
+  model: id,
+  requestedModel: id,
   outcome: z.enum(["ok", "error", "aborted", "refused"]),
   exact: z.boolean(),
   usage: z.object({
