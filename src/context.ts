@@ -9,6 +9,7 @@ import { audit, environments, revisions } from "./db/schema.ts";
 import type { Db, EnvironmentRow } from "./db/types.ts";
 import type { Deps } from "./deps.ts";
 import { type Actor, hasRole, recordOf, type Role, seesEnvironment } from "./domain/actor.ts";
+import { ENVIRONMENT_KEY_PATTERN } from "./domain/limits.ts";
 import { AppError } from "./errors.ts";
 
 export interface Ctx {
@@ -75,8 +76,11 @@ export function requireScope(actor: Actor, need: Need): void {
  * FORBIDDEN when the role does not suffice.
  */
 export async function requireEnvironment(ctx: Ctx, key: string, need: Need): Promise<EnvironmentRow> {
-  const row = await read(ctx, (db) => db.select().from(environments).where(eq(environments.key, key)).limit(1));
-  const environment = row[0];
+  // What is no key is not asked for: the database refuses some texts (NUL) with an error of its own.
+  const rows = ENVIRONMENT_KEY_PATTERN.test(key)
+    ? await read(ctx, (db) => db.select().from(environments).where(eq(environments.key, key)).limit(1))
+    : [];
+  const environment = rows[0];
   if (environment === undefined || !seesEnvironment(ctx.actor, environment.id)) {
     throw new AppError("NOT_FOUND", `There is no environment "${key}".`);
   }

@@ -13,10 +13,16 @@ function flagState(flag: FlagAnswer): string {
   if (position.state === "off") return `off${whoAndWhy(position)}`;
   if (effective.reason === "MASTER") return "off by the master switch";
   if (effective.reason === "NO_MODEL") return "off, every model of its chain is blocked";
+  if (effective.reason === "TRIPPED") return "off, tripped by a budget";
+  // A newer server may know more reasons: what is off is never called on.
+  if (effective.state === "off") return `off, ${effective.reason}`;
   const model = effective.model === null ? "" : `, ${effective.model}`;
   if (effective.state === "ramping") return `on for ${String(position.ramp ?? 100)} %${model}`;
-  if (effective.state === "downgraded")
-    return `downgraded to ${effective.model ?? "another model"}${level.manual === null ? "" : whoAndWhy(level.manual)}`;
+  if (effective.state === "downgraded") {
+    const ramp = position.ramp === null ? "" : `, on for ${String(position.ramp)} %`;
+    const why = level.manual === null ? "" : whoAndWhy(level.manual);
+    return `downgraded to ${effective.model ?? "another model"}${ramp}${why}`;
+  }
   return `on${model}`;
 }
 

@@ -12,7 +12,7 @@ export const WAIT_MAX_SECONDS = 60;
 const PRINTABLE = /^[\x20-\x7e]*$/;
 const BEARER = /^Bearer +([\w.~+/=-]{1,512})$/i;
 const ETAG = /^\s*(?:W\/)?"([^"]*)"\s*$/;
-const WAIT = /(?:^|[\s,;])wait=(\d{1,5})(?:$|[\s,;])/i;
+const WAIT = /(?:^|[\s,;])wait=(\d+)(?:$|[\s,;])/i;
 
 /** Reads one header by its lower-case name; undefined when it was not sent. */
 export type HeaderReader = (name: string) => string | undefined;

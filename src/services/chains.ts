@@ -4,7 +4,7 @@ import type { ChainStep } from "../../sdk-client/src/protocol.ts";
 import { change, type Changed, type Ctx, read, requireEnvironment } from "../context.ts";
 import { chains, flags } from "../db/schema.ts";
 import type { ChainRow, Db } from "../db/types.ts";
-import { MAX_CHAINS_PER_ENVIRONMENT } from "../domain/limits.ts";
+import { CHAIN_NAME_PATTERN, MAX_CHAINS_PER_ENVIRONMENT } from "../domain/limits.ts";
 import type { ChainResource } from "../domain/resources.ts";
 import { AppError, invalid } from "../errors.ts";
 import { requireMatch } from "./if-match.ts";
@@ -125,6 +125,7 @@ export async function deleteChain(
 }
 
 export async function findChain(db: Db, environmentId: string, name: string): Promise<ChainRow | undefined> {
+  if (!CHAIN_NAME_PATTERN.test(name)) return undefined;
   const rows = await db
     .select()
     .from(chains)

@@ -5,7 +5,7 @@ import { change, type Changed, type Ctx, read, requireEnvironment } from "../con
 import { chains, flags } from "../db/schema.ts";
 import type { Db, EnvironmentRow, FlagRow } from "../db/types.ts";
 import { flagInForce, flagResource } from "../domain/flag.ts";
-import { MAX_FLAGS_PER_ENVIRONMENT } from "../domain/limits.ts";
+import { FLAG_KEY_PATTERN, MAX_FLAGS_PER_ENVIRONMENT } from "../domain/limits.ts";
 import type { FlagResource } from "../domain/resources.ts";
 import { AppError, invalid } from "../errors.ts";
 import { requireMatch } from "./if-match.ts";
@@ -163,11 +163,13 @@ export async function deleteFlag(
 
 /** The flag's row; NOT_FOUND when there is none. */
 export async function requireFlag(db: Db, environmentId: string, key: string): Promise<FlagRow> {
-  const rows = await db
-    .select()
-    .from(flags)
-    .where(and(eq(flags.environmentId, environmentId), eq(flags.key, key)))
-    .limit(1);
+  const rows = FLAG_KEY_PATTERN.test(key)
+    ? await db
+        .select()
+        .from(flags)
+        .where(and(eq(flags.environmentId, environmentId), eq(flags.key, key)))
+        .limit(1)
+    : [];
   const row = rows[0];
   if (row === undefined) throw new AppError("NOT_FOUND", `There is no flag "${key}" in this environment.`);
   return row;

@@ -112,6 +112,16 @@ describe("a poll with Prefer: wait", () => {
     expect(server.deps.snapshots.parkedPolls).toBe(0);
   });
 
+  it("is parked however long the client is ready to wait", async () => {
+    const away = new AbortController();
+    const headers = { "if-none-match": served().etag, prefer: "wait=1000000000" };
+    const parked = poll(headers, { signal: away.signal });
+    await until("the poll is parked", () => server.deps.snapshots.parkedPolls === 1);
+    away.abort();
+    await expect(parked).rejects.toThrow();
+    await until("the poll is forgotten", () => server.deps.snapshots.parkedPolls === 0);
+  });
+
   it("is not parked when the client is behind", async () => {
     const { lineage, n } = served();
     const response = await poll({ "if-none-match": `"${lineage}.${n - 1}"`, prefer: "wait=25" });

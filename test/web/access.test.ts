@@ -184,6 +184,13 @@ describe("roles", () => {
     }
     expect((await ask("/", { cookie })).headers.get("location")).toBe("/e/staging");
   });
+
+  it.each(["/e/%00", "/e/production/flags/%00", "/e/production/flags/%00/edit", "/e/production/chains/%00"])(
+    "answers 404 at %s, a name that the database would choke on",
+    async (path) => {
+      expect((await ask(path, { cookie: await signedIn(ADMIN_TOKEN) })).status).toBe(404);
+    },
+  );
 });
 
 describe("undo", () => {
