@@ -6,6 +6,7 @@ import { availableParallelism, cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { benchEvaluate } from "./evaluate/bench.ts";
 import { benchGuardOverhead } from "./guard/bench.ts";
+import { benchIngest } from "./ingest/bench.ts";
 import { benchKill } from "./kill/bench.ts";
 import { benchPoll } from "./poll/bench.ts";
 import type { Effort } from "./support/effort.ts";
@@ -18,15 +19,19 @@ const BENCHES: ReadonlyMap<string, (effort: Effort) => Promise<Figure>> = new Ma
   ["guard.overhead", benchGuardOverhead],
   ["poll.304", benchPoll],
   ["kill.last_of_1000", benchKill],
+  ["ingest.postgres", (effort) => benchIngest("postgres", effort)],
+  ["ingest.pglite", (effort) => benchIngest("pglite", effort)],
 ]);
 
-const HELP = `Usage: npm run bench -- [NAME…] [--json] [--quick]
+const MAX_SECONDS = 3_600;
+const HELP = `Usage: npm run bench -- [NAME…] [--json] [--quick] [--seconds N]
 
 Measures Andon beside its floors and peers, in one run. A NAME may be the start of several names.
 
   NAME     ${[...BENCHES.keys()].join(", ")}; all when none is given
   --json   one JSON object per line: {name, unit, ours, floor?, peers?, note?}
   --quick  a few seconds per bench, to see that it works; the figures mean nothing
+  --seconds N  ingest: load the server for so long, 1 to ${MAX_SECONDS}, and show its memory on the way
   --help   this text
 `;
 
@@ -35,7 +40,12 @@ const EXIT_USAGE = 2;
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { json: { type: "boolean" }, quick: { type: "boolean" }, help: { type: "boolean", short: "h" } },
+    options: {
+      json: { type: "boolean" },
+      quick: { type: "boolean" },
+      seconds: { type: "string" },
+      help: { type: "boolean", short: "h" },
+    },
   });
   if (values.help === true) {
     process.stdout.write(HELP);
@@ -46,8 +56,14 @@ async function main(): Promise<number> {
     process.stderr.write(`There is no bench named ${unknown.join(", ")}.\n\n${HELP}`);
     return EXIT_USAGE;
   }
+  const seconds = values.seconds === undefined ? null : Number(values.seconds);
+  if (seconds !== null && !(Number.isInteger(seconds) && seconds >= 1 && seconds <= MAX_SECONDS)) {
+    process.stderr.write(`--seconds must be from 1 to ${MAX_SECONDS}.\n\n${HELP}`);
+    return EXIT_USAGE;
+  }
   const effort: Effort = {
     isQuick: values.quick === true,
+    seconds,
     say: (text) => void process.stderr.write(`${text}\n`),
   };
   effort.say(`${cpus()[0]?.model ?? "unknown CPU"}, ${availableParallelism()} cores, Node ${process.version}`);

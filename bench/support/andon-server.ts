@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { OperatorApi, tokenSchema } from "../../src/demo/operator-api.ts";
 import { ServerProcess } from "../../src/demo/server-process.ts";
 
-const FLAGS = 20;
+export const FLAGS = 20;
 const CHAINS = ["chat", "search", "batch"] as const;
 const MODELS = ["claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-4-5"] as const;
 
@@ -16,13 +16,15 @@ export interface AndonServer {
   readonly url: string;
   readonly adminToken: string;
   readonly sdkToken: string;
+  readonly pid: number;
   readonly api: OperatorApi;
   close(): Promise<void>;
 }
 
-export async function startAndonServer(): Promise<AndonServer> {
+/** Starts it, on the embedded database unless `env` names another. */
+export async function startAndonServer(env: Readonly<Record<string, string>> = {}): Promise<AndonServer> {
   const folder = await mkdtemp(join(tmpdir(), "andon-bench-"));
-  const server = await ServerProcess.on(join(folder, "data"));
+  const server = await ServerProcess.on(join(folder, "data"), env);
   const close = async (): Promise<void> => {
     await server.stop();
     await rm(folder, { recursive: true, force: true, maxRetries: 5 });
@@ -33,7 +35,9 @@ export async function startAndonServer(): Promise<AndonServer> {
     await fill(api);
     const body = { kind: "sdk", name: "bench", environments: ["production"] };
     const { secret } = await api.call("POST", "/v1/tokens", body, tokenSchema);
-    return { url: server.url, adminToken: server.adminToken, sdkToken: secret, api, close };
+    const { url, adminToken, pid } = server;
+    if (pid === null) throw new Error("the server has no process id");
+    return { url, adminToken, sdkToken: secret, pid, api, close };
   } catch (error) {
     await close();
     throw error;

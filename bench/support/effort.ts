@@ -4,6 +4,8 @@
  */
 export interface Effort {
   readonly isQuick: boolean;
+  /** How long ours is loaded, when asked for: to see that it stays as it is. Null: as long as a figure needs. */
+  readonly seconds: number | null;
   /** Progress for a person, on stderr. */
   say(text: string): void;
 }

@@ -12,7 +12,7 @@ const run = promisify(execFile);
 
 const figureSchema = z.strictObject({
   name: z.string(),
-  unit: z.enum(["ns", "µs", "ms", "requests/s"]),
+  unit: z.enum(["ns", "µs", "ms", "requests/s", "records/s"]),
   ours: z.number(),
   floor: z.number().optional(),
   peers: z.record(z.string(), z.number().positive()).optional(),
@@ -52,6 +52,22 @@ test("a kill reaches 1,000 parked clients, and is measured beside its floor", { 
   expect(kill).toMatchObject({ name: "kill.last_of_1000", unit: "ms" });
   expect(kill?.floor).toBeGreaterThan(0);
   expect(kill?.note).toContain("p99");
+});
+
+test.each(["ingest.postgres", "ingest.pglite"])(
+  "%s is measured beside plain inserts, and every acknowledged record is in the ledger",
+  { timeout: TIMEOUT_MS },
+  async (name) => {
+    const [ingest] = await bench(name);
+    expect(ingest).toMatchObject({ name, unit: "records/s" });
+    expect(ingest?.floor).toBeGreaterThan(0);
+    expect(Object.keys(ingest?.peers ?? {})).toEqual(["an insert per record"]);
+    expect(ingest?.note).toMatch(/memory \d+ → \d+ MiB/);
+  },
+);
+
+test.each(["0", "1.5", "3601", "long"])("--seconds %s is refused with the usage", async (seconds) => {
+  await expect(run(process.execPath, [BENCH, "--seconds", seconds])).rejects.toMatchObject({ code: 2 });
 });
 
 test("an unknown name is refused with the names there are", async () => {
