@@ -8,11 +8,23 @@ import type { FlagResource } from "../domain/resources.ts";
 import type { Board, LastKnownBoard } from "./board-state.ts";
 import { FirstSteps } from "./first-steps.tsx";
 import { FlagCard } from "./flag-card.tsx";
+import { IncidentNews } from "./incident-news.tsx";
 import { LastKnown } from "./last-known.tsx";
 import { MasterBar, MasterNews } from "./master-bar.tsx";
 import { Moment } from "./moment.tsx";
 import { mayAdminister, mayOperate } from "./page-context.ts";
-import { age, blockedFirstSteps, count, type Light, lightOf, listed, percent } from "./text.ts";
+import { TripWords } from "./state-line.tsx";
+import {
+  age,
+  blockedFirstSteps,
+  count,
+  downgradeTrip,
+  killTrip,
+  type Light,
+  lightOf,
+  listed,
+  percent,
+} from "./text.ts";
 
 export interface BoardProps {
   board: Board | LastKnownBoard;
@@ -46,6 +58,7 @@ export function BoardLive({ board, actor, publicUrl }: BoardProps) {
     <>
       <h1 class="unseen">{`Board of ${board.environment.name}`}</h1>
       <MasterNews board={board} operator={operator} />
+      <IncidentNews board={board} operator={operator} />
       <Now board={board} />
       {board.rows.length === 0 ? null : (
         <section aria-label="Flags" class="flags">
@@ -126,7 +139,7 @@ function tally(rows: readonly { flag: FlagResource }[]): string {
 /** The light of the flag itself, whatever the master switch says. */
 function ownLight(flag: FlagResource): Light {
   if (flag.effective.reason !== "MASTER") return lightOf(flag);
-  if (flag.switch.state === "off") return "off";
+  if (flag.switch.state === "off" || killTrip(flag) !== null) return "off";
   return flag.level.level > 0 || flag.switch.ramp !== null ? "downgraded" : "on";
 }
 
@@ -144,12 +157,27 @@ function Sentence({ flag, nowMs }: { flag: FlagResource; nowMs: number }) {
       </>
     );
   }
+  const off = killTrip(flag);
+  if (off !== null) {
+    return (
+      <>
+        is off <TripWords trip={off} nowMs={nowMs} />.
+      </>
+    );
+  }
+  const trip = downgradeTrip(flag);
   if (level.level === 0 && from.ramp !== null) return <>is coming back: on for {percent(from.ramp)} of users.</>;
   const blocked = effective.state === "off" ? [] : blockedFirstSteps(flag);
   return (
     <>
       is downgraded to <code>{effective.model ?? flag.steps[level.level]?.model ?? ""}</code>
-      {level.manual === null || level.level === 0 ? null : (
+      {trip === null ? null : (
+        <>
+          {" "}
+          <TripWords trip={trip} nowMs={nowMs} />
+        </>
+      )}
+      {trip !== null || level.manual === null || level.level === 0 ? null : (
         <>
           {" "}
           since <Moment at={level.manual.since} nowMs={nowMs} /> by {level.manual.by}

@@ -6,10 +6,13 @@ import type { Snapshot } from "../../sdk-client/src/protocol.ts";
 import type { Ctx } from "../context.ts";
 import { seesEnvironment } from "../domain/actor.ts";
 import type { AuditResource, EnvironmentResource, FlagResource, MasterResource } from "../domain/resources.ts";
+import type { IncidentResource } from "../domain/money-resources.ts";
 import { AppError } from "../errors.ts";
 import { listAudit } from "../services/audit.ts";
+import { type BoardMoney, boardMoney } from "../services/board-money.ts";
 import { getEnvironment } from "../services/environments.ts";
 import { listFlags } from "../services/flags.ts";
+import { listIncidents } from "../services/incidents.ts";
 import { listInstances } from "../services/instances.ts";
 import { type InstanceView, type Proof, proofOf } from "./proof.ts";
 
@@ -25,6 +28,8 @@ const TIMED_PROOF_MS = 5 * 60_000;
 const AWAY_AFTER_SECONDS = 3;
 const IMPATIENCE_MS = 500;
 const MAX_TIMED_PROOFS = 8;
+/** More than this many budgets that stand over a step at once are found on the incidents page. */
+const MAX_OPEN_INCIDENTS = 20;
 
 /** The change that put a switch, a level or the master where it is now. */
 export interface LastChange {
@@ -51,6 +56,9 @@ export interface Board {
   masterLast: LastChange | null;
   rows: FlagRow[];
   instances: InstanceView[];
+  money: BoardMoney;
+  /** Whose cause still stands, newest first. */
+  incidents: IncidentResource[];
 }
 
 /** What is known without the database. */
@@ -98,10 +106,12 @@ function lastKnown(ctx: Ctx, environmentKey: string): LastKnownBoard | null {
 
 async function freshBoard(ctx: Ctx, environmentKey: string): Promise<Board> {
   const environment = await getEnvironment(ctx, environmentKey);
-  const [flags, instances, audit] = await Promise.all([
+  const [flags, instances, audit, money, incidents] = await Promise.all([
     listFlags(ctx, environmentKey),
     listInstances(ctx, environmentKey),
     listAudit(ctx, environmentKey, { limit: RECENT_CHANGES }),
+    boardMoney(ctx, environmentKey),
+    listIncidents(ctx, environmentKey, { open: true, limit: MAX_OPEN_INCIDENTS }),
   ]);
   const nowMs = ctx.deps.clock.nowMs();
   const changes = latestChanges(audit.items);
@@ -134,6 +144,8 @@ async function freshBoard(ctx: Ctx, environmentKey: string): Promise<Board> {
       sorted.map(async (flag) => ({ flag, last: await describe(changes.get(`flag ${flag.key}`)) })),
     ),
     instances: instances.items,
+    money,
+    incidents: incidents.items,
   };
 }
 
@@ -145,7 +157,9 @@ async function addOlderChanges(
   changes: Map<string, AuditResource>,
 ): Promise<void> {
   const missing = flags.filter(
-    (flag) => (flag.switch.state === "off" || flag.level.manual !== null) && !changes.has(`flag ${flag.key}`),
+    (flag) =>
+      (flag.switch.state === "off" || flag.level.manual !== null || flag.trips.length > 0) &&
+      !changes.has(`flag ${flag.key}`),
   );
   for (const { key } of missing.slice(0, MAX_OLDER_CHANGES)) {
     const page = await listAudit(ctx, environmentKey, { target: { kind: "flag", key }, limit: RECENT_OF_FLAG });
@@ -173,6 +187,8 @@ const MOVES: ReadonlySet<string> = new Set([
   "flag.killed",
   "flag.restored",
   "flag.downgraded",
+  "flag.tripped",
+  "flag.trip-ended",
   "master.killed",
   "master.restored",
 ]);

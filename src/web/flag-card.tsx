@@ -4,11 +4,12 @@
  */
 import type { FlagResource } from "../domain/resources.ts";
 import type { Board, FlagRow, LastChange } from "./board-state.ts";
+import { FlagMoneyView } from "./flag-money.tsx";
 import { ProofView } from "./proof-view.tsx";
 import { ReasonAfter, UndoButton } from "./quick-forms.tsx";
 import { isComplete } from "./proof.ts";
 import { StateLine } from "./state-line.tsx";
-import { lightOf } from "./text.ts";
+import { killTrip, lightOf } from "./text.ts";
 
 /** How long a finished proof stays on the card. */
 const PROOF_SHOWN_MS = 2 * 60_000;
@@ -17,7 +18,6 @@ export function FlagCard({ row, board, operator }: { row: FlagRow; board: Board;
   const { flag, last } = row;
   const light = lightOf(flag);
   const base = `/e/${board.environment.key}`;
-  const own = flag.switch.state === "off" ? flag.switch : null;
   const needsReason = last !== null && operator && last.byMe && missingReason(flag, last);
   return (
     <article
@@ -43,12 +43,13 @@ export function FlagCard({ row, board, operator }: { row: FlagRow; board: Board;
         {last !== null && last.undoLeftMs > 0 && operator ? (
           <UndoButton base={base} last={last} what={flag.name} id={`undo-${flag.key}`} />
         ) : null}
-        {operator ? <Buttons flag={flag} base={base} own={own !== null} undoing={(last?.undoLeftMs ?? 0) > 0} /> : null}
+        {operator ? <Buttons flag={flag} base={base} undoing={(last?.undoLeftMs ?? 0) > 0} /> : null}
       </div>
+      <FlagMoneyView flag={flag} light={light} money={board.money} base={base} nowMs={board.nowMs} />
       {last !== null && showsProof(last, board.nowMs, flag) ? (
         <div class="proof-box">
           <ProofView proof={last.proof} fresh={board.nowMs - Date.parse(last.at) < PROOF_SHOWN_MS} what={flag.name} />
-          {flag.switch.state === "off" ? <Running flag={flag} /> : null}
+          {isOff(flag) ? <Running flag={flag} /> : null}
         </div>
       ) : null}
       {needsReason ? <ReasonAfter base={base} last={last} id={flag.key} /> : null}
@@ -64,8 +65,13 @@ function missingReason(flag: FlagResource, last: LastChange): boolean {
 
 function showsProof(last: LastChange, nowMs: number, flag: FlagResource): boolean {
   if (nowMs - Date.parse(last.at) < PROOF_SHOWN_MS) return true;
-  if (flag.switch.state === "off") return true;
+  if (isOff(flag)) return true;
   return last.proof !== null && last.proof.live > 0 && !isComplete(last.proof);
+}
+
+/** Off by itself, whatever the master switch says. */
+function isOff(flag: FlagResource): boolean {
+  return flag.switch.state === "off" || killTrip(flag) !== null;
 }
 
 /** Applied is not stopped: what a receipt means for calls that were running. */
@@ -79,13 +85,26 @@ function Running({ flag }: { flag: FlagResource }) {
   );
 }
 
-function Buttons({ flag, base, own, undoing }: { flag: FlagResource; base: string; own: boolean; undoing: boolean }) {
+function Buttons({ flag, base, undoing }: { flag: FlagResource; base: string; undoing: boolean }) {
   const path = `${base}/flags/${flag.key}`;
-  if (own) {
+  const trip = killTrip(flag);
+  if (isOff(flag)) {
     return (
-      <a class={undoing ? "button" : "button main"} href={`${path}/restore`} id={`restore-${flag.key}`}>
-        Restore…
-      </a>
+      <>
+        <a class={undoing ? "button" : "button main"} href={`${path}/restore`} id={`restore-${flag.key}`}>
+          Restore…
+        </a>
+        {trip === null || flag.switch.state === "off" ? null : (
+          <a
+            class="button"
+            href={`${base}/budgets/${trip.budget.id}/raise`}
+            id={`raise-${flag.key}`}
+            aria-label={`Raise budget ${trip.budget.name}…`}
+          >
+            Raise…
+          </a>
+        )}
+      </>
     );
   }
   const further = flag.level.level < flag.steps.length - 1;

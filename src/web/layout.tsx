@@ -8,7 +8,7 @@ import { mayAdminister } from "./page-context.ts";
 import type { Flash } from "./page-context.ts";
 import { assetPath } from "./static-files.ts";
 
-export type Section = "board" | "chains" | "models" | "instances" | "audit" | "tokens";
+export type Section = "board" | "budgets" | "incidents" | "chains" | "models" | "instances" | "audit" | "tokens";
 
 export interface Frame {
   title: string;
@@ -138,6 +138,8 @@ function NavLinks({ frame, environment }: { frame: Frame; environment: string })
   const base = `/e/${environment}`;
   const links: [Section, string, string][] = [
     ["board", base, "Board"],
+    ["budgets", `${base}/budgets`, "Budgets"],
+    ["incidents", `${base}/incidents`, "Incidents"],
     ["chains", `${base}/chains`, "Chains"],
     ["models", `${base}/models`, "Models"],
     ["instances", `${base}/instances`, "Instances"],

@@ -1,5 +1,7 @@
 /** The master switch: always in reach on the board, and news on top of it while it is off. */
+import { usd } from "../domain/alert-text.ts";
 import type { Board } from "./board-state.ts";
+import { usdPerHour } from "./money-text.ts";
 import { Moment } from "./moment.tsx";
 import { ProofView } from "./proof-view.tsx";
 import { ReasonAfter, UndoButton } from "./quick-forms.tsx";
@@ -84,6 +86,9 @@ export function MasterBar({ board, operator }: { board: Board; operator: boolean
                 ...(sum("downgraded") > 0 ? [`${sum("downgraded")} downgraded`] : []),
                 ...(sum("off") > 0 ? [`${sum("off")} off`] : []),
               ].join(" · ")}
+          {board.money.flags.size === 0
+            ? ""
+            : ` · ${usd(board.money.todayNanoUsd)} today · ${usdPerHour(board.money.burnNanoUsdPerHour)} now`}
         </p>
       </div>
       {!operator ? null : off ? (

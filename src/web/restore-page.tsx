@@ -4,7 +4,10 @@ import { Choices, type FieldErrors, FormErrors } from "./form-parts.tsx";
 import { Moment } from "./moment.tsx";
 import type { Form } from "./page-context.ts";
 import { ReasonChoice, reasonOf, RESTORE_REASONS } from "./reason-choice.tsx";
-import { count, listed, percent } from "./text.ts";
+import type { BudgetGlance } from "../services/board-money.ts";
+import { resetText, sharePercent } from "./money-text.ts";
+import { TripWords } from "./state-line.tsx";
+import { count, downgradeTrip, isRestorable, killTrip, listed, percent } from "./text.ts";
 
 const RAMPS = [
   { value: "10", label: "10 % of users first", note: "Then look, and restore the rest." },
@@ -20,12 +23,18 @@ interface Common {
   nowMs: number;
 }
 
-export function RestorePage(props: Common & { flag: FlagResource; blocked: readonly string[] }) {
+interface FlagProps extends Common {
+  flag: FlagResource;
+  blocked: readonly string[];
+  budgets: readonly BudgetGlance[];
+}
+
+export function RestorePage(props: FlagProps) {
   const { flag, environment, errors, form } = props;
   const board = `/e/${environment}`;
-  const off = flag.switch.state === "off";
-  const changed = off || flag.level.level > 0 || flag.switch.ramp !== null;
-  if (!changed) {
+  const off = flag.switch.state === "off" || killTrip(flag) !== null;
+  const tripped = flag.trips[0];
+  if (!isRestorable(flag)) {
     return (
       <section class="card stack">
         <h1>{`${flag.name} is on`}</h1>
@@ -45,8 +54,16 @@ export function RestorePage(props: Common & { flag: FlagResource; blocked: reado
       <Cause flag={flag} nowMs={props.nowMs} />
       <div>
         <h2>What this will do</h2>
-        <ul>{off ? <WhenOff {...props} /> : <WhenOn flag={flag} blocked={props.blocked} />}</ul>
+        <ul>
+          {off ? <WhenOff {...props} /> : <WhenOn flag={flag} blocked={props.blocked} />}
+          <Overrides {...props} />
+        </ul>
       </div>
+      {tripped === undefined ? null : (
+        <p>
+          To give it more money instead, <a href={`${board}/budgets/${tripped.budget.id}/raise`}>raise the budget…</a>
+        </p>
+      )}
       {props.master.state === "off" ? (
         <p class="flash problem">
           <b>The master switch is off.</b> This flag stays dark until that is restored too; its own switch will be on
@@ -83,6 +100,15 @@ function Cause({ flag, nowMs }: { flag: FlagResource; nowMs: number }) {
       </p>
     );
   }
+  const trip = killTrip(flag) ?? downgradeTrip(flag);
+  if (trip !== null) {
+    return (
+      <p>
+        {trip.action === "kill" ? "Off" : "Downgraded"} <TripWords trip={trip} nowMs={nowMs} />
+        {trip.until === null ? "" : "; it ends by itself when the budget resets"}. Is the cause over?
+      </p>
+    );
+  }
   if (level.manual === null) return null;
   return (
     <p>
@@ -92,8 +118,9 @@ function Cause({ flag, nowMs }: { flag: FlagResource; nowMs: number }) {
   );
 }
 
-function WhenOff({ flag, blocked }: { flag: FlagResource; blocked: readonly string[] }) {
-  const first = flag.steps.slice(flag.level.level).find((step) => !blocked.includes(step.model));
+function WhenOff({ flag, blocked }: FlagProps) {
+  const level = flag.level.manual?.level ?? 0;
+  const first = flag.steps.slice(level).find((step) => !blocked.includes(step.model));
   return (
     <>
       <li>
@@ -107,7 +134,7 @@ function WhenOff({ flag, blocked }: { flag: FlagResource; blocked: readonly stri
         )}
         .
       </li>
-      {flag.level.level > 0 ? <li>It stays downgraded. Restoring quality is a second step, afterwards.</li> : null}
+      {level > 0 ? <li>It stays downgraded. Restoring quality is a second step, afterwards.</li> : null}
       {flag.rollout < 100 ? <li>Its rollout stays at {percent(flag.rollout)} of users.</li> : null}
     </>
   );
@@ -136,10 +163,47 @@ function WhenOn({ flag, blocked }: { flag: FlagResource; blocked: readonly strin
   );
 }
 
+/** A restore under a trip overrides what was crossed, and no more: a higher step still acts. */
+function Overrides({ flag, budgets }: FlagProps) {
+  return (
+    <>
+      {[...new Set(flag.trips.map((trip) => trip.budget.id))].map((id) => {
+        const trips = flag.trips.filter((trip) => trip.budget.id === id);
+        const budget = budgets.find((one) => one.id === id);
+        const crossed = trips.map((trip) => `${trip.atPercent} %`);
+        const share = budget === undefined ? 0 : sharePercent(budget.spentNanoUsd, budget.limitNanoUsd);
+        const higher = (budget?.ladder ?? []).filter((step) => step.atPercent > share && step.action !== "alert");
+        return (
+          <>
+            <li>
+              Overrides budget <b>{trips[0]?.budget.name ?? ""}</b> for this flag:{" "}
+              {crossed.length === 1 ? "its step" : "its steps"} at {listed(crossed)} no longer{" "}
+              {crossed.length === 1 ? "counts" : "count"}{" "}
+              {budget === undefined
+                ? "until its window ends"
+                : `until it ${resetText(budget.windowEndsAt, budget.timezone, budget.period)}`}
+              .
+            </li>
+            <li>
+              {higher.length === 0 ? (
+                <b>No higher step is left: nothing stops its spending until then.</b>
+              ) : (
+                `A higher step still acts: ${listed(higher.map((step) => `${step.action} at ${step.atPercent} %`))}.`
+              )}
+            </li>
+          </>
+        );
+      })}
+    </>
+  );
+}
+
 export function RestoreMasterPage(props: Common & { flags: readonly FlagResource[] }) {
   const { flags, master, environment, errors, form, nowMs } = props;
   const board = `/e/${environment}`;
-  const stayOff = flags.filter((flag) => flag.switch.state === "off").map((flag) => flag.name);
+  const stayOff = flags
+    .filter((flag) => flag.switch.state === "off" || killTrip(flag) !== null)
+    .map((flag) => flag.name);
   if (master.state === "on") {
     return (
       <section class="card stack">
@@ -167,7 +231,7 @@ export function RestoreMasterPage(props: Common & { flags: readonly FlagResource
           <li>Turns {count(flags.length - stayOff.length, "flag")} on again, at once and for everybody.</li>
           {stayOff.length > 0 ? (
             <li>
-              {listed(stayOff)} {stayOff.length === 1 ? "stays" : "stay"} off: killed by themselves.
+              {listed(stayOff)} {stayOff.length === 1 ? "stays" : "stay"} off: killed by themselves, or by a budget.
             </li>
           ) : null}
         </ul>

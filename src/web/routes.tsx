@@ -12,12 +12,16 @@ import { sameOriginForms } from "../http/same-origin.ts";
 import { readSession } from "../http/session.ts";
 import { errorPage } from "./error-page.tsx";
 import { ENVIRONMENT_COOKIE, type PageEnv, wantsFragment } from "./page-context.ts";
+import { alertPages } from "./pages/alerts.tsx";
 import { auditPages } from "./pages/audit.tsx";
 import { boardPages } from "./pages/board.tsx";
+import { budgetPages } from "./pages/budgets.tsx";
 import { chainPages } from "./pages/chains.tsx";
+import { channelPages } from "./pages/channels.tsx";
 import { environmentPages } from "./pages/environments.tsx";
 import { flagEditPages } from "./pages/flag-edit.tsx";
 import { flagPages } from "./pages/flag.tsx";
+import { incidentPages } from "./pages/incidents.tsx";
 import { instancePages } from "./pages/instances.tsx";
 import { modelPages } from "./pages/models.tsx";
 import { signInPages } from "./pages/sign-in.tsx";
@@ -59,6 +63,10 @@ export function webRoutes(deps: Deps): Hono<PageEnv> {
     switchPages,
     flagEditPages,
     flagPages,
+    budgetPages,
+    incidentPages,
+    alertPages,
+    channelPages,
     chainPages,
     modelPages,
     instancePages,

@@ -1,7 +1,7 @@
 /** The state of a flag in one sentence, beginning with the word of its light. */
-import type { FlagResource } from "../domain/resources.ts";
+import type { FlagResource, TripResource } from "../domain/resources.ts";
 import { Moment } from "./moment.tsx";
-import { blockedFirstSteps, listed, percent } from "./text.ts";
+import { blockedFirstSteps, downgradeTrip, killTrip, listed, percent } from "./text.ts";
 
 /** What the flag does now, since when, by whom and why. `mine`: the visitor killed it. */
 export function StateLine({ flag, nowMs, mine }: { flag: FlagResource; nowMs: number; mine: boolean }) {
@@ -44,6 +44,15 @@ function OffLine({ flag, nowMs, mine }: { flag: FlagResource; nowMs: number; min
     );
   }
   if (own.state === "on") {
+    const trip = killTrip(flag);
+    if (trip !== null) {
+      return (
+        <>
+          <b class="word off">Off</b> <TripWords trip={trip} nowMs={nowMs} />
+          {effective.reason === "MASTER" ? " · the master switch is off too" : ""}
+        </>
+      );
+    }
     return (
       <>
         <b class="word off">Off</b> by the master switch; its own switch is on
@@ -68,11 +77,18 @@ function OffLine({ flag, nowMs, mine }: { flag: FlagResource; nowMs: number; min
 
 function DowngradedLine({ flag, nowMs }: { flag: FlagResource; nowMs: number }) {
   const { manual, level } = flag.level;
+  const trip = downgradeTrip(flag);
   const blocked = blockedFirstSteps(flag);
   return (
     <>
       <b class="word downgraded">Downgraded</b> to <Model flag={flag} />
-      {manual === null || level === 0 ? null : (
+      {trip === null ? null : (
+        <>
+          {" "}
+          <TripWords trip={trip} nowMs={nowMs} />
+        </>
+      )}
+      {trip !== null || manual === null || level === 0 ? null : (
         <>
           {" "}
           since <Moment at={manual.since} nowMs={nowMs} />
@@ -92,6 +108,16 @@ function DowngradedLine({ flag, nowMs }: { flag: FlagResource; nowMs: number }) 
         </>
       )}
       {flag.switch.ramp === null ? "" : ` · on for ${percent(flag.switch.ramp)} of users`}
+    </>
+  );
+}
+
+/** "since 02:41 · budget Daily reached 80 %". */
+export function TripWords({ trip, nowMs }: { trip: TripResource; nowMs: number }) {
+  return (
+    <>
+      since <Moment at={trip.since} nowMs={nowMs} /> · budget <b>{trip.budget.name}</b> reached
+      {trip.atPercent === 100 ? "" : ` ${trip.atPercent} %`}
     </>
   );
 }

@@ -2,7 +2,7 @@
  * How the board speaks: durations, counts and states as short sentences, never as codes. Pure.
  * Invariant: the words are those of the product ("off", "downgraded", "applied"), and a number always has a unit.
  */
-import type { FlagResource } from "../domain/resources.ts";
+import type { FlagResource, TripResource } from "../domain/resources.ts";
 
 const SECOND_MS = 1_000;
 const MINUTE_SECONDS = 60;
@@ -60,6 +60,24 @@ export function lightOf(flag: FlagResource): Light {
     case "off":
       return "off";
   }
+}
+
+/** The trip that keeps a flag off; null when none does. */
+export function killTrip(flag: FlagResource): TripResource | null {
+  return flag.trips.find((trip) => trip.action === "kill") ?? null;
+}
+
+/** The trip that put a flag at its level; null when a person set it as far down, or nobody did. */
+export function downgradeTrip(flag: FlagResource): TripResource | null {
+  const { level, manual } = flag.level;
+  if (level === 0 || (manual !== null && manual.level >= level)) return null;
+  const downgrades = flag.trips.filter((trip) => trip.action === "downgrade");
+  return downgrades.toSorted((a, b) => (b.level ?? 0) - (a.level ?? 0))[0] ?? null;
+}
+
+/** Whether a person's or a budget's doing can be taken back: what "Restore…" is offered for. */
+export function isRestorable(flag: FlagResource): boolean {
+  return flag.switch.state === "off" || flag.trips.length > 0 || flag.level.level > 0 || flag.switch.ramp !== null;
 }
 
 /** Why a chain does not start at its first step though nobody set a level: its first steps are blocked. */

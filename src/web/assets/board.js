@@ -146,9 +146,14 @@ document.addEventListener("htmx:afterRequest", (event) => {
 });
 document.addEventListener("htmx:beforeSwap", (event) => {
   if (isLiveRequest(event) && pointerDown) event.detail.shouldSwap = false;
-  if (live() !== null) kept = memory(live());
+  const region = event.detail.target?.closest("[data-live]") ?? live();
+  if (region !== null) kept = memory(region);
 });
 document.addEventListener("htmx:afterSwap", () => {
+  for (const region of document.querySelectorAll("[data-live]")) {
+    localTimes(region);
+    countdowns(region);
+  }
   const region = live();
   if (region === null) return;
   enliven(region);

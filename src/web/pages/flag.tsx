@@ -3,9 +3,12 @@ import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
 import type { FlagResource } from "../../domain/resources.ts";
 import { listAudit } from "../../services/audit.ts";
+import { boardMoney } from "../../services/board-money.ts";
+import { flagSpend } from "../../services/flag-spend.ts";
 import { getFlag } from "../../services/flags.ts";
 import { listInstances } from "../../services/instances.ts";
 import { AuditList } from "../audit-list.tsx";
+import { ownBudget } from "../flag-money.tsx";
 import { Moment } from "../moment.tsx";
 import { mayAdminister, mayOperate, type PageEnv, serviceContext } from "../page-context.ts";
 import { sendPage } from "../render.tsx";
@@ -13,7 +16,9 @@ import { operatorText } from "../rule-fields.tsx";
 import { formatValue } from "../rule-value.ts";
 import { selfUpdating } from "../self-updating.ts";
 import { StateLine } from "../state-line.tsx";
-import { count, lightOf, percent } from "../text.ts";
+import { CallsChart, SpendChart } from "../spend-charts.tsx";
+import { RecentCalls, Spenders } from "../spenders.tsx";
+import { count, killTrip, lightOf, percent } from "../text.ts";
 
 const HISTORY = 20;
 
@@ -23,12 +28,19 @@ export function flagPages(deps: Deps): Hono<PageEnv> {
     const { environment, key } = c.req.param();
     const ctx = serviceContext(c, deps);
     const actor = c.get("actor");
-    const [flag, audit, instances] = await Promise.all([
+    const [flag, money, audit, instances] = await Promise.all([
       getFlag(ctx, environment, key),
+      boardMoney(ctx, environment),
       listAudit(ctx, environment, { target: { kind: "flag", key }, limit: HISTORY }),
       listInstances(ctx, environment),
     ]);
     const nowMs = deps.clock.nowMs();
+    const budget = ownBudget(money.budgets, key);
+    const spend = await flagSpend(ctx, environment, key, {
+      period: budget?.period ?? "day",
+      timezone: budget?.timezone ?? money.timezone,
+      model: budget?.scope.model,
+    });
     const path = `/e/${environment}/flags/${key}`;
     const light = lightOf(flag);
     return sendPage(
@@ -54,8 +66,24 @@ export function flagPages(deps: Deps): Hono<PageEnv> {
           <p class="dim">
             {instances.live === 0 ? "No instance is connected." : `${count(instances.live, "instance")} connected.`}
           </p>
-          {mayOperate(actor) ? <Actions flag={flag} path={path} /> : null}
+          {mayOperate(actor) ? <Actions flag={flag} path={path} base={`/e/${environment}`} /> : null}
         </section>
+        <div class="part" id="money" {...selfUpdating("money", path)}>
+          {spend.usage.length === 0 && budget === null ? (
+            <WithoutMoney path={`/e/${environment}/budgets/new?flag=${key}`} admin={mayAdminister(actor)} />
+          ) : (
+            <>
+              <SpendChart spend={spend} budget={budget} nowMs={nowMs} />
+              <CallsChart spend={spend} nowMs={nowMs} />
+            </>
+          )}
+          {spend.calls.length === 0 ? null : (
+            <>
+              <Spenders users={spend.users} sessions={spend.sessions} />
+              <RecentCalls calls={spend.calls} nowMs={nowMs} />
+            </>
+          )}
+        </div>
         <div class="cards">
           <section class="card">
             <h2>Chain</h2>
@@ -96,13 +124,30 @@ export function flagPages(deps: Deps): Hono<PageEnv> {
   return app;
 }
 
-function Actions({ flag, path }: { flag: FlagResource; path: string }) {
-  if (flag.switch.state === "off") {
+function WithoutMoney({ path, admin }: { path: string; admin: boolean }) {
+  return (
+    <section class="card">
+      <h2>Spend today</h2>
+      <p>
+        <span class="dim">no calls yet today · no budget.</span> {admin ? <a href={path}>Give it a budget…</a> : null}
+      </p>
+    </section>
+  );
+}
+
+function Actions({ flag, path, base }: { flag: FlagResource; path: string; base: string }) {
+  const trip = killTrip(flag);
+  if (flag.switch.state === "off" || trip !== null) {
     return (
       <div class="acts">
         <a class="button main" href={`${path}/restore`}>
           Restore…
         </a>
+        {trip === null ? null : (
+          <a class="button" href={`${base}/budgets/${trip.budget.id}/raise`}>
+            Raise budget…
+          </a>
+        )}
       </div>
     );
   }
@@ -208,7 +253,12 @@ function Delete({ flag, path }: { flag: FlagResource; path: string }) {
   return (
     <details class="card" id="delete">
       <summary class="line-summary">Delete this flag…</summary>
-      {flag.switch.state === "off" ? (
+      {killTrip(flag) !== null ? (
+        <p>
+          A budget keeps it off. Deleting it now would turn the feature on in applications that serve unknown flags:
+          restore it first, or take the guard out of the code.
+        </p>
+      ) : flag.switch.state === "off" ? (
         <p>
           It is off. Deleting it now would turn the feature on in applications that serve unknown flags: restore it
           first, or take the guard out of the code.

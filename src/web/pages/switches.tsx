@@ -7,6 +7,7 @@ import type { Deps } from "../../deps.ts";
 import { MAX_REASON_CHARS } from "../../domain/limits.ts";
 import { AppError, invalid } from "../../errors.ts";
 import { listAudit } from "../../services/audit.ts";
+import { boardMoney } from "../../services/board-money.ts";
 import { getFlag } from "../../services/flags.ts";
 import { getMaster, killMaster, restoreMaster } from "../../services/master.ts";
 import { listModels } from "../../services/models.ts";
@@ -149,10 +150,11 @@ async function downgradePage(c: PageContext, deps: Deps, errors: ReadonlyMap<str
 async function restorePage(c: PageContext, deps: Deps, errors: ReadonlyMap<string, string>, form?: Form) {
   const { environment = "", key = "" } = c.req.param();
   const ctx = serviceContext(c, deps);
-  const [flag, models, master] = await Promise.all([
+  const [flag, models, master, money] = await Promise.all([
     getFlag(ctx, environment, key),
     listModels(ctx, environment),
     getMaster(ctx, environment),
+    boardMoney(ctx, environment),
   ]);
   const blocked = models.items.filter((one) => one.blocked).map((one) => one.model);
   return sendPage(
@@ -163,6 +165,7 @@ async function restorePage(c: PageContext, deps: Deps, errors: ReadonlyMap<strin
       flag={flag}
       environment={environment}
       blocked={blocked}
+      budgets={money.budgets}
       master={master}
       errors={errors}
       form={form}

@@ -1,0 +1,240 @@
+/**
+ * What the board shows of money and calls, for all flags of an environment at once: a fixed number of queries, however
+ * many flags and budgets there are, and one round of them a second, however many boards are open.
+ */
+import { and, asc, eq, gt, gte, inArray, isNull, lte, sql } from "drizzle-orm";
+import { type Ctx, read, requireEnvironment } from "../context.ts";
+import { budgetRaises, budgets, budgetWindows, usageMinutes } from "../db/ledger-schema.ts";
+import type { Db } from "../db/types.ts";
+import type { Deps } from "../deps.ts";
+import { effectiveLimitNanoUsd, type Enforcement, type LadderStep, subjectOf } from "../domain/budget.ts";
+import { burnNanoUsdPerHour, limitReachedAtMs } from "../domain/forecast.ts";
+import { latencyQuantileMs, MINUTE_MS } from "../domain/ledger.ts";
+import { type Period, windowAt } from "../domain/window.ts";
+import { budgetOf } from "./budget-rows.ts";
+
+/** The span of burn, errors and p95. */
+const PACE_MS = 15 * MINUTE_MS;
+/** The span of the sparkline. */
+export const HOUR_MINUTES = 60;
+const KEPT_MS = 1_000;
+
+/** One budget as a bar. Money is integer nano-USD, times are ISO 8601 in UTC. */
+export interface BudgetGlance {
+  id: string;
+  name: string;
+  scope: { flag?: string; model?: string };
+  period: Period;
+  timezone: string;
+  enforcement: Enforcement;
+  ladder: readonly LadderStep[];
+  spentNanoUsd: number;
+  /** With the raises in force. */
+  limitNanoUsd: number;
+  burnNanoUsdPerHour: number;
+  /** At this rate; null: not in this window. */
+  limitReachedAt: string | null;
+  windowEndsAt: string;
+}
+
+export interface FlagMoney {
+  todayNanoUsd: number;
+  burnNanoUsdPerHour: number;
+  /** Spending of each of the last 60 minutes, oldest first. */
+  minutesNanoUsd: number[];
+  /** Of the last 15 minutes. */
+  attempts: number;
+  errors: number;
+  p95Ms: number | null;
+}
+
+export interface BoardMoney {
+  /** The zone that "today" follows. */
+  timezone: string;
+  todayNanoUsd: number;
+  burnNanoUsdPerHour: number;
+  /** Only flags that were called today or in the last hour. */
+  flags: ReadonlyMap<string, FlagMoney>;
+  budgets: readonly BudgetGlance[];
+}
+
+interface Kept {
+  revision: number;
+  atMs: number;
+  money: Promise<BoardMoney>;
+}
+
+/** Boards that ask within a second share an answer; a change of state asks anew. */
+const kept = new WeakMap<Deps, Map<string, Kept>>();
+
+/** Money and calls of an environment as they stand now, at most a second old. */
+export async function boardMoney(ctx: Ctx, environmentKey: string): Promise<BoardMoney> {
+  const { id, revision } = await requireEnvironment(ctx, environmentKey, "viewer");
+  const { deps } = ctx;
+  const nowMs = deps.clock.monotonicMs();
+  const environments = kept.get(deps) ?? new Map<string, Kept>();
+  kept.set(deps, environments);
+  const known = environments.get(id);
+  if (known !== undefined && known.revision === revision && nowMs - known.atMs < KEPT_MS) return known.money;
+  const money = read(ctx, (db) => gather(db, id, deps.clock.nowMs()));
+  const entry = { revision, atMs: nowMs, money };
+  environments.set(id, entry);
+  try {
+    return await money;
+  } catch (error) {
+    // A failure is not an answer to keep for those who ask next.
+    if (environments.get(id) === entry) environments.delete(id);
+    throw error;
+  }
+}
+
+async function gather(db: Db, environmentId: string, nowMs: number): Promise<BoardMoney> {
+  const definitions = await readGlances(db, environmentId, nowMs);
+  const timezone = zoneOfToday(definitions.map(({ row }) => row));
+  const today = await sumsSince(db, environmentId, windowAt("day", timezone, nowMs).startMs);
+  const minutes = await minutesSince(db, environmentId, nowMs - HOUR_MINUTES * MINUTE_MS);
+  const latencies = await latencySince(db, environmentId, nowMs - PACE_MS);
+
+  const flags = new Map<string, FlagMoney>();
+  const keys = new Set([...today.keys(), ...minutes.map((one) => one.flag)]);
+  for (const key of keys) {
+    const own = minutes.filter((one) => one.flag === key);
+    const lately = own.filter((one) => one.minuteMs >= nowMs - PACE_MS);
+    flags.set(key, {
+      todayNanoUsd: today.get(key) ?? 0,
+      burnNanoUsdPerHour: burnOf(lately),
+      minutesNanoUsd: perMinute(own, nowMs),
+      attempts: lately.reduce((sum, one) => sum + one.attempts, 0),
+      errors: lately.reduce((sum, one) => sum + one.errors, 0),
+      p95Ms: latencyQuantileMs(latencies.get(key) ?? [], 0.95),
+    });
+  }
+  const lately = minutes.filter((one) => one.minuteMs >= nowMs - PACE_MS);
+  return {
+    timezone,
+    todayNanoUsd: [...today.values()].reduce((sum, spent) => sum + spent, 0),
+    burnNanoUsdPerHour: burnOf(lately),
+    flags,
+    budgets: definitions.map(({ row, budget, spentNanoUsd }) => {
+      const burn = burnOf(lately.filter((one) => subjectOf(budget.scope, one) !== null));
+      const { endMs } = windowAt(budget.period, budget.timezone, nowMs);
+      const limitNanoUsd = effectiveLimitNanoUsd(budget, nowMs);
+      const pace = { spentNanoUsd, limitNanoUsd, burnNanoUsdPerHour: burn, nowMs, windowEndMs: endMs };
+      const reachedMs = limitReachedAtMs(pace);
+      return {
+        id: row.id,
+        name: row.name,
+        scope: budget.scope,
+        period: row.period,
+        timezone: row.timezone,
+        enforcement: row.enforcement,
+        ladder: row.ladder,
+        spentNanoUsd,
+        limitNanoUsd,
+        burnNanoUsdPerHour: burn,
+        limitReachedAt: reachedMs === null ? null : new Date(reachedMs).toISOString(),
+        windowEndsAt: new Date(endMs).toISOString(),
+      };
+    }),
+  };
+}
+
+async function readGlances(db: Db, environmentId: string, nowMs: number) {
+  const now = new Date(nowMs);
+  const rows = await db
+    .select()
+    .from(budgets)
+    .where(eq(budgets.environmentId, environmentId))
+    .orderBy(asc(budgets.name));
+  if (rows.length === 0) return [];
+  const ids = rows.map((row) => row.id);
+  const raises = await db
+    .select()
+    .from(budgetRaises)
+    .where(and(inArray(budgetRaises.budgetId, ids), isNull(budgetRaises.endedAt)));
+  const windows = await db
+    .select()
+    .from(budgetWindows)
+    .where(and(inArray(budgetWindows.budgetId, ids), lte(budgetWindows.startsAt, now), gt(budgetWindows.endsAt, now)));
+  return rows.map((row) => {
+    const { startMs } = windowAt(row.period, row.timezone, nowMs);
+    const own = windows.find((one) => one.budgetId === row.id && one.startsAt.getTime() === startMs);
+    const ofRow = raises.filter((raise) => raise.budgetId === row.id);
+    return { row, budget: budgetOf(row, ofRow), spentNanoUsd: own?.spentNanoUsd ?? 0 };
+  });
+}
+
+/** The day of the environment's own budget; else the day that all budgets agree on; else UTC's. */
+function zoneOfToday(rows: readonly (typeof budgets.$inferSelect)[]): string {
+  const whole = rows.find((row) => row.flag === null && row.model === null);
+  if (whole !== undefined) return whole.timezone;
+  const zones = new Set(rows.map((row) => row.timezone));
+  const [only] = zones;
+  return zones.size === 1 && only !== undefined ? only : "UTC";
+}
+
+const spent = sql`${usageMinutes.exactNanoUsd} + ${usageMinutes.estimatedNanoUsd}`;
+
+async function sumsSince(db: Db, environmentId: string, sinceMs: number): Promise<Map<string, number>> {
+  const rows = await db
+    .select({ flag: usageMinutes.flag, sum: sql`sum(${spent})`.mapWith(Number) })
+    .from(usageMinutes)
+    .where(and(eq(usageMinutes.environmentId, environmentId), gte(usageMinutes.minute, new Date(sinceMs))))
+    .groupBy(usageMinutes.flag);
+  return new Map(rows.map(({ flag, sum }) => [flag, sum]));
+}
+
+interface Minute {
+  minuteMs: number;
+  flag: string;
+  model: string;
+  spentNanoUsd: number;
+  attempts: number;
+  errors: number;
+}
+
+async function minutesSince(db: Db, environmentId: string, sinceMs: number): Promise<Minute[]> {
+  const rows = await db
+    .select({
+      minute: usageMinutes.minute,
+      flag: usageMinutes.flag,
+      model: usageMinutes.model,
+      spentNanoUsd: spent.mapWith(Number),
+      attempts: usageMinutes.attempts,
+      errors: usageMinutes.errors,
+    })
+    .from(usageMinutes)
+    .where(and(eq(usageMinutes.environmentId, environmentId), gte(usageMinutes.minute, new Date(sinceMs))));
+  return rows.map(({ minute, ...row }) => ({ minuteMs: minute.getTime(), ...row }));
+}
+
+async function latencySince(db: Db, environmentId: string, sinceMs: number): Promise<Map<string, number[]>> {
+  const rows = await db
+    .select({ flag: usageMinutes.flag, latency: usageMinutes.latency })
+    .from(usageMinutes)
+    .where(and(eq(usageMinutes.environmentId, environmentId), gte(usageMinutes.minute, new Date(sinceMs))));
+  const sums = new Map<string, number[]>();
+  for (const { flag, latency } of rows) {
+    const sum = sums.get(flag) ?? [];
+    latency.forEach((n, bucket) => {
+      sum[bucket] = (sum[bucket] ?? 0) + n;
+    });
+    sums.set(flag, sum);
+  }
+  return sums;
+}
+
+function burnOf(minutes: readonly Minute[]): number {
+  const sum = minutes.reduce((total, one) => total + one.spentNanoUsd, 0);
+  return burnNanoUsdPerHour(sum, PACE_MS);
+}
+
+function perMinute(minutes: readonly Minute[], nowMs: number): number[] {
+  const lastMinute = Math.floor(nowMs / MINUTE_MS);
+  const sums = Array.from({ length: HOUR_MINUTES }, () => 0);
+  for (const one of minutes) {
+    const at = HOUR_MINUTES - 1 - (lastMinute - Math.floor(one.minuteMs / MINUTE_MS));
+    if (at >= 0 && at < HOUR_MINUTES) sums[at] = (sums[at] ?? 0) + one.spentNanoUsd;
+  }
+  return sums;
+}

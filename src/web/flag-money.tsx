@@ -1,0 +1,144 @@
+/** What a flag costs now, on its card: the bar of its budget, the pace, and how its calls fare. No figure is made up. */
+import { usd } from "../domain/alert-text.ts";
+import type { FlagResource } from "../domain/resources.ts";
+import type { BoardMoney, BudgetGlance, FlagMoney } from "../services/board-money.ts";
+import { Moment } from "./moment.tsx";
+import { periodNow, resetText, sharePercent, usdLimit, usdPerHour } from "./money-text.ts";
+import { Sparkline } from "./sparkline.tsx";
+import { SpendBar } from "./spend-bar.tsx";
+import { count, type Light, percent, took } from "./text.ts";
+
+export interface FlagMoneyProps {
+  flag: FlagResource;
+  light: Light;
+  money: BoardMoney;
+  base: string;
+  nowMs: number;
+}
+
+/** The budget that its card shows: of those of the flag alone, one that acts, and the nearest to its limit. */
+export function ownBudget(budgets: readonly BudgetGlance[], key: string): BudgetGlance | null {
+  const own = budgets.filter(({ scope }) => scope.flag === key);
+  return own.toSorted((a, b) => acts(b) - acts(a) || share(b) - share(a))[0] ?? null;
+}
+
+function share(budget: BudgetGlance): number {
+  return budget.spentNanoUsd / Math.max(1, budget.limitNanoUsd);
+}
+
+function acts(budget: BudgetGlance): number {
+  return Number(budget.enforcement !== "track" && budget.ladder.length > 0);
+}
+
+export function FlagMoneyView({ flag, light, money, base, nowMs }: FlagMoneyProps) {
+  const budget = ownBudget(money.budgets, flag.key);
+  const usage = money.flags.get(flag.key);
+  const others = money.budgets.filter(({ scope }) => scope.flag === flag.key).length - 1;
+  return (
+    <div class="money">
+      <div class="spend">
+        {budget === null ? (
+          <WithoutBudget usage={usage} />
+        ) : (
+          <WithBudget budget={budget} used={usage !== undefined} light={light} nowMs={nowMs} base={base} />
+        )}
+        {others > 0 ? (
+          <p class="dim">
+            <a href={`${base}/budgets`}>{count(others, "more budget")}</a>
+          </p>
+        ) : null}
+      </div>
+      {usage === undefined ? null : <Calls usage={usage} light={light} />}
+    </div>
+  );
+}
+
+function WithoutBudget({ usage }: { usage: FlagMoney | undefined }) {
+  if (usage === undefined) return <p class="dim">no calls yet · no budget</p>;
+  return (
+    <>
+      <p>
+        <b>{usd(usage.todayNanoUsd)}</b> today <span class="dim">{usdPerHour(usage.burnNanoUsdPerHour)}</span>
+      </p>
+      <p class="dim">no budget</p>
+    </>
+  );
+}
+
+interface WithBudgetProps {
+  budget: BudgetGlance;
+  used: boolean;
+  light: Light;
+  nowMs: number;
+  base: string;
+}
+
+function WithBudget({ budget, used, light, nowMs, base }: WithBudgetProps) {
+  if (!used && budget.spentNanoUsd === 0) {
+    return (
+      <p class="dim">
+        no calls yet ·{" "}
+        <a href={`${base}/budgets`}>
+          budget {usdLimit(budget.limitNanoUsd)} a {budget.period}
+        </a>
+      </p>
+    );
+  }
+  return (
+    <>
+      <SpendBar {...budget} light={light} />
+      <p>
+        <b>{usd(budget.spentNanoUsd)}</b> of {usdLimit(budget.limitNanoUsd)}{" "}
+        {budget.period === "day" ? "" : `${periodNow(budget.period)} `}
+        <span class="dim">{usdPerHour(budget.burnNanoUsdPerHour)}</span>
+      </p>
+      <p class="dim">
+        <LimitLine budget={budget} nowMs={nowMs} />
+      </p>
+    </>
+  );
+}
+
+type LimitLineBudget = Pick<
+  BudgetGlance,
+  "spentNanoUsd" | "limitNanoUsd" | "limitReachedAt" | "windowEndsAt" | "timezone" | "period"
+>;
+
+/** "limit at 03:41", "limit not reached today", "limit reached · resets 00:00 Berlin". */
+export function LimitLine({ budget, nowMs }: { budget: LimitLineBudget; nowMs: number }) {
+  const resets = resetText(budget.windowEndsAt, budget.timezone, budget.period);
+  if (sharePercent(budget.spentNanoUsd, budget.limitNanoUsd) >= 100) return <>limit reached · {resets}</>;
+  if (budget.limitReachedAt === null) {
+    return (
+      <>
+        limit not reached {periodNow(budget.period)} · {resets}
+      </>
+    );
+  }
+  return (
+    <>
+      <b>
+        limit at <Moment at={budget.limitReachedAt} nowMs={nowMs} />
+      </b>{" "}
+      at this rate · {resets}
+    </>
+  );
+}
+
+function Calls({ usage, light }: { usage: FlagMoney; light: Light }) {
+  return (
+    <div class="calls">
+      <Sparkline minutesNanoUsd={usage.minutesNanoUsd} light={light} />
+      <p class="dim">
+        {usage.attempts === 0 ? (
+          "no calls for 15 min"
+        ) : (
+          <>
+            errors {percent(Math.round((usage.errors / usage.attempts) * 1_000) / 10)}
+            {usage.p95Ms === null ? "" : ` · p95 ${took(usage.p95Ms)}`}
+          </>
+        )}
+      </p>
+    </div>
+  );
+}

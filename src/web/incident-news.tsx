@@ -1,0 +1,120 @@
+/**
+ * Open incidents, on top of the board: what happened by itself, since when, whether it has arrived everywhere, and what
+ * can be done about it.
+ */
+import type { IncidentResource } from "../domain/money-resources.ts";
+import type { Board, FlagRow } from "./board-state.ts";
+import { Moment } from "./moment.tsx";
+import { ProofView } from "./proof-view.tsx";
+import { listed } from "./text.ts";
+
+const PROOF_SHOWN_MS = 2 * 60_000;
+
+export function IncidentNews({ board, operator }: { board: Board; operator: boolean }) {
+  if (board.incidents.length === 0) return null;
+  return (
+    <section aria-label="Open incidents" class="flags">
+      {board.incidents.map((incident) => (
+        <Incident incident={incident} board={board} operator={operator} />
+      ))}
+    </section>
+  );
+}
+
+function Incident({ incident, board, operator }: { incident: IncidentResource; board: Board; operator: boolean }) {
+  const base = `/e/${board.environment.key}`;
+  const rows = board.rows.filter(({ flag }) => flag.trips.some((trip) => trip.budget.id === incident.budget?.id));
+  const killed = rows.filter(({ flag }) =>
+    flag.trips.some((trip) => trip.budget.id === incident.budget?.id && trip.action === "kill"),
+  );
+  const light = killed.length > 0 ? " off" : rows.length > 0 ? " downgraded" : "";
+  const last = incident.steps.at(-1);
+  const proof = newestTrip(rows);
+  return (
+    <article class={`card incident${light}`} id={`incident-${incident.id}`} aria-labelledby={`title-${incident.id}`}>
+      <div class="card-head">
+        {light === "" ? null : <span class={`light${light}`} aria-hidden="true"></span>}
+        <h2 id={`title-${incident.id}`}>{headline(incident, killed, rows)}</h2>
+      </div>
+      <p class="state">
+        Since <Moment at={incident.openedAt} nowMs={board.nowMs} exact /> · {last?.text ?? incident.title}
+      </p>
+      {incident.acknowledgedAt === null ? null : (
+        <p class="dim">
+          Acknowledged <Moment at={incident.acknowledgedAt} nowMs={board.nowMs} />
+          {incident.acknowledgedBy === null ? "" : ` by ${incident.acknowledgedBy}`}
+        </p>
+      )}
+      {incident.alerts.failed > 0 ? (
+        <p class="lag">
+          <a href={`${base}/alerts?state=failed`}>
+            {incident.alerts.failed === 1 ? "1 alert" : `${incident.alerts.failed} alerts`} could not be delivered
+          </a>
+        </p>
+      ) : null}
+      {proof === null ? null : (
+        <div class="proof-box">
+          <ProofView
+            proof={proof.proof}
+            fresh={board.nowMs - Date.parse(proof.at) < PROOF_SHOWN_MS}
+            what={incident.title}
+          />
+        </div>
+      )}
+      <div class="acts">
+        {operator && incident.acknowledgedAt === null ? (
+          <Acknowledge id={incident.id} base={base} title={incident.title} />
+        ) : null}
+        {operator && incident.budget !== null ? (
+          <a
+            class="button"
+            href={`${base}/budgets/${incident.budget.id}/raise`}
+            aria-label={`Raise budget ${incident.budget.name}…`}
+          >
+            Raise…
+          </a>
+        ) : null}
+        {operator ? <Restore rows={rows} base={base} /> : null}
+        <a class="button" href={`${base}/incidents#incident-${incident.id}`}>
+          Timeline
+        </a>
+      </div>
+    </article>
+  );
+}
+
+/** With one flag the incident is about that flag; with more, each is restored on its own card. */
+function Restore({ rows, base }: { rows: readonly FlagRow[]; base: string }) {
+  const [row] = rows;
+  if (row === undefined || rows.length > 1) return null;
+  return (
+    <a class="button" href={`${base}/flags/${row.flag.key}/restore`} aria-label={`Restore ${row.flag.name}…`}>
+      Restore…
+    </a>
+  );
+}
+
+function Acknowledge({ id, base, title }: { id: string; base: string; title: string }) {
+  const path = `${base}/incidents/${id}/acknowledge`;
+  return (
+    <form method="post" action={path} hx-post={path} hx-target="#live" hx-swap="outerHTML">
+      <button class="main" id={`acknowledge-${id}`} aria-label={`Acknowledge: ${title}`}>
+        Acknowledge
+      </button>
+    </form>
+  );
+}
+
+/** "Support chat was turned off by its budget". Without a trip in force: what was reached. */
+function headline(incident: IncidentResource, killed: readonly FlagRow[], rows: readonly FlagRow[]): string {
+  const affected = killed.length > 0 ? killed : rows;
+  if (affected.length === 0 || incident.budget === null) return incident.title;
+  const names = listed(affected.map(({ flag }) => flag.name));
+  const did = `${affected.length === 1 ? "was" : "were"} ${killed.length > 0 ? "turned off" : "downgraded"}`;
+  return `${names} ${did} by budget ${incident.budget.name}`;
+}
+
+function newestTrip(rows: readonly FlagRow[]): FlagRow["last"] {
+  const trips = rows.flatMap(({ last }) => (last?.action === "flag.tripped" ? [last] : []));
+  return trips.toSorted((a, b) => b.auditId - a.auditId)[0] ?? null;
+}

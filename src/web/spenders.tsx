@@ -1,0 +1,106 @@
+/** Who spends a flag's money, and its newest calls. From the calls that are kept; never content. */
+import { usd } from "../domain/alert-text.ts";
+import type { CallResource, UsageRow } from "../domain/usage-query.ts";
+import { Moment } from "./moment.tsx";
+import { sharePercent, usdOfCall } from "./money-text.ts";
+import { took } from "./text.ts";
+
+const TOP = 5;
+
+export function Spenders({ users, sessions }: { users: readonly UsageRow[]; sessions: readonly UsageRow[] }) {
+  const total = users.reduce((sum, row) => sum + row.costNanoUsd, 0);
+  return (
+    <section class="card" aria-labelledby="spenders-title">
+      <h2 id="spenders-title">Who spent it, last hour</h2>
+      {total === 0 ? (
+        <p class="dim">Nobody: nothing was spent in the last hour, or its calls are no longer kept.</p>
+      ) : (
+        <>
+          <Top title="Users" rows={users} name={(row) => row.user ?? ""} total={total} />
+          <Top title="Sessions" rows={sessions} name={(row) => row.session ?? ""} total={total} />
+        </>
+      )}
+    </section>
+  );
+}
+
+interface TopProps {
+  title: string;
+  rows: readonly UsageRow[];
+  name: (row: UsageRow) => string;
+  total: number;
+}
+
+function Top({ title, rows, name, total }: TopProps) {
+  const named = rows.filter((row) => name(row) !== "");
+  if (named.length === 0) return <p class="dim">{`${title}: the calls name none.`}</p>;
+  const top = named.toSorted((a, b) => b.costNanoUsd - a.costNanoUsd).slice(0, TOP);
+  return (
+    <>
+      <h3>{title}</h3>
+      <ul class="top-list">
+        {top.map((row) => (
+          <li>
+            <code>{name(row)}</code>
+            <span>{usd(row.costNanoUsd)}</span>
+            <span class="dim">{`${sharePercent(row.costNanoUsd, total)} %`}</span>
+          </li>
+        ))}
+      </ul>
+    </>
+  );
+}
+
+export function RecentCalls({ calls, nowMs }: { calls: readonly CallResource[]; nowMs: number }) {
+  return (
+    <section class="card" aria-labelledby="recent-title">
+      <h2 id="recent-title">Newest calls</h2>
+      {calls.length === 0 ? (
+        <p class="dim">No calls yet. They are reported by the guard, or by andon.report().</p>
+      ) : (
+        <div class="scroll" tabindex={0} role="region" aria-label="Newest calls">
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">At</th>
+                <th scope="col">Model</th>
+                <th scope="col">Outcome</th>
+                <th scope="col">Cost</th>
+                <th scope="col">Tokens in, out</th>
+                <th scope="col">Took</th>
+                <th scope="col">User, session</th>
+              </tr>
+            </thead>
+            <tbody>
+              {calls.map((call) => (
+                <tr>
+                  <td>
+                    <Moment at={call.at} nowMs={nowMs} exact />
+                  </td>
+                  <td>
+                    <code>{call.model}</code>
+                    {call.model === call.requestedModel ? null : <small class="dim"> for {call.requestedModel}</small>}
+                  </td>
+                  <td>{outcomeText(call)}</td>
+                  <td>
+                    {usdOfCall(call.costNanoUsd)}
+                    {call.exact ? "" : " est."}
+                  </td>
+                  <td>{`${call.promptTokens}, ${call.outputTokens}`}</td>
+                  <td>{took(call.latencyMs)}</td>
+                  <td>{[call.user, call.session].filter((one) => one !== null).join(", ") || "none named"}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </section>
+  );
+}
+
+function outcomeText({ outcome, status, errorType, attempt }: CallResource): string {
+  const why = [...(status === null ? [] : [String(status)]), ...(errorType === null ? [] : [errorType])].join(" ");
+  const nth = attempt > 1 ? `, attempt ${attempt}` : "";
+  return `${outcome}${outcome !== "ok" && why !== "" ? ` (${why})` : ""}${nth}`;
+}
