@@ -150,9 +150,8 @@ export const raiseBudgetBody = z
   .strictObject({
     addUsd: z
       .number("must be an amount in USD")
-      .gt(0, "must be more than 0; to lower a limit, edit the budget")
+      .min(MIN_LIMIT_USD, `must be ${String(MIN_LIMIT_USD)} USD or more; to lower a limit, edit the budget`)
       .max(MAX_LIMIT_USD, `must be at most ${String(MAX_LIMIT_USD)} USD`)
-      .refine((usd) => Math.round(usd * NANO_PER_USD) > 0, "must be at least a nano-USD")
       .openapi({ example: 50 }),
     until: untilSchema.openapi({ description: "When the raise ends by itself, at most 31 days from now." }),
     reason: reasonSchema,

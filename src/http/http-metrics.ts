@@ -3,10 +3,10 @@
  * Polls of clients do not pass here: they are the hot path, and the parked ones are counted where they wait.
  */
 import type { MiddlewareHandler } from "hono";
-import { routePath } from "hono/route";
+import { matchedRoutes } from "hono/route";
 import { collectDefaultMetrics, Histogram, Registry } from "prom-client";
 import type { Deps } from "../deps.ts";
-import type { AppEnv } from "./app-env.ts";
+import type { AppContext, AppEnv } from "./app-env.ts";
 
 const BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 /** A scanner's made-up methods must not become series. */
@@ -32,10 +32,15 @@ export function httpMetrics(deps: Pick<Deps, "clock">): HttpMetrics {
       const startedMs = deps.clock.monotonicMs();
       await next();
       const method = METHODS.has(c.req.method) ? c.req.method : "other";
-      const labels = { method, route: routePath(c, -1), status: String(c.res.status) };
+      const labels = { method, route: routeOf(c), status: String(c.res.status) };
       durations.observe(labels, (deps.clock.monotonicMs() - startedMs) / 1000);
     },
   };
+}
+
+/** Middleware matches too, some of it after the handler: it is what answers to every method. */
+function routeOf(c: AppContext): string {
+  return matchedRoutes(c).findLast(({ method }) => method !== "ALL")?.path ?? "none";
 }
 
 let processRegistry: Registry | null = null;

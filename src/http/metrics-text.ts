@@ -19,9 +19,9 @@ export function metricsText(families: readonly MetricFamily[]): string {
     .join("\n");
 }
 
-function line({ labels, value, suffix = "" }: Sample): string {
+function line({ labels, value, suffix }: Sample): string {
   const pairs = Object.entries(labels).map(([name, text]) => `${name}="${escaped(text)}"`);
-  return `${suffix}${pairs.length === 0 ? "" : `{${pairs.join(",")}}`} ${String(value)}`;
+  return `${suffix ?? ""}${pairs.length === 0 ? "" : `{${pairs.join(",")}}`} ${String(value)}`;
 }
 
 function escaped(text: string): string {

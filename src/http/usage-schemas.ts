@@ -2,7 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import { USAGE_BUCKETS, USAGE_GROUPS } from "../domain/usage-query.ts";
 import { optionalField } from "./optional-field.ts";
-import { flagKeySchema, modelSchema, pageQuery } from "./schemas.ts";
+import { pageQuery } from "./schemas.ts";
 
 const MAX_ZONE_CHARS = 64;
 const MAX_LABEL_CHARS = 256;
@@ -13,6 +13,7 @@ const moment = z.iso
   .datetime({ offset: true, error: "must be a time with its zone, such as 2030-01-31T06:00:00Z" })
   .transform((text) => new Date(text))
   .openapi({ type: "string", format: "date-time" });
+/** Not the shape of keys: what was reported under a misspelt flag can be asked for by it. */
 const label = z
   .string()
   .max(MAX_LABEL_CHARS, "is too long")
@@ -33,8 +34,8 @@ export const usageQuery = z.strictObject({
   timezone: optionalField(z.string().max(MAX_ZONE_CHARS, "is not an IANA time zone")).openapi({
     description: "IANA zone that hours and days follow; UTC when left out.",
   }),
-  flag: optionalField(flagKeySchema),
-  model: optionalField(modelSchema),
+  flag: optionalField(label),
+  model: optionalField(label),
 });
 
 const count = z.number();
@@ -84,8 +85,8 @@ export const usageSchema = z
   .openapi("Usage");
 
 export const callsQuery = pageQuery.extend({
-  flag: optionalField(flagKeySchema),
-  model: optionalField(modelSchema),
+  flag: optionalField(label),
+  model: optionalField(label),
   outcome: optionalField(z.enum(["ok", "error", "aborted", "refused"])),
   user: optionalField(label),
   session: optionalField(label),

@@ -2,7 +2,7 @@
  * What `/metrics` says of the environments the asker may see. Read from the database at each scrape, so that every server
  * says the same: take one of them, never their sum. What this server alone knows is in `serverFamilies`.
  */
-import { and, asc, eq, gte, inArray, isNull, lt, sql } from "drizzle-orm";
+import { and, asc, eq, gte, isNull, lt, sql } from "drizzle-orm";
 import type { Ctx } from "../context.ts";
 import { incidents, outbox, usageMinutes } from "../db/ledger-schema.ts";
 import { seesEnvironment } from "../domain/actor.ts";
@@ -165,10 +165,11 @@ async function tripFamilies(ctx: Ctx, environment: string, environmentId: string
   ];
 }
 
+const total = (name: keyof typeof usageMinutes.$inferSelect) => sql`sum(${usageMinutes[name]})`.mapWith(Number);
+
 /** Counters of today in UTC: they begin at 0 each midnight, which Prometheus takes for the restart of a counter. */
 async function usageFamilies(ctx: Ctx, environment: string, environmentId: string): Promise<MetricFamily[]> {
   const { startMs, endMs } = windowAt("day", "UTC", ctx.deps.clock.nowMs());
-  const total = (name: keyof typeof usageMinutes.$inferSelect) => sql`sum(${usageMinutes[name]})`.mapWith(Number);
   const today = and(
     eq(usageMinutes.environmentId, environmentId),
     gte(usageMinutes.minute, new Date(startMs)),
@@ -253,7 +254,7 @@ async function latencyFamily(
     .crossJoin(sql`unnest(${usageMinutes.latency}) with ordinality as bucket(n, i)`)
     .where(
       and(
-        inArray(usageMinutes.environmentId, [environmentId]),
+        eq(usageMinutes.environmentId, environmentId),
         gte(usageMinutes.minute, new Date(day.startMs)),
         lt(usageMinutes.minute, new Date(day.endMs)),
       ),

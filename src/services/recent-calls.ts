@@ -46,8 +46,28 @@ export async function listCalls(
   return { items, nextCursor: rows.length > limit && last !== undefined ? String(last.id) : null };
 }
 
-function callOf({ environmentId: _, input, output, at, ...row }: typeof usageRecent.$inferSelect): CallResource {
-  return { ...row, at: at.toISOString(), promptTokens: input, outputTokens: output };
+function callOf(row: typeof usageRecent.$inferSelect): CallResource {
+  return {
+    id: row.id,
+    at: row.at.toISOString(),
+    flag: row.flag,
+    model: row.model,
+    requestedModel: row.requestedModel,
+    outcome: row.outcome,
+    exact: row.exact,
+    costNanoUsd: row.costNanoUsd,
+    promptTokens: row.input,
+    outputTokens: row.output,
+    latencyMs: row.latencyMs,
+    attempt: row.attempt,
+    status: row.status,
+    errorType: row.errorType,
+    stopReason: row.stopReason,
+    requestId: row.requestId,
+    user: row.user,
+    session: row.session,
+    instance: row.instance,
+  };
 }
 
 function parseCursor(cursor: string): number {

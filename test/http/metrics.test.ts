@@ -1,0 +1,120 @@
+/** `/metrics`: what Prometheus reads, the same from every server, and what is left of it while the database is away. */
+import { drizzle } from "drizzle-orm/postgres-js";
+import postgres from "postgres";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createApp } from "../../src/app.ts";
+import * as schema from "../../src/db/schema.ts";
+import { FakeClock } from "../support/clock.ts";
+import { freePort } from "../support/postgres.ts";
+import { batchOf, callFor } from "../support/usage.ts";
+import { expectStatus, type Harness, seed, startHarness } from "./harness.ts";
+
+const NOW = Date.parse("2026-03-02T09:00:00Z");
+const ENV = "/v1/environments/production";
+/** A comment, or a name, labels and a number: the whole grammar that is written here. */
+const LINE =
+  /^(?:# (?:HELP|TYPE) [a-z_]\w* .+|[a-z_]\w*(?:\{(?:[a-z_]\w*="(?:[^"\\\n]|\\["\\n])*",?)*\})? (?:[-+.\deE]+|NaN|\+Inf))$/;
+
+let harness: Harness;
+
+beforeAll(async () => {
+  harness = await startHarness({ clock: new FakeClock(NOW), database: "postgres" });
+  await seed(harness);
+  const budget = { name: 'The "daily"', scope: { flag: "support-chat" }, limitUsd: 100 };
+  await expectStatus(harness.call("POST", `${ENV}/budgets`, { body: budget }), 201);
+  const records = [
+    callFor(80, { at: NOW, latencyMs: 90 }),
+    callFor(5, { at: NOW, latencyMs: 400_000, exact: false, outcome: "error" }),
+  ];
+  await expectStatus(harness.call("POST", "/sdk/v1/usage", { token: harness.tokens.sdk, body: batchOf(records) }), 200);
+});
+afterAll(() => harness.close());
+
+const scrape = async (token = harness.tokens.viewer) =>
+  (await expectStatus(harness.call("GET", "/metrics", { token }), 200)).text();
+
+describe("the metrics", () => {
+  it("are lines that Prometheus reads, each family named once", async () => {
+    await scrape();
+    const text = await scrape();
+    const lines = text.split("\n").filter((line) => line !== "");
+    expect(lines.filter((line) => !LINE.test(line))).toEqual([]);
+    const types = lines.filter((line) => line.startsWith("# TYPE"));
+    expect(new Set(types).size).toBe(types.length);
+  });
+
+  it("tell the state of each flag, its budget and its trips", async () => {
+    const text = await scrape();
+    for (const line of [
+      'andon_flag_on{environment="production",flag="support-chat"} 1',
+      'andon_flag_level{environment="production",flag="support-chat"} 1',
+      'andon_master_on{environment="staging"} 1',
+      'andon_budget_limit_usd{environment="production",budget="The \\"daily\\"",period="day"} 100',
+      'andon_budget_spent_usd{environment="production",budget="The \\"daily\\"",period="day"} 85',
+      'andon_budget_used_ratio{environment="production",budget="The \\"daily\\"",period="day"} 0.85',
+      'andon_trip_in_force{environment="production",flag="support-chat",budget="The \\"daily\\"",action="downgrade"} 1',
+      'andon_incidents_open{environment="production"} 1',
+      'andon_alerts{environment="production",state="waiting"} 0',
+      'andon_instances{environment="production",state="live"} 0',
+      "andon_snapshot_stale_seconds 0",
+      "andon_database_up 1",
+    ]) {
+      expect(text.split("\n")).toContain(line);
+    }
+  });
+
+  it("count today's calls, tokens and cost, and the latency as a histogram", async () => {
+    const series = 'environment="production",flag="support-chat"';
+    const model = `${series},model="claude-opus-5-5"`;
+    const lines = (await scrape()).split("\n");
+    for (const line of [
+      `andon_calls_total{${model}} 2`,
+      `andon_attempts_total{${model},outcome="ok"} 1`,
+      `andon_attempts_total{${model},outcome="error"} 1`,
+      `andon_tokens_total{${model},class="output"} 4250000`,
+      `andon_cost_usd_total{${model},kind="exact"} 80`,
+      `andon_cost_usd_total{${model},kind="estimated"} 5`,
+      `andon_call_duration_seconds_bucket{${series},le="0.05"} 0`,
+      `andon_call_duration_seconds_bucket{${series},le="0.1"} 1`,
+      `andon_call_duration_seconds_bucket{${series},le="+Inf"} 2`,
+      `andon_call_duration_seconds_count{${series}} 2`,
+    ]) {
+      expect(lines).toContain(line);
+    }
+  });
+
+  it("tell of this process and of its requests by route, not by address", async () => {
+    const text = await scrape();
+    expect(text).toContain("process_resident_memory_bytes");
+    expect(text).toMatch(
+      /andon_http_request_duration_seconds_count\{method="POST",route="\/sdk\/v1\/usage",status="200"\} 1/,
+    );
+    expect(text).not.toContain("andon_sdk_");
+  });
+
+  it("show a token of one environment that environment only", async () => {
+    const text = await scrape(harness.tokens.otherAdmin);
+    expect(text).toContain('environment="staging"');
+    expect(text).not.toContain('environment="production"');
+  });
+
+  it("still tell what this server knows while the database is away, and that it is", async () => {
+    const port = String(await freePort());
+    const client = postgres(`postgres://andon@127.0.0.1:${port}/andon`, {
+      max: 1,
+      connect_timeout: 1,
+      backoff: () => 0.01,
+    });
+    try {
+      const app = createApp({ ...harness.deps, db: drizzle({ client, schema }) });
+      const response = await app.request("/metrics", { headers: { authorization: `Bearer ${harness.tokens.viewer}` } });
+      const text = await response.text();
+      expect(response.status).toBe(200);
+      expect(text).toContain("andon_database_up 0");
+      expect(text).toContain('andon_flag_on{environment="production",flag="support-chat"} 1');
+      expect(text).not.toContain("andon_budget_limit_usd");
+    } finally {
+      await client.end();
+    }
+  });
+});
