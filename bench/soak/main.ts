@@ -75,9 +75,9 @@ async function soakOn(database: DatabaseName, given: Arguments, signal: AbortSig
     const verdict = await soak({ server, ...given, say, signal });
     for (const fault of verdict.faults) say(`  ✗ ${fault}`);
     const minutes = ((performance.now() - startedMs) / 60_000).toFixed(1);
-    const { records, kills, trips, alerts, repeatedAlerts, repeatedBatches } = verdict;
+    const { records, kills, trips, alerts, repeatedAlerts, repeatedBatches, summedRecords } = verdict;
     say(
-      `${verdict.faults.length === 0 ? "✓" : "✗"} ${database}: ${kills} kills in ${minutes} min, ${records} records, ` +
+      `${verdict.faults.length === 0 ? "✓" : "✗"} ${database}: ${kills} kills in ${minutes} min, ${records} records (${summedRecords} as sums), ` +
         `${repeatedBatches} batches repeated, ${trips} trips, ${alerts} alerts (${repeatedAlerts} delivered twice under one id): ` +
         (verdict.faults.length === 0 ? "nothing lost, nothing twice" : `${verdict.faults.length} faults`),
     );

@@ -13,9 +13,9 @@ const LIMIT_USD = 30;
 const BUDGET = "Research agent, daily";
 /** Agents of each process on an ordinary day, and when they loop. */
 const ORDINARY_AGENTS = 1;
-const RUNAWAY_AGENTS = 12;
+const RUNAWAY_AGENTS = 10;
 const FIRST_CALLS = 12;
-/** The runaway spends about 3 USD a second. */
+/** The runaway spends at most 2.5 USD a second. */
 const BLOW_TIMEOUT_MS = 60_000;
 const LOOK_EVERY_MS = 100;
 const QUIET_MS = 1_000;
@@ -54,7 +54,7 @@ export async function theAgentSpends({ api, alerts, bill, fleet }: Stage, narrat
 /** The feature loops. Nobody presses anything. */
 export async function theFuseBlows(stage: Stage, narrator: Narrator): Promise<void> {
   const { bill, fleet } = stage;
-  narrator.chapter("Everything is restored.");
+  narrator.chapter("The outage is over; everything is restored.");
   await claimsBalance(stage, narrator, "what was spent while the server was away is counted");
   await change(stage, narrator, "/restore", { reason: "Demo: the outage is over" });
   narrator.chapter(`${AGENT} runs away: ${RUNAWAY_AGENTS * fleet.size} agents loop. Nobody presses anything.`);

@@ -7,7 +7,8 @@ import { ENVIRONMENT, type Stage } from "./stage.ts";
 const HELP = `Usage: npm run demo [-- --keep]
 
 Shows Andon end to end on this machine, in under a minute: a kill that reaches running calls, restore, downgrade,
-an overloaded model, the server killed and started again. Exits non-zero when anything it claims does not hold.
+an overloaded model, the server killed and started again, and a feature that runs away until its daily budget turns it
+down and off by itself. Exits non-zero when anything it claims does not hold.
 
   --keep   leave everything running afterwards, for a look at the board
   --help   this text

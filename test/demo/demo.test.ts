@@ -17,6 +17,16 @@ const CHAPTER_TIMEOUT_MS = 120_000;
 
 const run = promisify(execFile);
 
+/** What it printed; when it failed, what it printed is the reason. */
+async function tellingWhy(demo: Promise<{ stdout: string }>): Promise<string> {
+  try {
+    return (await demo).stdout;
+  } catch (error) {
+    const said = error instanceof Error && "stdout" in error ? String(error.stdout) : "nothing";
+    throw new Error(`the demo failed; it said:\n${said}`, { cause: error });
+  }
+}
+
 test(
   "the demo holds everything it claims, exits 0 and leaves nothing behind",
   { timeout: DEMO_TIMEOUT_MS },
@@ -24,7 +34,7 @@ test(
     const folder = await mkdtemp(join(tmpdir(), "andon-test-"));
     try {
       const env = { ...process.env, TMPDIR: folder };
-      const { stdout } = await run(process.execPath, [DEMO], { env, timeout: DEMO_TIMEOUT_MS });
+      const stdout = await tellingWhy(run(process.execPath, [DEMO], { env, timeout: DEMO_TIMEOUT_MS }));
       expect(stdout).toMatch(/All \d+ claims held\./);
       expect(stdout).not.toContain("✗");
       expect(stdout).toMatch(/receipts from the API: 3 of 3 instances applied it/);
