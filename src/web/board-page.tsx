@@ -8,7 +8,7 @@ import type { FlagResource } from "../domain/resources.ts";
 import type { Board, LastKnownBoard } from "./board-state.ts";
 import { FirstSteps } from "./first-steps.tsx";
 import { FlagCard } from "./flag-card.tsx";
-import { IncidentNews } from "./incident-news.tsx";
+import { concerns, IncidentNews } from "./incident-news.tsx";
 import { LastKnown } from "./last-known.tsx";
 import { MasterBar, MasterNews } from "./master-bar.tsx";
 import { Moment } from "./moment.tsx";
@@ -84,6 +84,8 @@ export function BoardLive({ board, actor, publicUrl }: BoardProps) {
 function Now({ board }: { board: Board }) {
   if (board.rows.length === 0) return null;
   const wrong = board.rows.filter(({ flag }) => ownLight(flag) !== "on");
+  // What an open incident tells above is not told twice.
+  const untold = wrong.filter(({ flag }) => !board.incidents.some((incident) => concerns(incident, flag)));
   const silent = board.instances.filter((one) => one.state === "silent");
   const live = board.instances.filter((one) => one.state === "live").length;
   const masterOff = board.master.state === "off";
@@ -102,9 +104,9 @@ function Now({ board }: { board: Board }) {
             : tally(wrong)}
         </h2>
       )}
-      {wrong.length === 0 ? null : (
+      {untold.length === 0 ? null : (
         <ul class="wrong">
-          {wrong.map(({ flag }) => (
+          {untold.map(({ flag }) => (
             <li>
               <span class={`light ${ownLight(flag)}`} aria-hidden="true"></span>
               <span>

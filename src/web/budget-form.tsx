@@ -153,7 +153,7 @@ function Ladder({ draft, errors }: { draft: BudgetDraft; errors: FieldErrors }) 
             <Select name={`${path}.action`} label="do" value={step.action} errors={errors} options={ACTIONS} />
             <Field
               name={`${path}.level`}
-              label="To level (downgrade)"
+              label="Level"
               value={step.level}
               errors={errors}
               inputmode="numeric"

@@ -5,7 +5,9 @@
 import type { FlagResource } from "../domain/resources.ts";
 import type { Board, FlagRow, LastChange } from "./board-state.ts";
 import { FlagMoneyView } from "./flag-money.tsx";
+import { concerns } from "./incident-news.tsx";
 import { ProofView } from "./proof-view.tsx";
+import { Running } from "./running.tsx";
 import { ReasonAfter, UndoButton } from "./quick-forms.tsx";
 import { isComplete } from "./proof.ts";
 import { StateLine } from "./state-line.tsx";
@@ -39,14 +41,14 @@ export function FlagCard({ row, board, operator }: { row: FlagRow; board: Board;
       <p class="state">
         <StateLine flag={flag} nowMs={board.nowMs} mine={last?.byMe === true && last.action === "flag.killed"} />
       </p>
+      <FlagMoneyView flag={flag} light={light} money={board.money} base={base} nowMs={board.nowMs} />
       <div class="acts">
         {last !== null && last.undoLeftMs > 0 && operator ? (
           <UndoButton base={base} last={last} what={flag.name} id={`undo-${flag.key}`} />
         ) : null}
         {operator ? <Buttons flag={flag} base={base} undoing={(last?.undoLeftMs ?? 0) > 0} /> : null}
       </div>
-      <FlagMoneyView flag={flag} light={light} money={board.money} base={base} nowMs={board.nowMs} />
-      {last !== null && showsProof(last, board.nowMs, flag) ? (
+      {last !== null && !provenAbove(last, flag, board) && showsProof(last, board.nowMs, flag) ? (
         <div class="proof-box">
           <ProofView proof={last.proof} fresh={board.nowMs - Date.parse(last.at) < PROOF_SHOWN_MS} what={flag.name} />
           {isOff(flag) ? <Running flag={flag} /> : null}
@@ -69,20 +71,14 @@ function showsProof(last: LastChange, nowMs: number, flag: FlagResource): boolea
   return last.proof !== null && last.proof.live > 0 && !isComplete(last.proof);
 }
 
+/** An open incident carries the proof of its trip already. */
+function provenAbove(last: LastChange, flag: FlagResource, { incidents }: Board): boolean {
+  return last.action === "flag.tripped" && incidents.some((incident) => concerns(incident, flag));
+}
+
 /** Off by itself, whatever the master switch says. */
 function isOff(flag: FlagResource): boolean {
   return flag.switch.state === "off" || killTrip(flag) !== null;
-}
-
-/** Applied is not stopped: what a receipt means for calls that were running. */
-function Running({ flag }: { flag: FlagResource }) {
-  return (
-    <p class="dim">
-      {flag.abortInFlight
-        ? "An instance that applied it starts no new call and aborts its running ones."
-        : "An instance that applied it starts no new call; calls that were running may finish."}
-    </p>
-  );
 }
 
 function Buttons({ flag, base, undoing }: { flag: FlagResource; base: string; undoing: boolean }) {

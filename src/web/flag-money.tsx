@@ -134,8 +134,13 @@ function Calls({ usage, light }: { usage: FlagMoney; light: Light }) {
           "no calls for 15 min"
         ) : (
           <>
-            errors {percent(Math.round((usage.errors / usage.attempts) * 1_000) / 10)}
-            {usage.p95Ms === null ? "" : ` · p95 ${took(usage.p95Ms)}`}
+            <span class="nowrap">errors {percent(Math.round((usage.errors / usage.attempts) * 1_000) / 10)}</span>
+            {usage.p95Ms === null ? null : (
+              <>
+                {" · "}
+                <span class="nowrap">p95 {took(usage.p95Ms)}</span>
+              </>
+            )}
           </>
         )}
       </p>

@@ -3,9 +3,11 @@
  * can be done about it.
  */
 import type { IncidentResource } from "../domain/money-resources.ts";
+import type { FlagResource } from "../domain/resources.ts";
 import type { Board, FlagRow } from "./board-state.ts";
 import { Moment } from "./moment.tsx";
 import { ProofView } from "./proof-view.tsx";
+import { Running } from "./running.tsx";
 import { listed } from "./text.ts";
 
 const PROOF_SHOWN_MS = 2 * 60_000;
@@ -23,7 +25,7 @@ export function IncidentNews({ board, operator }: { board: Board; operator: bool
 
 function Incident({ incident, board, operator }: { incident: IncidentResource; board: Board; operator: boolean }) {
   const base = `/e/${board.environment.key}`;
-  const rows = board.rows.filter(({ flag }) => flag.trips.some((trip) => trip.budget.id === incident.budget?.id));
+  const rows = board.rows.filter(({ flag }) => concerns(incident, flag));
   const killed = rows.filter(({ flag }) =>
     flag.trips.some((trip) => trip.budget.id === incident.budget?.id && trip.action === "kill"),
   );
@@ -37,7 +39,7 @@ function Incident({ incident, board, operator }: { incident: IncidentResource; b
         <h2 id={`title-${incident.id}`}>{headline(incident, killed, rows)}</h2>
       </div>
       <p class="state">
-        Since <Moment at={incident.openedAt} nowMs={board.nowMs} exact /> · {last?.text ?? incident.title}
+        <Moment at={last?.at ?? incident.openedAt} nowMs={board.nowMs} exact /> · {last?.text ?? incident.title}
       </p>
       {incident.acknowledgedAt === null ? null : (
         <p class="dim">
@@ -59,6 +61,7 @@ function Incident({ incident, board, operator }: { incident: IncidentResource; b
             fresh={board.nowMs - Date.parse(proof.at) < PROOF_SHOWN_MS}
             what={incident.title}
           />
+          {killed.length === 1 && killed[0] !== undefined ? <Running flag={killed[0].flag} /> : null}
         </div>
       )}
       <div class="acts">
@@ -103,6 +106,11 @@ function Acknowledge({ id, base, title }: { id: string; base: string; title: str
       </button>
     </form>
   );
+}
+
+/** Whether a trip of the incident's budget is in force for the flag. */
+export function concerns(incident: IncidentResource, flag: FlagResource): boolean {
+  return flag.trips.some((trip) => trip.budget.id === incident.budget?.id);
 }
 
 /** "Support chat was turned off by its budget". Without a trip in force: what was reached. */

@@ -1,7 +1,6 @@
 /** The master switch: always in reach on the board, and news on top of it while it is off. */
-import { usd } from "../domain/alert-text.ts";
 import type { Board } from "./board-state.ts";
-import { usdPerHour } from "./money-text.ts";
+import { usdPerHour, usdRough } from "./money-text.ts";
 import { Moment } from "./moment.tsx";
 import { ProofView } from "./proof-view.tsx";
 import { ReasonAfter, UndoButton } from "./quick-forms.tsx";
@@ -88,7 +87,7 @@ export function MasterBar({ board, operator }: { board: Board; operator: boolean
               ].join(" · ")}
           {board.money.flags.size === 0
             ? ""
-            : ` · ${usd(board.money.todayNanoUsd)} today · ${usdPerHour(board.money.burnNanoUsdPerHour)} now`}
+            : ` · ${usdRough(board.money.todayNanoUsd)} today · ${usdPerHour(board.money.burnNanoUsdPerHour)} now`}
         </p>
       </div>
       {!operator ? null : off ? (

@@ -6,7 +6,7 @@ import { usd } from "../domain/alert-text.ts";
 import { NANO_PER_USD } from "../domain/budget.ts";
 import type { Period } from "../domain/window.ts";
 
-/** From here on cents are noise in a rate. */
+/** From here on cents are noise. */
 const WHOLE_FROM_USD = 10;
 
 /** `$161.20`; whole amounts without cents: `$200`. For limits. */
@@ -14,10 +14,15 @@ export function usdLimit(nanoUsd: number): string {
   return usd(nanoUsd).replace(/\.00$/, "");
 }
 
+/** `$0.42`, `$412`. */
+export function usdRough(nanoUsd: number): string {
+  const dollars = nanoUsd / NANO_PER_USD;
+  return dollars < WHOLE_FROM_USD ? usd(nanoUsd) : usdLimit(Math.ceil(dollars) * NANO_PER_USD);
+}
+
 /** `$0.42/h`, `$48/h`. */
 export function usdPerHour(nanoUsd: number): string {
-  const dollars = nanoUsd / NANO_PER_USD;
-  return dollars < WHOLE_FROM_USD ? `${usd(nanoUsd)}/h` : `${usdLimit(Math.ceil(dollars) * NANO_PER_USD)}/h`;
+  return `${usdRough(nanoUsd)}/h`;
 }
 
 /** Of one call: four decimals below a cent, `$0.0004`. */

@@ -170,7 +170,8 @@ function Overrides({ flag, budgets }: FlagProps) {
       {[...new Set(flag.trips.map((trip) => trip.budget.id))].map((id) => {
         const trips = flag.trips.filter((trip) => trip.budget.id === id);
         const budget = budgets.find((one) => one.id === id);
-        const crossed = trips.map((trip) => `${trip.atPercent} %`);
+        const percents = [...new Set(trips.map((trip) => trip.atPercent))];
+        const crossed = percents.toSorted((a, b) => a - b).map((atPercent) => `${atPercent} %`);
         const share = budget === undefined ? 0 : sharePercent(budget.spentNanoUsd, budget.limitNanoUsd);
         const higher = (budget?.ladder ?? []).filter((step) => step.atPercent > share && step.action !== "alert");
         return (

@@ -4,9 +4,7 @@ import { sharePercent, usdLimit } from "./money-text.ts";
 import { usd } from "../domain/alert-text.ts";
 import type { Light } from "./text.ts";
 
-const WIDTH = 300;
-const HEIGHT = 10;
-const MARK_WIDTH = 3;
+const MARK_PX = 3;
 
 export interface SpendBarProps {
   spentNanoUsd: number;
@@ -19,20 +17,15 @@ export interface SpendBarProps {
 export function SpendBar({ spentNanoUsd, limitNanoUsd, ladder, light }: SpendBarProps) {
   const share = limitNanoUsd <= 0 ? 1 : spentNanoUsd / limitNanoUsd;
   const scale = Math.max(100, ...ladder.map((step) => step.atPercent));
-  const width = Math.min(WIDTH, ((share * 100) / scale) * WIDTH);
+  const filled = Math.min(100, ((share * 100) / scale) * 100);
   const marks = [...new Set([100, ...ladder.map((step) => step.atPercent)])].filter((percent) => percent < scale);
   const label = `${sharePercent(spentNanoUsd, limitNanoUsd)} % spent: ${usd(spentNanoUsd)} of ${usdLimit(limitNanoUsd)}`;
   return (
-    <svg class="bar" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label={label}>
-      <rect class="bar-ground" width={WIDTH} height={HEIGHT} rx="4" />
-      <rect class={`fill-${light}`} width={width.toFixed(1)} height={HEIGHT} rx="4" />
+    <svg class="bar" width="100%" height="10" role="img" aria-label={label}>
+      <rect class="bar-ground" width="100%" height="100%" rx="4" />
+      <rect class={`fill-${light}`} width={`${filled.toFixed(2)}%`} height="100%" rx="4" />
       {marks.map((percent) => (
-        <rect
-          class="bar-mark"
-          x={((percent / scale) * WIDTH - MARK_WIDTH / 2).toFixed(1)}
-          width={MARK_WIDTH}
-          height={HEIGHT}
-        />
+        <rect class="bar-mark" x={`${((percent / scale) * 100).toFixed(2)}%`} width={MARK_PX} height="100%" />
       ))}
     </svg>
   );

@@ -23,8 +23,7 @@ export function SpendChart({ spend, budget, nowMs }: ChartsProps) {
   const line = cumulative(spend, nowMs);
   const sum = line.at(-1)?.value ?? 0;
   const exact = spend.usage.reduce((total, row) => total + row.exactNanoUsd, 0);
-  const own = spend.trips.filter((trip) => trip.budgetId === budget?.id);
-  const marks = own.map(({ sinceMs, action, model }) => ({
+  const marks = tripsOf(spend, budget).map(({ sinceMs, action, model }) => ({
     atMs: sinceMs,
     value: valueAt(line, sinceMs),
     label: `${clockIn(sinceMs, spend.timezone)} ${action === "kill" ? "off" : `→ ${model ?? "downgraded"}`}`,
@@ -76,7 +75,7 @@ export function CallsChart({ spend, nowMs }: Omit<ChartsProps, "budget">) {
       <div class="title">
         <h2 id="calls-title">{title}</h2>
         <p class="dim">
-          {count(calls, "call")} · {count(errors, "error")} (bright)
+          {count(calls, "call")} · {errors === 0 ? "no errors" : `${count(errors, "error")} (bright)`}
         </p>
       </div>
       <TimeChart
@@ -89,6 +88,12 @@ export function CallsChart({ spend, nowMs }: Omit<ChartsProps, "budget">) {
       />
     </section>
   );
+}
+
+/** Steps that acted at one moment are one mark: the strongest. */
+function tripsOf({ trips }: FlagSpend, budget: BudgetGlance | null): FlagSpend["trips"] {
+  const own = trips.filter((trip) => trip.budgetId === budget?.id);
+  return own.filter((trip) => !own.some((other) => other.sinceMs === trip.sinceMs && other.atPercent > trip.atPercent));
 }
 
 function frameOf({ startMs, endMs, period, timezone }: FlagSpend) {

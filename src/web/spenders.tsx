@@ -43,12 +43,17 @@ function Top({ title, rows, name, total }: TopProps) {
           <li>
             <code>{name(row)}</code>
             <span>{usd(row.costNanoUsd)}</span>
-            <span class="dim">{`${sharePercent(row.costNanoUsd, total)} %`}</span>
+            <span class="dim">{shareText(row.costNanoUsd, total)}</span>
           </li>
         ))}
       </ul>
     </>
   );
+}
+
+function shareText(part: number, total: number): string {
+  const share = sharePercent(part, total);
+  return share === 0 && part > 0 ? "< 1 %" : `${share} %`;
 }
 
 export function RecentCalls({ calls, nowMs }: { calls: readonly CallResource[]; nowMs: number }) {
@@ -66,7 +71,7 @@ export function RecentCalls({ calls, nowMs }: { calls: readonly CallResource[]; 
                 <th scope="col">Model</th>
                 <th scope="col">Outcome</th>
                 <th scope="col">Cost</th>
-                <th scope="col">Tokens in, out</th>
+                <th scope="col">Tokens</th>
                 <th scope="col">Took</th>
                 <th scope="col">User, session</th>
               </tr>
@@ -86,7 +91,7 @@ export function RecentCalls({ calls, nowMs }: { calls: readonly CallResource[]; 
                     {usdOfCall(call.costNanoUsd)}
                     {call.exact ? "" : " est."}
                   </td>
-                  <td>{`${call.promptTokens}, ${call.outputTokens}`}</td>
+                  <td>{`${grouped(call.promptTokens)} in, ${grouped(call.outputTokens)} out`}</td>
                   <td>{took(call.latencyMs)}</td>
                   <td>{[call.user, call.session].filter((one) => one !== null).join(", ") || "none named"}</td>
                 </tr>
@@ -97,6 +102,10 @@ export function RecentCalls({ calls, nowMs }: { calls: readonly CallResource[]; 
       )}
     </section>
   );
+}
+
+function grouped(n: number): string {
+  return n.toLocaleString("en-US");
 }
 
 function outcomeText({ outcome, status, errorType, attempt }: CallResource): string {

@@ -60,6 +60,9 @@ function Drawing(props: TimeChartProps & { size: Size }) {
   const max = highest === 0 ? 1 : highest * HEADROOM;
   const x = (atMs: number) => SIDE + ((atMs - startMs) / (endMs - startMs)) * (width - 2 * SIDE);
   const y = (value: number) => TOP + (1 - value / max) * (height - TOP - BOTTOM);
+  const ticks = valueTicks(max, MAX_VALUE_TICKS).filter((value) =>
+    levels.every((level) => Math.abs(y(value) - y(level.value)) >= LABEL_HEIGHT),
+  );
   const points = line.map(({ atMs, value }) => `${x(atMs).toFixed(1)},${y(value).toFixed(1)}`);
   const [first] = line;
   const last = line.at(-1);
@@ -75,16 +78,9 @@ function Drawing(props: TimeChartProps & { size: Size }) {
     >
       <title id={titleId}>{props.title}</title>
       <desc id={descriptionId}>{props.description}</desc>
-      {valueTicks(max, MAX_VALUE_TICKS)
-        .filter((value) => levels.every((level) => Math.abs(y(value) - y(level.value)) >= LABEL_HEIGHT))
-        .map((value) => (
-          <>
-            <line class="grid" x1={SIDE} x2={width - SIDE} y1={y(value).toFixed(1)} y2={y(value).toFixed(1)} />
-            <text class="tick" x={SIDE} y={(y(value) - 4).toFixed(1)}>
-              {valueText(value)}
-            </text>
-          </>
-        ))}
+      {ticks.map((value) => (
+        <line class="grid" x1={SIDE} x2={width - SIDE} y1={y(value).toFixed(1)} y2={y(value).toFixed(1)} />
+      ))}
       <line class="axis" x1={SIDE} x2={width - SIDE} y1={ground} y2={ground} />
       {bars.map(({ fromMs, toMs, value, part }) => {
         const barWidth = Math.max(1, x(toMs) - x(fromMs) - 1).toFixed(1);
@@ -148,6 +144,11 @@ function Drawing(props: TimeChartProps & { size: Size }) {
           </>
         );
       })}
+      {ticks.map((value) => (
+        <text class="tick" x={SIDE} y={(y(value) - 4).toFixed(1)}>
+          {valueText(value)}
+        </text>
+      ))}
       {timeTicks(props, name === "narrow").map(({ at, label }) => (
         <text
           class="tick"

@@ -1,0 +1,102 @@
+/** What the board shows of money: sums of the right day, one round of queries however many budgets there are. */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Runtime } from "../../src/boot.ts";
+import type { Ctx } from "../../src/context.ts";
+import { boardMoney } from "../../src/services/board-money.ts";
+import { createBudget } from "../../src/services/budgets.ts";
+import { createFlag } from "../../src/services/flags.ts";
+import { FakeClock } from "../support/clock.ts";
+import { adminCtx, startDeps } from "../support/server-deps.ts";
+import { batchOf, callFor, dailyBudget } from "../support/usage.ts";
+
+const USD = 1_000_000_000;
+const MINUTE_MS = 60_000;
+/** 00:10 in Berlin. */
+const START_MS = Date.parse("2026-11-20T23:10:00Z");
+
+let runtime: Runtime;
+let ctx: Ctx;
+let clock: FakeClock;
+let spend: (usd: number, flag: string, atMs: number) => Promise<unknown>;
+
+beforeAll(async () => {
+  clock = new FakeClock(START_MS);
+  runtime = await startDeps({ clock, database: "memory" });
+  ctx = adminCtx(runtime.deps);
+  const id = runtime.deps.snapshots.environmentByKey("production")?.environmentId ?? "";
+  for (const key of ["support-chat", "draft-reply"]) await createFlag(ctx, "production", { key, name: key });
+  spend = (usd, flag, at) => runtime.deps.ledger.submit(id, { ...batchOf([callFor(usd, { flag, at })]), rejected: [] });
+});
+afterAll(async () => {
+  await runtime.close();
+});
+
+/** Past the second for which an answer is kept. */
+async function fresh() {
+  clock.advance(1_000);
+  return boardMoney(ctx, "production");
+}
+
+describe("the money of a board", () => {
+  it("is empty before the first call, and today is UTC's without a budget", async () => {
+    const money = await fresh();
+    expect([...money.flags]).toEqual([]);
+    expect(money).toMatchObject({ timezone: "UTC", todayNanoUsd: 0, burnNanoUsdPerHour: 0, budgets: [] });
+  });
+
+  it("counts a call of before midnight in the hour, not in the day of the budgets' zone", async () => {
+    await createBudget(ctx, "production", dailyBudget({ timezone: "Europe/Berlin", limitUsd: 10 }));
+    await spend(2, "support-chat", START_MS - 20 * MINUTE_MS);
+    await spend(3, "support-chat", START_MS);
+    await spend(1, "draft-reply", START_MS);
+    const money = await fresh();
+    expect(money.timezone).toBe("Europe/Berlin");
+    expect(money.todayNanoUsd).toBe(4 * USD);
+    const chat = money.flags.get("support-chat");
+    expect(chat?.todayNanoUsd).toBe(3 * USD);
+    expect(chat?.minutesNanoUsd.reduce((sum, one) => sum + one, 0)).toBe(5 * USD);
+    expect(chat?.burnNanoUsdPerHour).toBe(12 * USD);
+    expect(money.burnNanoUsdPerHour).toBe(16 * USD);
+    expect(money.budgets[0]).toMatchObject({
+      spentNanoUsd: 3 * USD,
+      limitNanoUsd: 10 * USD,
+      burnNanoUsdPerHour: 12 * USD,
+      limitReachedAt: new Date(clock.nowMs() + 35 * MINUTE_MS).toISOString(),
+    });
+  });
+
+  it("is gathered once a second, however many boards ask", async () => {
+    const [first, second] = await Promise.all([fresh(), boardMoney(ctx, "production")]);
+    expect(second).toBe(first);
+    await spend(1, "draft-reply", clock.nowMs());
+    expect(await boardMoney(ctx, "production")).toBe(first);
+    expect((await fresh()).todayNanoUsd).toBe(5 * USD);
+  });
+
+  it("asks as many queries for twenty budgets as for one", async () => {
+    const before = await queriesOf(() => fresh());
+    for (let n = 0; n < 20; n += 1) {
+      await createBudget(ctx, "production", dailyBudget({ name: `Budget ${n}`, limitUsd: 1_000 }));
+    }
+    expect(await queriesOf(() => fresh())).toBe(before);
+  });
+});
+
+/** How many selects a piece of work makes. */
+async function queriesOf(work: () => Promise<unknown>): Promise<number> {
+  let queries = 0;
+  const { db } = runtime.deps;
+  const counted = new Proxy(db, {
+    get(target, name, receiver) {
+      if (name === "select" || name === "execute") queries += 1;
+      return Reflect.get(target, name, receiver) as unknown;
+    },
+  });
+  runtime.deps.db = counted;
+  try {
+    await work();
+  } finally {
+    runtime.deps.db = db;
+  }
+  return queries;
+}
