@@ -2,7 +2,7 @@
  * Mounts everything the server answers. No I/O on import, none when called. The client's polls come first and pass no
  * middleware: they are the hot path and bring their own headers.
  */
-import { Hono } from "hono";
+import { type ErrorHandler, Hono } from "hono";
 import { requestId } from "hono/request-id";
 import { secureHeaders } from "hono/secure-headers";
 import type { Deps } from "./deps.ts";
@@ -17,7 +17,7 @@ import { problemResponse, toAppError } from "./http/problem.ts";
 import { requestLog } from "./http/request-log.ts";
 import { healthRoutes } from "./http/routes/health.ts";
 import { metricsRoutes } from "./http/routes/metrics.ts";
-import { sdkRoutes } from "./http/routes/sdk.ts";
+import { pollRoute, pollsFirst, sdkRoutes } from "./http/routes/sdk.ts";
 import { usageReportRoutes } from "./http/routes/usage-report.ts";
 import { webRoutes } from "./web/routes.tsx";
 
@@ -26,7 +26,7 @@ const MAX_REQUEST_ID_CHARS = 64;
 /** The server's handler. Needs deps whose snapshots and tokens are loaded, or answers 503 until they are. */
 export function createApp(deps: Deps): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
-  app.onError((error, c) => {
+  const onError: ErrorHandler<AppEnv> = (error, c) => {
     const failure = toAppError(error);
     if (failure.code === "INTERNAL") {
       deps.log.error(
@@ -37,7 +37,8 @@ export function createApp(deps: Deps): Hono<AppEnv> {
       deps.log.warn({ requestId: c.get("requestId"), error: describeError(failure) }, "the database is away");
     }
     return problemResponse(c, failure);
-  });
+  };
+  app.onError(onError);
 
   const http = httpMetrics(deps);
   app.route("/", sdkRoutes(deps));
@@ -64,6 +65,7 @@ export function createApp(deps: Deps): Hono<AppEnv> {
     response.headers.set("Allow", allowed.join(", "));
     return response;
   });
+  app.fetch = pollsFirst(pollRoute(deps).onError(onError), app.fetch);
   return app;
 }
 

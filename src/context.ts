@@ -5,7 +5,7 @@
 import { eq, sql } from "drizzle-orm";
 import { databaseAway, isDatabaseAway } from "./db/away.ts";
 import { NOTIFY_CHANNEL } from "./db/listen.ts";
-import { audit, environments, revisions } from "./db/schema.ts";
+import { audit, environments } from "./db/schema.ts";
 import type { Db, EnvironmentRow } from "./db/types.ts";
 import type { Deps } from "./deps.ts";
 import { type Actor, hasRole, recordOf, type Role, seesEnvironment } from "./domain/actor.ts";
@@ -155,14 +155,20 @@ export async function changeIn<T>(
     },
   });
   if (!recorded) return { value, n: environment.revision };
-  const committed = await tx
-    .update(environments)
-    .set({ revision, committedAt: sql`clock_timestamp()` })
-    .where(eq(environments.id, environmentId))
-    .returning({ committedAt: environments.committedAt });
-  await tx.insert(revisions).values({ environmentId, revision, committedAt: committed[0]?.committedAt ?? at });
-  await tx.execute(sql`select pg_notify(${NOTIFY_CHANNEL}, ${environmentId})`);
+  await moveOn(tx, environmentId, revision);
   return { value, n: revision };
+}
+
+/** The environment's new revision, when it was made, and the NOTIFY: one statement, because a kill waits for it. */
+async function moveOn(tx: Db, environmentId: string, revision: number): Promise<void> {
+  await tx.execute(sql`
+    with moved as (
+      update environments set revision = ${revision}, committed_at = clock_timestamp()
+      where id = ${environmentId} returning id, revision, committed_at
+    ), kept as (
+      insert into revisions (environment_id, revision, committed_at) select id, revision, committed_at from moved
+    )
+    select pg_notify(${NOTIFY_CHANNEL}, id) from moved`);
 }
 
 /** The row lock that puts all changes of an environment in one order. NOT_FOUND when it is gone. */

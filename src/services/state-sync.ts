@@ -124,7 +124,11 @@ export class StateSync {
 
   #onNotify(payload: string): void {
     const { snapshots, tokens } = this.#options;
-    void this.#guarded(payload === TOKENS_PAYLOAD ? tokens.refresh() : snapshots.refresh(payload));
+    // A server hears its own changes too, and often before it has answered its parked polls: those come first.
+    setImmediate(() => {
+      if (this.#closed) return;
+      void this.#guarded(payload === TOKENS_PAYLOAD ? tokens.refresh() : snapshots.refresh(payload));
+    });
   }
 
   async #guarded(work: Promise<void>): Promise<void> {
