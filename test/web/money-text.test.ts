@@ -41,12 +41,12 @@ describe("money", () => {
   });
 });
 
-describe("the clock under a chart", () => {
-  const ticksOf = (at: string) => {
-    const day = windowAt("day", "Europe/Berlin", Date.parse(at));
-    return timeTicks({ ...day, period: "day", timezone: "Europe/Berlin" }, false);
-  };
+function ticksOf(at: string) {
+  const day = windowAt("day", "Europe/Berlin", Date.parse(at));
+  return timeTicks({ ...day, period: "day", timezone: "Europe/Berlin" }, false);
+}
 
+describe("the clock under a chart", () => {
   it("shows every third hour of a day, at its own instant", () => {
     expect(
       ticksOf("2026-11-21T12:00:00Z")
