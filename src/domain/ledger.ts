@@ -13,7 +13,12 @@ export const LATENCY_BUCKETS_MS = [
 export const MINUTE_MS = 60_000;
 
 /** A record with what the server made of it. */
-export interface PricedRecord extends UsageRecord {
+export interface PricedRecord {
+  record: UsageRecord;
+  /** The instance that reported it. */
+  instance: string;
+  /** The time it counts as, Unix time in milliseconds: its own, unless its clock is far off. */
+  atMs: number;
   costNanoUsd: number;
   /** False when the model has no price: counted at the dearest rate. */
   priced: boolean;
@@ -43,18 +48,34 @@ export interface MinuteSums {
 
 /** The sums of these records, in the order of their keys, so that all servers lock rows in one order. */
 export function tally(records: readonly PricedRecord[]): MinuteSums[] {
-  const sums = new Map<string, MinuteSums>();
-  for (const record of records) {
-    const minuteMs = Math.floor(record.at / MINUTE_MS) * MINUTE_MS;
-    const key = `${minuteMs}\n${record.flag}\n${record.model}`;
-    let sum = sums.get(key);
+  const sums: MinuteSums[] = [];
+  // Maps in maps: joining a key of each record would cost more than all the adding.
+  const minutes = new Map<number, Map<string, Map<string, MinuteSums>>>();
+  for (const priced of records) {
+    const { flag, model } = priced.record;
+    const minuteMs = Math.floor(priced.atMs / MINUTE_MS) * MINUTE_MS;
+    const models = innerMap(innerMap(minutes, minuteMs), flag);
+    let sum = models.get(model);
     if (sum === undefined) {
-      sum = emptySums(minuteMs, record.flag, record.model);
-      sums.set(key, sum);
+      sum = emptySums(minuteMs, flag, model);
+      models.set(model, sum);
+      sums.push(sum);
     }
-    add(sum, record);
+    add(sum, priced);
   }
-  return [...sums.entries()].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, sum]) => sum);
+  return sums.toSorted((a, b) => a.minuteMs - b.minuteMs || compare(a.flag, b.flag) || compare(a.model, b.model));
+}
+
+function innerMap<K, L, V>(outer: Map<K, Map<L, V>>, key: K): Map<L, V> {
+  const known = outer.get(key);
+  if (known !== undefined) return known;
+  const made = new Map<L, V>();
+  outer.set(key, made);
+  return made;
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 /** The upper bound in milliseconds of the bucket that holds the quantile; null without any attempt. */
@@ -70,7 +91,7 @@ export function latencyQuantileMs(latency: readonly number[], share: number): nu
   return null;
 }
 
-function add(sum: MinuteSums, record: PricedRecord): void {
+function add(sum: MinuteSums, { record, costNanoUsd, priced }: PricedRecord): void {
   const summed = record.count ?? 1;
   // What an attempt used beside its answer is tokens and money, not another attempt.
   const count = record.part === undefined ? summed : 0;
@@ -85,16 +106,17 @@ function add(sum: MinuteSums, record: PricedRecord): void {
   sum.cacheWrite1h += record.usage.cacheWrite1h;
   sum.cacheRead += record.usage.cacheRead;
   sum.webSearches += record.usage.webSearches;
-  if (record.exact) sum.exactNanoUsd += record.costNanoUsd;
-  else sum.estimatedNanoUsd += record.costNanoUsd;
-  if (!record.priced) sum.unpriced += summed;
+  if (record.exact) sum.exactNanoUsd += costNanoUsd;
+  else sum.estimatedNanoUsd += costNanoUsd;
+  if (!priced) sum.unpriced += summed;
   const bucket = bucketOf(record.latencyMs);
   sum.latency[bucket] = (sum.latency[bucket] ?? 0) + count;
 }
 
 function bucketOf(latencyMs: number): number {
-  const index = LATENCY_BUCKETS_MS.findIndex((bound) => latencyMs <= bound);
-  return index === -1 ? LATENCY_BUCKETS_MS.length : index;
+  let index = 0;
+  while (index < LATENCY_BUCKETS_MS.length && latencyMs > (LATENCY_BUCKETS_MS[index] ?? 0)) index += 1;
+  return index;
 }
 
 function emptySums(minuteMs: number, flag: string, model: string): MinuteSums {

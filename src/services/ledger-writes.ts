@@ -3,7 +3,7 @@
  * order of their keys, so that two servers never wait for each other in a circle.
  */
 import { and, eq, inArray, sql } from "drizzle-orm";
-import { budgetWindows, usageBatches, usageRecent } from "../db/ledger-schema.ts";
+import { budgetWindows, usageBatches } from "../db/ledger-schema.ts";
 import type { Db } from "../db/types.ts";
 import type { MinuteSums, PricedRecord } from "../domain/ledger.ts";
 
@@ -80,41 +80,58 @@ export async function addMinutes(tx: Db, environmentId: string, sums: readonly M
 const RECENT_PER_FLAG = 50;
 
 /** Keeps the newest calls of this transaction, one row an attempt. */
-export async function addRecent(
-  tx: Db,
-  environmentId: string,
-  records: readonly (PricedRecord & { instance: string })[],
-): Promise<void> {
-  const perFlag = new Map<string, (PricedRecord & { instance: string })[]>();
-  for (const record of records) {
-    const kept = perFlag.get(record.flag);
-    if (kept === undefined) perFlag.set(record.flag, [record]);
-    else kept.push(record);
+export async function addRecent(tx: Db, environmentId: string, records: readonly PricedRecord[]): Promise<void> {
+  const rows = newestOfEachFlag(records).map(recentRow);
+  if (rows.length === 0) return;
+  // One parameter for all rows: a parameter a cell would cost more than the rest of the transaction.
+  await tx.execute(sql`
+    insert into usage_recent (environment_id, at, flag, model, requested_model, outcome, exact, cost_nano_usd, input,
+      output, latency_ms, attempt, status, error_type, stop_reason, request_id, user_id, session_id, instance)
+    select ${environmentId}, to_timestamp(v."atMs" / 1000.0), v.flag, v.model, v."requestedModel", v.outcome, v.exact,
+      v."costNanoUsd", v.input, v.output, v."latencyMs", v.attempt, v.status, v."errorType", v."stopReason",
+      v."requestId", v."user", v.session, v.instance
+    from jsonb_to_recordset(cast(${JSON.stringify(rows)} as text)::jsonb) as v("atMs" bigint, flag text, model text,
+      "requestedModel" text, outcome text, exact boolean, "costNanoUsd" bigint, input bigint, output bigint,
+      "latencyMs" integer, attempt integer, status integer, "errorType" text, "stopReason" text, "requestId" text,
+      "user" text, session text, instance text)`);
+}
+
+/** The newest records of each flag, in the order they came. */
+function newestOfEachFlag(records: readonly PricedRecord[]): PricedRecord[] {
+  const kept: PricedRecord[] = [];
+  const perFlag = new Map<string, number>();
+  for (const priced of records.toReversed()) {
+    const { flag } = priced.record;
+    const n = perFlag.get(flag) ?? 0;
+    if (n === RECENT_PER_FLAG) continue;
+    perFlag.set(flag, n + 1);
+    kept.push(priced);
   }
-  const rows = [...perFlag.values()]
-    .flatMap((list) => list.slice(-RECENT_PER_FLAG))
-    .map((record) => ({
-      environmentId,
-      at: new Date(record.at),
-      flag: record.flag,
-      model: record.model,
-      requestedModel: record.requestedModel,
-      outcome: record.outcome,
-      exact: record.exact,
-      costNanoUsd: record.costNanoUsd,
-      input: record.usage.input + record.usage.cacheWrite5m + record.usage.cacheWrite1h + record.usage.cacheRead,
-      output: record.usage.output,
-      latencyMs: Math.round(record.latencyMs),
-      attempt: record.attempt,
-      status: record.status ?? null,
-      errorType: record.errorType ?? null,
-      stopReason: record.stopReason ?? null,
-      requestId: record.requestId ?? null,
-      user: record.user ?? null,
-      session: record.session ?? null,
-      instance: record.instance,
-    }));
-  if (rows.length > 0) await tx.insert(usageRecent).values(rows);
+  return kept.toReversed();
+}
+
+function recentRow({ record, instance, atMs, costNanoUsd }: PricedRecord) {
+  const { usage } = record;
+  return {
+    atMs,
+    flag: record.flag,
+    model: record.model,
+    requestedModel: record.requestedModel,
+    outcome: record.outcome,
+    exact: record.exact,
+    costNanoUsd,
+    input: usage.input + usage.cacheWrite5m + usage.cacheWrite1h + usage.cacheRead,
+    output: usage.output,
+    latencyMs: Math.round(record.latencyMs),
+    attempt: record.attempt,
+    status: record.status,
+    errorType: record.errorType,
+    stopReason: record.stopReason,
+    requestId: record.requestId,
+    user: record.user,
+    session: record.session,
+    instance,
+  };
 }
 
 export interface WindowSum {

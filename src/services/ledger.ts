@@ -12,7 +12,7 @@ import type { Db } from "../db/types.ts";
 import type { Deps } from "../deps.ts";
 import { systemActor } from "../domain/actor.ts";
 import { addNanoUsd, type Budget, subjectOf } from "../domain/budget.ts";
-import { type PricedRecord, tally } from "../domain/ledger.ts";
+import { type MinuteSums, type PricedRecord, tally } from "../domain/ledger.ts";
 import { windowAt } from "../domain/window.ts";
 import { AppError } from "../errors.ts";
 import { readBudgets } from "./budget-rows.ts";
@@ -173,11 +173,12 @@ async function count(
   const table = await readPrices(tx);
   const records = distinct
     .filter(({ batchId }) => claimed.has(batchId))
-    .flatMap(({ instance, records: own }) => own.map((record) => ({ ...priced(table, record, nowMs), instance })));
-  await addMinutes(tx, environmentId, tally(records));
+    .flatMap(({ instance, records: own }) => own.map((record) => priced(table, record, instance, nowMs)));
+  const sums = tally(records);
+  await addMinutes(tx, environmentId, sums);
   await addRecent(tx, environmentId, records);
   const budgets = await readBudgets(tx, environmentId);
-  const windows = await addToWindows(tx, windowSums(budgets, records));
+  const windows = await addToWindows(tx, windowSums(budgets, sums));
   const changed = await runLadders(ctx, tx, environmentId, { budgets, windows, nowMs, lockFirst });
   return { counted: await answers(tx, environmentId, submissions, claimed), changed };
 }
@@ -201,27 +202,31 @@ async function runLadders(
   return true;
 }
 
-function priced(table: PriceTable, record: UsageRecord, nowMs: number): PricedRecord {
-  const at = record.at > nowMs + MAX_EARLY_MS || record.at < nowMs - MAX_LATE_MS ? nowMs : record.at;
-  const price = priceUsage(table, {
+function priced(table: PriceTable, record: UsageRecord, instance: string, nowMs: number): PricedRecord {
+  const atMs = record.at > nowMs + MAX_EARLY_MS || record.at < nowMs - MAX_LATE_MS ? nowMs : record.at;
+  const { costNanoUsd, known } = priceUsage(table, {
     model: record.model,
-    atMs: at,
+    atMs,
     usage: record.usage,
-    ...(record.batch !== undefined && { batch: record.batch }),
-    ...(record.fast !== undefined && { fast: record.fast }),
-    ...(record.geo !== undefined && { geo: record.geo }),
+    batch: record.batch === true,
+    fast: record.fast === true,
+    geo: record.geo ?? null,
     ...(record.promptTokens !== undefined && { promptTokens: record.promptTokens }),
   });
-  return { ...record, at, costNanoUsd: price.costNanoUsd, priced: price.known };
+  return { record, instance, atMs, costNanoUsd, priced: known };
 }
 
-/** What the records add to each window of each budget. */
-export function windowSums(budgets: readonly Budget[], records: readonly PricedRecord[]): WindowSum[] {
+/**
+ * What the sums add to each window of each budget. Windows begin and end with a whole minute in every zone, so that a
+ * minute's sum belongs to one window as all its records do.
+ */
+export function windowSums(budgets: readonly Budget[], minutes: readonly MinuteSums[]): WindowSum[] {
   const sums = new Map<string, WindowSum>();
-  for (const record of records) {
+  for (const minute of minutes) {
+    const costNanoUsd = addNanoUsd(minute.exactNanoUsd, minute.estimatedNanoUsd);
     for (const budget of budgets) {
-      if (subjectOf(budget.scope, record) === null) continue;
-      const { startMs, endMs } = windowAt(budget.period, budget.timezone, record.at);
+      if (subjectOf(budget.scope, minute) === null) continue;
+      const { startMs, endMs } = windowAt(budget.period, budget.timezone, minute.minuteMs);
       const key = `${budget.id} ${startMs}`;
       let sum = sums.get(key);
       if (sum === undefined) {
@@ -234,8 +239,8 @@ export function windowSums(budgets: readonly Budget[], records: readonly PricedR
         };
         sums.set(key, sum);
       }
-      sum.spentNanoUsd = addNanoUsd(sum.spentNanoUsd, record.costNanoUsd);
-      if (record.exact) sum.exactNanoUsd = addNanoUsd(sum.exactNanoUsd, record.costNanoUsd);
+      sum.spentNanoUsd = addNanoUsd(sum.spentNanoUsd, costNanoUsd);
+      sum.exactNanoUsd = addNanoUsd(sum.exactNanoUsd, minute.exactNanoUsd);
     }
   }
   return [...sums.values()];
