@@ -129,18 +129,13 @@ function Calls({ usage, light }: { usage: FlagMoney; light: Light }) {
   return (
     <div class="calls">
       <Sparkline minutesNanoUsd={usage.minutesNanoUsd} light={light} />
-      <p class="dim">
+      <p class="dim pair">
         {usage.attempts === 0 ? (
           "no calls for 15 min"
         ) : (
           <>
             <span class="nowrap">errors {percent(Math.round((usage.errors / usage.attempts) * 1_000) / 10)}</span>
-            {usage.p95Ms === null ? null : (
-              <>
-                {" · "}
-                <span class="nowrap">p95 {took(usage.p95Ms)}</span>
-              </>
-            )}
+            {usage.p95Ms === null ? null : <span class="nowrap">p95 {took(usage.p95Ms)}</span>}
           </>
         )}
       </p>

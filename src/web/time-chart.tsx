@@ -37,7 +37,9 @@ const SIZES: readonly Size[] = [
 ];
 const TOP = 14;
 const BOTTOM = 24;
-const SIDE = 4;
+/** Room for the values at the left. */
+const LEFT = 46;
+const RIGHT = 6;
 const HEADROOM = 1.08;
 const MAX_VALUE_TICKS = 4;
 /** A level's label is left out when another one is nearer than this. */
@@ -58,7 +60,7 @@ function Drawing(props: TimeChartProps & { size: Size }) {
   const { width, height, name } = size;
   const highest = Math.max(...[...line, ...bars, ...levels].map((one) => one.value), 0);
   const max = highest === 0 ? 1 : highest * HEADROOM;
-  const x = (atMs: number) => SIDE + ((atMs - startMs) / (endMs - startMs)) * (width - 2 * SIDE);
+  const x = (atMs: number) => LEFT + ((atMs - startMs) / (endMs - startMs)) * (width - LEFT - RIGHT);
   const y = (value: number) => TOP + (1 - value / max) * (height - TOP - BOTTOM);
   const ticks = valueTicks(max, MAX_VALUE_TICKS).filter((value) =>
     levels.every((level) => Math.abs(y(value) - y(level.value)) >= LABEL_HEIGHT),
@@ -79,9 +81,9 @@ function Drawing(props: TimeChartProps & { size: Size }) {
       <title id={titleId}>{props.title}</title>
       <desc id={descriptionId}>{props.description}</desc>
       {ticks.map((value) => (
-        <line class="grid" x1={SIDE} x2={width - SIDE} y1={y(value).toFixed(1)} y2={y(value).toFixed(1)} />
+        <line class="grid" x1={LEFT} x2={width - RIGHT} y1={y(value).toFixed(1)} y2={y(value).toFixed(1)} />
       ))}
-      <line class="axis" x1={SIDE} x2={width - SIDE} y1={ground} y2={ground} />
+      <line class="axis" x1={LEFT} x2={width - RIGHT} y1={ground} y2={ground} />
       {bars.map(({ fromMs, toMs, value, part }) => {
         const barWidth = Math.max(1, x(toMs) - x(fromMs) - 1).toFixed(1);
         return (
@@ -118,12 +120,12 @@ function Drawing(props: TimeChartProps & { size: Size }) {
         <>
           <line
             class={`level level-${kind}`}
-            x1={SIDE}
-            x2={width - SIDE}
+            x1={LEFT}
+            x2={width - RIGHT}
             y1={y(value).toFixed(1)}
             y2={y(value).toFixed(1)}
           />
-          <text class={`label word-${kind}`} x={width - SIDE} y={(y(value) - 4).toFixed(1)} text-anchor="end">
+          <text class={`label word-${kind}`} x={width - RIGHT} y={(y(value) - 4).toFixed(1)} text-anchor="end">
             {label}
           </text>
         </>
@@ -145,7 +147,7 @@ function Drawing(props: TimeChartProps & { size: Size }) {
         );
       })}
       {ticks.map((value) => (
-        <text class="tick" x={SIDE} y={(y(value) - 4).toFixed(1)}>
+        <text class="tick" x={LEFT - 6} y={(y(value) + 4).toFixed(1)} text-anchor="end">
           {valueText(value)}
         </text>
       ))}

@@ -64,7 +64,8 @@ export async function startMoneyWorld(options: { instances?: number; jobs?: bool
 }
 
 /** Budgets for three flags, and calls from midnight until 02:41: one flag downgraded, one near its limit, one calm. */
-export async function spendUntilNight(world: MoneyWorld): Promise<void> {
+export async function spendUntilNight(world: MoneyWorld, everyMinutes = 3): Promise<void> {
+  const share = everyMinutes / 3;
   const zone = { timezone: "Europe/Berlin" };
   for (const budget of [
     dailyBudget({ ...zone, name: "Support chat, daily", scope: { flag: "support-chat" }, limitUsd: 200 }),
@@ -73,14 +74,14 @@ export async function spendUntilNight(world: MoneyWorld): Promise<void> {
   ]) {
     await world.api("POST", `${PRODUCTION}/budgets`, budget);
   }
-  for (let minute = 1; minute <= 160; minute += 3) {
+  for (let minute = 1; minute <= 160; minute += everyMinutes) {
     world.clock.moveTo(MIDNIGHT_MS + minute * MINUTE_MS + 20_000);
-    const runaway = minute > 140 ? 18 : 0.4 + (minute % 5) / 10;
+    const runaway = (minute > 140 ? 18 : 0.4 + (minute % 5) / 10) * share;
     const failed = minute % 21 === 1;
     await world.spend(
       world.call("support-chat", runaway, { session: minute > 140 ? "bulk-import-77" : `web-${minute % 7}` }),
-      world.call("summarize-ticket", 3.02, { latencyMs: 3_100 }),
-      world.call("draft-reply", 0.3 + (minute % 7) / 20, {
+      world.call("summarize-ticket", 3.02 * share, { latencyMs: 3_100 }),
+      world.call("draft-reply", (0.3 + (minute % 7) / 20) * share, {
         latencyMs: 4_800,
         ...(failed && { outcome: "error", status: 529, errorType: "overloaded_error" }),
         exact: !failed,
