@@ -160,25 +160,26 @@ async function count(
 ): Promise<{ counted: Counted[]; changed: boolean }> {
   const { deps } = ctx;
   if (lockFirst) await lockEnvironment(tx, environmentId);
-  // A budget that is being made or edited sums up the ledger under the exclusive side of this lock.
-  await tx.execute(sql`select pg_advisory_xact_lock_shared(hashtextextended(${`budgets:${environmentId}`}, 0))`);
   const nowMs = deps.clock.nowMs();
   const distinct = firstOfEach(submissions);
-  const claimed = await claimBatches(
-    tx,
-    environmentId,
-    distinct.map(({ batchId, records, rejected }) => ({ batchId, accepted: records.length, rejected })),
-    new Date(nowMs),
-  );
-  const table = await readPrices(tx);
+  const batches = distinct.map(({ batchId, records, rejected }) => ({ batchId, accepted: records.length, rejected }));
+  // Sent together: the connection runs them in this order, and the round trips are saved.
+  const [, claimed, table, budgets] = await Promise.all([
+    // A budget that is being made or edited sums up the ledger under the exclusive side of this lock.
+    tx.execute(sql`select pg_advisory_xact_lock_shared(hashtextextended(${`budgets:${environmentId}`}, 0))`),
+    claimBatches(tx, environmentId, batches, new Date(nowMs)),
+    readPrices(tx),
+    readBudgets(tx, environmentId),
+  ]);
   const records = distinct
     .filter(({ batchId }) => claimed.has(batchId))
     .flatMap(({ instance, records: own }) => own.map((record) => priced(table, record, instance, nowMs)));
   const sums = tally(records);
-  await addMinutes(tx, environmentId, sums);
-  await addRecent(tx, environmentId, records);
-  const budgets = await readBudgets(tx, environmentId);
-  const windows = await addToWindows(tx, windowSums(budgets, sums));
+  const [, , windows] = await Promise.all([
+    addMinutes(tx, environmentId, sums),
+    addRecent(tx, environmentId, records),
+    addToWindows(tx, windowSums(budgets, sums)),
+  ]);
   const changed = await runLadders(ctx, tx, environmentId, { budgets, windows, nowMs, lockFirst });
   return { counted: await answers(tx, environmentId, submissions, claimed), changed };
 }
