@@ -5,6 +5,9 @@ import { until } from "../support/until.ts";
 import { launchBrowser, openPage, type OpenPage, signIn } from "./browser.ts";
 import { budgetIdOf, type MoneyWorld, spendUntilNight, startMoneyWorld } from "./money-world.ts";
 
+/** A browser and three clients on a busy machine. */
+const BROWSER_MS = 60_000;
+
 let world: MoneyWorld;
 let browser: Browser;
 let opened: OpenPage;
@@ -39,7 +42,7 @@ async function openBoard(token: string, options: Parameters<typeof openPage>[1] 
 describe.each([
   { name: "with JavaScript", javaScript: true },
   { name: "with JavaScript off", javaScript: false },
-])("$name, on a phone", ({ javaScript }) => {
+])("$name, on a phone", { timeout: BROWSER_MS }, ({ javaScript }) => {
   beforeEach(async () => {
     world = await startMoneyWorld();
     await spendUntilNight(world);
