@@ -2,6 +2,7 @@
 import { budgetsJob } from "./budgets.ts";
 import { expiryJob } from "./expiry.ts";
 import { pruneJob } from "./prune.ts";
+import { recentUsageJob } from "./recent-usage.ts";
 import type { Job } from "./runner.ts";
 
-export const JOBS: readonly Job[] = [expiryJob, budgetsJob, pruneJob];
+export const JOBS: readonly Job[] = [expiryJob, budgetsJob, recentUsageJob, pruneJob];
