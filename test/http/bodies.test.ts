@@ -1,9 +1,12 @@
-/** What is wrong with a body is answered with problem+json that says what and where, on every route that takes one. */
+/**
+ * What is wrong with a body is answered with problem+json that says what and where, on every route of the
+ * operator API that takes one. Usage batches have rules of their own: test/ledger/usage-report.test.ts.
+ */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { MAX_BODY_BYTES } from "../../src/domain/limits.ts";
 import { type Harness, seed, startHarness } from "./harness.ts";
 import { expectProblem } from "./problem-shape.ts";
-import { routesWhere } from "./route-table.ts";
+import { isOperatorApi, routesWhere } from "./route-table.ts";
 
 let harness: Harness;
 
@@ -13,79 +16,82 @@ beforeAll(async () => {
 });
 afterAll(() => harness.close());
 
-describe.each(routesWhere(({ body }) => body !== undefined))("$name", ({ method, entry }) => {
-  const send = (body: string, headers: Record<string, string> = {}) =>
-    harness.call(method, entry.path, { body, headers });
+describe.each(routesWhere((entry) => isOperatorApi(entry) && entry.body !== undefined))(
+  "$name",
+  ({ method, entry }) => {
+    const send = (body: string, headers: Record<string, string> = {}) =>
+      harness.call(method, entry.path, { body, headers });
 
-  it("refuses a body that is no JSON, saying where it breaks and quoting nothing of it", async () => {
-    const problem = await expectProblem(send('{"reason": secret-text}'), 422);
-    expect(problem.errors?.[0]?.path).toBe("");
-    expect(problem.detail).toBe("The body is not valid JSON: it breaks at an unexpected s.");
-    expect(problem.detail).not.toContain("secret");
-  });
-
-  it("refuses an empty body, showing one that would do", async () => {
-    const response = harness.call(method, entry.path, { headers: { "content-type": "application/json" } });
-    expect((await expectProblem(response, 422)).detail).toContain('{"reason"');
-  });
-
-  it.each(["[]", "null", "1", '"text"'])("refuses the JSON value %s, which is no object", async (body) => {
-    await expectProblem(send(body), 422);
-  });
-
-  it.each(["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/xml"])(
-    "answers 415 to the content type %s",
-    async (contentType) => {
-      expect(
-        (await expectProblem(send(JSON.stringify(entry.body), { "content-type": contentType }), 415)).detail,
-      ).toContain("application/json");
-    },
-  );
-
-  it("answers 413 to a body over the bound, whether or not its length is announced", async () => {
-    const huge = JSON.stringify({ ...entry.body, padding: "x".repeat(MAX_BODY_BYTES) });
-    await expectProblem(send(huge, { "content-length": String(huge.length) }), 413);
-    const stream = new ReadableStream({
-      start(controller) {
-        controller.enqueue(new TextEncoder().encode(huge));
-        controller.close();
-      },
+    it("refuses a body that is no JSON, saying where it breaks and quoting nothing of it", async () => {
+      const problem = await expectProblem(send('{"reason": secret-text}'), 422);
+      expect(problem.errors?.[0]?.path).toBe("");
+      expect(problem.detail).toBe("The body is not valid JSON: it breaks at an unexpected s.");
+      expect(problem.detail).not.toContain("secret");
     });
-    const init = {
-      method,
-      duplex: "half",
-      headers: {
-        authorization: `Bearer ${harness.tokens.admin}`,
-        "content-type": "application/json",
-        "transfer-encoding": "chunked",
+
+    it("refuses an empty body, showing one that would do", async () => {
+      const response = harness.call(method, entry.path, { headers: { "content-type": "application/json" } });
+      expect((await expectProblem(response, 422)).detail).toContain('{"reason"');
+    });
+
+    it.each(["[]", "null", "1", '"text"'])("refuses the JSON value %s, which is no object", async (body) => {
+      await expectProblem(send(body), 422);
+    });
+
+    it.each(["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/xml"])(
+      "answers 415 to the content type %s",
+      async (contentType) => {
+        expect(
+          (await expectProblem(send(JSON.stringify(entry.body), { "content-type": contentType }), 415)).detail,
+        ).toContain("application/json");
       },
-      body: stream,
-    } as const;
-    await expectProblem(harness.app.request(new Request(`http://localhost${entry.path}`, init)), 413);
-  });
-
-  it("refuses a field that it does not know, by its path", async () => {
-    const problem = await expectProblem(send(JSON.stringify({ ...entry.body, reasn: "x" })), 422);
-    expect(problem.errors).toContainEqual({ path: "reasn", message: "is not a known field" });
-  });
-
-  it("refuses nesting without end, and text that the database cannot hold", async () => {
-    const deep = `{"reason": ${"[".repeat(50_000)}${"]".repeat(50_000)}}`;
-    expect((await expectProblem(send(deep), 422)).detail).toContain("nested deeper");
-    for (const bad of ["a\\u0000b", "\\ud800"]) {
-      const problem = await expectProblem(send(`{"reason": "${bad}", "name": "${bad}"}`), 422);
-      expect(problem.detail).toContain("cannot be stored");
-    }
-    await expectProblem(
-      harness.app.request(entry.path, {
-        method,
-        headers: { authorization: `Bearer ${harness.tokens.admin}`, "content-type": "application/json" },
-        body: new Uint8Array([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]),
-      }),
-      422,
     );
-  });
-});
+
+    it("answers 413 to a body over the bound, whether or not its length is announced", async () => {
+      const huge = JSON.stringify({ ...entry.body, padding: "x".repeat(MAX_BODY_BYTES) });
+      await expectProblem(send(huge, { "content-length": String(huge.length) }), 413);
+      const stream = new ReadableStream({
+        start(controller) {
+          controller.enqueue(new TextEncoder().encode(huge));
+          controller.close();
+        },
+      });
+      const init = {
+        method,
+        duplex: "half",
+        headers: {
+          authorization: `Bearer ${harness.tokens.admin}`,
+          "content-type": "application/json",
+          "transfer-encoding": "chunked",
+        },
+        body: stream,
+      } as const;
+      await expectProblem(harness.app.request(new Request(`http://localhost${entry.path}`, init)), 413);
+    });
+
+    it("refuses a field that it does not know, by its path", async () => {
+      const problem = await expectProblem(send(JSON.stringify({ ...entry.body, reasn: "x" })), 422);
+      expect(problem.errors).toContainEqual({ path: "reasn", message: "is not a known field" });
+    });
+
+    it("refuses nesting without end, and text that the database cannot hold", async () => {
+      const deep = `{"reason": ${"[".repeat(50_000)}${"]".repeat(50_000)}}`;
+      expect((await expectProblem(send(deep), 422)).detail).toContain("nested deeper");
+      for (const bad of ["a\\u0000b", "\\ud800"]) {
+        const problem = await expectProblem(send(`{"reason": "${bad}", "name": "${bad}"}`), 422);
+        expect(problem.detail).toContain("cannot be stored");
+      }
+      await expectProblem(
+        harness.app.request(entry.path, {
+          method,
+          headers: { authorization: `Bearer ${harness.tokens.admin}`, "content-type": "application/json" },
+          body: new Uint8Array([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]),
+        }),
+        422,
+      );
+    });
+  },
+);
 
 const FLAG = "/v1/environments/production/flags/support-chat";
 const steps = (...list: unknown[]) => ["PUT", "/v1/environments/production/chains/x", { steps: list }] as const;
