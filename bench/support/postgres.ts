@@ -84,7 +84,10 @@ export async function startCluster(options: { isDurable?: boolean } = {}): Promi
     }
   };
   const signal = async (name: NodeJS.Signals) => {
-    for (const pid of await clusterPids(databaseDir)) process.kill(pid, name);
+    const postmaster = await postmasterPid(databaseDir);
+    // The postmaster first: once it stands still it starts no further child, and the scan finds them all.
+    process.kill(postmaster, name);
+    for (const pid of await childPids(postmaster)) kill(pid, name);
   };
   return {
     url,
@@ -125,10 +128,13 @@ async function hydrateLibraries(): Promise<void> {
   }
 }
 
-/** The postmaster and its children. */
-async function clusterPids(databaseDir: string): Promise<number[]> {
-  const [postmaster] = (await readFile(join(databaseDir, "postmaster.pid"), "utf8")).split("\n");
-  const pids = [Number(postmaster)];
+async function postmasterPid(databaseDir: string): Promise<number> {
+  const [pid] = (await readFile(join(databaseDir, "postmaster.pid"), "utf8")).split("\n");
+  return Number(pid);
+}
+
+async function childPids(parentPid: number): Promise<number[]> {
+  const pids: number[] = [];
   for (const name of await readdir("/proc")) {
     if (!/^\d+$/.test(name)) continue;
     const stat = await readFile(`/proc/${name}/stat`, "utf8").catch((error: unknown) => {
@@ -137,7 +143,16 @@ async function clusterPids(databaseDir: string): Promise<number[]> {
       throw error;
     });
     const parent = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1];
-    if (parent === postmaster) pids.push(Number(name));
+    if (parent === String(parentPid)) pids.push(Number(name));
   }
   return pids;
+}
+
+function kill(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch (error) {
+    // Ended since it was listed: nothing is left to stop.
+    if (!(error instanceof Error) || !("code" in error) || error.code !== "ESRCH") throw error;
+  }
 }
