@@ -22,7 +22,7 @@ export interface PriceResource {
 
 /** All rows in force, built-in and added, by model and then newest first. */
 export async function listPrices(ctx: Ctx): Promise<{ items: PriceResource[] }> {
-  requireScope(ctx.actor, ctx.actor.kind === "kill" ? "tighten" : "viewer");
+  requireScope(ctx.actor, "viewer");
   const added = await read(ctx, readAdded);
   const overridden = new Set(added.map(({ id }) => id));
   const builtIn = PRICE_LIST.filter((row) => !overridden.has(idOf(row))).map((row): PriceResource => ({

@@ -106,7 +106,7 @@ export const ROUTES: Readonly<Record<string, RouteEntry>> = {
   "POST /v1/environments/:env/channels/:id/test": { demand: "operator", path: `${ENV}/channels/unknown/test` },
   "GET /v1/environments/:env/audit": { demand: "viewer", path: `${ENV}/audit` },
   "POST /v1/environments/:env/audit/:id/revert": { demand: "operator", path: `${ENV}/audit/1/revert`, body: REASON },
-  "GET /v1/prices": { demand: "any", path: "/v1/prices", global: true },
+  "GET /v1/prices": { demand: "viewer", path: "/v1/prices", global: true },
   "PUT /v1/prices/:model/:validFrom": {
     demand: "admin",
     path: "/v1/prices/claude-next-9/2026-01-01",
@@ -132,11 +132,8 @@ export const ROUTES: Readonly<Record<string, RouteEntry>> = {
   "DELETE /v1/tokens/:id": { demand: "admin", path: "/v1/tokens/unknown", global: true },
   "GET /sdk/v1/snapshot": { demand: "sdk", path: "/sdk/v1/snapshot" },
   "DELETE /sdk/v1/instance": { demand: "sdk", path: "/sdk/v1/instance" },
-  "POST /sdk/v1/usage": {
-    demand: "sdk",
-    path: "/sdk/v1/usage",
-    body: { batchId: "matrix", instance: "matrix", records: [] },
-  },
+  // Its bodies are the ledger's concern: test/ledger/usage-report.test.ts.
+  "POST /sdk/v1/usage": { demand: "sdk", path: "/sdk/v1/usage" },
   "GET /metrics": { demand: "metrics", path: "/metrics" },
   "GET /healthz": { demand: "public", path: "/healthz" },
   "GET /readyz": { demand: "public", path: "/readyz" },

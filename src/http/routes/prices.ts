@@ -73,7 +73,7 @@ const priceSchema = z
 
 const params = z.object({ model: modelSchema, validFrom: validFromSchema });
 
-const list = readRoute("any", {
+const list = readRoute("viewer", {
   method: "get",
   path: "/v1/prices",
   tags,
