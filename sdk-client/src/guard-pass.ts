@@ -24,8 +24,7 @@ const passes = new WeakMap<RequestOptionsLike, Pass>();
 /** The pass of this call: a new one for its first request, the same one for the SDK's retries of it. */
 export function passOf(request: RequestLike, options: RequestOptionsLike | undefined, nowMs: number): Pass {
   const known = options === undefined ? undefined : passes.get(options);
-  const isRetry = (request.headers.get(RETRY_COUNT_HEADER) ?? "0") !== "0";
-  if (known !== undefined && isRetry) return known;
+  if (known !== undefined && (request.headers.get(RETRY_COUNT_HEADER) ?? "0") !== "0") return known;
   const pass: Pass = { startedMs: nowMs, attempts: 0, failed: new Set(), lastError: null };
   if (options !== undefined) passes.set(options, pass);
   return pass;

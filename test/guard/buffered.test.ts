@@ -1,4 +1,7 @@
 /** An answer that the guard has read is, for whoever asks for the raw response, a response like any other. */
+import { Readable } from "node:stream";
+import { json, text } from "node:stream/consumers";
+import type { ReadableStream as NodeReadableStream } from "node:stream/web";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { ASK, SDKS, startWorld, type World } from "../support/guard-world.ts";
 
@@ -19,6 +22,10 @@ describe.each(SDKS)("$name", ({ Sdk }) => {
     ["blob()", async (response) => JSON.parse(await (await response.blob()).text())],
     ["body", (response) => new Response(response.body).json()],
     ["clone()", (response) => response.clone().json()],
+    ["body, piped", async (response) => JSON.parse(await text(bodyOf(response).pipeThrough(new TextDecoderStream())))],
+    ["body, as a stream of Node", (response) => json(Readable.fromWeb(bodyOf(response)))],
+    ["body, iterated", async (response) => JSON.parse(await iterated(bodyOf(response)))],
+    ["body, one half of its tee", (response) => new Response(bodyOf(response).tee()[1]).json()],
     ["a copy", (response) => new Response(response.body, response).json()],
   ])("can be read by %s", async (_how, read) => {
     const response = await ask();
@@ -34,6 +41,17 @@ describe.each(SDKS)("$name", ({ Sdk }) => {
     await response.text();
     expect(response.bodyUsed).toBe(true);
     await expect(response.json()).rejects.toThrow(TypeError);
+    expect(() => response.clone()).toThrow(TypeError);
+  });
+
+  it("has a body like any other: one object, locked by its reader", async () => {
+    const response = await ask();
+    const { body } = response;
+    expect(body).toBeInstanceOf(ReadableStream);
+    expect(response.body).toBe(body);
+    expect(body?.locked).toBe(false);
+    body?.getReader();
+    expect(body?.locked).toBe(true);
     expect(() => response.clone()).toThrow(TypeError);
   });
 
@@ -54,3 +72,15 @@ describe.each(SDKS)("$name", ({ Sdk }) => {
     expect(models).toEqual([ASK.model, ASK.model]);
   });
 });
+
+function bodyOf(response: Response): NodeReadableStream<Uint8Array> {
+  const body: NodeReadableStream<Uint8Array> | null = response.body;
+  if (body === null) throw new Error("the answer has no body");
+  return body;
+}
+
+async function iterated(body: NodeReadableStream<Uint8Array>): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of body) chunks.push(chunk);
+  return Buffer.concat(chunks).toString();
+}
