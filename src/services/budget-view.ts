@@ -1,21 +1,16 @@
 /** What people see of a budget now: spent, limit, burn, when the limit will be reached, and the bound of overspending. */
-import { and, asc, eq, gte, isNull, sql } from "drizzle-orm";
-import { canonicalModel } from "../../sdk-client/src/model-id.ts";
+import { and, asc, eq, gt, inArray, isNull, lte } from "drizzle-orm";
 import { type Ctx, read, requireEnvironment } from "../context.ts";
-import { budgetRaises, budgets, budgetWindows, trips, usageMinutes, usageRecent } from "../db/ledger-schema.ts";
+import { budgetRaises, budgets, budgetWindows, trips } from "../db/ledger-schema.ts";
 import type { Db } from "../db/types.ts";
 import { effectiveLimitNanoUsd, NANO_PER_USD } from "../domain/budget.ts";
-import { burnNanoUsdPerHour, limitReachedAtMs, overshootBoundNanoUsd } from "../domain/forecast.ts";
-import { latencyQuantileMs } from "../domain/ledger.ts";
+import { limitReachedAtMs, overshootBoundNanoUsd } from "../domain/forecast.ts";
 import type { BudgetNow, BudgetResource } from "../domain/money-resources.ts";
 import { windowAt } from "../domain/window.ts";
 import { AppError } from "../errors.ts";
+import { paceOf, readSpending, type Spending } from "./budget-pace.ts";
 import { budgetOf, type BudgetRow, type RaiseRow } from "./budget-rows.ts";
 
-/** The span that burn is measured over. */
-const BURN_SPAN_MS = 15 * 60_000;
-/** A runaway is seconds old when it counts: the pace of single calls is taken over slices this short. */
-const SLICE_SECONDS = 5;
 /** How long a client may hold a record: its flush interval and the request. */
 const REPORT_INTERVAL_MS = 1_500;
 /** From the commit of a trip until every live instance decides by it. */
@@ -33,9 +28,7 @@ export async function listBudgets(
       .from(budgets)
       .where(eq(budgets.environmentId, environment.id))
       .orderBy(asc(budgets.name));
-    const resources: BudgetResource[] = [];
-    for (const row of rows) resources.push(await budgetResource(ctx, db, row, await raisesOf(db, row.id)));
-    return resources;
+    return budgetResources(ctx, db, environment.id, rows);
   });
   return { items, revision: ctx.deps.snapshots.revisionOf(environment.id, environment.revision) };
 }
@@ -49,16 +42,67 @@ export async function getBudget(ctx: Ctx, environmentKey: string, id: string): P
       .where(and(eq(budgets.environmentId, environment.id), eq(budgets.id, id)));
     const row = rows[0];
     if (row === undefined) throw new AppError("NOT_FOUND", "There is no such budget in this environment.");
-    return budgetResource(ctx, db, row, await raisesOf(db, id));
+    return budgetResource(ctx, db, row);
   });
 }
 
-export async function budgetResource(
+/** One budget as it stands now, within the transaction that has changed it. */
+export async function budgetResource(ctx: Ctx, db: Db, row: BudgetRow): Promise<BudgetResource> {
+  const [resource] = await budgetResources(ctx, db, row.environmentId, [row]);
+  if (resource === undefined) throw new Error("a row makes a resource");
+  return resource;
+}
+
+/** A fixed number of queries, however many budgets there are. */
+async function budgetResources(
   ctx: Ctx,
   db: Db,
-  row: BudgetRow,
-  raises: readonly RaiseRow[],
-): Promise<BudgetResource> {
+  environmentId: string,
+  rows: readonly BudgetRow[],
+): Promise<BudgetResource[]> {
+  if (rows.length === 0) return [];
+  const nowMs = ctx.deps.clock.nowMs();
+  const facts = await readFacts(
+    db,
+    environmentId,
+    rows.map((row) => row.id),
+    nowMs,
+  );
+  return rows.map((row) => resourceOf(row, facts, nowMs));
+}
+
+interface Facts {
+  raises: readonly RaiseRow[];
+  windows: readonly (typeof budgetWindows.$inferSelect)[];
+  trips: readonly (typeof trips.$inferSelect)[];
+  spending: Spending;
+}
+
+async function readFacts(db: Db, environmentId: string, ids: string[], nowMs: number): Promise<Facts> {
+  const now = new Date(nowMs);
+  return {
+    raises: await db
+      .select()
+      .from(budgetRaises)
+      .where(and(inArray(budgetRaises.budgetId, ids), isNull(budgetRaises.endedAt)))
+      .orderBy(asc(budgetRaises.at), asc(budgetRaises.id)),
+    windows: await db
+      .select()
+      .from(budgetWindows)
+      .where(
+        and(inArray(budgetWindows.budgetId, ids), lte(budgetWindows.startsAt, now), gt(budgetWindows.endsAt, now)),
+      ),
+    trips: await db
+      .select()
+      .from(trips)
+      .where(and(inArray(trips.budgetId, ids), isNull(trips.endedAt)))
+      .orderBy(asc(trips.flag), asc(trips.since)),
+    spending: await readSpending(db, environmentId, nowMs),
+  };
+}
+
+function resourceOf(row: BudgetRow, facts: Facts, nowMs: number): BudgetResource {
+  const raises = facts.raises.filter((raise) => raise.budgetId === row.id);
   const { scope, period, timezone, enforcement, onUnavailable, onReset } = budgetOf(row, raises);
   return {
     id: row.id,
@@ -82,25 +126,15 @@ export async function budgetResource(
       by,
       at: at.toISOString(),
     })),
-    now: await budgetNow(ctx, db, row, raises),
+    now: budgetNow(row, raises, facts, nowMs),
   };
 }
 
-async function budgetNow(ctx: Ctx, db: Db, row: BudgetRow, raises: readonly RaiseRow[]): Promise<BudgetNow> {
+function budgetNow(row: BudgetRow, raises: readonly RaiseRow[], facts: Facts, nowMs: number): BudgetNow {
   const budget = budgetOf(row, raises);
-  const nowMs = ctx.deps.clock.nowMs();
   const { startMs, endMs } = windowAt(row.period, row.timezone, nowMs);
-  const windows = await db
-    .select()
-    .from(budgetWindows)
-    .where(and(eq(budgetWindows.budgetId, row.id), eq(budgetWindows.startsAt, new Date(startMs))));
-  const window = windows[0];
-  const standing = await db
-    .select()
-    .from(trips)
-    .where(and(eq(trips.budgetId, row.id), isNull(trips.endedAt)))
-    .orderBy(asc(trips.flag), asc(trips.since));
-  const pace = await paceOf(db, row, nowMs);
+  const window = facts.windows.find((one) => one.budgetId === row.id && one.startsAt.getTime() === startMs);
+  const pace = paceOf(facts.spending, budget.scope);
   const spentNanoUsd = window?.spentNanoUsd ?? 0;
   const limitNanoUsd = effectiveLimitNanoUsd(budget, nowMs);
   const reachedAtMs = limitReachedAtMs({
@@ -125,101 +159,8 @@ async function budgetNow(ctx: Ctx, db: Db, row: BudgetRow, raises: readonly Rais
       inFlightNanoUsd: pace.inFlight,
     }),
     standing: [...(window?.ladderState?.standing ?? [])],
-    trips: standing.map(({ flag, action, atPercent, overriddenBy }) => ({ flag, action, atPercent, overriddenBy })),
+    trips: facts.trips
+      .filter((trip) => trip.budgetId === row.id)
+      .map(({ flag, action, atPercent, overriddenBy }) => ({ flag, action, atPercent, overriddenBy })),
   };
-}
-
-/**
- * Burn over the last minutes, the burn of their busiest minute or slice, and what the calls running now may cost: as many
- * as run at once at that pace (rate times p95 latency, Little's law), each as dear as the dearest call seen lately.
- */
-async function paceOf(
-  db: Db,
-  row: BudgetRow,
-  nowMs: number,
-): Promise<{ burn: number; peakBurn: number; inFlight: number }> {
-  const since = new Date(nowMs - BURN_SPAN_MS);
-  const scope = [eq(usageMinutes.environmentId, row.environmentId), gte(usageMinutes.minute, since)];
-  if (row.flag !== null) scope.push(eq(usageMinutes.flag, row.flag));
-  const minutes = (
-    await db
-      .select()
-      .from(usageMinutes)
-      .where(and(...scope))
-  ).filter(matches(row));
-  const perMinute = new Map<number, { spent: number; attempts: number }>();
-  const latency: number[] = [];
-  for (const { minute, exactNanoUsd, estimatedNanoUsd, attempts, latency: buckets } of minutes) {
-    const sum = perMinute.get(minute.getTime()) ?? { spent: 0, attempts: 0 };
-    sum.spent += exactNanoUsd + estimatedNanoUsd;
-    sum.attempts += attempts;
-    perMinute.set(minute.getTime(), sum);
-    buckets.forEach((n, bucket) => {
-      latency[bucket] = (latency[bucket] ?? 0) + n;
-    });
-  }
-  const spent = [...perMinute.values()].reduce((sum, value) => sum + value.spent, 0);
-  const peak = Math.max(0, ...[...perMinute.values()].map((value) => value.spent));
-  const peakAttempts = Math.max(0, ...[...perMinute.values()].map((value) => value.attempts));
-  const slice = await busiestSlice(db, row, since);
-  const attemptsPerMs = Math.max(peakAttempts / 60_000, slice.attempts / (SLICE_SECONDS * 1_000));
-  const running = Math.ceil(attemptsPerMs * (latencyQuantileMs(latency, 0.95) ?? 0));
-  const dearest = running === 0 ? 0 : await dearestCall(db, row, since);
-  return {
-    burn: burnNanoUsdPerHour(spent, BURN_SPAN_MS),
-    peakBurn: Math.max(burnNanoUsdPerHour(peak, 60_000), burnNanoUsdPerHour(slice.spent, SLICE_SECONDS * 1_000)),
-    inFlight: running * dearest,
-  };
-}
-
-/** The most that was spent, and the most attempts that ended, within one slice of the kept recent calls. */
-async function busiestSlice(db: Db, row: BudgetRow, since: Date): Promise<{ spent: number; attempts: number }> {
-  const scope = [eq(usageRecent.environmentId, row.environmentId), gte(usageRecent.at, since)];
-  if (row.flag !== null) scope.push(eq(usageRecent.flag, row.flag));
-  const slice = sql<number>`floor(extract(epoch from ${usageRecent.at}) / ${sql.raw(String(SLICE_SECONDS))})`.mapWith(
-    Number,
-  );
-  const rows = await db
-    .select({
-      slice,
-      model: usageRecent.model,
-      spent: sql`sum(${usageRecent.costNanoUsd})`.mapWith(Number),
-      attempts: sql`count(*)`.mapWith(Number),
-    })
-    .from(usageRecent)
-    .where(and(...scope))
-    .groupBy(slice, usageRecent.model);
-  const slices = new Map<number, { spent: number; attempts: number }>();
-  for (const each of rows.filter(matches(row))) {
-    const sum = slices.get(each.slice) ?? { spent: 0, attempts: 0 };
-    slices.set(each.slice, { spent: sum.spent + each.spent, attempts: sum.attempts + each.attempts });
-  }
-  return {
-    spent: Math.max(0, ...[...slices.values()].map(({ spent }) => spent)),
-    attempts: Math.max(0, ...[...slices.values()].map(({ attempts }) => attempts)),
-  };
-}
-
-async function dearestCall(db: Db, row: BudgetRow, since: Date): Promise<number> {
-  const scope = [eq(usageRecent.environmentId, row.environmentId), gte(usageRecent.at, since)];
-  if (row.flag !== null) scope.push(eq(usageRecent.flag, row.flag));
-  const rows = await db
-    .select({ model: usageRecent.model, cost: sql`max(${usageRecent.costNanoUsd})`.mapWith(Number) })
-    .from(usageRecent)
-    .where(and(...scope))
-    .groupBy(usageRecent.model);
-  return Math.max(0, ...rows.filter(matches(row)).map(({ cost }) => cost));
-}
-
-function matches(row: BudgetRow): (usage: { model: string }) => boolean {
-  const { model } = row;
-  return (usage) => model === null || canonicalModel(usage.model) === canonicalModel(model);
-}
-
-async function raisesOf(db: Db, budgetId: string): Promise<RaiseRow[]> {
-  return db
-    .select()
-    .from(budgetRaises)
-    .where(and(eq(budgetRaises.budgetId, budgetId), isNull(budgetRaises.endedAt)))
-    .orderBy(asc(budgetRaises.at), asc(budgetRaises.id));
 }

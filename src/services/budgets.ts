@@ -55,7 +55,7 @@ export async function createBudget(
     await record({ action: "budget.created", targetKind: "budget", target: row.name, after: definitionOf(row) });
     await countFromLedger(tx, row, at);
     await runOpenWindows(ctx, open, budgetOf(row, []));
-    return budgetResource(ctx, tx, row, []);
+    return budgetResource(ctx, tx, row);
   });
 }
 
@@ -91,7 +91,7 @@ export async function updateBudget(
       await countFromLedger(tx, row, at);
     }
     await runOpenWindows(ctx, open, budgetOf(row, raises));
-    return budgetResource(ctx, tx, row, raises);
+    return budgetResource(ctx, tx, row);
   });
 }
 
@@ -158,7 +158,7 @@ export async function raiseBudget(
     });
     const raises = await readRaises(tx, id);
     await runOpenWindows(ctx, open, budgetOf(row, raises));
-    return budgetResource(ctx, tx, row, raises);
+    return budgetResource(ctx, tx, row);
   });
 }
 
