@@ -13,6 +13,7 @@ import { LastKnown } from "./last-known.tsx";
 import { MasterBar, MasterNews } from "./master-bar.tsx";
 import { Moment } from "./moment.tsx";
 import { mayAdminister, mayOperate } from "./page-context.ts";
+import { SharedBudgets } from "./shared-budgets.tsx";
 import { TripWords } from "./state-line.tsx";
 import {
   age,
@@ -67,6 +68,7 @@ export function BoardLive({ board, actor, publicUrl }: BoardProps) {
           ))}
         </section>
       )}
+      {board.rows.length === 0 ? null : <SharedBudgets board={board} />}
       <FirstSteps board={board} admin={mayAdminister(actor)} publicUrl={publicUrl} />
       {board.rows.length > 0 && mayAdminister(actor) ? (
         <p class="after">

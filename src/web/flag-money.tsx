@@ -19,7 +19,12 @@ export interface FlagMoneyProps {
 /** The budget that its card shows: of those of the flag alone, one that acts, and the nearest to its limit. */
 export function ownBudget(budgets: readonly BudgetGlance[], key: string): BudgetGlance | null {
   const own = budgets.filter(({ scope }) => scope.flag === key);
-  return own.toSorted((a, b) => acts(b) - acts(a) || share(b) - share(a))[0] ?? null;
+  return own.toSorted((a, b) => acts(b) - acts(a) || byShare(a, b))[0] ?? null;
+}
+
+/** For sorting: the nearest to its limit first. */
+export function byShare(a: BudgetGlance, b: BudgetGlance): number {
+  return share(b) - share(a);
 }
 
 function share(budget: BudgetGlance): number {
@@ -38,7 +43,7 @@ export function FlagMoneyView({ flag, light, money, base, nowMs }: FlagMoneyProp
     <div class="money">
       <div class="spend">
         {budget === null ? (
-          <WithoutBudget usage={usage} />
+          <WithoutBudget usage={usage} isShared={money.budgets.some(({ scope }) => scope.flag === undefined)} />
         ) : (
           <WithBudget budget={budget} used={usage !== undefined} light={light} nowMs={nowMs} base={base} />
         )}
@@ -53,14 +58,16 @@ export function FlagMoneyView({ flag, light, money, base, nowMs }: FlagMoneyProp
   );
 }
 
-function WithoutBudget({ usage }: { usage: FlagMoney | undefined }) {
-  if (usage === undefined) return <p class="dim">no calls yet · no budget</p>;
+/** `isShared`: it may still be held by a budget of all flags, which the board shows by itself. */
+function WithoutBudget({ usage, isShared }: { usage: FlagMoney | undefined; isShared: boolean }) {
+  const none = isShared ? "no budget of its own" : "no budget";
+  if (usage === undefined) return <p class="dim">no calls yet · {none}</p>;
   return (
     <>
       <p>
         <b>{usd(usage.todayNanoUsd)}</b> today <span class="dim">{usdPerHour(usage.burnNanoUsdPerHour)}</span>
       </p>
-      <p class="dim">no budget</p>
+      <p class="dim">{none}</p>
     </>
   );
 }

@@ -1,9 +1,11 @@
 /** A budget breach as on-call lives it, in a real browser with real clients: with JavaScript, and without it. */
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { dailyBudget } from "../support/usage.ts";
 import { until } from "../support/until.ts";
 import { launchBrowser, openPage, type OpenPage, signIn } from "./browser.ts";
 import { budgetIdOf, type MoneyWorld, spendUntilNight, startMoneyWorld } from "./money-world.ts";
+import { PRODUCTION } from "./world.ts";
 
 /** A browser and three clients on a busy machine. */
 const BROWSER_MS = 60_000;
@@ -160,6 +162,28 @@ describe("what a board says of money", () => {
       const answer = await page.goto(`${world.server.url}/e/production/budgets/${id}/${path}`.replace(/\/$/, ""));
       expect(answer?.status(), path).toBe(403);
     }
+  });
+
+  it("shows the budgets that all flags spend from", async () => {
+    const shared = () => page.locator("#shared-budgets");
+    await openBoard(world.operator);
+    expect(await shared().count()).toBe(0);
+    const zone = { timezone: "Europe/Berlin" };
+    await world.api(
+      "POST",
+      `${PRODUCTION}/budgets`,
+      dailyBudget({ ...zone, name: "Everything", scope: {}, limitUsd: 500 }),
+    );
+    await world.api(
+      "POST",
+      `${PRODUCTION}/budgets`,
+      dailyBudget({ ...zone, name: "Opus", scope: { model: "claude-opus-5-5" }, limitUsd: 5_000 }),
+    );
+    await shared().getByRole("link", { name: "Opus" }).waitFor();
+    expect(await shared().innerText()).toMatch(/Everything\s+\$341\.\d\d of \$500 today/);
+    expect(await shared().getByRole("img").first().getAttribute("aria-label")).toMatch(/^68 % spent: .* of \$500$/);
+    // The nearest to its limit is first.
+    expect(await shared().getByRole("link").allInnerTexts()).toEqual(["Everything", "Opus"]);
   });
 
   it("keeps open what a reader of a flag's page has opened while it updates itself", async () => {
