@@ -87,7 +87,7 @@ async function start(
   ledger.start(deps);
 
   const rewound = new RewoundHistory();
-  snapshots.onRewound = (environmentId, served) => rewound.report(deps, environmentId, served);
+  snapshots.onRewound = (environmentId, evidence) => rewound.report(deps, environmentId, evidence);
   const isFirstRun = await firstRun(deps);
   await applyAdminToken(deps, config.adminToken);
   const wantsLink = isFirstRun || (database.kind === "embedded" && (await hasNoOtherAdmin(db)));

@@ -21,7 +21,7 @@ import type { ActorRecord } from "../domain/actor.ts";
 
 const moment = (name: string) => timestamp(name, { withTimezone: true, mode: "date", precision: 3 });
 
-/** One row: what identifies this installation. `lineageSalt` is replaced when history is seen to have been rewound. */
+/** One row: what identifies this installation. */
 export const installation = pgTable("installation", {
   id: integer("id").primaryKey(),
   lineageSalt: text("lineage_salt").notNull(),
@@ -35,6 +35,8 @@ export const environments = pgTable("environments", {
   key: text("key").notNull().unique(),
   name: text("name").notNull(),
   revision: bigint("revision", { mode: "number" }).notNull().default(1),
+  /** Replaced when the history of this environment is seen to have been rewound, see lineage.ts. */
+  lineageSalt: text("lineage_salt").notNull().default(""),
   committedAt: moment("committed_at").notNull().defaultNow(),
   masterState: text("master_state").$type<SwitchState>().notNull().default("on"),
   masterReason: text("master_reason"),

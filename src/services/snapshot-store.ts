@@ -18,6 +18,7 @@ import { compileSnapshot } from "../domain/snapshot.ts";
 import { Coalesced } from "./coalesce.ts";
 import { ParkedPolls } from "./parked-polls.ts";
 import { readPrices } from "./price-rows.ts";
+import type { Evidence } from "./rewound.ts";
 import { readTrips } from "./surroundings.ts";
 
 /** A version check older than this means that the state served may be old. */
@@ -81,10 +82,11 @@ export class DatabaseSnapshotStore implements SnapshotStore {
   readonly #refreshes = new Map<string, Coalesced>();
   readonly #refreshAll = new Coalesced(() => this.#readAll());
   readonly #readAtMs = new Map<string, number>();
-  #lineage = "";
+  /** The lineage of environments whose own was never replaced. */
+  #sharedLineage = "";
   #confirmedAtMs: number | null = null;
-  /** Called when the database has a lower `n` than was served in the same lineage: history was rewound. */
-  onRewound: (environmentId: string, served: number) => Promise<void> = () => Promise.resolve();
+  /** Called when somebody has seen a later revision than the database has in the same lineage: history was rewound. */
+  onRewound: (environmentId: string, evidence: Evidence) => Promise<void> = () => Promise.resolve();
 
   constructor(options: { db: Db; clock: Clock; log: Logger }) {
     this.#db = options.db;
@@ -117,7 +119,7 @@ export class DatabaseSnapshotStore implements SnapshotStore {
   }
 
   revisionOf(environmentId: string, n: number): string {
-    return `${this.#current.get(environmentId)?.lineage ?? this.#lineage}.${n}`;
+    return `${this.#current.get(environmentId)?.lineage ?? this.#sharedLineage}.${n}`;
   }
 
   async waitForChange(environmentId: string, revision: string, timeoutMs: number, signal: AbortSignal): Promise<void> {
@@ -143,7 +145,7 @@ export class DatabaseSnapshotStore implements SnapshotStore {
     await this.refresh(environmentId);
     const after = this.#current.get(environmentId);
     if (after !== undefined && after.lineage === has.lineage && after.n < has.n)
-      await this.onRewound(environmentId, has.n);
+      await this.onRewound(environmentId, { ...has, seenBy: "client" });
   }
 
   get parkedPolls(): number {
@@ -165,13 +167,13 @@ export class DatabaseSnapshotStore implements SnapshotStore {
    * Takes what a version check saw: the state served is current as of `atMs` (monotonic), or the environments that
    * differ are read afresh.
    */
-  async reconcile(lineage: string, revisions: ReadonlyMap<string, number>, atMs: number): Promise<void> {
+  async reconcile(revisions: ReadonlyMap<string, { lineage: string; n: number }>, atMs: number): Promise<void> {
     for (const environmentId of this.#current.keys()) {
       if (!revisions.has(environmentId)) this.#forget(environmentId);
     }
-    const behind = [...revisions].filter(([id, n]) => {
+    const behind = [...revisions].filter(([id, { lineage, n }]) => {
       const served = this.#current.get(id);
-      return served === undefined || served.lineage !== lineage || served.n !== n;
+      return served?.lineage !== lineage || served.n !== n;
     });
     await Promise.all(behind.map(([id]) => this.refresh(id)));
     this.#confirmedAtMs = Math.max(this.#confirmedAtMs ?? atMs, atMs);
@@ -203,13 +205,14 @@ export class DatabaseSnapshotStore implements SnapshotStore {
         "the database has an older revision than was served",
       );
       // Not awaited: what it does ends in a refresh of its own, which waits for this one.
-      this.onRewound(environmentId, served.n).catch((error: unknown) =>
-        this.#log.error({ err: error, environmentId }, "the lineage was not replaced; trying again"),
+      this.onRewound(environmentId, { lineage: served.lineage, n: served.n, seenBy: "server" }).catch(
+        (error: unknown) =>
+          this.#log.error({ err: error, environmentId }, "the lineage was not replaced; trying again"),
       );
       return;
     }
+    this.#sharedLineage = read.sharedLineage;
     const prepared = await prepare(read);
-    this.#lineage = read.lineage;
     this.#idByKey.set(prepared.key, environmentId);
     this.#current.set(environmentId, prepared);
     this.#parked.release(environmentId);
@@ -238,6 +241,7 @@ export class DatabaseSnapshotStore implements SnapshotStore {
     return {
       environment,
       lineage,
+      sharedLineage: lineageOf({ ...head, own: "" }) ?? lineage,
       flags: flagRows,
       chains: chainRows,
       blockedModels: blockRows.map((row) => row.model),
@@ -260,6 +264,7 @@ export class DatabaseSnapshotStore implements SnapshotStore {
 interface Rows {
   environment: EnvironmentRow;
   lineage: string;
+  sharedLineage: string;
   flags: (typeof flags.$inferSelect)[];
   chains: (typeof chains.$inferSelect)[];
   blockedModels: string[];

@@ -84,15 +84,17 @@ export class StateSync {
       .where(eq(installation.id, 1));
     const first = rows[0];
     if (first === undefined) return;
-    const lineage = lineageOf(first);
-    if (lineage === null) throw new StandbyError();
-    const revisions = new Map<string, number>();
-    for (const { id, n } of rows) if (id !== null && n !== null) revisions.set(id, n);
+    if (first.timeline === null) throw new StandbyError();
+    const revisions = new Map<string, { lineage: string; n: number }>();
+    for (const { id, n, own, ...shared } of rows) {
+      const lineage = own === null ? null : lineageOf({ ...shared, own });
+      if (id !== null && n !== null && lineage !== null) revisions.set(id, { lineage, n });
+    }
     if (this.#tokensVersion !== first.tokensVersion) {
       await tokens.refresh();
       this.#tokensVersion = first.tokensVersion;
     }
-    await snapshots.reconcile(lineage, revisions, startedMs);
+    await snapshots.reconcile(revisions, startedMs);
   }
 
   /** Listens when nobody does. Without LISTEN the version check still carries every change. */

@@ -32,8 +32,8 @@ const served = () => {
   return snapshot;
 };
 
-const pollWith = (revision: string) =>
-  fetch(`${server.url}/sdk/v1/snapshot`, {
+const pollWith = (revision: string, at = server) =>
+  fetch(`${at.url}/sdk/v1/snapshot`, {
     headers: { authorization: `Bearer ${token}`, "if-none-match": `"${revision}"` },
   });
 
@@ -64,12 +64,44 @@ describe("a client that has seen a later revision than the database has", () => 
     expect(after?.lineage).not.toBe(lineage);
   });
 
-  it("cannot cause more than one new lineage a minute: after it, it is told to keep its state", async () => {
+  it("cannot cause more than one new lineage an hour, at whatever server: after it, it is told to keep its state", async () => {
     await pollWith(`${served().lineage}.999`);
     const { lineage } = served();
     const again = await pollWith(`${lineage}.999`);
     expect(again.status).toBe(503);
-    expect(served().lineage).toBe(lineage);
+    const other = await startServer({ database: { kind: "postgres", url } });
+    const there = await pollWith(`${lineage}.999`, other);
+    expect(there.status).toBe(503);
+    expect(other.deps.snapshots.environmentByKey("production")?.lineage).toBe(lineage);
+    await other.close();
+  });
+
+  it("is believed again after that hour", async () => {
+    await pollWith(`${served().lineage}.999`);
+    const { lineage } = served();
+    await admin`update audit set at = at - interval '61 minutes'`;
+    const other = await startServer({ database: { kind: "postgres", url } });
+    const response = await pollWith(`${lineage}.999`, other);
+    expect(response.status).toBe(200);
+    expect(other.deps.snapshots.environmentByKey("production")?.lineage).not.toBe(lineage);
+    await other.close();
+  });
+
+  it("is believed for its own environment only: the others keep their lineage", async () => {
+    await server.api("POST", "/v1/environments", { key: "staging", name: "Staging" });
+    const staging = server.deps.snapshots.environmentByKey("staging")?.revision;
+    await pollWith(`${served().lineage}.999`);
+    await server.deps.snapshots.refresh();
+    expect(server.deps.snapshots.environmentByKey("staging")?.revision).toBe(staging);
+  });
+
+  it("does not keep this server from believing itself a moment later", async () => {
+    await pollWith(`${served().lineage}.999`);
+    const { lineage } = served();
+    await setMaster(server, "off");
+    await admin`update environments set revision = 1 where key = 'production'`;
+    await until("a new lineage", () => served().lineage !== lineage, 5000);
+    expect(served().n).toBe(1);
   });
 });
 

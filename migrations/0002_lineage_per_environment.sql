@@ -1,0 +1,1 @@
+ALTER TABLE "environments" ADD COLUMN "lineage_salt" text DEFAULT '' NOT NULL;
