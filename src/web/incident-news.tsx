@@ -12,23 +12,38 @@ import { listed } from "./text.ts";
 
 const PROOF_SHOWN_MS = 2 * 60_000;
 
+/** What turned something off comes first, then what downgraded, then what only tells; each newest first. */
 export function IncidentNews({ board, operator }: { board: Board; operator: boolean }) {
   if (board.incidents.length === 0) return null;
   return (
     <section aria-label="Open incidents" class="flags">
-      {board.incidents.map((incident) => (
-        <Incident incident={incident} board={board} operator={operator} />
-      ))}
+      {board.incidents
+        .map((incident) => ({ incident, ...switchedBy(incident, board) }))
+        .toSorted((a, b) => b.killed.length - a.killed.length || b.rows.length - a.rows.length)
+        .map((news) => (
+          <Incident {...news} board={board} operator={operator} />
+        ))}
     </section>
   );
 }
 
-function Incident({ incident, board, operator }: { incident: IncidentResource; board: Board; operator: boolean }) {
-  const base = `/e/${board.environment.key}`;
+interface News {
+  incident: IncidentResource;
+  /** The flags that it has switched, and of these the ones that are off. */
+  rows: FlagRow[];
+  killed: FlagRow[];
+}
+
+function switchedBy(incident: IncidentResource, board: Board): Omit<News, "incident"> {
   const rows = board.rows.filter(({ flag }) => concerns(incident, flag));
   const killed = rows.filter(({ flag }) =>
     flag.trips.some((trip) => trip.budget.id === incident.budget?.id && trip.action === "kill"),
   );
+  return { rows, killed };
+}
+
+function Incident({ incident, rows, killed, board, operator }: News & { board: Board; operator: boolean }) {
+  const base = `/e/${board.environment.key}`;
   const light = killed.length > 0 ? " off" : rows.length > 0 ? " downgraded" : "";
   const last = incident.steps.at(-1);
   const proof = newestTrip(rows);

@@ -168,11 +168,16 @@ describe("what a board says of money", () => {
     const shared = () => page.locator("#shared-budgets");
     await openBoard(world.operator);
     expect(await shared().count()).toBe(0);
+    const incidents = page.getByRole("region", { name: "Open incidents" }).getByRole("heading");
+    // What was switched is told before what was only reached, though that is newer.
+    await world.spend(world.call("draft-reply", 130));
+    await incidents.getByText("Drafts, daily reached 50 %").waitFor();
+    expect(await incidents.first().innerText()).toBe("Summarize ticket was downgraded by budget Summaries, daily");
     const zone = { timezone: "Europe/Berlin" };
     await world.api(
       "POST",
       `${PRODUCTION}/budgets`,
-      dailyBudget({ ...zone, name: "Everything", scope: {}, limitUsd: 500 }),
+      dailyBudget({ ...zone, name: "Everything", scope: {}, limitUsd: 500, ladder: [] }),
     );
     await world.api(
       "POST",
@@ -180,8 +185,8 @@ describe("what a board says of money", () => {
       dailyBudget({ ...zone, name: "Opus", scope: { model: "claude-opus-5-5" }, limitUsd: 5_000 }),
     );
     await shared().getByRole("link", { name: "Opus" }).waitFor();
-    expect(await shared().innerText()).toMatch(/Everything\s+\$341\.\d\d of \$500 today/);
-    expect(await shared().getByRole("img").first().getAttribute("aria-label")).toMatch(/^68 % spent: .* of \$500$/);
+    expect(await shared().innerText()).toMatch(/Everything\s+\$471\.\d\d of \$500 today/);
+    expect(await shared().getByRole("img").first().getAttribute("aria-label")).toMatch(/^94 % spent: .* of \$500$/);
     // The nearest to its limit is first.
     expect(await shared().getByRole("link").allInnerTexts()).toEqual(["Everything", "Opus"]);
   });
