@@ -8,8 +8,9 @@ import { GuardedCall } from "./guard-call.ts";
 import { featureDisabled } from "./guard-errors.ts";
 import type { GuardHost } from "./guard-host.ts";
 import { type GuardStats, inFlightOf } from "./guard-in-flight.ts";
+import { layerAround, sendsWith } from "./guard-nesting.ts";
 import { offMessage } from "./guard-off-message.ts";
-import { passOf } from "./guard-pass.ts";
+import { passOf, type Passes } from "./guard-pass.ts";
 import { callKind, parseBody, readBody, takeSubject } from "./guard-request.ts";
 import type { GuardMiddleware, GuardOptions, MiddlewareContextLike } from "./guard-types.ts";
 import type { Decision } from "./protocol.ts";
@@ -30,10 +31,12 @@ const FIRST_STATE_TIMEOUT_MS = 1_000;
  */
 export function guard(host: GuardHost, options: GuardOptions): GuardMiddleware {
   const unknown = { onUnknown: options.onUnknown === "off" ? ("off" as const) : ("on" as const) };
+  const passes: Passes = new WeakMap();
   return async (request, next, ctx) => {
     const kind = callKind(request);
     const body = kind === "message" ? readBody(request, ctx.options) : null;
-    const subject = takeSubject(request.headers, body, options);
+    const around = layerAround(request.signal);
+    const subject = takeSubject(request.headers, body, options, around);
     if (kind === "other") return next(request);
     if (!host.hasState) await firstState(host);
 
@@ -41,6 +44,7 @@ export function guard(host: GuardHost, options: GuardOptions): GuardMiddleware {
     const model = body?.["model"];
     const stream = ctx.options?.stream ?? body?.["stream"] === true;
     const off = (reason: Decision): Promise<Response> => {
+      if (around !== undefined) around.isTaken = true;
       const asMessage = kind === "message" && host.flag(subject.flag)?.offMode === "message";
       return refuse(ctx, reason, asMessage && typeof model === "string" ? { model, stream } : null);
     };
@@ -56,6 +60,7 @@ export function guard(host: GuardHost, options: GuardOptions): GuardMiddleware {
     if (kind === "batch") {
       const batch = planBatch(parseBody(request.body) ?? {}, (requested) => plan(requested)[0]);
       if (batch.kind === "noModel") return off(noModel);
+      if (request.signal) sendsWith(subject.layer, request.signal);
       return next(batch.kind === "changed" ? { ...request, body: batch.body } : request);
     }
     // A body without a model is the API's to refuse.
@@ -64,20 +69,24 @@ export function guard(host: GuardHost, options: GuardOptions): GuardMiddleware {
     const choices = plan(model);
     if (choices.length === 0) return off(noModel);
 
+    if (around !== undefined) around.isTaken = true;
     const nowMs = performance.now();
     const call = new GuardedCall({
       host,
       options,
       ctx,
       request,
-      send: (signal, changed) =>
-        next(changed === null ? { ...request, signal } : { ...request, signal, body: changed }),
+      send: (signal, changed) => {
+        sendsWith(subject.layer, signal);
+        return next(changed === null ? { ...request, signal } : { ...request, signal, body: changed });
+      },
       subject,
       body,
       stream,
-      pass: passOf(request, ctx.options, nowMs),
+      pass: passOf(passes, request, ctx.options, nowMs),
       settled: (outcome, used) => {
         host.logger.debug(outcome, "attempt");
+        if (subject.layer.isTaken) return;
         for (const each of used) host.record(each);
       },
     });

@@ -19,6 +19,7 @@ import {
 import { errorTypeOf, judge, neverSent, type Verdict, withoutRetry } from "./guard-failures.ts";
 import { type InFlight, inFlightOf, type RunningCall } from "./guard-in-flight.ts";
 import { type AttemptEnd, AttemptMeter, endOfStream } from "./guard-meter.ts";
+import { isInnerNo } from "./guard-nesting.ts";
 import { hasFailed, noteFailure } from "./guard-pass.ts";
 import { parseBody } from "./guard-request.ts";
 import { errorOnly, openStream, passOn, type StreamEnd } from "./guard-stream.ts";
@@ -147,7 +148,7 @@ export class GuardedCall implements RunningCall {
         ? await this.#openStream(trial, received, received.body)
         : await this.#readWhole(trial, received);
     } catch (error) {
-      if (error instanceof Stopped) throw error;
+      if (error instanceof Stopped || isInnerNo(error)) throw error;
       const broken = await this.#broken(error);
       return { kind: "failed", detail: broken.message, verdict: "failed", response: null, error: broken };
     }
@@ -184,7 +185,7 @@ export class GuardedCall implements RunningCall {
     const { how, detail } = endOfStream(usage, end);
     this.#settle(trial, how, detail);
     if (end.kind === "complete") return null;
-    if (end.kind === "broken") return this.#broken(end.error);
+    if (end.kind === "broken") return isInnerNo(end.error) ? asError(end.error) : this.#broken(end.error);
     if (end.stop.kind === "limit") return this.#broken(`${end.stop.name} of ${end.stop.limitMs} ms`);
     return errorOfStop(this.#input.ctx, this.flag, end.stop);
   }
@@ -203,6 +204,7 @@ export class GuardedCall implements RunningCall {
     const failure = stop === null ? asError(error) : attemptTimedOut(stop.name, stop.limitMs);
     const errorType = stop === null ? "connection_error" : "timeout";
     this.#settle(trial, { outcome: "error", errorType, wasUnsent: neverSent(error) }, failure.message);
+    if (isInnerNo(error)) throw failure;
     return { kind: "failed", detail: failure.message, verdict: "failed", response: null, error: failure };
   }
 

@@ -18,11 +18,16 @@ export interface Pass {
   lastError: Error | null;
 }
 
-/** Keyed by the SDK's options of the call: the one object that its retries share. */
-const passes = new WeakMap<RequestOptionsLike, Pass>();
+/** The passes of one guard, keyed by the SDK's options of the call: the one object that its retries share. */
+export type Passes = WeakMap<RequestOptionsLike, Pass>;
 
 /** The pass of this call: a new one for its first request, the same one for the SDK's retries of it. */
-export function passOf(request: RequestLike, options: RequestOptionsLike | undefined, nowMs: number): Pass {
+export function passOf(
+  passes: Passes,
+  request: RequestLike,
+  options: RequestOptionsLike | undefined,
+  nowMs: number,
+): Pass {
   const known = options === undefined ? undefined : passes.get(options);
   if (known !== undefined && (request.headers.get(RETRY_COUNT_HEADER) ?? "0") !== "0") return known;
   const pass: Pass = { startedMs: nowMs, attempts: 0, failed: new Set(), lastError: null };

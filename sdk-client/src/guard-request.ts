@@ -2,6 +2,7 @@
  * Reads what the guard needs of one request: what kind of call it is, for which flag and whom, and the body. Invariant:
  * the `andon-*` headers never leave the process.
  */
+import type { Layer } from "./guard-nesting.ts";
 import type { GuardOptions, RequestLike, RequestOptionsLike } from "./guard-types.ts";
 import type { EvaluationContext } from "./protocol.ts";
 
@@ -17,6 +18,8 @@ export type Body = Readonly<Record<string, unknown>>;
 export interface Subject {
   flag: string;
   context: EvaluationContext;
+  /** What is handed on to guards inside this one. */
+  layer: Layer;
 }
 
 /** Which of the guarded calls a request is. Query strings (`?beta=true`) and path prefixes do not matter. */
@@ -28,15 +31,24 @@ export function callKind(request: RequestLike): CallKind {
   return path.endsWith("/v1/messages/batches") ? "batch" : "other";
 }
 
-/** Takes the flag and the context of a call, and strips the `andon-*` headers from the request. */
-export function takeSubject(headers: Headers, body: Body | null, options: GuardOptions): Subject {
+/**
+ * Takes the flag and the context of a call, and strips the `andon-*` headers from the request. A guard `around` this one
+ * has stripped them before: its user and session are this one's too, its flag is its own.
+ */
+export function takeSubject(
+  headers: Headers,
+  body: Body | null,
+  options: GuardOptions,
+  around: Layer | undefined,
+): Subject {
   const flag = takeHeader(headers, HEADER_FLAG) ?? options.flag;
-  const session = takeHeader(headers, HEADER_SESSION);
-  const user = takeHeader(headers, HEADER_USER) ?? userOf(body);
+  const session = takeHeader(headers, HEADER_SESSION) ?? around?.session ?? null;
+  const named = takeHeader(headers, HEADER_USER) ?? around?.user ?? null;
+  const user = named ?? userOf(body);
   const context: EvaluationContext = { ...options.context };
   if (user !== null) context.targetingKey = user;
   if (session !== null) context.session = session;
-  return { flag, context };
+  return { flag, context, layer: { user: named, session, isTaken: false } };
 }
 
 /**
