@@ -5,7 +5,7 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { type Logger, pino } from "pino";
 import { createNotify } from "./adapters/notify/notify.ts";
-import { systemClock } from "./clock.ts";
+import { DatabaseClock } from "./clock.ts";
 import type { Config, Settings } from "./config.ts";
 import { connect } from "./db/connect.ts";
 import type { Database } from "./db/database.ts";
@@ -49,7 +49,7 @@ export interface Runtime {
 /** Starts everything but the HTTP server. Throws with words for the operator when it cannot. */
 export async function boot(settings: Settings, options: BootOptions = {}): Promise<Runtime> {
   const log = options.log ?? pino({ level: settings.logLevel, serializers: { err: describeError } });
-  const clock = options.clock ?? systemClock;
+  const clock = options.clock ?? new DatabaseClock();
   const database = await connect(settings.database, log);
   try {
     return await start(settings, database, { clock, log, jobs: options.jobs ?? true });

@@ -9,12 +9,15 @@ import type { Database } from "../db/database.ts";
 import { lineageColumns, lineageOf } from "../db/lineage.ts";
 import type { Listener } from "../db/listen.ts";
 import { environments, installation } from "../db/schema.ts";
+import { type ClockReading, DatabaseClock } from "../clock.ts";
 import type { Clock } from "../deps.ts";
 import { Coalesced } from "./coalesce.ts";
 import type { DatabaseSnapshotStore } from "./snapshot-store.ts";
 import type { TokenStore } from "./token-store.ts";
 
 export const VERSION_CHECK_MS = 1000;
+/** A clock that was off by more is worth a line in the log. */
+const CLOCK_OFF_MS = 2000;
 /** The payload of a NOTIFY that speaks of tokens, not of an environment. */
 const TOKENS_PAYLOAD = "tokens";
 
@@ -75,6 +78,7 @@ export class StateSync {
     const rows = await database.db
       .select({
         ...lineageColumns,
+        nowMs: sql`extract(epoch from clock_timestamp()) * 1000`.mapWith(Number),
         tokensVersion: installation.tokensVersion,
         id: environments.id,
         n: environments.revision,
@@ -85,6 +89,7 @@ export class StateSync {
     const first = rows[0];
     if (first === undefined) return;
     if (first.timeline === null) throw new StandbyError();
+    this.#followClock({ sentMs: startedMs, databaseMs: first.nowMs, heardMs: clock.monotonicMs() });
     const revisions = new Map<string, { lineage: string; n: number }>();
     for (const { id, n, own, ...shared } of rows) {
       const lineage = own === null ? null : lineageOf({ ...shared, own });
@@ -95,6 +100,16 @@ export class StateSync {
       this.#tokensVersion = first.tokensVersion;
     }
     await snapshots.reconcile(revisions, startedMs);
+  }
+
+  /** Tests bring clocks of their own, which go by nothing else. */
+  #followClock(reading: ClockReading): void {
+    const { clock, log } = this.#options;
+    if (!(clock instanceof DatabaseClock)) return;
+    const movedMs = Math.round(clock.follow(reading));
+    if (Math.abs(movedMs) > CLOCK_OFF_MS) {
+      log.warn({ movedMs }, "this machine's clock differs from the database's, which is followed");
+    }
   }
 
   /** Listens when nobody does. Without LISTEN the version check still carries every change. */
