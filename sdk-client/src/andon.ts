@@ -216,6 +216,7 @@ export class Andon implements GuardHost {
       },
       offer: (snapshot: Snapshot) => this.#offer(snapshot),
       contact: (serverStaleMs: number) => this.#contact(serverStaleMs),
+      regained: () => this.#reporter?.contactRegained(),
     };
     return new Poller(target, resolved, host, this.logger);
   }

@@ -17,6 +17,8 @@ export interface PollerHost {
   offer(snapshot: Snapshot): Verdict;
   /** The server was reached and agrees with what is known; `serverStaleMs` is the age of what it knows itself. */
   contact(serverStaleMs: number): void;
+  /** That contact came after one or more polls had failed. */
+  regained(): void;
 }
 
 export interface PollerOptions {
@@ -147,11 +149,14 @@ export class Poller {
   }
 
   #succeeded(serverStaleMs: number): void {
-    if (this.#failures > 0) this.#logger.info({ failures: this.#failures }, "Andon answers again");
+    const failures = this.#failures;
     this.#failures = 0;
     this.#lastCause = null;
     this.#inContact = true;
     this.#host.contact(serverStaleMs);
+    if (failures === 0) return;
+    this.#logger.info({ failures }, "Andon answers again");
+    this.#host.regained();
   }
 
   #failed(cause: string, detail: string, retryAfterMs: number | null): number {

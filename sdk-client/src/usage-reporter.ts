@@ -3,7 +3,7 @@
  * Invariants: a batch is repeated with the same id and bytes; what is not acknowledged is kept, in bounds; what is lost
  * is said in the log and counted; it never keeps the process alive beyond a bounded flush.
  */
-import { backoffMs } from "./backoff.ts";
+import { BACKOFF_CAP_MS, backoffMs } from "./backoff.ts";
 import type { CheckCounts } from "./check-counts.ts";
 import type { AndonLogger } from "./logger.ts";
 import type { PollTarget } from "./poll.ts";
@@ -17,6 +17,8 @@ import type { UsageRecord } from "./usage-protocol.ts";
 const CHECKS_INTERVAL_MS = 15_000;
 /** Kinds of loss that are remembered as logged. */
 const MAX_KINDS_LOGGED = 50;
+/** Usage that waited for the server goes within this time of its answer to a poll; spread, so that a fleet does not come at once. */
+const REGAINED_SPREAD_MS = 500;
 /** Tries of a flush: the first may meet a connection that has died. */
 const FLUSH_TRIES = 2;
 
@@ -59,6 +61,10 @@ export class UsageReporter {
   #isWaiting = false;
   #failures = 0;
   #lastCause: string | null = null;
+  /** Until when the server asked for a pause, on the monotonic clock. */
+  #pausedUntilMs = 0;
+  /** Polls reached the server again while the report that is under way was sent. */
+  #isRegained = false;
   /** Of the batch that is being sent: it may have been counted; how often it was refused in a row. */
   #isInDoubt = false;
   #refusals = 0;
@@ -106,6 +112,15 @@ export class UsageReporter {
     if (lost > 0) this.#drop(lost, "There is no room for more usage, not even for sums; it is lost", "no room");
     if (!this.#isWaiting) this.#setWaiting(true);
     if (this.#buffer.holdsBatch && this.#sending === null && this.#failures === 0) this.#schedule(0);
+  }
+
+  /**
+   * Polls reach the server again after they failed: what waits need not wait for its own next try. A pause that the
+   * server asked for is kept.
+   */
+  contactRegained(): void {
+    if (this.#sending !== null) this.#isRegained = true;
+    else if (this.#failures > 0) this.#schedule(this.#soonMs());
   }
 
   /** Sends what waits now, without regard to pauses. True when everything was acknowledged. */
@@ -161,6 +176,7 @@ export class UsageReporter {
 
   async #sendNext(): Promise<boolean> {
     this.#cancelTimer?.();
+    this.#isRegained = false;
     const batch = this.#nextBatch();
     const outcome = await postUsage(this.#target, batch.body, this.#stop.signal);
     this.#sending = null;
@@ -207,12 +223,19 @@ export class UsageReporter {
   #failed(cause: string, detail: string, retryAfterMs: number | null): number {
     this.#failures += 1;
     const failure = { failures: this.#failures, pollIntervalMs: this.#intervalMs, retryAfterMs };
-    const delayMs = backoffMs(failure, this.#target.runtime.random());
+    const { runtime } = this.#target;
+    this.#pausedUntilMs = runtime.monotonicMs() + Math.min(retryAfterMs ?? 0, BACKOFF_CAP_MS);
+    const delayMs = this.#isRegained ? this.#soonMs() : backoffMs(failure, runtime.random());
     const fields = { cause, detail, failures: this.#failures, retryInMs: Math.round(delayMs) };
     // An outage is one piece of news, not one per try.
     this.#logger[cause === this.#lastCause ? "debug" : "warn"](fields, "Andon could not be told of usage; it is kept");
     this.#lastCause = cause;
     return delayMs;
+  }
+
+  #soonMs(): number {
+    const { runtime } = this.#target;
+    return Math.max(runtime.random() * REGAINED_SPREAD_MS, this.#pausedUntilMs - runtime.monotonicMs());
   }
 
   #recovered(): void {

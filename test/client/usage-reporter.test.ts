@@ -18,6 +18,7 @@ interface Reporting {
   server: UsageServer;
   runtime: ManualRuntime;
   lines: LogLine[];
+  net: { isDown: boolean; dropPolls: () => void };
   /** Lets intervals pass until the probe holds. */
   passUntil: (what: string, probe: () => boolean) => Promise<void>;
 }
@@ -28,8 +29,16 @@ async function start(options: AndonOptions = {}): Promise<Reporting> {
   const runtime = new ManualRuntime();
   const follower = new Follower();
   let inFlight = 0;
+  const net = { isDown: false, dropPolls: () => undefined as void };
   const counting: FetchLike = async (to, init) => {
-    if (init.method !== "POST") return fetch(to, init);
+    if (net.isDown) throw new TypeError("the network is down");
+    const mayPark = init.headers["Prefer"] !== undefined;
+    if (mayPark) {
+      const dropped = new Promise<never>((_, reject) => {
+        net.dropPolls = () => reject(new TypeError("the network is down"));
+      });
+      return Promise.race([fetch(to, init), dropped]);
+    }
     inFlight += 1;
     return fetch(to, init).finally(() => {
       inFlight -= 1;
@@ -46,12 +55,12 @@ async function start(options: AndonOptions = {}): Promise<Reporting> {
   const passUntil = async (what: string, probe: () => boolean): Promise<void> => {
     await until(what, () => {
       if (probe()) return true;
-      // Time stands still while a report is under way, or a busy machine would look like a slow server.
+      // Time stands still while a request is under way, or a busy machine would look like a slow server.
       if (inFlight === 0) runtime.advance(INTERVAL_MS);
       return false;
     });
   };
-  return { andon, server, runtime, lines: follower.lines, passUntil };
+  return { andon, server, runtime, lines: follower.lines, net, passUntil };
 }
 
 function report(andon: Andon, count: number, from = 0): string[] {
@@ -120,17 +129,82 @@ test("Retry-After is kept to", async () => {
 
 test("an outage is one line of the log, and while it lasts pauses grow to thirty seconds", async () => {
   const { andon, server, lines, passUntil } = await start();
+  // Polls that hang fail in the end, and bring usage forward when they succeed again.
+  server.parks = false;
   server.fate = 503;
   report(andon, 1);
   const kept = (): LogLine[] => lines.filter(({ message }) => message.includes("it is kept"));
-  const pauses = (): number[] => kept().map(({ fields }) => ("retryInMs" in fields ? Number(fields.retryInMs) : 0));
-  await passUntil("eight failures", () => pauses().length >= 8);
+  await passUntil("eight failures", () => pausesOf(lines).length >= 8);
   expect(
-    pauses()
+    pausesOf(lines)
       .slice(0, 8)
       .map((ms) => Math.round(ms / 500) * 500),
   ).toEqual([500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
   expect(kept().filter(({ level }) => level !== "debug")).toHaveLength(1);
+});
+
+/** The pauses that the reporter said it makes, in milliseconds. */
+function pausesOf(lines: readonly LogLine[]): number[] {
+  const kept = lines.filter(({ message }) => message.includes("told of usage; it is kept"));
+  return kept.map(({ fields }) => ("retryInMs" in fields ? Number(fields.retryInMs) : 0));
+}
+
+const isLive = (lines: readonly LogLine[]): boolean => lines.some(({ message }) => message === "Andon answers again");
+
+test("after an outage usage goes within half a second of the first poll that succeeds", async () => {
+  const { andon, server, runtime, net, lines, passUntil } = await start();
+  report(andon, 3);
+  net.isDown = true;
+  net.dropPolls();
+  await passUntil("a long pause of the reporter", () => (pausesOf(lines).at(-1) ?? 0) > 29_000);
+  net.isDown = false;
+  await passUntil("a poll", () => isLive(lines));
+  expect(server.reports).toEqual([]);
+  runtime.advance(500);
+  await until("the acknowledgement", () => andon.usageStats().acknowledgedRecords === 3, 5_000);
+});
+
+test("a report that was under way when polls succeed again is repeated within half a second of its end", async () => {
+  const { andon, server, runtime, net, lines, passUntil } = await start();
+  server.fate = 503;
+  report(andon, 3);
+  await passUntil("a long pause of the reporter", () => (pausesOf(lines).at(-1) ?? 0) > 15_000);
+  server.fate = "count";
+  const tries = server.reports.length;
+  server.next.push("hang");
+  await until("the report that hangs", () => {
+    if (server.reports.length > tries) return true;
+    runtime.advance(100);
+    return false;
+  });
+  net.dropPolls();
+  await until("a poll", () => {
+    runtime.advance(100);
+    return isLive(lines);
+  });
+  await until("the end of the report that hung", () => {
+    if (pausesOf(lines).length > tries) return true;
+    runtime.advance(100);
+    return false;
+  });
+  expect(server.counted.size).toBe(0);
+  runtime.advance(500);
+  await until("the acknowledgement", () => andon.usageStats().acknowledgedRecords === 3, 5_000);
+});
+
+test("a pause that the server asked for is kept, also when polls succeed again", async () => {
+  const { andon, server, runtime, net, lines, passUntil } = await start();
+  server.next.push({ status: 503, headers: { "retry-after": "20" } });
+  report(andon, 1);
+  runtime.advance(INTERVAL_MS);
+  await until("the failure", () => pausesOf(lines).length === 1);
+  const failedAtMs = runtime.monotonicMs();
+  net.dropPolls();
+  await passUntil("a poll", () => isLive(lines));
+  runtime.advance(failedAtMs + 19_900 - runtime.monotonicMs());
+  expect(server.reports).toHaveLength(1);
+  runtime.advance(700);
+  await until("the acknowledgement", () => andon.usageStats().acknowledgedRecords === 1, 5_000);
 });
 
 test("a batch that may have been counted is not divided by one refusal", async () => {
