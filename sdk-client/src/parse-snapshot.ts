@@ -4,6 +4,8 @@
  * state before it stays. Anything else that is malformed falls back to a neutral value and is named in `warnings`: one
  * odd field must not keep a kill from arriving. Unknown fields are ignored. Pure.
  */
+import type { PriceRow } from "./price-list.ts";
+import { isPriceRow } from "./price-row.ts";
 import { parseRevision } from "./protocol.ts";
 import type { ChainStep, Condition, Rule, Snapshot, SnapshotChain, SnapshotFlag, SwitchState } from "./protocol.ts";
 
@@ -13,6 +15,8 @@ export type ParsedSnapshot =
 
 /** Warnings kept per snapshot; more add nothing. */
 const MAX_WARNINGS = 20;
+/** Price rows kept of a snapshot: more than any set of chains has models and dates. */
+const MAX_PRICE_ROWS = 2_000;
 
 /** Validates and normalises; never throws. */
 export function parseSnapshot(value: unknown): ParsedSnapshot {
@@ -49,8 +53,22 @@ function readSnapshot(value: unknown, warn: Warn): Snapshot {
     ),
     chains: readChains(body["chains"], warn),
     blockedModels: texts(body["blockedModels"], "blockedModels", warn),
+    ...(body["prices"] === undefined ? {} : { prices: readPrices(body["prices"], warn) }),
   };
 }
+
+/** A row that is not sound is left out: its model is then priced by what else is known, never at zero. */
+function readPrices(value: unknown, warn: Warn): PriceRow[] {
+  const rows = items(value, "prices", warn);
+  if (rows.length > MAX_PRICE_ROWS) warn("prices", `more than ${MAX_PRICE_ROWS} rows, the rest is left out`);
+  return rows
+    .slice(0, MAX_PRICE_ROWS)
+    .filter((row, index): row is PriceRow =>
+      isPriceRow(row, NO_ALIASES, ({ path, message }) => warn(`prices.${index}${path}`, message)),
+    );
+}
+
+const NO_ALIASES: ReadonlyMap<string, string> = new Map();
 
 function readFlag(key: string, value: unknown, warn: Warn): SnapshotFlag {
   const path = `flags.${key}`;
