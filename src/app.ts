@@ -9,11 +9,10 @@ import type { Deps } from "./deps.ts";
 import { AppError } from "./errors.ts";
 import type { AppEnv } from "./http/app-env.ts";
 import { docsRoutes } from "./http/docs.ts";
-import { describeError } from "./http/error-log.ts";
 import { httpMetrics } from "./http/http-metrics.ts";
 import { methodsByPath } from "./http/method-not-allowed.ts";
 import { operatorApi } from "./http/operator-api.ts";
-import { problemResponse, toAppError } from "./http/problem.ts";
+import { failureOf, logFailure, problemResponse } from "./http/problem.ts";
 import { requestLog } from "./http/request-log.ts";
 import { healthRoutes } from "./http/routes/health.ts";
 import { metricsRoutes } from "./http/routes/metrics.ts";
@@ -27,15 +26,8 @@ const MAX_REQUEST_ID_CHARS = 64;
 export function createApp(deps: Deps): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
   const onError: ErrorHandler<AppEnv> = (error, c) => {
-    const failure = toAppError(error);
-    if (failure.code === "INTERNAL") {
-      deps.log.error(
-        { requestId: c.get("requestId"), error: describeError(failure.cause ?? failure) },
-        "request failed",
-      );
-    } else if (failure.code === "DATABASE_AWAY") {
-      deps.log.warn({ requestId: c.get("requestId"), error: describeError(failure) }, "the database is away");
-    }
+    const failure = failureOf(c, error);
+    logFailure(deps.log, c.get("requestId"), failure);
     return problemResponse(c, failure);
   };
   app.onError(onError);

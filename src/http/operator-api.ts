@@ -1,9 +1,8 @@
 /** The operator API: every route of it, behind authentication and a bound on the body. */
-import { bodyLimit } from "hono/body-limit";
 import type { Deps } from "../deps.ts";
 import { MAX_BODY_BYTES } from "../domain/limits.ts";
-import { AppError } from "../errors.ts";
 import { authenticate } from "./auth.ts";
+import { bodyLimit } from "./body-limit.ts";
 import { type Api, createApi } from "./openapi.ts";
 import { alertRoutes } from "./routes/alerts.ts";
 import { auditRoutes } from "./routes/audit.ts";
@@ -58,9 +57,4 @@ export function operatorApi(deps: Deps): Api {
 }
 
 /** Refuses bodies over MAX_BODY_BYTES. Use on every route that reads one. */
-export const boundedBody = bodyLimit({
-  maxSize: MAX_BODY_BYTES,
-  onError: () => {
-    throw new AppError("TOO_LARGE", `The body may have at most ${String(MAX_BODY_BYTES / 1024)} KiB.`);
-  },
-});
+export const boundedBody = bodyLimit(MAX_BODY_BYTES, `The body may have at most ${String(MAX_BODY_BYTES / 1024)} KiB.`);

@@ -5,8 +5,11 @@
 import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
+import type { Logger } from "pino";
 import { ZodError } from "zod";
 import { AppError, ERROR_STATUS, type ErrorCode, type Fault } from "../errors.ts";
+import { bodyBrokeOff } from "./body-limit.ts";
+import { describeError } from "./error-log.ts";
 
 export const PROBLEM_MEDIA_TYPE = "application/problem+json";
 /** What a client is told to wait when the error itself does not say. */
@@ -43,7 +46,7 @@ export interface Problem {
 
 /** The answer for `error`. Never throws; the id is the request's, or `requestId` for routes outside the middleware. */
 export function problemResponse(c: Context, error: unknown, requestId?: string): Response {
-  const failure = toAppError(error);
+  const failure = failureOf(c, error);
   const id = requestId ?? requestIdOf(c);
   const status: ContentfulStatusCode = ERROR_STATUS[failure.code];
   const problem: Problem = {
@@ -66,8 +69,34 @@ export function problemResponse(c: Context, error: unknown, requestId?: string):
   if (status === 429 || status === 503) {
     headers["Retry-After"] = String(Math.max(1, Math.ceil(failure.retryAfterSeconds ?? DEFAULT_RETRY_AFTER_SECONDS)));
   }
+  if (status === 413) headers["Connection"] = "close";
   if (status === 401) headers["WWW-Authenticate"] = 'Bearer realm="andon"';
   return c.body(JSON.stringify(problem), status, headers);
+}
+
+/** The client went away before its body had arrived. Nobody reads the answer. */
+export class BrokenOffError extends AppError {
+  constructor(cause: unknown) {
+    super("INVALID", "The connection ended before the body had arrived.", { cause });
+  }
+}
+
+/** Tells the log of a failure, as loudly as it concerns whoever runs this. */
+export function logFailure(log: Logger, requestId: string, failure: AppError): void {
+  if (failure.code === "INTERNAL") {
+    log.error({ requestId, error: describeError(failure.cause ?? failure) }, "request failed");
+  } else if (failure.code === "DATABASE_AWAY") {
+    log.warn({ requestId, error: describeError(failure) }, "the database is away");
+  } else if (failure instanceof BrokenOffError) {
+    log.debug({ requestId }, "a client went away");
+  }
+}
+
+/** What went wrong with a request: the error, unless its client was gone before its body had arrived. */
+export function failureOf(c: Context, error: unknown): AppError {
+  const failure = toAppError(error);
+  if (failure.code !== "INTERNAL" || !bodyBrokeOff(c)) return failure;
+  return new BrokenOffError(error);
 }
 
 /** The error as one of the closed list. What is not known becomes INTERNAL with the original as its cause. */

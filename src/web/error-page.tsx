@@ -2,8 +2,7 @@
 import type { Context } from "hono";
 import type { Deps } from "../deps.ts";
 import { ERROR_STATUS, type ErrorCode } from "../errors.ts";
-import { describeError } from "../http/error-log.ts";
-import { toAppError } from "../http/problem.ts";
+import { failureOf, logFailure } from "../http/problem.ts";
 import type { PageEnv } from "./page-context.ts";
 import { sendPage } from "./render.tsx";
 
@@ -24,15 +23,12 @@ const TITLES: Record<ErrorCode, string> = {
 };
 
 export function errorPage(c: Context<PageEnv>, deps: Deps, error: unknown): Response | Promise<Response> {
-  const failure = toAppError(error);
+  const failure = failureOf(c, error);
   const requestId = c.get("requestId");
-  if (failure.code === "INTERNAL") {
-    deps.log.error({ requestId, error: describeError(failure.cause ?? failure) }, "a page failed");
-  } else if (failure.code === "DATABASE_AWAY") {
-    deps.log.warn({ requestId, error: describeError(failure) }, "the database is away");
-  }
+  logFailure(deps.log, requestId, failure);
   const actor = c.get("actor") ?? null;
   if (failure.retryAfterSeconds !== undefined) c.header("Retry-After", String(Math.ceil(failure.retryAfterSeconds)));
+  if (failure.code === "TOO_LARGE") c.header("Connection", "close");
   return sendPage(
     c,
     deps,

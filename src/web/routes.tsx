@@ -3,11 +3,11 @@
  * wrong is a page with a sentence, never a bare code.
  */
 import { type ErrorHandler, Hono, type MiddlewareHandler } from "hono";
-import { bodyLimit } from "hono/body-limit";
 import { getCookie } from "hono/cookie";
 import type { Deps } from "../deps.ts";
 import { MAX_BODY_BYTES } from "../domain/limits.ts";
 import { AppError } from "../errors.ts";
+import { bodyLimit } from "../http/body-limit.ts";
 import { sameOriginForms } from "../http/same-origin.ts";
 import { readSession } from "../http/session.ts";
 import { errorPage } from "./error-page.tsx";
@@ -40,12 +40,7 @@ export function webRoutes(deps: Deps): Hono<PageEnv> {
   const onError: ErrorHandler<PageEnv> = (error, c) => errorPage(c, deps, error);
   const pages = new Hono<PageEnv>();
   pages.onError(onError);
-  const limit = bodyLimit({
-    maxSize: MAX_BODY_BYTES,
-    onError: () => {
-      throw new AppError("TOO_LARGE", "That is more than a form of this board can hold.");
-    },
-  });
+  const limit = bodyLimit(MAX_BODY_BYTES, "That is more than a form of this board can hold.");
   for (const path of PAGES) pages.use(path, sameOriginForms(deps), limit);
   pages.route("/", signInPages(deps));
   for (const path of SIGNED_IN) pages.use(path, requireSession(deps));

@@ -1,5 +1,5 @@
 /** Starts everything but HTTP in this process, on a database of its own unless it is given one. */
-import { pino } from "pino";
+import { type Logger, pino } from "pino";
 import { boot, type Runtime } from "../../src/boot.ts";
 import type { DatabaseConfig, Settings } from "../../src/config.ts";
 import type { Ctx } from "../../src/context.ts";
@@ -17,6 +17,7 @@ export interface ServerOptions {
   clock?: Clock;
   settings?: Partial<Settings>;
   jobs?: boolean;
+  log?: Logger;
 }
 
 /** Everything but HTTP. Close it. */
@@ -36,7 +37,7 @@ export async function startDeps(options: ServerOptions = {}): Promise<Runtime> {
     ...options.settings,
   };
   return boot(settings, {
-    log: pino({ level: process.env["TEST_LOG_LEVEL"] ?? "silent" }),
+    log: options.log ?? pino({ level: process.env["TEST_LOG_LEVEL"] ?? "silent" }),
     jobs: options.jobs ?? false,
     ...(options.clock && { clock: options.clock }),
   });

@@ -1,22 +1,17 @@
 /** `POST /sdk/v1/usage`: what clients report. Answered after commit; a retry with the same `batchId` counts nothing twice. */
 import { Hono } from "hono";
-import { bodyLimit } from "hono/body-limit";
 import { MAX_USAGE_BODY_BYTES, USAGE_PATH, type UsageAnswer } from "../../../sdk-client/src/usage-protocol.ts";
 import type { Deps } from "../../deps.ts";
 import { AppError } from "../../errors.ts";
 import type { AppEnv } from "../app-env.ts";
+import { bodyLimit } from "../body-limit.ts";
 import { parseUsageBatch } from "../usage-batch.ts";
 import { sdkEnvironment } from "./sdk.ts";
 
-const boundedBatch = bodyLimit({
-  maxSize: MAX_USAGE_BODY_BYTES,
-  onError: () => {
-    throw new AppError(
-      "TOO_LARGE",
-      `A usage batch may have at most ${MAX_USAGE_BODY_BYTES / 1024} KiB. Send smaller ones.`,
-    );
-  },
-});
+const boundedBatch = bodyLimit(
+  MAX_USAGE_BODY_BYTES,
+  `A usage batch may have at most ${MAX_USAGE_BODY_BYTES / 1024} KiB. Send smaller ones.`,
+);
 
 export function usageReportRoutes(deps: Deps): Hono<AppEnv> {
   return new Hono<AppEnv>().post(USAGE_PATH, boundedBatch, async (c) => {
