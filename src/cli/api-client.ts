@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { DATABASE_AWAY_ADVICE } from "../errors.ts";
 import { CliError, EXIT_USAGE, type Io } from "./io.ts";
+import { printable } from "./printable.ts";
 
 const REQUEST_TIMEOUT_MS = 10_000;
 const WITHOUT_SERVER = DATABASE_AWAY_ADVICE.slice(DATABASE_AWAY_ADVICE.indexOf("To stop AI calls"));
@@ -91,13 +92,14 @@ function sentenceOf(status: number, body: unknown): string {
   if (!parsed.success)
     return `The server answered ${String(status)} without saying why. Is ANDON_URL the address of the Andon server?`;
   const { title, detail, code, requestId, errors = [] } = parsed.data;
-  const faults = errors.length > 1 ? errors.map(({ path, message }) => `\n  ${path}: ${message}`).join("") : "";
+  // Each fault is a line, and no fault is more than one.
+  const faults = errors.length > 1 ? errors.map(({ path, message }) => `\n  ${printable(`${path}: ${message}`)}`) : [];
   const advice: Record<string, string> = {
     UNAUTHENTICATED: " Check ANDON_TOKEN.",
     PRECONDITION_FAILED: " Look at it again and repeat.",
     INTERNAL: ` Request id: ${requestId}.`,
   };
-  return `${title}: ${detail}${advice[code] ?? ""}${faults}`;
+  return `${printable(`${title}: ${detail}${advice[code] ?? ""}`)}${faults.join("")}`;
 }
 
 function requireUrl(url: string | undefined): string {

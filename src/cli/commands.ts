@@ -12,6 +12,7 @@ import {
   switchedFlagAnswer,
 } from "./answers.ts";
 import { CliError, EXIT_OK, EXIT_USAGE, type Io } from "./io.ts";
+import { jsonLines } from "./printable.ts";
 import { sayProof, waitForReceipts } from "./proof.ts";
 import { auditLine, flagLine, lateLine, masterLine, receiptsLine } from "./text.ts";
 
@@ -169,7 +170,6 @@ function baseOf({ env }: Common): string {
 }
 
 function show(io: Io, options: Common, answer: unknown, lines: readonly string[]): number {
-  if (options.json === true) io.out(JSON.stringify(answer, null, 2));
-  else for (const line of lines) io.out(line);
+  for (const line of options.json === true ? jsonLines(answer) : lines) io.out(line);
   return EXIT_OK;
 }

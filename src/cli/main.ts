@@ -24,7 +24,7 @@ process.exitCode = await run(
   {
     serve: () => launch("main.js", []),
     demo: (args) => launch("demo/main.js", args),
-    signInLink: () => printSignInLink(io, readEnvironment),
+    signInLink: (printing) => printSignInLink(printing, readEnvironment),
   },
   version(),
 );

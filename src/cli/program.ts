@@ -12,6 +12,7 @@ import {
   status,
 } from "./commands.ts";
 import { CliError, EXIT_FAILED, EXIT_OK, EXIT_USAGE, type Io } from "./io.ts";
+import { printingOnly } from "./printable.ts";
 
 const DEFAULT_AUDIT_ENTRIES = 20;
 
@@ -34,7 +35,8 @@ Set ANDON_URL and ANDON_TOKEN, then:
 Exit codes: 0 done (and, unless --no-wait, applied by every live instance), 1 failed, 2 wrong usage.`;
 
 /** Runs one command line (without node and script). Resolves with the exit code; never rejects. */
-export async function run(args: readonly string[], io: Io, local: Local, version: string): Promise<number> {
+export async function run(args: readonly string[], given: Io, local: Local, version: string): Promise<number> {
+  const io = printingOnly(given);
   let exitCode = EXIT_OK;
   const program = createProgram(io, local, version, (code) => {
     exitCode = code;
@@ -44,7 +46,7 @@ export async function run(args: readonly string[], io: Io, local: Local, version
     return exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT_OK : EXIT_USAGE;
-    io.err(error instanceof Error ? error.message : String(error));
+    for (const line of linesOf(error instanceof Error ? error.message : String(error))) io.err(line);
     return error instanceof CliError ? error.exitCode : EXIT_FAILED;
   }
 }
@@ -56,7 +58,10 @@ function createProgram(io: Io, local: Local, version: string, exit: (code: numbe
     .exitOverride()
     .showHelpAfterError("(andon --help shows examples)")
     .addHelpText("after", EXAMPLES)
-    .configureOutput({ writeOut: (text) => io.out(text.trimEnd()), writeErr: (text) => io.err(text.trimEnd()) });
+    .configureOutput({
+      writeOut: (text) => linesOf(text).forEach((line) => io.out(line)),
+      writeErr: (text) => linesOf(text).forEach((line) => io.err(line)),
+    });
 
   const read = (name: string, summary: string) =>
     program
@@ -121,6 +126,11 @@ function createProgram(io: Io, local: Local, version: string, exit: (code: numbe
     .option("--limit <n>", "how many", toNumber, DEFAULT_AUDIT_ENTRIES)
     .action(async (options: Common & { flag?: string; limit: number }) => exit(await audit(io, options)));
   return program;
+}
+
+/** Our own words may be several lines. */
+function linesOf(text: string): string[] {
+  return text.trimEnd().split("\n");
 }
 
 function toNumber(text: string): number {
