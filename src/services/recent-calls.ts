@@ -1,10 +1,13 @@
 /** The newest calls, one row an attempt, newest first. Kept by number and age (`config.recentCalls…`). Never content. */
-import { and, desc, eq, lt } from "drizzle-orm";
+import { and, desc, eq, inArray, lt } from "drizzle-orm";
 import { type Ctx, read, requireEnvironment } from "../context.ts";
 import { usageRecent } from "../db/ledger-schema.ts";
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from "../domain/limits.ts";
 import type { CallResource } from "../domain/usage-query.ts";
 import { invalid } from "../errors.ts";
+import { spellingsOf } from "./model-spellings.ts";
+
+const HOUR_MS = 3_600_000;
 
 export interface CallsQuery {
   flag?: string;
@@ -26,10 +29,15 @@ export async function listCalls(
 ): Promise<{ items: CallResource[]; nextCursor: string | null }> {
   const environment = await requireEnvironment(ctx, environmentKey, "viewer");
   const limit = Math.min(Math.max(query.limit ?? DEFAULT_PAGE_SIZE, 1), MAX_PAGE_SIZE);
+  const { model } = query;
   const conditions = [eq(usageRecent.environmentId, environment.id)];
   if (query.cursor !== undefined) conditions.push(lt(usageRecent.id, parseCursor(query.cursor)));
   if (query.flag !== undefined) conditions.push(eq(usageRecent.flag, query.flag));
-  if (query.model !== undefined) conditions.push(eq(usageRecent.model, query.model));
+  if (model !== undefined) {
+    const oldest = new Date(ctx.deps.clock.nowMs() - ctx.deps.config.recentCallsHours * HOUR_MS);
+    const models = await read(ctx, (db) => spellingsOf(db, environment.id, model, oldest));
+    conditions.push(inArray(usageRecent.model, models));
+  }
   if (query.outcome !== undefined) conditions.push(eq(usageRecent.outcome, query.outcome));
   if (query.user !== undefined) conditions.push(eq(usageRecent.user, query.user));
   if (query.session !== undefined) conditions.push(eq(usageRecent.session, query.session));

@@ -2,7 +2,7 @@
  * What was used: sums by flag and model from the ledger, sums by user and session from the kept recent calls, and those
  * calls themselves. A question with too many rows is refused, so that no answer is a silent part of the truth.
  */
-import { and, asc, eq, gte, lt, type SQL, sql } from "drizzle-orm";
+import { and, asc, eq, gte, inArray, lt, type SQL, sql } from "drizzle-orm";
 import type { PgColumn } from "drizzle-orm/pg-core";
 import { type Ctx, read, requireEnvironment } from "../context.ts";
 import { usageMinutes, usageRecent } from "../db/ledger-schema.ts";
@@ -19,6 +19,7 @@ import {
 } from "../domain/usage-query.ts";
 import { isTimeZone } from "../domain/window.ts";
 import { invalid } from "../errors.ts";
+import { spellingsOf } from "./model-spellings.ts";
 
 export interface UsageQuery {
   from?: Date;
@@ -28,7 +29,7 @@ export interface UsageQuery {
   bucket?: UsageBucket;
   /** IANA zone that hours and days follow; UTC by default. */
   timezone?: string;
-  /** Only this flag, only this model. */
+  /** Only this flag, only this model by any of its spellings. */
   flag?: string;
   model?: string;
 }
@@ -41,7 +42,8 @@ interface Question {
   bucket: UsageBucket | null;
   timezone: string;
   flag: string | undefined;
-  model: string | undefined;
+  /** The spellings of the wanted model. */
+  models: string[] | undefined;
 }
 
 /** Sums over a span, the last 24 hours by default. INVALID for a span or a grouping that answers with too much. */
@@ -49,7 +51,11 @@ export async function getUsage(ctx: Ctx, environmentKey: string, query: UsageQue
   const environment = await requireEnvironment(ctx, environmentKey, "viewer");
   const question = questionOf(ctx, environment.id, query);
   const recent = question.groupBy.some((group) => group === "user" || group === "session");
-  const items = await read(ctx, (db) => (recent ? sumRecent(db, question) : sumLedger(db, question)));
+  const { model } = query;
+  const items = await read(ctx, async (db) => {
+    if (model !== undefined) question.models = await spellingsOf(db, environment.id, model, question.from);
+    return recent ? sumRecent(db, question) : sumLedger(db, question);
+  });
   if (items.length > MAX_USAGE_ROWS) {
     throw invalid(
       "from",
@@ -86,7 +92,7 @@ function questionOf(ctx: Ctx, environmentId: string, query: UsageQuery): Questio
     );
   }
   const groupBy = [...new Set(query.groupBy ?? [])];
-  return { environmentId, from, to, groupBy, bucket, timezone, flag: query.flag, model: query.model };
+  return { environmentId, from, to, groupBy, bucket, timezone, flag: query.flag, models: undefined };
 }
 
 const total = (column: PgColumn) => sql`coalesce(sum(${column}), 0)`.mapWith(Number);
@@ -103,7 +109,7 @@ const latencySums = sql`json_build_array(${sql.join(
 )})::text`.mapWith({ mapFromDriverValue: jsonNumbers });
 
 async function sumLedger(db: Db, question: Question): Promise<UsageRow[]> {
-  const { environmentId, from, to, flag, model } = question;
+  const { environmentId, from, to, flag, models } = question;
   const { at, keys, groups } = grouping(question, usageMinutes.minute, {
     flag: usageMinutes.flag,
     model: usageMinutes.model,
@@ -135,7 +141,7 @@ async function sumLedger(db: Db, question: Question): Promise<UsageRow[]> {
         gte(usageMinutes.minute, from),
         lt(usageMinutes.minute, to),
         flag === undefined ? undefined : eq(usageMinutes.flag, flag),
-        model === undefined ? undefined : eq(usageMinutes.model, model),
+        models === undefined ? undefined : inArray(usageMinutes.model, models),
       ),
     )
     .groupBy(...groups)
@@ -162,7 +168,7 @@ const quantile = (share: number) =>
   sql`percentile_disc(${sql.raw(String(share))}) within group (order by ${usageRecent.latencyMs})`.mapWith(Number);
 
 async function sumRecent(db: Db, question: Question): Promise<UsageRow[]> {
-  const { environmentId, from, to, flag, model } = question;
+  const { environmentId, from, to, flag, models } = question;
   const { at, keys, groups } = grouping(question, usageRecent.at, {
     flag: usageRecent.flag,
     model: usageRecent.model,
@@ -195,7 +201,7 @@ async function sumRecent(db: Db, question: Question): Promise<UsageRow[]> {
         gte(usageRecent.at, from),
         lt(usageRecent.at, to),
         flag === undefined ? undefined : eq(usageRecent.flag, flag),
-        model === undefined ? undefined : eq(usageRecent.model, model),
+        models === undefined ? undefined : inArray(usageRecent.model, models),
       ),
     )
     .groupBy(...groups)

@@ -57,6 +57,12 @@ describe("sums of usage", () => {
     expect(items).toMatchObject([{ at: null, calls: 4, attempts: 5, errors: 1, aborted: 1, refused: 0, unpriced: 0 }]);
   });
 
+  it("are found by any spelling of a model", async () => {
+    const { items } = await usage("groupBy=flag&model=us.anthropic.claude-opus-5-20260301-v1:0");
+    expect(items).toMatchObject([{ flag: "search", calls: 1, costNanoUsd: 1_250_000_000 }]);
+    expect((await usage("model=claude-opus-9")).items).toMatchObject([]);
+  });
+
   it("are grouped by flag and model, with exact and estimated cost apart and latency by bucket bounds", async () => {
     const { items } = await usage("groupBy=flag,model");
     expect(items).toMatchObject([
@@ -148,6 +154,9 @@ describe("the recent calls", () => {
 
   it("are found by model, outcome, user and session", async () => {
     expect(await count("model=claude-opus-5")).toBe(1);
+    // By any of its spellings.
+    expect(await count("model=claude-opus-5-20260301")).toBe(1);
+    expect(await count("model=claude-opus-9")).toBe(0);
     expect(await count("outcome=error")).toBe(1);
     expect(await count("user=ada")).toBe(3);
     expect(await count("session=s-1&user=ada")).toBe(1);
