@@ -215,6 +215,20 @@ describe("a raise", () => {
   });
 });
 
+describe("deleting a tripped flag", () => {
+  it("is refused, saying why, until it is restored: clients would serve an unknown flag again", async () => {
+    await make();
+    await spend(100);
+    const problem = await expectProblem(harness.call("DELETE", FLAG), 409);
+    expect(problem.detail).toContain('"support-chat" is off');
+    expect(problem.detail).toContain("Restore it first");
+    expect(await effective()).toMatchObject({ state: "off", reason: "TRIPPED" });
+    await restore();
+    await expectStatus(harness.call("DELETE", FLAG), 200);
+    await expectProblem(harness.call("GET", FLAG), 404);
+  });
+});
+
 describe("restoring a tripped flag", () => {
   it("overrides the steps already crossed until the window ends, and says who did", async () => {
     const { id } = await make();
