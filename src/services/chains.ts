@@ -8,6 +8,7 @@ import { CHAIN_NAME_PATTERN, MAX_CHAINS_PER_ENVIRONMENT } from "../domain/limits
 import type { ChainResource } from "../domain/resources.ts";
 import { AppError, invalid } from "../errors.ts";
 import { requireMatch } from "./if-match.ts";
+import { tripNewcomers } from "./trips.ts";
 
 export async function listChains(
   ctx: Ctx,
@@ -46,7 +47,8 @@ export async function putChain(
   const environment = await requireEnvironment(ctx, environmentKey, "admin");
   requireDistinct(input.steps);
   let created = false;
-  const changed = await change(ctx, environment.id, async ({ tx, at, record }) => {
+  const changed = await change(ctx, environment.id, async (open) => {
+    const { tx, at, record } = open;
     const current = await findChain(tx, environment.id, name);
     const users = (await usersByChain(tx, environment.id)).get(name) ?? [];
     if (current === undefined) {
@@ -89,6 +91,7 @@ export async function putChain(
       before: { steps: current.steps },
       after: { steps: row.steps },
     });
+    await tripNewcomers(ctx, open, users);
     return chainResource(row, users);
   });
   return { ...changed, created };
@@ -134,7 +137,8 @@ export async function findChain(db: Db, environmentId: string, name: string): Pr
   return rows[0];
 }
 
-async function usersByChain(db: Db, environmentId: string): Promise<Map<string, string[]>> {
+/** Keys of the flags that use each chain, by its name. */
+export async function usersByChain(db: Db, environmentId: string): Promise<Map<string, string[]>> {
   const rows = await db
     .select({ key: flags.key, chain: flags.chain })
     .from(flags)

@@ -10,6 +10,7 @@ import type { FlagResource } from "../domain/resources.ts";
 import { AppError, invalid } from "../errors.ts";
 import { requireMatch } from "./if-match.ts";
 import { readSurroundings } from "./surroundings.ts";
+import { tripNewcomers } from "./trips.ts";
 
 export interface FlagDefinition {
   name: string;
@@ -67,14 +68,15 @@ export async function getFlag(ctx: Ctx, environmentKey: string, key: string): Pr
   return read(ctx, async (db) => resourceOf(db, environment, await requireFlag(db, environment.id, key)));
 }
 
-/** Creates a flag, switched on. CONFLICT when the key is taken. */
+/** Creates a flag, switched on, unless a budget that it belongs to is reached already. CONFLICT when the key is taken. */
 export async function createFlag(
   ctx: Ctx,
   environmentKey: string,
   input: { key: string; name: string } & Partial<FlagDefinition>,
 ): Promise<Changed<FlagResource>> {
   const environment = await requireEnvironment(ctx, environmentKey, "admin");
-  return change(ctx, environment.id, async ({ tx, at, record }) => {
+  return change(ctx, environment.id, async (open) => {
+    const { tx, at, record } = open;
     await requireRoom(tx, environment.id);
     await requireChain(tx, environment.id, input.chain);
     const rows = await tx
@@ -102,6 +104,7 @@ export async function createFlag(
       target: row.key,
       after: definitionOf(row),
     });
+    await tripNewcomers(ctx, open, [row.key]);
     return resourceOf(tx, environment, row);
   });
 }
@@ -115,7 +118,8 @@ export async function updateFlag(
   ifMatch?: string,
 ): Promise<Changed<FlagResource>> {
   const environment = await requireEnvironment(ctx, environmentKey, "admin");
-  return change(ctx, environment.id, async ({ tx, at, environment: locked, record }) => {
+  return change(ctx, environment.id, async (open) => {
+    const { tx, at, environment: locked, record } = open;
     const current = await requireFlag(tx, environment.id, key);
     requireMatch(ifMatch, current.version);
     await requireChain(tx, environment.id, patch.chain);
@@ -129,6 +133,7 @@ export async function updateFlag(
       before: definitionOf(current),
       after: definitionOf(row),
     });
+    if (row.chain !== current.chain) await tripNewcomers(ctx, open, [key]);
     return resourceOf(tx, locked, row);
   });
 }

@@ -24,14 +24,15 @@ export interface Acting {
   key: string;
 }
 
-/** Trips the budget's flags for a step. Answers with the flags that it changed. */
-export async function trip(ctx: Ctx, open: Change, acting: Acting): Promise<string[]> {
+/** Trips the budget's flags for a step, `only` those when given. Answers with the flags that it changed. */
+export async function trip(ctx: Ctx, open: Change, acting: Acting, only?: ReadonlySet<string>): Promise<string[]> {
   const { tx, environment, at } = open;
   const { budget, state, step, key } = acting;
   if (step.action === "alert") return [];
   const around = await readSurroundings(tx, environment);
   const tripped: string[] = [];
   for (const flag of await flagsOf(tx, environment.id, budget, around)) {
+    if (only !== undefined && !only.has(flag.key)) continue;
     if (!stepsInForce(budget, state, flag.key, at.getTime()).some((inForce) => stepKey(inForce) === key)) continue;
     const target = step.action === "kill" ? { level: null, model: null } : downgradeOf(flag, budget, step, around);
     if (target === null) continue;
@@ -60,6 +61,45 @@ export async function trip(ctx: Ctx, open: Change, acting: Acting): Promise<stri
   return tripped;
 }
 
+/**
+ * Flags that were made or whose chain changed: what stands of a budget that they belong to now holds for them too. A new
+ * flag is no way around a budget.
+ */
+export async function tripNewcomers(ctx: Ctx, open: Change, flagKeys: readonly string[]): Promise<void> {
+  const { tx, environment, at } = open;
+  if (flagKeys.length === 0) return;
+  const budgets = new Map((await readBudgets(tx, environment.id)).map((budget) => [budget.id, budget]));
+  // Not locked: what stands changes only under the environment's lock, which is held.
+  const windows = await tx
+    .select()
+    .from(budgetWindows)
+    .where(and(inArray(budgetWindows.budgetId, [...budgets.keys()]), isNull(budgetWindows.closedAt)))
+    .orderBy(asc(budgetWindows.budgetId), asc(budgetWindows.startsAt));
+  for (const row of windows) {
+    const budget = budgets.get(row.budgetId);
+    if (budget === undefined) continue;
+    const state = windowState(budget, row);
+    const standing = new Map(
+      flagKeys.flatMap((flag) => stepsInForce(budget, state, flag, at.getTime())).map((step) => [stepKey(step), step]),
+    );
+    for (const [key, step] of standing) {
+      const already = await trippedBy(tx, { budget, state, step, key });
+      await trip(ctx, open, { budget, state, step, key }, new Set(flagKeys.filter((flag) => !already.has(flag))));
+    }
+  }
+}
+
+async function trippedBy(tx: Db, { budget, state, key }: Acting): Promise<Set<string>> {
+  const rows = await tx
+    .select({ flag: trips.flag })
+    .from(trips)
+    .where(and(eq(trips.budgetId, budget.id), isNull(trips.endedAt), ofStep(state, key)));
+  return new Set(rows.map((row) => row.flag));
+}
+
+const ofStep = (state: WindowState, key: string) =>
+  and(eq(trips.windowStartsAt, new Date(state.window.startMs)), eq(trips.step, key));
+
 /** Ends the trips of one step in one window. */
 export async function endTrips(
   open: Change,
@@ -68,8 +108,7 @@ export async function endTrips(
   key: string,
   cause: "notCrossed" | "reset",
 ): Promise<void> {
-  const ofStep = and(eq(trips.windowStartsAt, new Date(state.window.startMs)), eq(trips.step, key));
-  await end(open, budget, cause, ofStep);
+  await end(open, budget, cause, ofStep(state, key));
 }
 
 /** Ends all trips of a budget, in whatever window: it is deleted, or counts something else from now on. */

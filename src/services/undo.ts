@@ -16,11 +16,12 @@ import {
 } from "../domain/audit-values.ts";
 import { isRevertible } from "../domain/audit-actions.ts";
 import { AppError } from "../errors.ts";
-import { findChain } from "./chains.ts";
+import { findChain, usersByChain } from "./chains.ts";
 import { definitionOf, requireFlag, writeFlag } from "./flags.ts";
 import { masterColumns, masterOf } from "./master.ts";
 import { blockOf, findBlock, writeBlock } from "./models.ts";
 import { stateOf } from "./switches.ts";
+import { tripNewcomers } from "./trips.ts";
 
 const KILLS: ReadonlySet<string> = new Set(["flag.killed", "master.killed"]);
 const REASONS: ReadonlySet<string> = new Set(["reason", "levelReason", "masterReason"]);
@@ -53,8 +54,16 @@ export async function revert(
       before: swapped.before,
       after: swapped.after,
     });
+    await tripNewcomers(ctx, open, await flagsMoved(open, entry));
     return { target: { kind: entry.targetKind, key: entry.target } };
   });
+}
+
+/** The flags whose chain may be another one now. */
+async function flagsMoved({ tx, environment }: Change, entry: AuditRow): Promise<string[]> {
+  if (entry.action === "flag.edited") return [entry.target];
+  if (entry.action !== "chain.edited") return [];
+  return (await usersByChain(tx, environment.id)).get(entry.target) ?? [];
 }
 
 /** Gives the reason for a kill, downgrade or block after the fact. CONFLICT when it is not in force any more. */
