@@ -11,18 +11,41 @@ export const flagAnswer = z.looseObject({
     until: z.string().nullable(),
     ramp: z.number().nullable(),
   }),
+  rollout: z.number().default(100),
+  steps: z.array(z.looseObject({ model: z.string() })).default([]),
   level: z.looseObject({
     level: z.number(),
     manual: z
-      .looseObject({ reason: z.string().nullable(), by: z.string(), since: z.string(), until: z.string().nullable() })
+      .looseObject({
+        level: z.number().default(0),
+        reason: z.string().nullable(),
+        by: z.string(),
+        since: z.string(),
+        until: z.string().nullable(),
+      })
       .nullable(),
   }),
+  trips: z
+    .array(
+      z.looseObject({
+        id: z.string(),
+        action: z.string(),
+        level: z.number().nullable(),
+        atPercent: z.number(),
+        budget: z.looseObject({ name: z.string() }),
+        since: z.string(),
+        until: z.string().nullable(),
+      }),
+    )
+    .default([]),
   effective: z.looseObject({ state: z.string(), reason: z.string(), model: z.string().nullable() }),
 });
 export type FlagAnswer = z.infer<typeof flagAnswer>;
 
 export const flagsAnswer = z.looseObject({ items: z.array(flagAnswer), revision: z.string() });
-export const switchedFlagAnswer = flagAnswer.extend({ revision: z.string() });
+/** Null when the call changed nothing. */
+const auditId = z.number().nullable().optional();
+export const switchedFlagAnswer = flagAnswer.extend({ revision: z.string(), auditId });
 
 export const masterAnswer = z.looseObject({
   state: z.enum(["on", "off"]),
@@ -31,10 +54,11 @@ export const masterAnswer = z.looseObject({
   since: z.string(),
   until: z.string().nullable(),
   revision: z.string(),
+  auditId,
 });
 export type MasterAnswer = z.infer<typeof masterAnswer>;
 
-export const modelAnswer = z.looseObject({ model: z.string(), blocked: z.boolean(), revision: z.string() });
+export const modelAnswer = z.looseObject({ model: z.string(), blocked: z.boolean(), revision: z.string(), auditId });
 export const modelsAnswer = z.looseObject({
   items: z.array(
     z.looseObject({

@@ -3,8 +3,10 @@ import type { z } from "zod";
 import { type ApiClient, createApiClient } from "./api-client.ts";
 import {
   auditAnswer,
+  type FlagAnswer,
   flagAnswer,
   flagsAnswer,
+  type MasterAnswer,
   masterAnswer,
   modelAnswer,
   modelsAnswer,
@@ -14,7 +16,8 @@ import {
 import { CliError, EXIT_OK, EXIT_USAGE, type Io } from "./io.ts";
 import { jsonLines } from "./printable.ts";
 import { sayProof, waitForReceipts } from "./proof.ts";
-import { auditLine, flagLine, lateLine, masterLine, receiptsLine } from "./text.ts";
+import { flagLine } from "./flag-text.ts";
+import { auditLine, lateLine, masterLine, overriddenLine, receiptsLine } from "./text.ts";
 
 export interface Common {
   env: string;
@@ -55,9 +58,10 @@ export async function kill(
 ): Promise<number> {
   const target = targetOf(key, options.all);
   const body = { reason: options.reason, ...(options.until !== undefined && { until: options.until }) };
-  return changeSwitch(io, target, "kill", body, options);
+  return target === null ? changeMaster(io, "kill", body, options) : changeFlag(io, target, "kill", body, options);
 }
 
+/** Says what a restore did not bring back, and which trips it overrides. */
 export async function restore(
   io: Io,
   key: string | undefined,
@@ -67,7 +71,20 @@ export async function restore(
   if (target === null && options.ramp !== undefined)
     throw new CliError("--ramp is for one flag; the master switch has none.", EXIT_USAGE);
   const body = { reason: options.reason, ...(options.ramp !== undefined && { ramp: options.ramp }) };
-  return changeSwitch(io, target, "restore", body, options);
+  if (target === null) return changeMaster(io, "restore", body, options, () => stillOff(io, options));
+  const before = options.json === true ? [] : (await readFlag(io, target, options)).trips;
+  return changeFlag(io, target, "restore", body, options, async ({ trips }) =>
+    before.filter(({ id }) => trips.every((left) => left.id !== id)).map(overriddenLine),
+  );
+}
+
+async function stillOff(io: Io, options: Common): Promise<string[]> {
+  const { items } = await createApiClient(io).call(`${baseOf(options)}/flags`, flagsAnswer);
+  return items.filter(({ effective }) => effective.state === "off").map((flag) => `Not back: ${flagLine(flag)}`);
+}
+
+function readFlag(io: Io, key: string, options: Common): Promise<FlagAnswer> {
+  return createApiClient(io).call(`${baseOf(options)}/flags/${encodeURIComponent(key)}`, flagAnswer);
 }
 
 export async function downgrade(
@@ -82,7 +99,7 @@ export async function downgrade(
     ...(model !== undefined && { model }),
     ...(until !== undefined && { until }),
   };
-  return changeSwitch(io, key, "downgrade", body, options);
+  return changeFlag(io, key, "downgrade", body, options);
 }
 
 export async function setBlock(
@@ -127,34 +144,62 @@ export async function audit(io: Io, options: Common & { flag?: string; limit: nu
   );
 }
 
-function changeSwitch(
+type More<T> = (answer: T) => Promise<string[]>;
+
+function changeMaster(
   io: Io,
-  key: string | null,
-  verb: string,
+  verb: "kill" | "restore",
   body: Readonly<Record<string, unknown>>,
   options: ChangeOptions,
+  more?: More<MasterAnswer>,
 ): Promise<number> {
   const call = { method: "POST", body, stops: verb !== "restore" } as const;
-  if (key === null) return change(io, `/${verb}`, masterAnswer, call, options, masterLine);
-  return change(io, `/flags/${encodeURIComponent(key)}/${verb}`, switchedFlagAnswer, call, options, flagLine);
+  return change(io, `/${verb}`, masterAnswer, call, options, masterLine, more);
 }
 
-async function change<T extends { revision: string }>(
+function changeFlag(
+  io: Io,
+  key: string,
+  verb: "kill" | "restore" | "downgrade",
+  body: Readonly<Record<string, unknown>>,
+  options: ChangeOptions,
+  more?: More<FlagAnswer>,
+): Promise<number> {
+  const call = { method: "POST", body, stops: verb !== "restore" } as const;
+  return change(io, `/flags/${encodeURIComponent(key)}/${verb}`, switchedFlagAnswer, call, options, flagLine, more);
+}
+
+/** Makes the change, says what is so now and, with `more`, what else there is to know, and waits for the receipts. */
+async function change<T extends { revision: string; auditId?: number | null | undefined }>(
   io: Io,
   path: string,
   schema: z.ZodType<T>,
   call: Parameters<ApiClient["call"]>[2],
   options: ChangeOptions,
   line: (answer: T) => string,
+  more: More<T> = async () => [],
 ): Promise<number> {
   const api = createApiClient(io);
   const answer = await api.call(`${baseOf(options)}${path}`, schema, call);
-  if (options.json !== true) io.out(line(answer));
+  if (options.json !== true) {
+    io.out(answer.auditId === null ? `${line(answer)} (it was so before: nothing changed)` : line(answer));
+    for (const each of await orWhyNot(more(answer))) io.out(each);
+  }
   if (!options.wait) return options.json === true ? show(io, options, answer, []) : EXIT_OK;
   const proof = await waitForReceipts(io, api, encodeURIComponent(options.env), answer.revision);
   if (options.json === true) show(io, options, { ...answer, receipts: proof.receipts }, []);
   else sayProof(io, proof);
   return proof.exitCode;
+}
+
+/** The change is made: what cannot be read besides does not fail the command. */
+async function orWhyNot(lines: Promise<string[]>): Promise<string[]> {
+  try {
+    return await lines;
+  } catch (error) {
+    if (!(error instanceof CliError)) throw error;
+    return [`The change is made; what else there is to know of it cannot be read: ${error.message}`];
+  }
 }
 
 /** A flag's key, or null for everything. */

@@ -3,29 +3,6 @@ import type { AuditAnswer, FlagAnswer, MasterAnswer, ReceiptsAnswer } from "./an
 
 const MAX_NAMED = 5;
 
-/** `support-chat: off since 02:41 UTC by maria, "leaks prices"`. */
-export function flagLine(flag: FlagAnswer): string {
-  return `${flag.key}: ${flagState(flag)}`;
-}
-
-function flagState(flag: FlagAnswer): string {
-  const { effective, switch: position, level } = flag;
-  if (position.state === "off") return `off${whoAndWhy(position)}`;
-  if (effective.reason === "MASTER") return "off by the master switch";
-  if (effective.reason === "NO_MODEL") return "off, every model of its chain is blocked";
-  if (effective.reason === "TRIPPED") return "off, tripped by a budget";
-  // A newer server may know more reasons: what is off is never called on.
-  if (effective.state === "off") return `off, ${effective.reason}`;
-  const model = effective.model === null ? "" : `, ${effective.model}`;
-  if (effective.state === "ramping") return `on for ${String(position.ramp ?? 100)} %${model}`;
-  if (effective.state === "downgraded") {
-    const ramp = position.ramp === null ? "" : `, on for ${String(position.ramp)} %`;
-    const why = level.manual === null ? "" : whoAndWhy(level.manual);
-    return `downgraded to ${effective.model ?? "another model"}${ramp}${why}`;
-  }
-  return `on${model}`;
-}
-
 export function masterLine(master: MasterAnswer): string {
   return master.state === "off" ? `Everything is off${whoAndWhy(master)}` : "The master switch is on";
 }
@@ -53,7 +30,8 @@ export function auditLine(entry: AuditAnswer["items"][number]): string {
   return `#${String(entry.id)}  ${moment(entry.at)}  ${entry.action}  ${entry.target.kind} ${entry.target.key}  by ${entry.actor.name}${reason}`;
 }
 
-function whoAndWhy({
+/** Since when, by whom, why and until when. */
+export function whoAndWhy({
   since,
   by,
   reason,
@@ -68,6 +46,17 @@ function whoAndWhy({
   const why = reason === null ? "" : `, "${reason}"`;
   const end = until === null ? "" : `, until ${moment(until)}`;
   return ` since ${moment(since)}${who}${why}${end}`;
+}
+
+/** Since when a budget holds a flag, and by which of its steps. */
+export function reached(trip: FlagAnswer["trips"][number]): string {
+  const end = trip.until === null ? "" : `, until ${moment(trip.until)}`;
+  return ` since ${moment(trip.since)}, budget "${trip.budget.name}" reached ${String(trip.atPercent)} %${end}`;
+}
+
+/** What a restore did to a trip. */
+export function overriddenLine({ budget, atPercent }: FlagAnswer["trips"][number]): string {
+  return `Budget "${budget.name}" had reached ${String(atPercent)} %: overridden until its window ends. A higher step of its ladder still acts.`;
 }
 
 function moment(iso: string): string {

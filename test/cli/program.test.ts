@@ -3,7 +3,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Io } from "../../src/cli/io.ts";
 import { type Local, run } from "../../src/cli/program.ts";
 import { SNAPSHOT_PATH } from "../../sdk-client/src/protocol.ts";
-import { type Harness, seed, startHarness } from "../http/harness.ts";
+import { expectStatus, type Harness, seed, startHarness } from "../http/harness.ts";
+import { batchOf, callFor } from "../support/usage.ts";
 
 let harness: Harness;
 let clockMs = 0;
@@ -116,6 +117,61 @@ describe("the other verbs", () => {
     );
     expect((await andon(["receipts"])).out).toMatch(/instances applied it/);
     expect((await andon(["status", "--env", "staging"])).out).toContain("There are no flags yet");
+  });
+});
+
+describe("what is so, and not what was asked for", () => {
+  const quick = ["--reason", "x", "--no-wait"];
+  const budgets = "/v1/environments/production/budgets";
+
+  it("a downgrade of a flag that is off is for later", async () => {
+    await andon(["kill", "support-chat", ...quick]);
+    const { out } = await andon(["downgrade", "support-chat", "--level", "1", ...quick]);
+    expect(out).toMatch(/^support-chat: off since .* by test op, "x"; will step to claude-sonnet-5-5 when restored$/);
+    expect((await andon(["restore", "support-chat", ...quick])).out).toMatch(
+      /^support-chat: downgraded to claude-sonnet/,
+    );
+    expect((await andon(["restore", "support-chat", ...quick])).out).toBe("support-chat: on, claude-opus-5-5");
+  });
+
+  it("whoever kills or restores what is so already is told that nothing changed", async () => {
+    const kill = ["kill", "support-chat", "--no-wait", "--reason"];
+    expect((await andon([...kill, "first"])).out).not.toContain("nothing changed");
+    expect((await andon([...kill, "first"])).out).toMatch(
+      /^support-chat: off since .*\(it was so before: nothing changed\)$/,
+    );
+    await andon(["restore", "support-chat", ...quick]);
+    expect((await andon(["restore", "support-chat", ...quick])).out).toContain("nothing changed");
+    expect((await andon(["restore", "--all", ...quick])).out).toBe(
+      "The master switch is on (it was so before: nothing changed)",
+    );
+  });
+
+  it("a restore under a dark master says that the flag stays off, and the master's says which flags do", async () => {
+    await andon(["kill", "--all", ...quick]);
+    await andon(["kill", "support-chat", ...quick]);
+    expect((await andon(["restore", "support-chat", ...quick])).out).toBe(
+      "support-chat: off by the master switch; its own switch is on",
+    );
+    await andon(["kill", "support-chat", ...quick]);
+    expect((await andon(["restore", "--all", ...quick])).out).toMatch(
+      /^The master switch is on\nNot back: support-chat: off since .* by test op, "x"$/,
+    );
+    await andon(["restore", "support-chat", ...quick]);
+  });
+
+  it("a tripped flag names its budget, and its restore says that the trip is overridden", async () => {
+    const budget = { name: "Daily", scope: { flag: "support-chat" }, limitUsd: 1, period: "day", timezone: "UTC" };
+    const ladder = [{ atPercent: 100, action: "kill" }];
+    await expectStatus(harness.call("POST", budgets, { body: { ...budget, ladder } }), 201);
+    const body = batchOf([callFor(2, { at: Date.now() })]);
+    await expectStatus(harness.call("POST", "/sdk/v1/usage", { token: harness.tokens.sdk, body }), 200);
+    expect((await andon(["status", "support-chat"])).out).toMatch(
+      /^support-chat: off since .*, budget "Daily" reached 100 %, until /,
+    );
+    expect((await andon(["restore", "support-chat", ...quick])).out).toBe(
+      'support-chat: on, claude-opus-5-5\nBudget "Daily" had reached 100 %: overridden until its window ends. A higher step of its ladder still acts.',
+    );
   });
 });
 

@@ -1,0 +1,71 @@
+/**
+ * One flag in one sentence. Invariant: what is off is never called on, whoever switched it off, and what a command has
+ * prepared for later (a level, a ramp) is said to be for later.
+ */
+import type { FlagAnswer } from "./answers.ts";
+import { reached, whoAndWhy } from "./text.ts";
+
+type Trip = FlagAnswer["trips"][number];
+
+/** `support-chat: off since 02:41 UTC by maria, "leaks prices"; will step to claude-haiku-4-5 when restored`. */
+export function flagLine(flag: FlagAnswer): string {
+  return `${flag.key}: ${flag.effective.state === "off" ? offState(flag) : onState(flag)}`;
+}
+
+/** Every cause that keeps it off: restoring one of two would not bring it back. */
+function offState(flag: FlagAnswer): string {
+  const { effective, switch: own } = flag;
+  const trip = flag.trips.find(({ action }) => action === "kill");
+  const causes = [
+    ...(own.state === "off" ? [`off${whoAndWhy(own)}`] : []),
+    ...(trip === undefined ? [] : [`off${reached(trip)}`]),
+    ...(effective.reason === "MASTER" ? ["off by the master switch"] : []),
+  ];
+  const [first, ...more] = causes.length > 0 ? causes : [otherCause(effective.reason)];
+  const ownIsOn = effective.reason === "MASTER" && own.state === "on" ? "; its own switch is on" : "";
+  return `${[first, ...more.map((cause) => `also ${cause}`)].join("; ")}${ownIsOn}${whenRestored(flag)}`;
+}
+
+function otherCause(reason: string): string {
+  if (reason === "TRIPPED") return "off, tripped by a budget";
+  if (reason === "NO_MODEL") return "off, every model of its chain is blocked";
+  // A newer server may know more reasons.
+  return `off, ${reason}`;
+}
+
+/** A restore takes back what budgets did; the level that a person set stays. Lifting the master switch takes back nothing. */
+function whenRestored({ effective, switch: own, level, steps, trips }: FlagAnswer): string {
+  const isTripped = trips.some(({ action }) => action === "kill");
+  const onlyMaster = effective.reason === "MASTER" && own.state === "on" && !isTripped;
+  const later = onlyMaster ? level.level : (level.manual?.level ?? 0);
+  if (later === 0 || effective.reason === "NO_MODEL") return "";
+  return `; will step to ${steps[later]?.model ?? `level ${String(later)}`} when ${onlyMaster ? "the master switch is " : ""}restored`;
+}
+
+function onState(flag: FlagAnswer): string {
+  const { effective, level } = flag;
+  if (effective.state !== "downgraded") {
+    return `on${share(flag)}${effective.model === null ? "" : `, ${effective.model}`}`;
+  }
+  const byTrip = downgradeTrip(flag);
+  const manual = level.manual === null || level.level === 0 ? "" : whoAndWhy(level.manual);
+  const why = byTrip === null ? manual : reached(byTrip);
+  const first = flag.steps[level.level]?.model;
+  const blocked = first === undefined || first === effective.model ? "" : `; ${first} is blocked`;
+  const forSome = share(flag);
+  const ramp = forSome === "" ? "" : `, on${forSome}`;
+  return `downgraded to ${effective.model ?? "another model"}${ramp}${why}${blocked}`;
+}
+
+/** Who is admitted: a ramp or a rollout, whichever is smaller. */
+function share({ switch: own, rollout }: FlagAnswer): string {
+  const percent = Math.min(own.ramp ?? 100, rollout);
+  return percent === 100 ? "" : ` for ${String(percent)} %`;
+}
+
+/** The trip that set the level; null when a person set it as far down. */
+function downgradeTrip({ level, trips }: FlagAnswer): Trip | null {
+  if (level.level === 0 || (level.manual !== null && level.manual.level >= level.level)) return null;
+  const downgrades = trips.filter(({ action }) => action === "downgrade");
+  return downgrades.toSorted((a, b) => (b.level ?? 0) - (a.level ?? 0))[0] ?? null;
+}
