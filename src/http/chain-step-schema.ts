@@ -11,16 +11,18 @@ const MAX_PATCH_CHARS = 8_192;
 const MAX_TOKENS_LIMIT = 10_000_000;
 const FIELD_PATTERN = /^[a-z][a-z0-9_]{0,63}$/;
 const MAY_NOT_SET = new Set(["model", "messages", "stream"]);
+/** Names that every object has already. */
+const INHERITED = new Set(["constructor", "prototype"]);
 const MAY_NOT_UNSET = new Set(["model", "messages", "max_tokens"]);
 
-const patchSchema = z.record(z.string(), z.json(), "must be an object of body fields").superRefine((patch, check) => {
+const patchFields = z.record(z.string(), z.json(), "must be an object of body fields").superRefine((patch, check) => {
   const fields = Object.keys(patch);
   const fault = (path: string[], message: string) => {
     check.addIssue({ code: "custom", path, message, input: patch });
   };
   if (fields.length > MAX_PATCH_FIELDS) fault([], `must be at most ${String(MAX_PATCH_FIELDS)} fields`);
   for (const field of fields) {
-    if (!FIELD_PATTERN.test(field)) fault([field], "is not a field name of the Messages API");
+    if (!FIELD_PATTERN.test(field) || INHERITED.has(field)) fault([field], "is not a field name of the Messages API");
     else if (MAY_NOT_SET.has(field)) fault([field], "may not be set by a step: it belongs to the request itself");
   }
   if (JSON.stringify(patch).length > MAX_PATCH_CHARS)
@@ -28,6 +30,24 @@ const patchSchema = z.record(z.string(), z.json(), "must be an object of body fi
   const maxTokens = patch["max_tokens"];
   if (maxTokens !== undefined && !isTokenCount(maxTokens)) fault(["max_tokens"], "must be a whole number of 1 or more");
 });
+
+/** Looked at before the fields are read, because reading leaves `__proto__` out without a word. */
+const patchSchema = z
+  .unknown()
+  .superRefine((patch, check) => {
+    for (const path of prototypesIn(patch)) {
+      check.addIssue({ code: "custom", path, message: "is not a name that a request can have", input: patch });
+    }
+  })
+  .pipe(patchFields);
+
+/** The paths of all fields called `__proto__`, at any depth. */
+function prototypesIn(value: unknown, path: string[] = []): string[][] {
+  if (typeof value !== "object" || value === null) return [];
+  return Object.entries(value).flatMap(([key, inner]) =>
+    key === "__proto__" ? [[...path, key]] : prototypesIn(inner, [...path, key]),
+  );
+}
 
 const unsetSchema = z
   .array(

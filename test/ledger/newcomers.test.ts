@@ -21,12 +21,13 @@ let ctx: Ctx;
 let clock: FakeClock;
 let environmentId: string;
 
+const chain = (...models: string[]) => ({ steps: models.map((model) => ({ model })) });
+
 beforeEach(async () => {
   clock = new FakeClock(Date.parse("2026-03-02T09:00:00Z"));
   runtime = await startDeps({ clock });
   ctx = adminCtx(runtime.deps);
   environmentId = runtime.deps.snapshots.environmentByKey("production")?.environmentId ?? "";
-  const chain = (...models: string[]) => ({ steps: models.map((model) => ({ model })) });
   await putChain(ctx, "production", "opus-first", chain("claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"));
   await putChain(ctx, "production", "small", chain("claude-sonnet-5-5", "claude-haiku-5-5"));
   await createFlag(ctx, "production", { key: "support-chat", name: "Support chat", chain: "opus-first" });
@@ -37,8 +38,8 @@ const spend = (usd: number, { deps } = runtime) =>
   deps.ledger.submit(environmentId, { ...batchOf([callFor(usd, { at: clock.nowMs() })]), rejected: [] });
 const budget = async (fields: Partial<BudgetDefinition> = {}) =>
   (await createBudget(ctx, "production", dailyBudget({ scope: {}, ...fields }))).value;
-const create = async (key: string, chain: string | null = null) =>
-  (await createFlag(ctx, "production", { key, name: key, chain })).value;
+const create = async (key: string, chainName: string | null = null) =>
+  (await createFlag(ctx, "production", { key, name: key, chain: chainName })).value;
 const served = (key: string) => runtime.deps.snapshots.environmentByKey("production")?.snapshot.flags[key];
 const OFF = { state: "off", cause: "budget" };
 
@@ -128,8 +129,8 @@ describe("a flag that moves to the model whose budget is reached", () => {
   });
 
   it("is tripped once, however often it moves", async () => {
-    for (const chain of ["opus-first", "small", "opus-first"]) {
-      await updateFlag(ctx, "production", "translate", { chain });
+    for (const to of ["opus-first", "small", "opus-first"]) {
+      await updateFlag(ctx, "production", "translate", { chain: to });
     }
     expect((await getFlag(ctx, "production", "translate")).trips).toHaveLength(1);
   });

@@ -128,9 +128,11 @@ describe("the form of a chain", () => {
     const steps = { name: "cheap", "steps.0.model": "claude-haiku-4-5", "steps.1.model": "claude-sonnet-5-5" };
     const moved = await (await post("/e/production/chains/new", { ...steps, do: "raise-step.1" })).text();
     expect(moved.indexOf("claude-sonnet-5-5")).toBeLessThan(moved.lastIndexOf("claude-haiku-4-5"));
-    const wrong = await post("/e/production/chains/new", { ...steps, "steps.0.set": "{thinking}", do: "save" });
-    expect(wrong.status).toBe(422);
-    expect(await wrong.text()).toContain('id="e-steps.0.set"');
+    for (const set of ["{thinking}", '{"__proto__": {"temperature": 0}}']) {
+      const wrong = await post("/e/production/chains/new", { ...steps, "steps.0.set": set, do: "save" });
+      expect(wrong.status).toBe(422);
+      expect(await wrong.text()).toContain('id="e-steps.0.set"');
+    }
     const made = await post("/e/production/chains/new", {
       ...steps,
       "steps.0.unset": "temperature, top_k",
