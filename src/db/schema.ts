@@ -188,6 +188,8 @@ export const instances = pgTable(
     lastSeen: moment("last_seen").notNull().defaultNow(),
     /** Set when the instance said that it stopped. */
     stoppedAt: moment("stopped_at"),
+    /** When the connection of its parked poll closed; null once it is heard of again. */
+    disconnectedAt: moment("disconnected_at"),
   },
   (t) => [primaryKey({ columns: [t.environmentId, t.instance] }), index("instances_last_seen").on(t.lastSeen)],
 );

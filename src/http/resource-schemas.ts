@@ -162,6 +162,11 @@ export const deletedSchema = z.object({ revision }).openapi("Deleted");
 /** A list of one environment's resources at a revision. */
 export const listOf = <T extends z.ZodType>(item: T) => z.object({ items: z.array(item), revision });
 
+const disconnectedSeconds = z.number().nullable().openapi({
+  description:
+    "Seconds since the connection of its parked poll closed without a goodbye: it may be gone, or restarting. Null while nothing says so.",
+});
+
 const instanceSchema = z
   .object({
     instance: z.string(),
@@ -173,6 +178,7 @@ const instanceSchema = z
     state: z.enum(["live", "silent", "stopped"]),
     silentSeconds: z.number(),
     current: z.boolean(),
+    disconnectedSeconds,
   })
   .openapi("Instance");
 export const instancesSchema = z
@@ -192,6 +198,7 @@ const stragglerSchema = z
     revision: z.string().nullable(),
     lastSeen: time,
     silentSeconds: z.number(),
+    disconnectedSeconds,
   })
   .openapi("Straggler");
 export const receiptsSchema = z

@@ -30,8 +30,13 @@ export interface Sighting {
 }
 
 export interface InstanceTracker {
-  /** Notes a poll. Never fails and never waits. */
-  seen(sighting: Sighting): void;
+  /** Notes a poll. Never fails and never waits. Answers with the number of this sighting, for `disconnected`. */
+  seen(sighting: Sighting): number;
+  /**
+   * Notes that the connection of a parked poll closed, unless the instance was seen again since: it may be gone,
+   * restarting or behind a bad network, so it is not taken for stopped.
+   */
+  disconnected(environmentId: string, instance: string, sighting: number): void;
   /** Notes that an instance said it stopped. */
   stopped(environmentId: string, instance: string): void;
   /** Writes what is not yet written. Rejects when the database is away; nothing is lost then. */
@@ -40,7 +45,11 @@ export interface InstanceTracker {
 
 interface Entry extends Heard {
   dirty: boolean;
+  /** How often it was seen. */
+  sightings: number;
 }
+
+const NOT_TRACKED = 0;
 
 export class BufferedInstanceTracker implements InstanceTracker {
   readonly #db: Db;
@@ -57,17 +66,17 @@ export class BufferedInstanceTracker implements InstanceTracker {
     this.#log = options.log;
   }
 
-  seen(sighting: Sighting): void {
+  seen(sighting: Sighting): number {
     const nowMs = this.#clock.monotonicMs();
     const entries = this.#entriesOf(sighting.environmentId);
     let entry = entries.get(sighting.instance);
     if (entry === undefined) {
-      if (entries.size >= INSTANCES_PER_ENVIRONMENT_MAX && !this.#makeRoom(entries, nowMs)) return;
-      entry = { ...sighting, appliedAtMs: null, firstSeenMs: nowMs, lastSeenMs: nowMs, stopped: false, dirty: true };
+      if (entries.size >= INSTANCES_PER_ENVIRONMENT_MAX && !this.#makeRoom(entries, nowMs)) return NOT_TRACKED;
+      entry = { ...sighting, ...newEntry(nowMs) };
       if (sighting.applied !== null) entry.appliedAtMs = nowMs;
       entries.set(sighting.instance, entry);
       this.#schedule(RECEIPT_FLUSH_MS);
-      return;
+      return entry.sightings;
     }
     const { applied } = sighting;
     const isNew = applied !== null && isNewReceipt(entry.applied, applied);
@@ -75,13 +84,24 @@ export class BufferedInstanceTracker implements InstanceTracker {
       entry.applied = applied;
       entry.appliedAtMs = nowMs;
     }
-    const urgent = isNew || entry.stopped;
+    const urgent = isNew || entry.stopped || entry.disconnectedAtMs !== null;
     entry.lastSeenMs = nowMs;
     entry.app = sighting.app;
     entry.sdk = sighting.sdk;
     entry.stopped = false;
+    entry.disconnectedAtMs = null;
     entry.dirty = true;
+    entry.sightings += 1;
     this.#schedule(urgent ? RECEIPT_FLUSH_MS : SEEN_FLUSH_MS);
+    return entry.sightings;
+  }
+
+  disconnected(environmentId: string, instance: string, sighting: number): void {
+    const entry = this.#entries.get(environmentId)?.get(instance);
+    if (entry === undefined || entry.sightings !== sighting || entry.stopped) return;
+    entry.disconnectedAtMs = this.#clock.monotonicMs();
+    entry.dirty = true;
+    this.#schedule(RECEIPT_FLUSH_MS);
   }
 
   stopped(environmentId: string, instance: string): void {
@@ -90,20 +110,11 @@ export class BufferedInstanceTracker implements InstanceTracker {
     const entry = entries.get(instance);
     if (entry === undefined) {
       if (entries.size >= INSTANCES_PER_ENVIRONMENT_MAX && !this.#makeRoom(entries, nowMs)) return;
-      entries.set(instance, {
-        environmentId,
-        instance,
-        app: null,
-        sdk: null,
-        applied: null,
-        appliedAtMs: null,
-        firstSeenMs: nowMs,
-        lastSeenMs: nowMs,
-        stopped: true,
-        dirty: true,
-      });
+      const unknown = { environmentId, instance, app: null, sdk: null, applied: null };
+      entries.set(instance, { ...unknown, ...newEntry(nowMs), stopped: true });
     } else {
       entry.stopped = true;
+      entry.disconnectedAtMs = null;
       entry.lastSeenMs = nowMs;
       entry.dirty = true;
     }
@@ -182,6 +193,18 @@ export class BufferedInstanceTracker implements InstanceTracker {
       }
     }
   }
+}
+
+function newEntry(nowMs: number) {
+  return {
+    appliedAtMs: null,
+    firstSeenMs: nowMs,
+    lastSeenMs: nowMs,
+    stopped: false,
+    disconnectedAtMs: null,
+    dirty: true,
+    sightings: 1,
+  };
 }
 
 /** Within a lineage only a higher `n` is news; another lineage always is. */

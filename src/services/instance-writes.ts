@@ -13,6 +13,8 @@ export interface Heard {
   firstSeenMs: number;
   lastSeenMs: number;
   stopped: boolean;
+  /** When the connection of its parked poll closed; null while it is parked, or was heard of since. */
+  disconnectedAtMs: number | null;
 }
 
 /**
@@ -31,20 +33,21 @@ export async function writeHeard(tx: Db, batch: readonly Heard[], nowMs: number)
     first: Math.max(0, nowMs - heard.firstSeenMs),
     last: Math.max(0, nowMs - heard.lastSeenMs),
     stopped: heard.stopped,
+    gone: heard.disconnectedAtMs === null ? null : Math.max(0, nowMs - heard.disconnectedAtMs),
   }));
   // One order for all servers, or two batches could wait for each other's rows.
   rows.sort((a, b) => compare(a.e, b.e) || compare(a.i, b.i));
   const heard = sql`
     select v.*, now.at from jsonb_to_recordset(cast(${JSON.stringify(rows)} as text)::jsonb)
       as v(e text, i text, app text, sdk text, l text, n bigint, applied double precision, first double precision,
-           last double precision, stopped boolean)
+           last double precision, stopped boolean, gone double precision)
       join environments on environments.id = v.e
       cross join (select clock_timestamp() as at) as now`;
   await tx.execute(sql`
     insert into instances as known
-      (environment_id, instance, app, sdk, lineage, revision, applied_at, first_seen, last_seen, stopped_at)
+      (environment_id, instance, app, sdk, lineage, revision, applied_at, first_seen, last_seen, stopped_at, disconnected_at)
     select e, i, app, sdk, l, n, at - applied * interval '1 ms', at - first * interval '1 ms',
-      at - last * interval '1 ms', case when stopped then at - last * interval '1 ms' end
+      at - last * interval '1 ms', case when stopped then at - last * interval '1 ms' end, at - gone * interval '1 ms'
     from (${heard}) as heard
     on conflict (environment_id, instance) do update set
       app = coalesce(excluded.app, known.app),
@@ -53,6 +56,8 @@ export async function writeHeard(tx: Db, batch: readonly Heard[], nowMs: number)
       revision = case when ${IS_NEWER} then excluded.revision else known.revision end,
       applied_at = case when ${IS_NEWER} then excluded.applied_at else known.applied_at end,
       stopped_at = case when excluded.last_seen >= known.last_seen then excluded.stopped_at else known.stopped_at end,
+      disconnected_at = case when excluded.last_seen >= known.last_seen - ${SAME_SIGHTING} then excluded.disconnected_at
+        else known.disconnected_at end,
       last_seen = greatest(known.last_seen, excluded.last_seen)`);
   await tx.execute(sql`
     insert into receipts as known (environment_id, lineage, revision, instance, applied_at)
@@ -60,6 +65,9 @@ export async function writeHeard(tx: Db, batch: readonly Heard[], nowMs: number)
     on conflict (environment_id, lineage, revision, instance) do update set applied_at = excluded.applied_at
       where excluded.applied_at < known.applied_at - interval '5 ms'`);
 }
+
+/** Two writes of one sighting tell its time with some jitter. */
+const SAME_SIGHTING = sql`interval '500 ms'`;
 
 const IS_NEWER = sql`(excluded.revision is not null and (known.revision is null
   or (known.lineage = excluded.lineage and excluded.revision > known.revision)

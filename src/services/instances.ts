@@ -32,6 +32,8 @@ export interface InstanceResource {
   silentSeconds: number;
   /** It decides by the environment's newest revision. */
   current: boolean;
+  /** Whole seconds since the connection of its parked poll closed without a goodbye; null while nothing says so. */
+  disconnectedSeconds: number | null;
 }
 
 export interface InstanceList {
@@ -49,6 +51,8 @@ export interface Straggler {
   revision: string | null;
   lastSeen: string;
   silentSeconds: number;
+  /** Whole seconds since the connection of its parked poll closed without a goodbye: it may be gone, or restarting. */
+  disconnectedSeconds: number | null;
 }
 
 export interface Receipts {
@@ -82,6 +86,7 @@ export async function listInstances(ctx: Ctx, environmentKey: string): Promise<I
     state: row.state,
     silentSeconds: row.silentSeconds,
     current: row.lineage === lineageOf(ctx, environment) && row.revision === environment.revision,
+    disconnectedSeconds: row.disconnectedSeconds,
   }));
   const counted = (state: InstanceState) => items.filter((item) => item.state === state).length;
   return {
@@ -143,6 +148,7 @@ interface Known {
   lastSeen: Date;
   state: InstanceState;
   silentSeconds: number;
+  disconnectedSeconds: number | null;
 }
 
 async function readInstances(ctx: Ctx, environment: EnvironmentRow): Promise<Known[]> {
@@ -159,7 +165,10 @@ async function readInstances(ctx: Ctx, environment: EnvironmentRow): Promise<Kno
         lastSeen: instances.lastSeen,
         stoppedAt: instances.stoppedAt,
         // The database's clock: this server's may differ from the one that wrote it.
-        silent: sql`greatest(0, floor(extract(epoch from clock_timestamp() - ${instances.lastSeen})))`.mapWith(Number),
+        silent: secondsSince(instances.lastSeen).mapWith(Number),
+        disconnectedSeconds: sql<
+          number | null
+        >`case when ${instances.disconnectedAt} is not null then ${secondsSince(instances.disconnectedAt)}::int end`,
       })
       .from(instances)
       .where(eq(instances.environmentId, environment.id))
@@ -171,6 +180,9 @@ async function readInstances(ctx: Ctx, environment: EnvironmentRow): Promise<Kno
     silentSeconds: silent,
   }));
 }
+
+const secondsSince = (column: typeof instances.lastSeen | typeof instances.disconnectedAt) =>
+  sql`greatest(0, floor(extract(epoch from clock_timestamp() - ${column})))`;
 
 function stateOf(stoppedAt: Date | null, silentSeconds: number): InstanceState {
   if (stoppedAt !== null) return "stopped";
@@ -245,6 +257,7 @@ function straggler(row: Known): Straggler {
     revision: revisionOf(row),
     lastSeen: row.lastSeen.toISOString(),
     silentSeconds: row.silentSeconds,
+    disconnectedSeconds: row.disconnectedSeconds,
   };
 }
 

@@ -60,13 +60,12 @@ function poll(deps: Deps, c: AppContext): Response | Promise<Response> {
   if (has !== null && (has.lineage !== served.lineage || has.n > served.n)) {
     return catchUp(deps, header, environmentId, has);
   }
-  if (labels.instance !== null) {
-    deps.instances.seen({ environmentId, instance: labels.instance, app: labels.app, sdk: labels.sdk, applied: has });
-  }
+  const { instance, app, sdk } = labels;
+  const sighting = instance === null ? 0 : deps.instances.seen({ environmentId, instance, app, sdk, applied: has });
   if (has?.n !== served.n) return full(deps, served, header);
   const waitMs = waitMsOf(header);
   if (waitMs === 0 || !deps.snapshots.parks) return notModified(deps, served.etag);
-  return park(deps, c, { header, environmentId, served, waitMs });
+  return park(deps, c, { header, environmentId, served, waitMs, instance, sighting });
 }
 
 interface Parking {
@@ -74,10 +73,15 @@ interface Parking {
   environmentId: string;
   served: PreparedSnapshot;
   waitMs: number;
+  instance: string | null;
+  sighting: number;
 }
 
-async function park(deps: Deps, c: AppContext, { header, environmentId, served, waitMs }: Parking): Promise<Response> {
-  await deps.snapshots.waitForChange(environmentId, served.revision, waitMs, c.req.raw.signal);
+async function park(deps: Deps, c: AppContext, parking: Parking): Promise<Response> {
+  const { header, environmentId, served, waitMs, instance, sighting } = parking;
+  const { signal } = c.req.raw;
+  await deps.snapshots.waitForChange(environmentId, served.revision, waitMs, signal);
+  if (signal.aborted && instance !== null) deps.instances.disconnected(environmentId, instance, sighting);
   // The token may have been revoked meanwhile.
   authenticate(deps, c, header);
   const now = deps.snapshots.current(environmentId);
