@@ -43,6 +43,19 @@ const levelSchema = z
   })
   .openapi("Level");
 
+const tripSchema = z
+  .object({
+    id: z.string(),
+    budget: z.object({ id: z.string(), name: z.string() }),
+    atPercent: z.number(),
+    action: z.enum(["downgrade", "kill"]),
+    level: z.number().nullable(),
+    model: z.string().nullable(),
+    since: time,
+    until: time.nullable().openapi({ description: "When it ends by itself; null: when somebody restores." }),
+  })
+  .openapi("Trip", { description: "What a budget did to the flag by itself." });
+
 export const flagSchema = z
   .object({
     key: z.string(),
@@ -60,6 +73,7 @@ export const flagSchema = z
     rollout: z.number(),
     switch: switchSchema,
     level: levelSchema,
+    trips: z.array(tripSchema),
     effective: z.object({
       state: z.enum(["on", "downgraded", "ramping", "off"]),
       reason: z.enum(["ON", "MASTER", "KILLED", "TRIPPED", "NO_MODEL"]),
