@@ -71,7 +71,14 @@ export const modelsAnswer = z.looseObject({
   ),
 });
 
-const lateInstance = z.looseObject({ instance: z.string(), silentSeconds: z.number() });
+const lateInstance = z.looseObject({
+  instance: z.string(),
+  lastSeen: z.string(),
+  silentSeconds: z.number(),
+  /** Seconds since the connection of its poll closed without a goodbye; absent from older servers. */
+  disconnectedSeconds: z.number().nullable().default(null),
+});
+export type LateInstance = z.infer<typeof lateInstance>;
 export const receiptsAnswer = z.looseObject({
   revision: z.string(),
   applied: z.number(),

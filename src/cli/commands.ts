@@ -17,7 +17,7 @@ import { CliError, EXIT_OK, EXIT_USAGE, type Io } from "./io.ts";
 import { jsonLines } from "./printable.ts";
 import { sayProof, waitForReceipts } from "./proof.ts";
 import { flagLine } from "./flag-text.ts";
-import { auditLine, lateLine, masterLine, overriddenLine, receiptsLine } from "./text.ts";
+import { auditLine, lateLines, masterLine, overriddenLine, receiptsLine } from "./text.ts";
 
 export interface Common {
   env: string;
@@ -123,11 +123,7 @@ export async function setBlock(
 export async function receipts(io: Io, options: Common & { revision?: string }): Promise<number> {
   const query = options.revision === undefined ? "" : `?revision=${encodeURIComponent(options.revision)}`;
   const answer = await createApiClient(io).call(`${baseOf(options)}/receipts${query}`, receiptsAnswer);
-  const late = lateLine(answer);
-  return show(io, options, answer, [
-    `Revision ${answer.revision}: ${receiptsLine(answer)}`,
-    ...(late === null ? [] : [late]),
-  ]);
+  return show(io, options, answer, [`Revision ${answer.revision}: ${receiptsLine(answer)}`, ...lateLines(answer)]);
 }
 
 export async function audit(io: Io, options: Common & { flag?: string; limit: number }): Promise<number> {

@@ -25,3 +25,5 @@ export class CliError extends Error {
 export const EXIT_OK = 0;
 export const EXIT_FAILED = 1;
 export const EXIT_USAGE = 2;
+/** The change is made, and not confirmed by every live instance. */
+export const EXIT_UNCONFIRMED = 3;

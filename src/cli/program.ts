@@ -32,7 +32,11 @@ Set ANDON_URL and ANDON_TOKEN, then:
   $ andon restore support-chat --reason "fixed" --ramp 10
   $ andon block claude-opus-5-5 --reason "overloaded"
 
-Exit codes: 0 done (and, unless --no-wait, applied by every live instance), 1 failed, 2 wrong usage.`;
+Exit codes:
+  0  done and, unless --no-wait, applied by every live instance
+  1  failed
+  2  wrong usage
+  3  the change is made, but within 10 s not confirmed by all (or this token may not read receipts)`;
 
 /** Runs one command line (without node and script). Resolves with the exit code; never rejects. */
 export async function run(args: readonly string[], given: Io, local: Local, version: string): Promise<number> {

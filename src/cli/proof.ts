@@ -1,10 +1,12 @@
 /** Waits until every live instance has applied a change, counting up; bounded, and honest about who has not. */
 import type { ApiClient } from "./api-client.ts";
 import { type ReceiptsAnswer, receiptsAnswer } from "./answers.ts";
-import { CliError, EXIT_FAILED, EXIT_OK, type Io } from "./io.ts";
-import { lateLine, receiptsLine } from "./text.ts";
+import { CliError, EXIT_OK, EXIT_UNCONFIRMED, type Io } from "./io.ts";
+import { isProbablyGone, lateLines, receiptsLine } from "./text.ts";
 
 const WAIT_MS = 10_000;
+/** So long even those get who seem to be gone: a client that runs answers a change, or reconnects, within a second. */
+const WAIT_FOR_GONE_MS = 3_000;
 const ASK_EVERY_MS = 200;
 
 export interface Proof {
@@ -13,20 +15,29 @@ export interface Proof {
   receipts: ReceiptsAnswer | null;
 }
 
-/** Asks for the receipts of `revision` until all live instances applied it, for at most 10 s. EXIT_FAILED when some have not. */
+/**
+ * Asks for the receipts of `revision` until all live instances applied it, for at most 10 s, or until only such are
+ * left as are probably gone. EXIT_UNCONFIRMED when some have not applied it, or when nobody can tell.
+ */
 export async function waitForReceipts(io: Io, api: ApiClient, environment: string, revision: string): Promise<Proof> {
   const startedMs = io.monotonicMs();
   for (;;) {
     const receipts = await readReceipts(io, api, environment, revision);
-    if (receipts === null) return { exitCode: EXIT_OK, receipts };
-    const done = receipts.applied >= receipts.live;
-    if (done || io.monotonicMs() - startedMs >= WAIT_MS) return { exitCode: done ? EXIT_OK : EXIT_FAILED, receipts };
+    if (receipts === null) return { exitCode: EXIT_UNCONFIRMED, receipts };
+    if (receipts.applied >= receipts.live) return { exitCode: EXIT_OK, receipts };
+    const waitMs = nobodyLeft(receipts) ? WAIT_FOR_GONE_MS : WAIT_MS;
+    if (io.monotonicMs() - startedMs >= waitMs) return { exitCode: EXIT_UNCONFIRMED, receipts };
     io.progress?.(receiptsLine(receipts));
     await io.sleep(ASK_EVERY_MS);
   }
 }
 
-/** The change is made: what cannot be proven is said, and does not fail the command. */
+/** True when all that have not applied it are probably gone; a list that was cut does not tell. */
+function nobodyLeft({ applied, live, stragglers }: ReceiptsAnswer): boolean {
+  return stragglers.length === live - applied && stragglers.every(isProbablyGone);
+}
+
+/** The change is made: what cannot be proven is said. */
 async function readReceipts(
   io: Io,
   api: ApiClient,
@@ -49,7 +60,7 @@ async function readReceipts(
 export function sayProof(io: Io, { receipts, exitCode }: Proof): void {
   if (receipts === null) return;
   io.out(receiptsLine(receipts));
-  const late = lateLine(receipts);
-  if (late !== null) io.err(late);
-  if (exitCode !== EXIT_OK) io.err(`Not everywhere yet. Ask again: andon receipts --revision ${receipts.revision}`);
+  for (const line of lateLines(receipts)) io.err(line);
+  if (exitCode === EXIT_OK) return;
+  io.err(`The change is made, but not confirmed by all. Ask again: andon receipts --revision ${receipts.revision}`);
 }

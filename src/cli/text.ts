@@ -1,7 +1,16 @@
 /** How the commands speak: sentences in product words, times in UTC. */
-import type { AuditAnswer, FlagAnswer, MasterAnswer, ReceiptsAnswer } from "./answers.ts";
+import type { AuditAnswer, FlagAnswer, LateInstance, MasterAnswer, ReceiptsAnswer } from "./answers.ts";
 
 const MAX_NAMED = 5;
+/** A client that runs is heard of every 25 s, when its parked poll ends; another server tells of it up to 10 s later. */
+const GONE_SECONDS = 40;
+/** A client that runs is back within a second of a connection that broke. */
+const RECONNECT_SECONDS = 3;
+
+/** Nothing is to be waited for: it would have been heard of if it ran, and its network. */
+export function isProbablyGone({ silentSeconds, disconnectedSeconds }: LateInstance): boolean {
+  return silentSeconds >= GONE_SECONDS || (disconnectedSeconds !== null && disconnectedSeconds >= RECONNECT_SECONDS);
+}
 
 export function masterLine(master: MasterAnswer): string {
   return master.state === "off" ? `Everything is off${whoAndWhy(master)}` : "The master switch is on";
@@ -14,15 +23,22 @@ export function receiptsLine(receipts: ReceiptsAnswer): string {
   return `${String(receipts.applied)} of ${String(receipts.live)} instances applied it${time}`;
 }
 
-/** Who has not applied it, by name; null when nobody is late. */
-export function lateLine(receipts: ReceiptsAnswer): string | null {
+/** Who has not applied it, a line each, with what is known of it: live and late is another matter than gone. */
+export function lateLines(receipts: ReceiptsAnswer): string[] {
   const late = [...receipts.stragglers, ...receipts.silent];
-  if (late.length === 0) return null;
-  const named = late
-    .slice(0, MAX_NAMED)
-    .map(({ instance, silentSeconds }) => `${instance} (silent for ${String(silentSeconds)} s)`);
-  const more = late.length > MAX_NAMED ? ` and ${String(late.length - MAX_NAMED)} more` : "";
-  return `Not applied by ${named.join(", ")}${more}`;
+  const lines = late.slice(0, MAX_NAMED).map((one) => `Not applied by ${one.instance}: ${lifeSign(one)}`);
+  return late.length > MAX_NAMED ? [...lines, `Nor by ${String(late.length - MAX_NAMED)} more`] : lines;
+}
+
+function lifeSign(late: LateInstance): string {
+  const { disconnectedSeconds, silentSeconds, lastSeen } = late;
+  if (disconnectedSeconds !== null) {
+    return `its connection closed ${String(disconnectedSeconds)} s ago, not heard of since (probably gone, or restarting)`;
+  }
+  const since = `${String(silentSeconds)} s, since ${lastSeen.slice(11, 19)} UTC`;
+  return isProbablyGone(late)
+    ? `not heard of for ${since} (probably gone)`
+    : `live, last heard of ${String(silentSeconds)} s ago`;
 }
 
 export function auditLine(entry: AuditAnswer["items"][number]): string {

@@ -1,7 +1,9 @@
 /** The `andon` command against a real app: what it prints, what it waits for, and the code it exits with. */
+import { sql } from "drizzle-orm";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Io } from "../../src/cli/io.ts";
 import { type Local, run } from "../../src/cli/program.ts";
+import { instances } from "../../src/db/schema.ts";
 import { SNAPSHOT_PATH } from "../../sdk-client/src/protocol.ts";
 import { expectStatus, type Harness, seed, startHarness } from "../http/harness.ts";
 import { batchOf, callFor } from "../support/usage.ts";
@@ -54,6 +56,8 @@ async function poll(instance: string, revision?: string): Promise<string> {
   return response.headers.get("etag") ?? revision ?? "";
 }
 
+const secondsAgo = (seconds: number) => sql`clock_timestamp() - make_interval(secs => ${seconds})`;
+
 describe("andon kill", () => {
   it("turns the flag off and counts the receipts until every live instance applied it", async () => {
     const revision = await poll("host-1");
@@ -69,13 +73,16 @@ describe("andon kill", () => {
     );
   });
 
-  it("fails, naming who is late, when not every live instance applied it within 10 s", async () => {
+  it("exits with 3, naming who is late, when not every live instance applied it within 10 s", async () => {
+    const startedMs = clockMs;
     const { code, out, err } = await andon(["kill", "--all", "--reason", "drill"]);
-    expect(code).toBe(1);
+    expect(code).toBe(3);
+    expect(clockMs - startedMs).toBeGreaterThanOrEqual(10_000);
     expect(out).toContain("Everything is off");
     expect(out).toContain("0 of 1 instances applied it");
-    expect(err).toMatch(/Not applied by host-1/);
-    expect(err).toMatch(/andon receipts --revision /);
+    expect(err).toMatch(
+      /^Not applied by host-1: live, last heard of \d+ s ago\nThe change is made, but not confirmed by all. Ask again: andon receipts --revision /,
+    );
     expect((await andon(["restore", "--all", "--reason", "drill over", "--no-wait"])).code).toBe(0);
   });
 
@@ -88,9 +95,29 @@ describe("andon kill", () => {
     });
   });
 
-  it("works with a kill token, which may not read receipts", async () => {
-    const { code, err } = await andon(["kill", "support-chat", "--reason", "x"], { ANDON_TOKEN: harness.tokens.kill });
-    expect(code).toBe(0);
+  it.each([
+    ["cut", "its connection closed 5 s ago, not heard of since (probably gone, or restarting)"],
+    ["quiet", "not heard of for 50 s, since "],
+  ])("waits three seconds only for one that is probably gone, and does not call it stopped: %s", async (how, words) => {
+    const set = how === "cut" ? { disconnectedAt: secondsAgo(5.1) } : { lastSeen: secondsAgo(50.1) };
+    const restoreAll = ["restore", "--all", "--reason", "drill over", "--no-wait"];
+    await poll("host-1", await poll("host-1"));
+    await harness.deps.instances.flush();
+    await harness.deps.db.update(instances).set(set);
+    const startedMs = clockMs;
+    const { code, out, err } = await andon(["kill", "--all", "--reason", "drill"]);
+    expect({ code, waitedMs: clockMs - startedMs }).toEqual({ code: 3, waitedMs: 3_000 });
+    expect(out).toContain("0 of 1 instances applied it");
+    expect(err).toContain(`Not applied by host-1: ${words}`);
+    expect((await andon(restoreAll)).code).toBe(0);
+    await poll("host-1");
+  });
+
+  it("works with a kill token, which may not read receipts: made, and not confirmed", async () => {
+    const kill = ["kill", "support-chat", "--reason", "x"];
+    const { code, err } = await andon(kill, { ANDON_TOKEN: harness.tokens.kill });
+    expect(code).toBe(3);
+    expect((await andon([...kill, "--no-wait"], { ANDON_TOKEN: harness.tokens.kill })).code).toBe(0);
     expect(err).toContain("The change is made, but its receipts cannot be read with this token");
   });
 });
@@ -234,6 +261,7 @@ describe("help and version", () => {
     const help = await andon(["--help"]);
     expect(help.code).toBe(0);
     expect(help.out).toContain("andon kill support-chat --reason");
+    expect(help.out).toMatch(/^ {2}3 {2}the change is made, but within 10 s not confirmed by all/m);
     expect(await andon(["--version"])).toMatchObject({ code: 0, out: "1.2.3" });
     expect((await andon([])).code).toBe(2);
   });
