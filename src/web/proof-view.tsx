@@ -49,8 +49,9 @@ function sentence(proof: Proof): string {
   return `${proof.applied} of ${count(proof.live, "instance")} applied it`;
 }
 
-/** A healthy client is heard of every few seconds; one that is not is named with its age. */
-function straggler({ instance, silentSeconds }: Laggard): string {
+/** A healthy client is heard of every few seconds; one that is not, or that was cut off, is named with its age. */
+function straggler({ instance, silentSeconds, disconnectedSeconds }: Laggard): string {
+  if (disconnectedSeconds !== null) return `${instance} (cut off ${age(disconnectedSeconds)} ago, probably gone)`;
   return silentSeconds < QUIET_SECONDS ? instance : `${instance} (last heard of ${age(silentSeconds)} ago)`;
 }
 

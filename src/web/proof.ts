@@ -12,6 +12,8 @@ export type InstanceView = Awaited<ReturnType<typeof listInstances>>["items"][nu
 export interface Laggard {
   instance: string;
   silentSeconds: number;
+  /** Since the connection of its poll closed without a goodbye; null while nothing says so. */
+  disconnectedSeconds: number | null;
 }
 
 export interface Proof {
@@ -51,7 +53,11 @@ export async function proofOf(
 
 /** Counts from what each instance said last; pure. */
 export function countProof(instances: readonly InstanceView[], lineage: string, n: number): Omit<Proof, "lastMs"> {
-  const laggard = (of: InstanceView): Laggard => ({ instance: of.instance, silentSeconds: of.silentSeconds });
+  const laggard = ({ instance, silentSeconds, disconnectedSeconds }: InstanceView): Laggard => ({
+    instance,
+    silentSeconds,
+    disconnectedSeconds,
+  });
   const live = instances.filter((one) => one.state === "live");
   const hasApplied = (one: InstanceView): boolean => {
     const at = one.revision === null ? null : parseRevision(one.revision);
