@@ -99,6 +99,22 @@ export const usageRecent = pgTable(
   (t) => [index("usage_recent_environment_flag").on(t.environmentId, t.flag, t.id)],
 );
 
+/**
+ * How often each flag was evaluated, as clients report it, and when that was last told. No foreign key: a flag that is
+ * deleted meanwhile must not refuse the usage that is counted in the same transaction.
+ */
+export const flagChecks = pgTable(
+  "flag_checks",
+  {
+    environmentId: environmentId(),
+    flag: text("flag").notNull(),
+    checkedAt: moment("checked_at").notNull(),
+    on: amount("on_count"),
+    off: amount("off_count"),
+  },
+  (t) => [primaryKey({ columns: [t.environmentId, t.flag] })],
+);
+
 /** Price rows that operators added or corrected; they win over the built-in table. */
 export const priceRows = pgTable("price_rows", {
   id: text("id").primaryKey(),

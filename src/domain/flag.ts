@@ -54,6 +54,13 @@ export interface Surroundings {
   trips: readonly TripInForce[];
 }
 
+/** How often clients evaluated a flag, and when one last told so. */
+export interface Checks {
+  at: Date;
+  on: number;
+  off: number;
+}
+
 export function switchOf(flag: FlagState): Switch {
   const { reason, by, since } = flag;
   return flag.state === "on"
@@ -105,7 +112,7 @@ export function flagInForce(flag: StoredFlag, around: Surroundings): InForce {
   );
 }
 
-export function flagResource(flag: StoredFlag, around: Surroundings): FlagResource {
+export function flagResource(flag: StoredFlag, around: Surroundings, checks: Checks | undefined): FlagResource {
   const steps = stepsOf(flag, around);
   const force = flagInForce(flag, around);
   const manual = manualLevelOf(flag);
@@ -141,6 +148,7 @@ export function flagResource(flag: StoredFlag, around: Surroundings): FlagResour
     },
     trips: around.trips.filter((trip) => trip.flag === flag.key).map(tripResource),
     effective: effective(flag, steps, force, around),
+    evaluated: checks === undefined ? null : { ...checks, at: checks.at.toISOString() },
     version: flag.version,
     createdAt: flag.createdAt.toISOString(),
     updatedAt: flag.updatedAt.toISOString(),

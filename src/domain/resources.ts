@@ -67,6 +67,8 @@ export interface FlagResource {
   level: LevelResource;
   trips: TripResource[];
   effective: EffectiveResource;
+  /** How often clients evaluated it, on and off, and when one last told so; null: never. */
+  evaluated: { at: string; on: number; off: number } | null;
   version: number;
   createdAt: string;
   updatedAt: string;

@@ -80,6 +80,10 @@ export const flagSchema = z
       model: z.string().nullable(),
       models: z.array(z.string()),
     }),
+    evaluated: z
+      .object({ at: time, on: z.number(), off: z.number() })
+      .nullable()
+      .openapi({ description: "How often clients evaluated it, and when one last told so; null: never." }),
     version: z.number(),
     createdAt: time,
     updatedAt: time,

@@ -1,15 +1,19 @@
 /**
- * Reads a usage batch. A faulty envelope refuses the batch; a faulty record is rejected alone, by its index and path,
+ * Reads a usage batch. A faulty envelope (the counts of checks are part of it) refuses the batch; a faulty record is rejected alone, by its index and path,
  * so that one bad record never loses the money of the others.
  */
-import { MAX_RECORDS_PER_BATCH, type UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
+import { MAX_CHECKED_FLAGS, MAX_RECORDS_PER_BATCH, type UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
+import { FLAG_KEY_PATTERN } from "../domain/limits.ts";
 import { AppError, type Fault } from "../errors.ts";
 import type { Submission } from "../services/ledger.ts";
-import { idFault, isUsageRecord } from "./usage-record.ts";
+import { idFault, isFields, isUsageRecord, wholeFault } from "./usage-record.ts";
+
+/** Evaluations of one flag in one batch. */
+const MAX_CHECKS = 1_000_000_000_000;
 
 /** The batch with its valid records and what was rejected of it. INVALID when the envelope itself is faulty. */
 export function parseUsageBatch(body: unknown): Submission {
-  const { batchId, instance, items } = envelopeOf(body);
+  const { batchId, instance, items, checks } = envelopeOf(body);
   const records: UsageRecord[] = [];
   const rejected: Submission["rejected"] = [];
   const seen = new Set<string>();
@@ -20,21 +24,53 @@ export function parseUsageBatch(body: unknown): Submission {
     seen.add(item.id);
     records.push(Number.isInteger(item.at) ? item : { ...item, at: Math.round(item.at) });
   }
-  return { batchId, instance, records, rejected };
+  return { batchId, instance, records, rejected, checks };
 }
 
-function envelopeOf(body: unknown): { batchId: string; instance: string; items: readonly unknown[] } {
+interface Envelope {
+  batchId: string;
+  instance: string;
+  items: readonly unknown[];
+  checks: Checks;
+}
+
+function envelopeOf(body: unknown): Envelope {
   if (typeof body !== "object" || body === null || Array.isArray(body)) {
     throw refused([{ path: "", message: "must be an object with batchId, instance and records" }]);
   }
-  const { batchId, instance, records }: Readonly<Record<string, unknown>> = { ...body };
-  const faults = [idFault(batchId, "batchId"), idFault(instance, "instance"), itemsFault(records)].filter(
-    (fault) => fault !== null,
-  );
+  const { batchId, instance, records, checks }: Readonly<Record<string, unknown>> = { ...body };
+  const counted = checksOf(checks);
+  const faults = [
+    idFault(batchId, "batchId"),
+    idFault(instance, "instance"),
+    itemsFault(records),
+    counted.fault,
+  ].filter((fault) => fault !== null);
   if (faults.length > 0 || typeof batchId !== "string" || typeof instance !== "string" || !Array.isArray(records)) {
     throw refused(faults);
   }
-  return { batchId, instance, items: records };
+  return { batchId, instance, items: records, checks: counted.checks };
+}
+
+type Checks = NonNullable<Submission["checks"]>;
+
+/** Evaluations by flag, or the first fault. A name that is no flag key is left out: there is nothing to keep it with. */
+function checksOf(value: unknown): { checks: Checks; fault: Fault | null } {
+  const checks = new Map<string, { on: number; off: number }>();
+  const refuse = (path: string, message: string) => ({ checks, fault: { path, message } });
+  if (value === undefined) return { checks, fault: null };
+  if (!isFields(value)) return refuse("checks", "must be an object of flags");
+  const entries = Object.entries(value);
+  if (entries.length > MAX_CHECKED_FLAGS) return refuse("checks", `may hold at most ${MAX_CHECKED_FLAGS} flags`);
+  for (const [flag, counts] of entries) {
+    if (!FLAG_KEY_PATTERN.test(flag)) continue;
+    const { on, off }: Readonly<Record<string, unknown>> = isFields(counts) ? counts : {};
+    const path = `checks.${flag}`;
+    const fault = wholeFault(on, `${path}.on`, 0, MAX_CHECKS) ?? wholeFault(off, `${path}.off`, 0, MAX_CHECKS);
+    if (fault !== null) return { checks, fault };
+    if (typeof on === "number" && typeof off === "number" && on + off > 0) checks.set(flag, { on, off });
+  }
+  return { checks, fault: null };
 }
 
 function itemsFault(value: unknown): Fault | null {

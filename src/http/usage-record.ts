@@ -115,7 +115,7 @@ function numberFault(value: unknown, path: string, max: number): Fault | null {
   return { path, message: `must be a number from 0 to ${max}` };
 }
 
-function wholeFault(value: unknown, path: string, min: number, max: number): Fault | null {
+export function wholeFault(value: unknown, path: string, min: number, max: number): Fault | null {
   return isWhole(value, min, max) ? null : { path, message: `must be a whole number from ${min} to ${max}` };
 }
 
@@ -123,6 +123,6 @@ function isWhole(value: unknown, min: number, max: number): boolean {
   return Number.isInteger(value) && typeof value === "number" && value >= min && value <= max;
 }
 
-function isFields(value: unknown): value is Fields {
+export function isFields(value: unknown): value is Fields {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

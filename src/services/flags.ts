@@ -8,6 +8,7 @@ import { flagInForce, flagResource } from "../domain/flag.ts";
 import { FLAG_KEY_PATTERN, MAX_FLAGS_PER_ENVIRONMENT } from "../domain/limits.ts";
 import type { FlagResource } from "../domain/resources.ts";
 import { AppError, invalid } from "../errors.ts";
+import { forgetChecks, readChecks } from "./flag-checks.ts";
 import { requireMatch } from "./if-match.ts";
 import { readSurroundings } from "./surroundings.ts";
 import { tripNewcomers } from "./trips.ts";
@@ -49,16 +50,17 @@ export async function listFlags(
   environmentKey: string,
 ): Promise<{ items: FlagResource[]; revision: string }> {
   const environment = await requireEnvironment(ctx, environmentKey, "viewer");
-  const [rows, around] = await read(
+  const [rows, around, checks] = await read(
     ctx,
     async (db) =>
       [
         await db.select().from(flags).where(eq(flags.environmentId, environment.id)).orderBy(asc(flags.key)),
         await readSurroundings(db, environment),
+        await readChecks(db, environment.id),
       ] as const,
   );
   return {
-    items: rows.map((row) => flagResource(row, around)),
+    items: rows.map((row) => flagResource(row, around, checks.get(row.key))),
     revision: ctx.deps.snapshots.revisionOf(environment.id, environment.revision),
   };
 }
@@ -156,6 +158,7 @@ export async function deleteFlag(
       );
     }
     await tx.delete(flags).where(and(eq(flags.environmentId, environment.id), eq(flags.key, key)));
+    await forgetChecks(tx, environment.id, key);
     await record({
       action: "flag.deleted",
       targetKind: "flag",
@@ -193,7 +196,11 @@ export async function writeFlag(tx: Db, current: FlagRow, columns: Partial<FlagR
 }
 
 export async function resourceOf(db: Db, environment: EnvironmentRow, row: FlagRow): Promise<FlagResource> {
-  return flagResource(row, await readSurroundings(db, environment));
+  const [around, checks] = await Promise.all([
+    readSurroundings(db, environment),
+    readChecks(db, environment.id, row.key),
+  ]);
+  return flagResource(row, around, checks.get(row.key));
 }
 
 /** The part of a flag that people edit, in a fixed order so that two can be compared. */

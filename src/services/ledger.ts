@@ -17,6 +17,7 @@ import { windowAt } from "../domain/window.ts";
 import { AppError } from "../errors.ts";
 import { readBudgets } from "./budget-rows.ts";
 import { runLadder, wouldChange } from "./ladder-run.ts";
+import { addChecks } from "./flag-checks.ts";
 import {
   addMinutes,
   addRecent,
@@ -28,7 +29,7 @@ import {
 } from "./ledger-writes.ts";
 import { readPrices } from "./price-rows.ts";
 
-/** Records waiting for a transaction, per environment; more are refused until it has caught up. */
+/** Records and counts of checks waiting for a transaction, per environment; more are refused until it has caught up. */
 export const MAX_QUEUED_RECORDS = 200_000;
 /** Records of one transaction. */
 const MAX_RECORDS_PER_TRANSACTION = 20_000;
@@ -45,6 +46,8 @@ export interface Submission {
   /** Valid records only. */
   records: readonly UsageRecord[];
   rejected: { index: number; path: string; message: string }[];
+  /** Evaluations by flag since the instance's last batch. */
+  checks?: ReadonlyMap<string, { on: number; off: number }>;
 }
 
 export interface Counted {
@@ -84,18 +87,13 @@ export class Ledger {
       });
     }
     const queue = this.#queueOf(environmentId);
-    if (queue.records + submission.records.length > MAX_QUEUED_RECORDS) {
-      throw new AppError(
-        "RATE_LIMITED",
-        "Too much usage is waiting to be counted. Send this batch again with the same batchId.",
-        {
-          retryAfterSeconds: RETRY_AFTER_SECONDS,
-        },
-      );
+    if (queue.records + sizeOf(submission) > MAX_QUEUED_RECORDS) {
+      const words = "Too much usage is waiting to be counted. Send this batch again with the same batchId.";
+      throw new AppError("RATE_LIMITED", words, { retryAfterSeconds: RETRY_AFTER_SECONDS });
     }
     return new Promise<Counted>((resolve, reject) => {
       queue.waiting.push({ submission, resolve, reject });
-      queue.records += submission.records.length;
+      queue.records += sizeOf(submission);
       queue.draining ??= this.#drain(environmentId, queue);
     });
   }
@@ -171,14 +169,16 @@ async function count(
     readPrices(tx),
     readBudgets(tx, environmentId),
   ]);
-  const records = distinct
-    .filter(({ batchId }) => claimed.has(batchId))
-    .flatMap(({ instance, records: own }) => own.map((record) => priced(table, record, instance, nowMs)));
+  const fresh = distinct.filter(({ batchId }) => claimed.has(batchId));
+  const records = fresh.flatMap(({ instance, records: own }) =>
+    own.map((record) => priced(table, record, instance, nowMs)),
+  );
   const sums = tally(records);
   const [, , windows] = await Promise.all([
     addMinutes(tx, environmentId, sums),
     addRecent(tx, environmentId, records),
     addToWindows(tx, windowSums(budgets, sums)),
+    addChecks(tx, environmentId, fresh, new Date(nowMs)),
   ]);
   const changed = await runLadders(ctx, tx, environmentId, { budgets, windows, nowMs, lockFirst });
   return { counted: await answers(tx, environmentId, submissions, claimed), changed };
@@ -274,13 +274,16 @@ function firstOfEach(submissions: readonly Submission[]): Submission[] {
   return [...byId.values()];
 }
 
+/** What a batch weighs in the queue; an empty one is not weightless. */
+const sizeOf = ({ records, checks }: Submission): number => 1 + records.length + (checks?.size ?? 0);
+
 function take(queue: Queue): Waiting[] {
   const taken: Waiting[] = [];
   let records = 0;
   for (const next of queue.waiting) {
-    if (taken.length > 0 && records + next.submission.records.length > MAX_RECORDS_PER_TRANSACTION) break;
+    if (taken.length > 0 && records + sizeOf(next.submission) > MAX_RECORDS_PER_TRANSACTION) break;
     taken.push(next);
-    records += next.submission.records.length;
+    records += sizeOf(next.submission);
   }
   queue.waiting.splice(0, taken.length);
   queue.records -= records;

@@ -17,6 +17,7 @@ import { flagResource } from "../domain/flag.ts";
 import type { FlagResource } from "../domain/resources.ts";
 import { kill, later, type ManualLevel, resolveLevel, restore, sameMoment } from "../domain/switch.ts";
 import { AppError, invalid } from "../errors.ts";
+import { readChecks } from "./flag-checks.ts";
 import { requireFlag, writeFlag } from "./flags.ts";
 import { requireMatch } from "./if-match.ts";
 import { readSurroundings, readTrips } from "./surroundings.ts";
@@ -172,14 +173,14 @@ async function switchFlag(
     const { tx, at, environment: locked } = open;
     const current = await requireFlag(tx, environment.id, key);
     requireMatch(options.ifMatch, current.version);
-    const before = await readSurroundings(tx, locked);
+    const [before, checks] = await Promise.all([readSurroundings(tx, locked), readChecks(tx, environment.id, key)]);
     const state = next(current, before, at);
     const overridden = options.overridesTrips === true && (await overrideTrips(ctx, open, key));
     if (!overridden && sameState(stateOf(current), state)) {
       if (action === "flag.killed") {
         await open.note({ action, targetKind: "flag", target: key, reason, before: stateOf(current), after: state });
       }
-      return flagResource(current, before);
+      return flagResource(current, before, checks.get(key));
     }
     const around = overridden ? { ...before, trips: await readTrips(tx, environment.id) } : before;
     const row = await writeFlag(tx, current, state);
@@ -191,7 +192,7 @@ async function switchFlag(
       before: stateOf(current),
       after: stateOf(row),
     });
-    return flagResource(row, around);
+    return flagResource(row, around, checks.get(key));
   });
   return { ...changed, auditId };
 }

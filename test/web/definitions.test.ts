@@ -1,6 +1,7 @@
 /** Defining things by plain forms, as a browser without JavaScript sends them: nothing typed is ever lost. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ADMIN_TOKEN } from "../support/server-deps.ts";
+import { ADMIN_TOKEN, makeToken } from "../support/server-deps.ts";
+import { batchOf } from "../support/usage.ts";
 import { PRODUCTION, startWorld, type World } from "./world.ts";
 
 let world: World;
@@ -120,6 +121,18 @@ describe("the form of a flag", () => {
     ]) {
       expect(await get(path)).not.toContain("<script>alert");
     }
+  });
+});
+
+describe("the page of a flag", () => {
+  it("says that nobody ever evaluated it, and then when somebody last did", async () => {
+    await world.server.api("POST", `${PRODUCTION}/flags`, { key: "wired", name: "Wired" });
+    const page = "/e/production/flags/wired";
+    expect(await get(page)).toContain("Never evaluated: no application asks for <code>wired</code> yet.");
+    const token = await makeToken(world.server.deps, { kind: "sdk" });
+    const usage = { ...batchOf([]), checks: { wired: { on: 1, off: 0 } } };
+    expect((await world.server.api("POST", "/sdk/v1/usage", usage, token)).status).toBe(200);
+    expect(await get(page)).toMatch(/Last evaluated <time datetime="/);
   });
 });
 

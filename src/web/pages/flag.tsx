@@ -64,7 +64,8 @@ export function flagPages(deps: Deps): Hono<PageEnv> {
             <StateLine flag={flag} nowMs={nowMs} mine={false} />
           </p>
           <p class="dim">
-            {instances.live === 0 ? "No instance is connected." : `${count(instances.live, "instance")} connected.`}
+            {instances.live === 0 ? "No instance is connected." : `${count(instances.live, "instance")} connected.`}{" "}
+            <Evaluated flag={flag} nowMs={nowMs} />
           </p>
           {mayOperate(actor) ? <Actions flag={flag} path={path} base={`/e/${environment}`} /> : null}
         </section>
@@ -122,6 +123,22 @@ export function flagPages(deps: Deps): Hono<PageEnv> {
     );
   });
   return app;
+}
+
+/** A switch that no code asks does nothing: better seen now than when it is needed. */
+function Evaluated({ flag: { key, evaluated }, nowMs }: { flag: FlagResource; nowMs: number }) {
+  if (evaluated === null) {
+    return (
+      <>
+        Never evaluated: no application asks for <code>{key}</code> yet.
+      </>
+    );
+  }
+  return (
+    <>
+      Last evaluated <Moment at={evaluated.at} nowMs={nowMs} />.
+    </>
+  );
 }
 
 function WithoutMoney({ path, admin }: { path: string; admin: boolean }) {
