@@ -9,7 +9,7 @@ import { flags } from "../db/schema.ts";
 import type { Db, FlagRow } from "../db/types.ts";
 import { canonicalModel } from "../../sdk-client/src/model-id.ts";
 import type { Budget, LadderStep } from "../domain/budget.ts";
-import { flagInForce, stepsOf, type Surroundings } from "../domain/flag.ts";
+import { flagInForce, levelColumns, stepsOf, type Surroundings } from "../domain/flag.ts";
 import { downgradeLevel, override, stepKey, stepsInForce, type WindowState } from "../domain/ladder.ts";
 import { memoryOf, windowState } from "../domain/ladder-memory.ts";
 import { readBudgets } from "./budget-rows.ts";
@@ -188,7 +188,10 @@ async function flagsOf(tx: Db, environmentId: string, budget: Budget, around: Su
   });
 }
 
-/** Where a downgrade leads; null when the flag cannot step down any further. */
+/**
+ * Where a downgrade leads; null when the flag cannot step down any further. A level that somebody set by hand counts as
+ * reached, but the budget's own stands beside it: lifting the one leaves the other.
+ */
 function downgradeOf(
   flag: FlagRow,
   budget: Budget,
@@ -196,12 +199,15 @@ function downgradeOf(
   around: Surroundings,
 ): { level: number; model: string } | null {
   const models = stepsOf(flag, around).map((chainStep) => chainStep.model);
-  const now = flagInForce(flag, around).level;
   // A budget of one model takes its flags past that model.
   const past = budget.scope.model === undefined ? 0 : positionOf(budget.scope.model, flag, around) + 1;
-  const level = Math.min(Math.max(downgradeLevel(step, now, models.length), past), models.length - 1);
-  const model = models[level];
-  return model === undefined || level <= now ? null : { level, model };
+  const byTrips = flagInForce({ ...flag, ...levelColumns(null) }, around).level;
+  for (const now of [flagInForce(flag, around).level, byTrips]) {
+    const level = Math.min(Math.max(downgradeLevel(step, now, models.length), past), models.length - 1);
+    const model = models[level];
+    if (model !== undefined && level > now) return { level, model };
+  }
+  return null;
 }
 
 function positionOf(model: string, flag: FlagRow, around: Surroundings): number {

@@ -9,7 +9,7 @@ import { usageMinutes } from "../../src/db/ledger-schema.ts";
 import { putChain } from "../../src/services/chains.ts";
 import { createFlag, getFlag } from "../../src/services/flags.ts";
 import { listIncidents } from "../../src/services/incidents.ts";
-import { restoreFlag } from "../../src/services/switches.ts";
+import { downgradeFlag, restoreFlag } from "../../src/services/switches.ts";
 import { FakeClock } from "../support/clock.ts";
 import { adminCtx, startDeps } from "../support/server-deps.ts";
 import { batchOf, callFor, dailyBudget } from "../support/usage.ts";
@@ -135,6 +135,27 @@ describe("a budget with a ladder", () => {
   it("of one model takes its flags past that model", async () => {
     await budget({ scope: { model: "claude-opus-5-5" }, ladder: [{ atPercent: 100, action: "downgrade" }] });
     await spend(100);
+    expect(served()).toMatchObject({ state: "on", level: 1 });
+  });
+
+  it("stands beside a level that was set by hand before: lifting that one leaves the budget's", async () => {
+    await budget({ ladder: [{ atPercent: 80, action: "downgrade", level: 1 }] });
+    const until = new Date(clock.nowMs() + HOUR_MS);
+    const byHand = { level: 1, reason: "slow", until };
+    await downgradeFlag(ctx, "production", "support-chat", byHand);
+    await spend(85);
+    expect(served()).toMatchObject({ state: "on", level: 1 });
+    await downgradeFlag(ctx, "production", "support-chat", { level: 0, reason: "fast again", until: null });
+    expect(served()).toMatchObject({ state: "on", level: 1 });
+    expect((await flag()).effective).toMatchObject({ state: "downgraded", model: "claude-sonnet-5-5" });
+  });
+
+  it("goes one further than a level that was set by hand, and stays where that ends", async () => {
+    await budget({ ladder: [{ atPercent: 80, action: "downgrade" }] });
+    await downgradeFlag(ctx, "production", "support-chat", { level: 2, reason: "slow", until: null });
+    await spend(85);
+    expect(served()).toMatchObject({ state: "on", level: 2 });
+    await downgradeFlag(ctx, "production", "support-chat", { level: 0, reason: "fast again", until: null });
     expect(served()).toMatchObject({ state: "on", level: 1 });
   });
 
