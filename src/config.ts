@@ -57,7 +57,8 @@ export const VARIABLES: readonly Variable[] = [
   {
     name: "ANDON_PUBLIC_URL",
     default: "http://HOST:PORT",
-    description: "Where browsers reach this server; links are made of it.",
+    description:
+      "Where browsers reach this server. Links in alerts and for signing in are made of it; with `https` the session cookie is `Secure`. Set it whenever `HOST` is not this machine alone.",
   },
   {
     name: "ANDON_SECRET",
@@ -182,6 +183,20 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
   };
 }
 
+const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/i;
+
+/**
+ * What is valid and yet likely not meant, in words for the operator; empty when there is nothing.
+ * @param env variables that `parseConfig` accepts
+ */
+export function configWarnings(env: Readonly<Record<string, string | undefined>>): string[] {
+  const { host, publicUrl } = parseConfig(env);
+  if ((env["ANDON_PUBLIC_URL"] ?? "") !== "" || LOOPBACK.test(host)) return [];
+  return [
+    `HOST ${host} is reached from elsewhere, but ANDON_PUBLIC_URL is not set: sign-in links and the links in alerts lead to ${publicUrl}, and session cookies are not marked Secure. Set ANDON_PUBLIC_URL to where browsers reach this server, such as https://andon.example.com.`,
+  ];
+}
+
 /** A wildcard address cannot be visited; IPv6 needs brackets. */
 function urlHost(host: string): string {
   if (host === "0.0.0.0" || host === "::") return "localhost";
@@ -191,4 +206,9 @@ function urlHost(host: string): string {
 /** The settings of this process. */
 export function readEnvironment(): Settings {
   return parseConfig(process.env);
+}
+
+/** The warnings about this process's settings. */
+export function environmentWarnings(): string[] {
+  return configWarnings(process.env);
 }

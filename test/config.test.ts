@@ -1,7 +1,7 @@
 /** Configuration: parsed once, refused with names and expectations, documented completely. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { ConfigError, parseConfig, VARIABLES } from "../src/config.ts";
+import { ConfigError, configWarnings, parseConfig, VARIABLES } from "../src/config.ts";
 
 const SECRET = "0123456789abcdef0123456789abcdef";
 const faultsOf = (env: Record<string, string>): readonly string[] => {
@@ -68,6 +68,24 @@ describe("parseConfig", () => {
     const faults = faultsOf({ PORT: "x", ANDON_SECRET: "hunter2", ANDON_ADMIN_TOKEN: "hunter3" });
     expect(faults).toHaveLength(3);
     expect(faults.join()).not.toContain("hunter");
+  });
+});
+
+describe("configWarnings", () => {
+  it("tells who listens beyond this machine without ANDON_PUBLIC_URL where links will lead, and what to set", () => {
+    for (const HOST of ["0.0.0.0", "::", "10.0.0.7", "andon.internal"]) {
+      for (const unset of [{}, { ANDON_PUBLIC_URL: "" }]) {
+        const [warning, ...more] = configWarnings({ HOST, ...unset });
+        expect(more).toEqual([]);
+        expect(warning).toContain(parseConfig({ HOST }).publicUrl);
+        expect(warning).toContain("Set ANDON_PUBLIC_URL");
+      }
+    }
+  });
+
+  it("says nothing on this machine alone, or when the address is given", () => {
+    for (const HOST of ["", "127.0.0.1", "127.1.2.3", "localhost", "::1"]) expect(configWarnings({ HOST })).toEqual([]);
+    expect(configWarnings({ HOST: "0.0.0.0", ANDON_PUBLIC_URL: "https://andon.example.com" })).toEqual([]);
   });
 });
 

@@ -5,6 +5,7 @@ import { type ChildServer, startChild, temporaryFolder } from "../support/child-
 import { freshPostgres } from "../support/database.ts";
 import { jsonOf } from "../support/json.ts";
 import { ADMIN_TOKEN } from "../support/server-deps.ts";
+import { until } from "../support/until.ts";
 
 const SLOW_MS = 120_000;
 
@@ -69,6 +70,31 @@ describe("a server on the embedded database", () => {
       server.process.kill("SIGTERM");
       expect((await parked).status).toBe(304);
       expect(await server.exited).toEqual({ code: 0, signal: null });
+    },
+    SLOW_MS,
+  );
+});
+
+describe("a server that listens beyond this machine", () => {
+  it(
+    "warns, on its output and in its log, that links lead nowhere until ANDON_PUBLIC_URL is set",
+    async () => {
+      const folder = await temporaryFolder();
+      const server = startChild({ ANDON_DATA_DIR: folder.path, HOST: "0.0.0.0" });
+      try {
+        await server.ready;
+        await until("the server logs that it listens", () => server.output().includes(`"listening"`));
+        const warnings = server
+          .output()
+          .split("\n")
+          .filter((line) => line.includes("Set ANDON_PUBLIC_URL"));
+        expect(warnings).toHaveLength(2);
+        expect(warnings[0]).toContain("Warning: HOST 0.0.0.0");
+        expect(warnings[1]).toContain('"level":40');
+      } finally {
+        await server.kill();
+        await folder.remove();
+      }
     },
     SLOW_MS,
   );
