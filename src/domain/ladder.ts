@@ -34,7 +34,7 @@ export interface Override {
 export type LadderChange =
   /** Crossed for the first time at this limit: trip (or only alert), open or extend the incident, page. */
   | { type: "act"; step: LadderStep; key: string }
-  /** Crossed again at a limit at which it has acted before: the trip stands again, nobody is paged again. */
+  /** Crossed again at a limit at which it has acted before: the trip stands again, and on-call is told so. */
   | { type: "resume"; step: LadderStep; key: string }
   /** No longer crossed, or the window is over and the budget restores at reset: its trips end. */
   | { type: "end"; key: string; cause: "notCrossed" | "reset" };

@@ -24,19 +24,18 @@ export interface Acted {
   limitNanoUsd: number;
 }
 
-/** Opens the incident of this window or adds a step to it, and writes its alert to the outbox. */
-export async function noteStep(ctx: Ctx, open: Change, acted: Acted): Promise<void> {
+/**
+ * Opens the incident of this window or adds a step to it, and writes its alert to the outbox. An alert with the same
+ * `occasion` is written once.
+ */
+export async function noteStep(ctx: Ctx, open: Change, acted: Acted, occasion = ""): Promise<void> {
   const { tx, environment, at } = open;
   const { budget, state, step, limitNanoUsd } = acted;
-  const cause = `budget:${budget.id}:${state.window.startMs}`;
+  const cause = causeOf(acted);
   const text = stepText(acted);
   const entry = { at: at.toISOString(), atPercent: step.atPercent, action: step.action, text };
   const title = `${budget.name} reached ${step.atPercent} % of ${usd(limitNanoUsd)}`;
-  const existing = await tx
-    .select()
-    .from(incidents)
-    .where(and(eq(incidents.environmentId, environment.id), eq(incidents.cause, cause)));
-  const known = existing[0];
+  const known = await incidentOf(open, acted);
   const id = known?.id ?? ctx.deps.newId();
   if (known === undefined) {
     await tx
@@ -65,7 +64,7 @@ export async function noteStep(ctx: Ctx, open: Change, acted: Acted): Promise<vo
   });
   await enqueue(ctx, open, {
     incidentId: id,
-    dedupKey: `${cause}:${acted.key}:${limitNanoUsd}`,
+    dedupKey: `${cause}:${acted.key}:${limitNanoUsd}${occasion}`,
     payload: {
       type: "incident.step",
       environment: environment.key,
@@ -81,6 +80,27 @@ export async function noteStep(ctx: Ctx, open: Change, acted: Acted): Promise<vo
       limitNanoUsd,
     },
   });
+}
+
+function causeOf({ budget, state }: Acted): string {
+  return `budget:${budget.id}:${state.window.startMs}`;
+}
+
+async function incidentOf({ tx, environment }: Change, acted: Acted): Promise<IncidentRow | undefined> {
+  const rows = await tx
+    .select()
+    .from(incidents)
+    .where(and(eq(incidents.environmentId, environment.id), eq(incidents.cause, causeOf(acted))));
+  return rows[0];
+}
+
+/**
+ * A step stands again at a limit at which it had acted: a raise has expired, or a limit was put back. Of all that stand
+ * again at once the hardest is told of, for on-call was told that the feature is back.
+ */
+export async function noteAgain(ctx: Ctx, open: Change, acted: Acted): Promise<void> {
+  const known = await incidentOf(open, acted);
+  await noteStep(ctx, open, acted, `:again:${known?.steps.length ?? 0}`);
 }
 
 /**

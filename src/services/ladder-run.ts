@@ -8,7 +8,7 @@ import { budgetWindows } from "../db/ledger-schema.ts";
 import { type Budget, effectiveLimitNanoUsd } from "../domain/budget.ts";
 import { advance, type LadderChange, type WindowState } from "../domain/ladder.ts";
 import { memoryOf, type StoredWindow, windowState } from "../domain/ladder-memory.ts";
-import { noteStep, resolveEndedIncidents } from "./incidents.ts";
+import { type Acted, noteAgain, noteStep, resolveEndedIncidents } from "./incidents.ts";
 import { endTrips, trip } from "./trips.ts";
 
 /** True when a look at the ladder would change something, so that the environment's lock is needed. */
@@ -32,7 +32,9 @@ export async function runLadder(
     .update(budgetWindows)
     .set({ ladderState: memoryOf(state), closedAt: state.closed ? (row.closedAt ?? open.at) : null })
     .where(and(eq(budgetWindows.budgetId, row.budgetId), eq(budgetWindows.startsAt, row.startsAt)));
-  for (const change of changes) await apply(ctx, open, budget, state, change);
+  let again: Acted | null = null;
+  for (const change of changes) again = (await apply(ctx, open, budget, state, change)) ?? again;
+  if (again !== null) await noteAgain(ctx, open, again);
   await resolveEndedIncidents(ctx, open);
 }
 
@@ -47,18 +49,22 @@ export async function runOpenWindows(ctx: Ctx, open: Change, budget: Budget): Pr
   for (const row of rows) await runLadder(ctx, open, budget, row);
 }
 
-async function apply(ctx: Ctx, open: Change, budget: Budget, state: WindowState, change: LadderChange): Promise<void> {
-  switch (change.type) {
-    case "end":
-      await endTrips(open, budget, state, change.key, change.cause);
-      return;
-    case "resume":
-      await trip(ctx, open, { budget, state, step: change.step, key: change.key });
-      return;
-    case "act": {
-      const flags = await trip(ctx, open, { budget, state, step: change.step, key: change.key });
-      const limitNanoUsd = effectiveLimitNanoUsd(budget, open.at.getTime());
-      await noteStep(ctx, open, { budget, state, step: change.step, key: change.key, flags, limitNanoUsd });
-    }
+/** Does what a change asks for. Answers with a step that stands again, which is told of when all is done. */
+async function apply(
+  ctx: Ctx,
+  open: Change,
+  budget: Budget,
+  state: WindowState,
+  change: LadderChange,
+): Promise<Acted | null> {
+  if (change.type === "end") {
+    await endTrips(open, budget, state, change.key, change.cause);
+    return null;
   }
+  const { step, key } = change;
+  const flags = await trip(ctx, open, { budget, state, step, key });
+  const acted = { budget, state, step, key, flags, limitNanoUsd: effectiveLimitNanoUsd(budget, open.at.getTime()) };
+  if (change.type === "resume") return flags.length > 0 ? acted : null;
+  await noteStep(ctx, open, acted);
+  return null;
 }

@@ -6,6 +6,8 @@ import type { BudgetDefinition } from "../../src/services/budgets.ts";
 import { createBudget, endDueBudgets, raiseBudget, updateBudget } from "../../src/services/budgets.ts";
 import { listBudgets } from "../../src/services/budget-view.ts";
 import { usageMinutes } from "../../src/db/ledger-schema.ts";
+import { listAlerts } from "../../src/services/alerts.ts";
+import { createChannel } from "../../src/services/channels.ts";
 import { putChain } from "../../src/services/chains.ts";
 import { createFlag, getFlag } from "../../src/services/flags.ts";
 import { listIncidents } from "../../src/services/incidents.ts";
@@ -114,6 +116,31 @@ describe("a budget with a ladder", () => {
     clock.advance(HOUR_MS);
     await endDueBudgets(ctx, environmentId);
     expect(served()).toMatchObject({ state: "off", cause: "budget" });
+  });
+
+  it("opens its incident again when a raise expires, and tells once that the feature is off again", async () => {
+    const url = "https://hooks.slack.com/services/T000/B000/nowhere";
+    await createChannel(ctx, "production", { kind: "slack", name: "on-call", url });
+    const told = async () => (await listAlerts(ctx, "production", {})).items.map(({ title }) => title).toReversed();
+    const { id } = await budget({
+      ladder: [
+        { atPercent: 80, action: "downgrade" },
+        { atPercent: 100, action: "kill" },
+      ],
+    });
+    await spend(100);
+    const until = new Date(clock.nowMs() + HOUR_MS);
+    await raiseBudget(ctx, "production", id, { addUsd: 100, until, reason: "launch day" });
+    expect(await incidents()).toMatchObject([{ resolvedAt: expect.any(String) }]);
+    const before = await told();
+    clock.advance(HOUR_MS);
+    await endDueBudgets(ctx, environmentId);
+    const [incident] = await incidents();
+    expect(incident).toMatchObject({ resolvedAt: null, acknowledgedAt: null });
+    expect(incident?.steps.map(({ action }) => action)).toEqual(["downgrade", "kill", "kill"]);
+    expect((await told()).slice(before.length)).toEqual(["Daily reached 100 % of $100.00"]);
+    await endDueBudgets(ctx, environmentId);
+    expect(await told()).toHaveLength(before.length + 1);
   });
 
   it("acts at once when its limit is lowered below what is spent", async () => {
