@@ -1,5 +1,5 @@
 /** The outbox as people see it: what was sent, what waits and why, what failed; and to retry what failed. */
-import { and, desc, eq, isNotNull, isNull, lt, type SQL } from "drizzle-orm";
+import { and, asc, desc, eq, gt, isNotNull, isNull, lt, type SQL } from "drizzle-orm";
 import { z } from "zod";
 import { type Ctx, insertAudit, read, requireEnvironment, withTransaction } from "../context.ts";
 import { channels, outbox } from "../db/ledger-schema.ts";
@@ -13,9 +13,11 @@ export interface AlertQuery {
   cursor?: string;
   /** Alerts per page, at most 200. */
   limit?: number;
+  /** The order in which they are tried; pages then lead to newer ones. */
+  oldestFirst?: boolean;
 }
 
-/** One page of an environment's alerts, newest first. INVALID for a cursor that is none. */
+/** One page of an environment's alerts, newest first unless asked otherwise. INVALID for a cursor that is none. */
 export async function listAlerts(
   ctx: Ctx,
   environmentKey: string,
@@ -23,6 +25,7 @@ export async function listAlerts(
 ): Promise<{ items: AlertResource[]; nextCursor: string | null }> {
   const environment = await requireEnvironment(ctx, environmentKey, "viewer");
   const limit = Math.min(Math.max(query.limit ?? DEFAULT_PAGE_SIZE, 1), MAX_PAGE_SIZE);
+  const oldestFirst = query.oldestFirst === true;
   const rows = await read(ctx, (db) =>
     db
       .select({ alert: outbox, channel: { id: channels.id, name: channels.name, kind: channels.kind } })
@@ -32,10 +35,10 @@ export async function listAlerts(
         and(
           eq(outbox.environmentId, environment.id),
           query.state === undefined ? undefined : inState(query.state),
-          query.cursor === undefined ? undefined : lt(outbox.id, parseCursor(query.cursor)),
+          query.cursor === undefined ? undefined : (oldestFirst ? gt : lt)(outbox.id, parseCursor(query.cursor)),
         ),
       )
-      .orderBy(desc(outbox.id))
+      .orderBy(oldestFirst ? asc(outbox.id) : desc(outbox.id))
       .limit(limit + 1),
   );
   const items = rows.slice(0, limit).map(({ alert, channel }) => alertResource(alert, channel));

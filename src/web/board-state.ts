@@ -14,6 +14,7 @@ import { getEnvironment } from "../services/environments.ts";
 import { listFlags } from "../services/flags.ts";
 import { listIncidents } from "../services/incidents.ts";
 import { listInstances } from "../services/instances.ts";
+import { type Untaken, untakenOfIncidents } from "../services/untaken-alerts.ts";
 import { type InstanceView, type Proof, proofOf } from "./proof.ts";
 
 /** Undo is offered, and accepted, for this long after a change. */
@@ -59,6 +60,8 @@ export interface Board {
   money: BoardMoney;
   /** Whose cause still stands, newest first. */
   incidents: IncidentResource[];
+  /** Alerts of these that no channel has taken yet, by incident. */
+  untaken: ReadonlyMap<string, Untaken>;
 }
 
 /** What is known without the database. */
@@ -106,12 +109,13 @@ function lastKnown(ctx: Ctx, environmentKey: string): LastKnownBoard | null {
 
 async function freshBoard(ctx: Ctx, environmentKey: string): Promise<Board> {
   const environment = await getEnvironment(ctx, environmentKey);
-  const [flags, instances, audit, money, incidents] = await Promise.all([
+  const [flags, instances, audit, money, incidents, untaken] = await Promise.all([
     listFlags(ctx, environmentKey),
     listInstances(ctx, environmentKey),
     listAudit(ctx, environmentKey, { limit: RECENT_CHANGES }),
     boardMoney(ctx, environmentKey),
     listIncidents(ctx, environmentKey, { open: true, limit: MAX_OPEN_INCIDENTS }),
+    untakenOfIncidents(ctx, environmentKey),
   ]);
   const nowMs = ctx.deps.clock.nowMs();
   const changes = latestChanges(audit.items);
@@ -146,6 +150,7 @@ async function freshBoard(ctx: Ctx, environmentKey: string): Promise<Board> {
     instances: instances.items,
     money,
     incidents: incidents.items,
+    untaken,
   };
 }
 

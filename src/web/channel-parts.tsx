@@ -1,19 +1,21 @@
 /** A channel in the list, its forms, and its signing secret on the one page that shows it. */
 import type { ChannelResource } from "../domain/alert-resources.ts";
 import { MAX_NAME_CHARS } from "../domain/limits.ts";
+import type { ChannelTrouble } from "../services/untaken-alerts.ts";
 import { Checkbox, Choices, Field, type FieldErrors, FormErrors } from "./form-parts.tsx";
 import { Moment } from "./moment.tsx";
 import type { Form } from "./page-context.ts";
 
 export interface ChannelEntryProps {
   channel: ChannelResource;
+  trouble: ChannelTrouble | undefined;
   base: string;
   nowMs: number;
   operator: boolean;
   admin: boolean;
 }
 
-export function ChannelEntry({ channel, base, nowMs, operator, admin }: ChannelEntryProps) {
+export function ChannelEntry({ channel, trouble, base, nowMs, operator, admin }: ChannelEntryProps) {
   const path = `${base}/channels/${channel.id}`;
   const { waiting, failed } = channel.alerts;
   return (
@@ -31,6 +33,7 @@ export function ChannelEntry({ channel, base, nowMs, operator, admin }: ChannelE
             </>
           )}
         </p>
+        {trouble === undefined ? null : <Trouble trouble={trouble} nowMs={nowMs} />}
         {waiting + failed === 0 ? null : (
           <p class="lag">
             <a href={`${base}/alerts${failed > 0 ? "?state=failed" : "?state=waiting"}`}>
@@ -57,6 +60,19 @@ export function ChannelEntry({ channel, base, nowMs, operator, admin }: ChannelE
         ) : null}
       </div>
     </li>
+  );
+}
+
+function Trouble({ trouble, nowMs }: { trouble: ChannelTrouble; nowMs: number }) {
+  return (
+    <p class="lag">
+      {trouble.takesNothing ? (
+        <b>Has taken no alert since</b>
+      ) : (
+        `Takes other alerts, but has not taken ${trouble.waiting} since`
+      )}{" "}
+      <Moment at={trouble.since} nowMs={nowMs} />: {trouble.error ?? "being tried again now."}
+    </p>
   );
 }
 

@@ -4,11 +4,12 @@
  */
 import type { IncidentResource } from "../domain/money-resources.ts";
 import type { FlagResource } from "../domain/resources.ts";
+import type { Untaken } from "../services/untaken-alerts.ts";
 import type { Board, FlagRow } from "./board-state.ts";
 import { Moment } from "./moment.tsx";
 import { ProofView } from "./proof-view.tsx";
 import { Running } from "./running.tsx";
-import { listed } from "./text.ts";
+import { age, count, listed } from "./text.ts";
 
 const PROOF_SHOWN_MS = 2 * 60_000;
 
@@ -47,6 +48,7 @@ function Incident({ incident, rows, killed, board, operator }: News & { board: B
   const light = killed.length > 0 ? " off" : rows.length > 0 ? " downgraded" : "";
   const last = incident.steps.at(-1);
   const proof = newestTrip(rows);
+  const untaken = board.untaken.get(incident.id);
   return (
     <article class={`card incident${light}`} id={`incident-${incident.id}`} aria-labelledby={`title-${incident.id}`}>
       <div class="card-head">
@@ -60,6 +62,11 @@ function Incident({ incident, rows, killed, board, operator }: News & { board: B
         <p class="dim">
           Acknowledged <Moment at={incident.acknowledgedAt} nowMs={board.nowMs} />
           {incident.acknowledgedBy === null ? "" : ` by ${incident.acknowledgedBy}`}
+        </p>
+      )}
+      {untaken === undefined ? null : (
+        <p class="lag">
+          <a href={`${base}/alerts?state=waiting`}>{untakenText(untaken, board.nowMs)}</a>
         </p>
       )}
       {incident.alerts.failed > 0 ? (
@@ -135,6 +142,13 @@ function headline(incident: IncidentResource, killed: readonly FlagRow[], rows: 
   const names = listed(affected.map(({ flag }) => flag.name));
   const did = `${affected.length === 1 ? "was" : "were"} ${killed.length > 0 ? "turned off" : "downgraded"}`;
   return `${names} ${did} by budget ${incident.budget.name}`;
+}
+
+/** "2 alerts have not got through for 6 min: Answered 500." */
+function untakenText({ alerts, since, error }: Untaken, nowMs: number): string {
+  const forLong = age((nowMs - Date.parse(since)) / 1_000);
+  const has = alerts === 1 ? "has" : "have";
+  return `${count(alerts, "alert")} ${has} not got through for ${forLong}: ${error ?? "being tried again now."}`;
 }
 
 function newestTrip(rows: readonly FlagRow[]): FlagRow["last"] {

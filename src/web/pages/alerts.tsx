@@ -24,8 +24,11 @@ export function alertPages(deps: Deps): Hono<PageEnv> {
     const actor = c.get("actor");
     const state = ALERT_STATES.find((one) => one === c.req.query("state"));
     const cursor = c.req.query("cursor")?.slice(0, MAX_CURSOR_CHARS);
+    // What waits is shown in the order in which it is tried: the one that holds up the others comes first.
+    const oldestFirst = state === "waiting";
     const page = await listAlerts(serviceContext(c, deps), environment, {
       limit: PAGE_SIZE,
+      oldestFirst,
       ...(state !== undefined && { state }),
       ...(cursor !== undefined && { cursor }),
     });
@@ -79,7 +82,7 @@ export function alertPages(deps: Deps): Hono<PageEnv> {
         {page.nextCursor === null ? null : (
           <p>
             <a class="button" href={query({ ...filter, cursor: page.nextCursor })}>
-              Older
+              {oldestFirst ? "Newer" : "Older"}
             </a>
           </p>
         )}

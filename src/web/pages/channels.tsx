@@ -6,6 +6,7 @@ import { createChannelBody, updateChannelBody } from "../../http/alert-schemas.t
 import { fromIssues } from "../../http/problem.ts";
 import { testChannel } from "../../services/channel-test.ts";
 import { createChannel, deleteChannel, listChannels, updateChannel } from "../../services/channels.ts";
+import { troubleOfChannels } from "../../services/untaken-alerts.ts";
 import { AppError } from "../../errors.ts";
 import { done, flashOf } from "../act.tsx";
 import { ChannelEntry, ChannelForm, ChannelSecret, EditChannelForm } from "../channel-parts.tsx";
@@ -103,7 +104,11 @@ export function channelPages(deps: Deps): Hono<PageEnv> {
 async function listPage(c: PageContext, deps: Deps, errors: FieldErrors, form?: Form) {
   const { environment = "" } = c.req.param();
   const actor = c.get("actor");
-  const { items } = await listChannels(serviceContext(c, deps), environment);
+  const ctx = serviceContext(c, deps);
+  const [{ items }, troubles] = await Promise.all([
+    listChannels(ctx, environment),
+    troubleOfChannels(ctx, environment),
+  ]);
   const base = `/e/${environment}`;
   return sendPage(
     c,
@@ -125,6 +130,7 @@ async function listPage(c: PageContext, deps: Deps, errors: FieldErrors, form?: 
             {items.map((channel) => (
               <ChannelEntry
                 channel={channel}
+                trouble={troubles.get(channel.id)}
                 base={base}
                 nowMs={deps.clock.nowMs()}
                 operator={mayOperate(actor)}

@@ -1,0 +1,37 @@
+/** Pages as a visitor gets them, without a browser: for what they say, not for how they act. */
+import type { World } from "./world.ts";
+
+export interface Pages {
+  html(path: string): Promise<string>;
+  /** Without tags, spaces made one. */
+  text(path: string): Promise<string>;
+}
+
+/** Signs in with an op token. */
+export async function pagesAs(world: World, token: string): Promise<Pages> {
+  const { url } = world.server;
+  const signedIn = await fetch(`${url}/sign-in`, {
+    method: "POST",
+    redirect: "manual",
+    headers: { origin: url },
+    body: new URLSearchParams({ token }),
+  });
+  const cookie = signedIn.headers
+    .getSetCookie()
+    .map((one) => one.split(";")[0])
+    .join("; ");
+  const html = async (path: string) => {
+    const response = await fetch(`${url}${path}`, { headers: { cookie } });
+    const body = await response.text();
+    if (!response.ok) throw new Error(`${path}: ${response.status} ${body}`);
+    return body;
+  };
+  return {
+    html,
+    text: async (path) =>
+      (await html(path))
+        .replaceAll(/<[^>]*>/g, " ")
+        .replaceAll(/\s+/g, " ")
+        .replaceAll(" :", ":"),
+  };
+}
