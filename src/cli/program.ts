@@ -38,6 +38,11 @@ Exit codes:
   2  wrong usage
   3  the change is made, but within 10 s not confirmed by all (or this token may not read receipts)`;
 
+const UNKNOWN_COMMAND = "commander.unknownCommand";
+/** What a person may look for here and finds elsewhere. */
+const ELSEWHERE =
+  "Budgets are made and raised on the board, under Budgets, or over the API; flags, chains, channels and tokens as well.";
+
 /** Runs one command line (without node and script). Resolves with the exit code; never rejects. */
 export async function run(args: readonly string[], given: Io, local: Local, version: string): Promise<number> {
   const io = printingOnly(given);
@@ -49,7 +54,10 @@ export async function run(args: readonly string[], given: Io, local: Local, vers
     await program.parseAsync(args, { from: "user" });
     return exitCode;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT_OK : EXIT_USAGE;
+    if (error instanceof CommanderError) {
+      if (error.code === UNKNOWN_COMMAND) for (const line of commandsOf(program)) io.err(line);
+      return error.exitCode === 0 ? EXIT_OK : EXIT_USAGE;
+    }
     for (const line of linesOf(error instanceof Error ? error.message : String(error))) io.err(line);
     return error instanceof CliError ? error.exitCode : EXIT_FAILED;
   }
@@ -130,6 +138,11 @@ function createProgram(io: Io, local: Local, version: string, exit: (code: numbe
     .option("--limit <n>", "how many", toNumber, DEFAULT_AUDIT_ENTRIES)
     .action(async (options: Common & { flag?: string; limit: number }) => exit(await audit(io, options)));
   return program;
+}
+
+/** What there is instead of a command that is not there. */
+function commandsOf(program: Command): string[] {
+  return [`Commands: ${program.commands.map((command) => command.name()).join(", ")}.`, ELSEWHERE];
 }
 
 /** Our own words may be several lines. */

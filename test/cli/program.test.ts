@@ -217,6 +217,17 @@ describe("wrong usage exits with 2", () => {
     expect(err).not.toBe("");
   });
 
+  it.each([[["raise", "daily", "--reason", "x"]], [["budgets"]]])(
+    "a command that is not there, %j, is answered with those that are and where budgets are",
+    async (args) => {
+      const { code, err } = await andon(args);
+      expect(code).toBe(2);
+      expect(err).toContain(`unknown command '${args[0] ?? ""}'`);
+      expect(err).toContain("Commands: serve, demo, sign-in-link, status, kill, restore, downgrade, block");
+      expect(err).toContain("Budgets are made and raised on the board");
+    },
+  );
+
   it.each([{ ANDON_TOKEN: "" }, { ANDON_URL: "" }, { ANDON_URL: "localhost:4280" }])("%j", async (env) => {
     const { code, err } = await andon(["status"], env);
     expect(code).toBe(2);
