@@ -1,6 +1,7 @@
 /** What a step of a budget's ladder did, in a sentence that on-call reads at 3 AM. */
 import type { Budget, LadderStep } from "./budget.ts";
 import type { WindowState } from "./ladder.ts";
+import { aPeriod } from "./window.ts";
 
 const NANO_PER_CENT = 10_000_000;
 
@@ -21,7 +22,7 @@ export function stepText(input: {
   limitNanoUsd: number;
 }): string {
   const { budget, state, step, flags, limitNanoUsd } = input;
-  const spent = `Budget ${budget.name} has reached ${step.atPercent} %: ${usd(state.spentNanoUsd)} of ${usd(limitNanoUsd)} a ${budget.period}.`;
+  const spent = `Budget ${budget.name} has reached ${step.atPercent} %: ${usd(state.spentNanoUsd)} of ${usd(limitNanoUsd)} ${aPeriod(budget.period)}.`;
   return `${spent} ${consequence(budget, state, step, flags)}`;
 }
 

@@ -7,6 +7,11 @@ import { Temporal } from "temporal-polyfill";
 export type Period = "hour" | "day" | "week" | "month";
 export const PERIODS: readonly Period[] = ["hour", "day", "week", "month"];
 
+/** `a day`, `an hour`: how a limit says what it is for. */
+export function aPeriod(period: Period): string {
+  return period === "hour" ? "an hour" : `a ${period}`;
+}
+
 export interface Window {
   /** Unix time in milliseconds, inclusive. */
   startMs: number;

@@ -2,6 +2,7 @@
 import { usd } from "../domain/alert-text.ts";
 import { NANO_PER_USD } from "../domain/budget.ts";
 import type { BudgetResource } from "../domain/money-resources.ts";
+import { aPeriod } from "../domain/window.ts";
 import { LimitLine } from "./flag-money.tsx";
 import { Moment } from "./moment.tsx";
 import { periodNow, usdLimit, usdPerHour, zoneName } from "./money-text.ts";
@@ -127,7 +128,7 @@ function lightOfBudget({ now }: BudgetResource): Light {
 function scopeText({ scope, period, timezone }: BudgetResource, environment: string): string {
   const what = scope.flag ?? `all flags of ${environment}`;
   const model = scope.model === undefined ? "" : ` on ${scope.model}`;
-  return `${what}${model}, a ${period} in ${zoneName(timezone)}`;
+  return `${what}${model}, ${aPeriod(period)} in ${zoneName(timezone)}`;
 }
 
 /** "50 % alert · 80 % downgrade · 100 % kill". */

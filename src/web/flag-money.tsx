@@ -2,6 +2,7 @@
 import { usd } from "../domain/alert-text.ts";
 import type { FlagResource } from "../domain/resources.ts";
 import type { BoardMoney, BudgetGlance, FlagMoney } from "../services/board-money.ts";
+import { aPeriod } from "../domain/window.ts";
 import { Moment } from "./moment.tsx";
 import { periodNow, resetText, sharePercent, usdLimit, usdPerHour } from "./money-text.ts";
 import { Sparkline } from "./sparkline.tsx";
@@ -86,7 +87,7 @@ function WithBudget({ budget, used, light, nowMs, base }: WithBudgetProps) {
       <p class="dim">
         no calls yet ·{" "}
         <a href={`${base}/budgets`}>
-          budget {usdLimit(budget.limitNanoUsd)} a {budget.period}
+          budget {usdLimit(budget.limitNanoUsd)} {aPeriod(budget.period)}
         </a>
       </p>
     );

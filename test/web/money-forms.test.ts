@@ -109,6 +109,13 @@ describe("the form of a budget", () => {
     expect(await follow(await post(`${budgets}/${id}/delete`, {}))).toContain("Deleted the budget Drafts.");
     expect(await get(budgets)).toContain("No budget yet.");
   });
+
+  it("says on both pages that a limit is for an hour", async () => {
+    await follow(await post(`${budgets}/new`, { ...BUDGET, name: "Hourly", period: "hour" }));
+    expect(await get(budgets)).toContain("draft-reply, an hour in ");
+    expect(await get("/e/production")).toContain("$1,200.50 an hour");
+    await follow(await post(`${budgets}/${await budgetIdOf(world, "Hourly")}/delete`, {}));
+  });
 });
 
 describe("channels and alerts", () => {
