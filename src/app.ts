@@ -18,9 +18,12 @@ import { healthRoutes } from "./http/routes/health.ts";
 import { metricsRoutes } from "./http/routes/metrics.ts";
 import { pollRoute, pollsFirst, sdkRoutes } from "./http/routes/sdk.ts";
 import { usageReportRoutes } from "./http/routes/usage-report.ts";
+import { errorPage, wantsPage } from "./web/error-page.tsx";
 import { webRoutes } from "./web/routes.tsx";
 
 const MAX_REQUEST_ID_CHARS = 64;
+/** Addresses of programs: whoever looks at one in a browser is shown what a program gets. */
+const API_PATH = /^\/(?:v1|sdk)(?:\/|$)/;
 
 /** The server's handler. Needs deps whose snapshots and tokens are loaded, or answers 503 until they are. */
 export function createApp(deps: Deps): Hono<AppEnv> {
@@ -49,13 +52,12 @@ export function createApp(deps: Deps): Hono<AppEnv> {
   const methodsOf = methodsByPath(app);
   app.notFound((c) => {
     const allowed = methodsOf(c.req.path);
-    if (allowed.length === 0) return problemResponse(c, new AppError("NOT_FOUND", "There is nothing at this address."));
-    const response = problemResponse(
-      c,
-      new AppError("METHOD_NOT_ALLOWED", `${c.req.method} is not possible here; ${allowed.join(", ")} is.`),
-    );
-    response.headers.set("Allow", allowed.join(", "));
-    return response;
+    const error =
+      allowed.length === 0
+        ? new AppError("NOT_FOUND", "There is nothing at this address.")
+        : new AppError("METHOD_NOT_ALLOWED", `${c.req.method} is not possible here; ${allowed.join(", ")} is.`);
+    if (allowed.length > 0) c.header("Allow", allowed.join(", "));
+    return !API_PATH.test(c.req.path) && wantsPage(c) ? errorPage(c, deps, error) : problemResponse(c, error);
   });
   app.fetch = pollsFirst(pollRoute(deps).onError(onError), app.fetch);
   return app;

@@ -1,9 +1,9 @@
 /** What a person sees when a page cannot be shown: what happened and what to do, with the request's id. */
 import type { Context } from "hono";
 import type { Deps } from "../deps.ts";
+import type { Actor } from "../domain/actor.ts";
 import { ERROR_STATUS, type ErrorCode } from "../errors.ts";
 import { failureOf, logFailure } from "../http/problem.ts";
-import type { PageEnv } from "./page-context.ts";
 import { sendPage } from "./render.tsx";
 
 const TITLES: Record<ErrorCode, string> = {
@@ -22,11 +22,17 @@ const TITLES: Record<ErrorCode, string> = {
   NOT_READY: "Not ready yet",
 };
 
-export function errorPage(c: Context<PageEnv>, deps: Deps, error: unknown): Response | Promise<Response> {
+/** Whether this request is a person's, who looks at an address: a browser asks for HTML first, programs and htmx do not. */
+export function wantsPage(c: Context): boolean {
+  return /^\s*text\/html\b/i.test(c.req.header("accept") ?? "");
+}
+
+/** The page about `error`, with the way back to the board. Behind sign-in it is framed for its visitor. */
+export function errorPage(c: Context, deps: Deps, error: unknown): Response | Promise<Response> {
   const failure = failureOf(c, error);
-  const requestId = c.get("requestId");
+  const requestId: string = c.get("requestId");
   logFailure(deps.log, requestId, failure);
-  const actor = c.get("actor") ?? null;
+  const actor: Actor | null = c.get("actor") ?? null;
   if (failure.retryAfterSeconds !== undefined) c.header("Retry-After", String(Math.ceil(failure.retryAfterSeconds)));
   if (failure.code === "TOO_LARGE") c.header("Connection", "close");
   return sendPage(

@@ -50,6 +50,53 @@ async function stateOf(flag: string): Promise<string> {
   return (await world.server.api("GET", `/v1/environments/production/flags/${flag}`)).text();
 }
 
+const BROWSER = { accept: "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8" };
+
+describe("an address that is not there", () => {
+  it("is a page with the way to the board for a browser, signed in or not", async () => {
+    const cookie = await signedIn(ADMIN_TOKEN);
+    for (const path of ["/e/production/nonsense", "/e/production/flags/draft-reply/nonsense", "/nonsense"]) {
+      const response = await ask(path, { cookie, headers: BROWSER });
+      expect(response.status).toBe(404);
+      expect(response.headers.get("content-type")).toMatch(/^text\/html/);
+      expect(response.headers.get("content-security-policy")).toContain("style-src 'self'");
+      const text = await response.text();
+      expect(text).toContain("There is nothing at this address.");
+      expect(text).toMatch(/href="\/"[^>]*>\s*To the board/);
+      expect(text).toContain(response.headers.get("x-request-id") ?? "no id");
+    }
+    expect((await ask("/nonsense", { headers: BROWSER })).headers.get("content-type")).toMatch(/^text\/html/);
+  });
+
+  it("is a page as well where only a form may be sent", async () => {
+    const response = await ask(kill, { cookie: await signedIn(ADMIN_TOKEN), headers: BROWSER });
+    expect(response.status).toBe(405);
+    expect(response.headers.get("allow")).toBe("POST");
+    expect(await response.text()).toContain("To the board");
+  });
+
+  it("stays a problem for programs, and on the addresses of the API", async () => {
+    for (const [path, headers] of [
+      ["/nonsense", {}],
+      ["/nonsense", { accept: "application/json, text/html;q=0.1" }],
+      ["/v1/nonsense", BROWSER],
+      ["/sdk/v1/nonsense", BROWSER],
+    ] as const) {
+      const response = await ask(path, { headers: { ...headers, authorization: `Bearer ${ADMIN_TOKEN}` } });
+      expect(response.status).toBe(404);
+      expect(response.headers.get("content-type")).toBe("application/problem+json");
+    }
+  });
+});
+
+describe("the form of a token", () => {
+  it("says what each role may do", async () => {
+    const text = await (await ask("/e/production/tokens", { cookie: await signedIn(ADMIN_TOKEN) })).text();
+    expect(text).toContain("operator: kills, restores, downgrades, blocks, raises budgets");
+    expect(text).toContain("admin: also flags, chains, budgets, channels, prices, tokens");
+  });
+});
+
 describe("signing in", () => {
   it("sends a visitor without a session to sign in, and back to the page they wanted", async () => {
     const response = await ask("/e/production/audit");

@@ -165,8 +165,8 @@ async function page(c: PageContext, deps: Deps, errors: FieldErrors, form?: Form
 
 const ROLE_TEXT = {
   viewer: "viewer: sees everything, changes nothing",
-  operator: "operator: kills, restores, downgrades, blocks",
-  admin: "admin: also flags, chains, tokens",
+  operator: "operator: kills, restores, downgrades, blocks, raises budgets",
+  admin: "admin: also flags, chains, budgets, channels, prices, tokens",
 } as const;
 
 function createdPage(c: PageContext, deps: Deps, secret: string, kind: string, name: string) {
