@@ -13,26 +13,30 @@ import { latencyQuantileMs, MINUTE_MS } from "../domain/ledger.ts";
 const BURN_SPAN_MS = 15 * MINUTE_MS;
 /** A runaway is seconds old when it counts: the pace of single calls is taken over slices this short. */
 const SLICE_SECONDS = 5;
-const MS_PER_SECOND = 1_000;
+const SLICE_MS = SLICE_SECONDS * 1_000;
+/** The rate of the last seconds counts as soon as there are so many attempts; before, it would be chance. */
+const YOUNG_SPAN_MS = MINUTE_MS;
+const YOUNG_MIN_ATTEMPTS = 10;
+const YOUNG_MIN_SPAN_MS = 10_000;
 
 interface Spent {
   flag: string;
   model: string;
-  /** Of a minute or a slice: which one. */
   at: number;
   nanoUsd: number;
   attempts: number;
 }
 
-/** What was spent over the last minutes, by flag and model. */
+/** What was spent over the last minutes, by flag and model. `at` is the beginning, Unix time in milliseconds. */
 export interface Spending {
+  nowMs: number;
   minutes: readonly (Spent & { latency: readonly number[] })[];
-  /** From the kept recent calls. */
   slices: readonly (Spent & { dearestNanoUsd: number })[];
 }
 
 /** Money in nano-USD, an hour where it is a rate. */
 export interface Pace {
+  /** Of the last minutes, or of the last seconds when these are dearer. */
   burn: number;
   /** Of the busiest minute or slice. */
   peakBurn: number;
@@ -40,8 +44,16 @@ export interface Pace {
   inFlight: number;
 }
 
-export async function readSpending(db: Db, environmentId: string, nowMs: number): Promise<Spending> {
+/** @param slicesMs how far back slices are wanted: at least the last minute, at most the span of burn */
+export async function readSpending(
+  db: Db,
+  environmentId: string,
+  nowMs: number,
+  slicesMs = BURN_SPAN_MS,
+): Promise<Spending> {
   const since = new Date(nowMs - BURN_SPAN_MS);
+  // From the beginning of a minute, as slices are weighed by their minute.
+  const slicesSince = new Date(Math.floor((nowMs - slicesMs) / MINUTE_MS) * MINUTE_MS);
   const minutes = await db
     .select()
     .from(usageMinutes)
@@ -57,19 +69,47 @@ export async function readSpending(db: Db, environmentId: string, nowMs: number)
       dearestNanoUsd: sql`max(${usageRecent.costNanoUsd})`.mapWith(Number),
     })
     .from(usageRecent)
-    .where(and(eq(usageRecent.environmentId, environmentId), gte(usageRecent.at, since)))
+    .where(and(eq(usageRecent.environmentId, environmentId), gte(usageRecent.at, slicesSince)))
     .groupBy(slice, usageRecent.flag, usageRecent.model);
-  return {
-    minutes: minutes.map(({ flag, model, minute, exactNanoUsd, estimatedNanoUsd, attempts, latency }) => ({
-      flag,
-      model,
-      at: minute.getTime(),
-      nanoUsd: exactNanoUsd + estimatedNanoUsd,
-      attempts,
-      latency,
-    })),
-    slices,
-  };
+  const sums = minutes.map(({ flag, model, minute, exactNanoUsd, estimatedNanoUsd, attempts, latency }) => ({
+    flag,
+    model,
+    at: minute.getTime(),
+    nanoUsd: exactNanoUsd + estimatedNanoUsd,
+    attempts,
+    latency,
+  }));
+  return { nowMs, minutes: sums, slices: weighed(slices, sums) };
+}
+
+/**
+ * Of a rush only some calls are kept, but minutes are summed from all: the kept ones say when within its minute money was
+ * spent, the minute says how much.
+ */
+function weighed<Slice extends Spent>(kept: readonly Slice[], minutes: readonly Spent[]): Slice[] {
+  const slices = kept.map((slice) => ({ ...slice, at: slice.at * SLICE_MS }));
+  const keyOf = ({ flag, model, at }: Spent) => `${Math.floor(at / MINUTE_MS)} ${flag} ${model}`;
+  const ofKept = new Map<string, { nanoUsd: number; attempts: number }>();
+  for (const slice of slices) {
+    const sum = ofKept.get(keyOf(slice)) ?? { nanoUsd: 0, attempts: 0 };
+    ofKept.set(keyOf(slice), { nanoUsd: sum.nanoUsd + slice.nanoUsd, attempts: sum.attempts + slice.attempts });
+  }
+  const ofAll = new Map(minutes.map((minute) => [keyOf(minute), minute]));
+  return slices.map((slice) => {
+    const all = ofAll.get(keyOf(slice));
+    const own = ofKept.get(keyOf(slice));
+    if (all === undefined || own === undefined) return slice;
+    return {
+      ...slice,
+      nanoUsd: Math.ceil(slice.nanoUsd * share(all.nanoUsd, own.nanoUsd)),
+      attempts: slice.attempts * share(all.attempts, own.attempts),
+    };
+  });
+}
+
+/** How many times as much all is as the kept part; at least 1. */
+function share(all: number, kept: number): number {
+  return kept <= 0 ? 1 : Math.max(1, all / kept);
 }
 
 /**
@@ -87,18 +127,33 @@ export function paceOf(spending: Spending, scope: BudgetScope): Pace {
   }
   const minute = busiest(minutes);
   const slice = busiest(slices);
-  const sliceMs = SLICE_SECONDS * MS_PER_SECOND;
-  const attemptsPerMs = Math.max(minute.attempts / MINUTE_MS, slice.attempts / sliceMs);
+  const attemptsPerMs = Math.max(minute.attempts / MINUTE_MS, slice.attempts / SLICE_MS);
   const running = Math.ceil(attemptsPerMs * (latencyQuantileMs(latency, 0.95) ?? 0));
   const dearest = slices.reduce((most, one) => Math.max(most, one.dearestNanoUsd), 0);
+  const mean = burnNanoUsdPerHour(sumOf(minutes).nanoUsd, BURN_SPAN_MS);
   return {
-    burn: burnNanoUsdPerHour(
-      minutes.reduce((sum, one) => sum + one.nanoUsd, 0),
-      BURN_SPAN_MS,
-    ),
-    peakBurn: Math.max(burnNanoUsdPerHour(minute.nanoUsd, MINUTE_MS), burnNanoUsdPerHour(slice.nanoUsd, sliceMs)),
+    burn: Math.max(mean, youngBurn(slices, spending.nowMs)),
+    peakBurn: Math.max(burnNanoUsdPerHour(minute.nanoUsd, MINUTE_MS), burnNanoUsdPerHour(slice.nanoUsd, SLICE_MS)),
     inFlight: running * dearest,
   };
+}
+
+/** The rate since the first call of the last minute: a mean over many minutes tells of a new runaway too late. */
+function youngBurn(slices: readonly Spent[], nowMs: number): number {
+  const young = slices.filter(({ at }) => at > nowMs - YOUNG_SPAN_MS);
+  const { nanoUsd, attempts } = sumOf(young);
+  if (attempts < YOUNG_MIN_ATTEMPTS) return 0;
+  const sinceMs = young.reduce((first, { at }) => Math.min(first, at), nowMs);
+  return burnNanoUsdPerHour(nanoUsd, Math.max(YOUNG_MIN_SPAN_MS, Math.ceil(nowMs - sinceMs)));
+}
+
+function sumOf(spans: readonly Spent[]): { nanoUsd: number; attempts: number } {
+  const sum = { nanoUsd: 0, attempts: 0 };
+  for (const { nanoUsd, attempts } of spans) {
+    sum.nanoUsd += nanoUsd;
+    sum.attempts += attempts;
+  }
+  return sum;
 }
 
 /** The most that was spent, and the most attempts that ended, within one of the given spans. */
