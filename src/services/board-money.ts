@@ -2,7 +2,7 @@
  * What the board shows of money and calls, for all flags of an environment at once: a fixed number of queries, however
  * many flags and budgets there are, and one round of them a second, however many boards are open.
  */
-import { and, asc, eq, gt, gte, inArray, isNull, lte, sql } from "drizzle-orm";
+import { and, asc, desc, eq, gt, gte, inArray, isNull, lte, sql } from "drizzle-orm";
 import { type Ctx, read, requireEnvironment } from "../context.ts";
 import { budgetRaises, budgets, budgetWindows, usageMinutes } from "../db/ledger-schema.ts";
 import type { Db } from "../db/types.ts";
@@ -48,6 +48,12 @@ export interface FlagMoney {
   p95Ms: number | null;
 }
 
+/** Calls of today that were counted at the dearest rate. */
+export interface UnpricedModel {
+  model: string;
+  calls: number;
+}
+
 export interface BoardMoney {
   /** The zone that "today" follows. */
   timezone: string;
@@ -56,6 +62,8 @@ export interface BoardMoney {
   /** Only flags that were called today or in the last hour. */
   flags: ReadonlyMap<string, FlagMoney>;
   budgets: readonly BudgetGlance[];
+  /** Models of today's calls that had no price then, those with most calls first. */
+  unpriced: readonly UnpricedModel[];
 }
 
 interface Kept {
@@ -91,7 +99,9 @@ export async function boardMoney(ctx: Ctx, environmentKey: string): Promise<Boar
 async function gather(db: Db, environmentId: string, nowMs: number): Promise<BoardMoney> {
   const definitions = await readGlances(db, environmentId, nowMs);
   const timezone = zoneOfToday(definitions.map(({ row }) => row));
-  const today = await sumsSince(db, environmentId, windowAt("day", timezone, nowMs).startMs);
+  const midnightMs = windowAt("day", timezone, nowMs).startMs;
+  const today = await sumsSince(db, environmentId, midnightMs);
+  const unpriced = await unpricedSince(db, environmentId, midnightMs);
   const minutes = await minutesSince(db, environmentId, nowMs - HOUR_MINUTES * MINUTE_MS);
   const latencies = await latencySince(db, environmentId, nowMs - PACE_MS);
 
@@ -115,6 +125,7 @@ async function gather(db: Db, environmentId: string, nowMs: number): Promise<Boa
     todayNanoUsd: [...today.values()].reduce((sum, spent) => sum + spent, 0),
     burnNanoUsdPerHour: burnOf(lately),
     flags,
+    unpriced,
     budgets: definitions.map(({ row, budget, spentNanoUsd }) => {
       const burn = burnOf(lately.filter((one) => subjectOf(budget.scope, one) !== null));
       const { endMs } = windowAt(budget.period, budget.timezone, nowMs);
@@ -182,6 +193,22 @@ async function sumsSince(db: Db, environmentId: string, sinceMs: number): Promis
     .where(and(eq(usageMinutes.environmentId, environmentId), gte(usageMinutes.minute, new Date(sinceMs))))
     .groupBy(usageMinutes.flag);
   return new Map(rows.map(({ flag, sum }) => [flag, sum]));
+}
+
+async function unpricedSince(db: Db, environmentId: string, sinceMs: number): Promise<UnpricedModel[]> {
+  const calls = sql`sum(${usageMinutes.unpriced})`.mapWith(Number);
+  return db
+    .select({ model: usageMinutes.model, calls })
+    .from(usageMinutes)
+    .where(
+      and(
+        eq(usageMinutes.environmentId, environmentId),
+        gte(usageMinutes.minute, new Date(sinceMs)),
+        gt(usageMinutes.unpriced, 0),
+      ),
+    )
+    .groupBy(usageMinutes.model)
+    .orderBy(desc(calls), asc(usageMinutes.model));
 }
 
 interface Minute {

@@ -15,6 +15,7 @@ import { Moment } from "./moment.tsx";
 import { mayAdminister, mayOperate } from "./page-context.ts";
 import { SharedBudgets } from "./shared-budgets.tsx";
 import { TripWords } from "./state-line.tsx";
+import { UnpricedLine } from "./unpriced-line.tsx";
 import {
   age,
   blockedFirstSteps,
@@ -124,6 +125,7 @@ function Now({ board }: { board: Board }) {
           ? "."
           : `; ${silent.length} silent: ${listed(silent.map((one) => `${one.instance} for ${age(one.silentSeconds)}`))}.`}
       </p>
+      <UnpricedLine unpriced={board.money.unpriced} />
     </section>
   );
 }

@@ -5,6 +5,7 @@ import type { Deps } from "../../deps.ts";
 import { usd } from "../../domain/alert-text.ts";
 import { raiseBudgetBody } from "../../http/budget-schemas.ts";
 import { fromIssues } from "../../http/problem.ts";
+import { boardMoney } from "../../services/board-money.ts";
 import { getBudget, listBudgets } from "../../services/budget-view.ts";
 import { createBudget, deleteBudget, raiseBudget, updateBudget } from "../../services/budgets.ts";
 import { listFlags } from "../../services/flags.ts";
@@ -36,6 +37,7 @@ import {
 import { RaisePage, raiseUntil } from "../raise-page.tsx";
 import { sendPage } from "../render.tsx";
 import { selfUpdating } from "../self-updating.ts";
+import { UnpricedLine } from "../unpriced-line.tsx";
 
 export function budgetPages(deps: Deps): Hono<PageEnv> {
   const app = new Hono<PageEnv>();
@@ -133,7 +135,8 @@ async function listPage(c: PageContext, deps: Deps) {
   const { environment = "" } = c.req.param();
   const actor = c.get("actor");
   const admin = mayAdminister(actor);
-  const { items } = await listBudgets(serviceContext(c, deps), environment);
+  const ctx = serviceContext(c, deps);
+  const [{ items }, { unpriced }] = await Promise.all([listBudgets(ctx, environment), boardMoney(ctx, environment)]);
   const base = `/e/${environment}`;
   return sendPage(
     c,
@@ -148,6 +151,7 @@ async function listPage(c: PageContext, deps: Deps) {
           </a>
         ) : null}
       </div>
+      <UnpricedLine unpriced={unpriced} />
       {items.length === 0 ? (
         <section class="card">
           <p>
