@@ -199,11 +199,11 @@ function downgradeOf(
   around: Surroundings,
 ): { level: number; model: string } | null {
   const models = stepsOf(flag, around).map((chainStep) => chainStep.model);
-  // A budget of one model takes its flags past that model.
+  // A budget of one model takes its flags past that model, never onto it.
   const past = budget.scope.model === undefined ? 0 : positionOf(budget.scope.model, flag, around) + 1;
   const byTrips = flagInForce({ ...flag, ...levelColumns(null) }, around).level;
   for (const now of [flagInForce(flag, around).level, byTrips]) {
-    const level = Math.min(Math.max(downgradeLevel(step, now, models.length), past), models.length - 1);
+    const level = Math.max(downgradeLevel(step, now, models.length), past);
     const model = models[level];
     if (model !== undefined && level > now) return { level, model };
   }

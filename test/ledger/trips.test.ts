@@ -186,6 +186,14 @@ describe("a budget with a ladder", () => {
     expect(served()).toMatchObject({ state: "on", level: 1 });
   });
 
+  it("of a chain's last model never takes a flag onto that model", async () => {
+    await budget({ scope: { model: "claude-haiku-5-5" }, ladder: [{ atPercent: 50, action: "downgrade" }] });
+    const call = callFor(900, { at: clock.nowMs(), model: "claude-haiku-5-5" });
+    await runtime.deps.ledger.submit(environmentId, { ...batchOf([call]), rejected: [] });
+    expect(await incidents()).toMatchObject([{ steps: [{ action: "downgrade" }] }]);
+    expect(served()).toMatchObject({ state: "on", level: 0 });
+  });
+
   it("only tells when it tracks", async () => {
     await budget({ enforcement: "track" });
     await spend(200);
