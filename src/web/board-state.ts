@@ -12,6 +12,7 @@ import { listAudit } from "../services/audit.ts";
 import { type BoardMoney, boardMoney } from "../services/board-money.ts";
 import { getEnvironment } from "../services/environments.ts";
 import { listFlags } from "../services/flags.ts";
+import { type Lapsed, lapsedTrips } from "../services/incident-trips.ts";
 import { listIncidents } from "../services/incidents.ts";
 import { listInstances } from "../services/instances.ts";
 import { type Untaken, untakenOfIncidents } from "../services/untaken-alerts.ts";
@@ -62,6 +63,8 @@ export interface Board {
   incidents: IncidentResource[];
   /** Alerts of these that no channel has taken yet, by incident. */
   untaken: ReadonlyMap<string, Untaken>;
+  /** What the last steps of these switched and no longer hold, by incident. */
+  lapsed: ReadonlyMap<string, Lapsed>;
 }
 
 /** What is known without the database. */
@@ -109,13 +112,14 @@ function lastKnown(ctx: Ctx, environmentKey: string): LastKnownBoard | null {
 
 async function freshBoard(ctx: Ctx, environmentKey: string): Promise<Board> {
   const environment = await getEnvironment(ctx, environmentKey);
-  const [flags, instances, audit, money, incidents, untaken] = await Promise.all([
+  const [flags, instances, audit, money, incidents, untaken, lapsed] = await Promise.all([
     listFlags(ctx, environmentKey),
     listInstances(ctx, environmentKey),
     listAudit(ctx, environmentKey, { limit: RECENT_CHANGES }),
     boardMoney(ctx, environmentKey),
     listIncidents(ctx, environmentKey, { open: true, limit: MAX_OPEN_INCIDENTS }),
     untakenOfIncidents(ctx, environmentKey),
+    lapsedTrips(ctx, environmentKey),
   ]);
   const nowMs = ctx.deps.clock.nowMs();
   const changes = latestChanges(audit.items);
@@ -151,6 +155,7 @@ async function freshBoard(ctx: Ctx, environmentKey: string): Promise<Board> {
     money,
     incidents: incidents.items,
     untaken,
+    lapsed,
   };
 }
 

@@ -6,6 +6,7 @@ import type { IncidentResource } from "../domain/money-resources.ts";
 import type { FlagResource } from "../domain/resources.ts";
 import type { Untaken } from "../services/untaken-alerts.ts";
 import type { Board, FlagRow } from "./board-state.ts";
+import { LapsedLine } from "./lapsed-line.tsx";
 import { Moment } from "./moment.tsx";
 import { ProofView } from "./proof-view.tsx";
 import { Running } from "./running.tsx";
@@ -49,6 +50,7 @@ function Incident({ incident, rows, killed, board, operator }: News & { board: B
   const last = incident.steps.at(-1);
   const proof = newestTrip(rows);
   const untaken = board.untaken.get(incident.id);
+  const lapsed = board.lapsed.get(incident.id);
   return (
     <article class={`card incident${light}`} id={`incident-${incident.id}`} aria-labelledby={`title-${incident.id}`}>
       <div class="card-head">
@@ -58,6 +60,7 @@ function Incident({ incident, rows, killed, board, operator }: News & { board: B
       <p class="state">
         <Moment at={last?.at ?? incident.openedAt} nowMs={board.nowMs} exact /> · {last?.text ?? incident.title}
       </p>
+      {lapsed === undefined ? null : <LapsedLine lapsed={lapsed} nowMs={board.nowMs} />}
       {incident.acknowledgedAt === null ? null : (
         <p class="dim">
           Acknowledged <Moment at={incident.acknowledgedAt} nowMs={board.nowMs} />
