@@ -187,7 +187,11 @@ describe("a budget with a ladder", () => {
   });
 
   it("of a chain's last model never takes a flag onto that model", async () => {
-    await budget({ scope: { model: "claude-haiku-5-5" }, ladder: [{ atPercent: 50, action: "downgrade" }] });
+    await budget({
+      scope: { model: "claude-haiku-5-5" },
+      limitUsd: 30,
+      ladder: [{ atPercent: 50, action: "downgrade" }],
+    });
     const call = callFor(900, { at: clock.nowMs(), model: "claude-haiku-5-5" });
     await runtime.deps.ledger.submit(environmentId, { ...batchOf([call]), rejected: [] });
     expect(await incidents()).toMatchObject([{ steps: [{ action: "downgrade" }] }]);
