@@ -46,6 +46,17 @@ describe("a usage batch", () => {
     expect(row).toMatchObject({ calls: 2, exactNanoUsd: 10_000_000, estimatedNanoUsd: 10_000_000 });
   });
 
+  it("is known by its id alone: other records under it are a duplicate, and a record's id does not join batches", async () => {
+    const record = call({ flag: "batches" });
+    const batch = batchOf([record]);
+    await report(batch);
+    const other = batchOf([call({ flag: "batches" }), call({ flag: "batches" })], batch.batchId);
+    expect(await report(other)).toMatchObject({ accepted: 1, duplicate: true });
+    expect((await usage("flag=batches")).items).toMatchObject([{ calls: 1 }]);
+    expect(await report(batchOf([record]))).toMatchObject({ accepted: 1, duplicate: false });
+    expect((await usage("flag=batches")).items).toMatchObject([{ calls: 2 }]);
+  });
+
   it("is counted once when it is sent many times in parallel", async () => {
     const batch = batchOf([call({ flag: "parallel" })]);
     const answers = await Promise.all(Array.from({ length: 20 }, () => report(batch)));
