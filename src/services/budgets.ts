@@ -13,6 +13,7 @@ import { budgetResource } from "./budget-view.ts";
 import { requireFlag } from "./flags.ts";
 import { requireMatch } from "./if-match.ts";
 import { resolveEndedIncidents } from "./incidents.ts";
+import { requireKnownModel } from "./known-models.ts";
 import { runOpenWindows } from "./ladder-run.ts";
 import { endAllTrips } from "./trips.ts";
 
@@ -74,7 +75,7 @@ export async function updateBudget(
     const current = await requireBudget(tx, environment.id, id);
     requireMatch(ifMatch, current.version);
     const before = definitionOf(current);
-    const columns = await columnsOf(tx, environment.id, { ...before, ...patch });
+    const columns = await columnsOf(tx, environment.id, { ...before, ...patch }, current.model);
     if (patch.name !== undefined && patch.name !== current.name) await requireFreeName(tx, environment.id, patch.name);
     const rows = await tx
       .update(budgets)
@@ -288,11 +289,16 @@ function countsDifferently(before: BudgetRow, after: BudgetRow): boolean {
   );
 }
 
-async function columnsOf(tx: Db, environmentId: string, input: BudgetDefinition) {
+/** @param modelBefore the model of the budget that is edited: it stays, even when nothing knows it any more */
+async function columnsOf(tx: Db, environmentId: string, input: BudgetDefinition, modelBefore: string | null = null) {
   if (!isTimeZone(input.timezone)) {
     throw invalid("timezone", `"${input.timezone}" is not an IANA time zone; write it like "Europe/Berlin" or "UTC"`);
   }
   if (input.scope.flag !== undefined) await requireFlag(tx, environmentId, input.scope.flag);
+  const { model } = input.scope;
+  if (model !== undefined && model !== modelBefore) {
+    await requireKnownModel(tx, environmentId, model, "scope.model");
+  }
   return {
     name: input.name,
     flag: input.scope.flag ?? null,

@@ -148,6 +148,50 @@ describe("a new budget", () => {
   });
 });
 
+const ofModel = (model: string) => ({ name: model, scope: { model }, limitUsd: 100 });
+const faultOf = async (answer: Promise<Response>) => (await expectProblem(answer, 422)).errors?.[0];
+
+describe("a budget of a model", () => {
+  it("that no price, chain or call knows is refused, with what may have been meant", async () => {
+    expect(await faultOf(harness.call("POST", BUDGETS, { body: ofModel("claude-opus-5.5") }))).toEqual({
+      path: "scope.model",
+      message: 'no price, chain or call knows the model "claude-opus-5.5"; did you mean "claude-opus-5-5"?',
+    });
+    expect((await faultOf(harness.call("POST", BUDGETS, { body: ofModel("house-model") })))?.message).toBe(
+      'no price, chain or call knows the model "house-model"; give it a price or a chain first',
+    );
+  });
+
+  it("may be of any spelling, of a model of a chain, or of one that was called", async () => {
+    const body = { steps: [{ model: "chain-model" }] };
+    await expectStatus(harness.call("PUT", "/v1/environments/production/chains/own", { body }), 201);
+    const record = callFor(1, { at: clock.nowMs(), model: "called-model" });
+    await expectStatus(
+      harness.call("POST", "/sdk/v1/usage", { token: harness.tokens.sdk, body: batchOf([record]) }),
+      200,
+    );
+    for (const model of [
+      "claude-haiku-4-5",
+      "claude-haiku-4-5-20251001",
+      "us.anthropic.claude-haiku-4-5-20251001-v1:0",
+      "chain-model",
+      "called-model",
+    ]) {
+      await expectStatus(harness.call("POST", BUDGETS, { body: ofModel(model) }), 201);
+    }
+  });
+
+  it("is edited with a model that nothing knows any more, but not moved to one", async () => {
+    const chain = "/v1/environments/production/chains/own";
+    await expectStatus(harness.call("PUT", chain, { body: { steps: [{ model: "chain-model" }] } }), 201);
+    const { id } = await make({ scope: { model: "chain-model" } });
+    await expectStatus(harness.call("DELETE", chain), 200);
+    await expectStatus(harness.call("PATCH", `${BUDGETS}/${id}`, { body: { limitUsd: 5 } }), 200);
+    const moved = harness.call("PATCH", `${BUDGETS}/${id}`, { body: { scope: { model: "chain-modell" } } });
+    expect((await faultOf(moved))?.path).toBe("scope.model");
+  });
+});
+
 describe("editing a budget", () => {
   it("changes what is given and leaves the rest, and is refused when it lost a race", async () => {
     const { id } = await make({ timezone: "Europe/Berlin" });
