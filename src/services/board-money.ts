@@ -7,10 +7,11 @@ import { type Ctx, read, requireEnvironment } from "../context.ts";
 import { budgetRaises, budgets, budgetWindows, usageMinutes } from "../db/ledger-schema.ts";
 import type { Db } from "../db/types.ts";
 import type { Deps } from "../deps.ts";
-import { effectiveLimitNanoUsd, type Enforcement, type LadderStep, subjectOf } from "../domain/budget.ts";
+import { effectiveLimitNanoUsd, type Enforcement, type LadderStep } from "../domain/budget.ts";
 import { burnNanoUsdPerHour, limitReachedAtMs } from "../domain/forecast.ts";
 import { latencyQuantileMs, MINUTE_MS } from "../domain/ledger.ts";
 import { type Period, windowAt } from "../domain/window.ts";
+import { paceOf, readSpending } from "./budget-pace.ts";
 import { budgetOf } from "./budget-rows.ts";
 
 /** The span of burn, errors and p95. */
@@ -104,6 +105,8 @@ async function gather(db: Db, environmentId: string, nowMs: number): Promise<Boa
   const unpriced = await unpricedSince(db, environmentId, midnightMs);
   const minutes = await minutesSince(db, environmentId, nowMs - HOUR_MINUTES * MINUTE_MS);
   const latencies = await latencySince(db, environmentId, nowMs - PACE_MS);
+  // The rate of the last minute is all that slices are read for.
+  const spending = await readSpending(db, environmentId, nowMs, MINUTE_MS);
 
   const flags = new Map<string, FlagMoney>();
   const keys = new Set([...today.keys(), ...minutes.map((one) => one.flag)]);
@@ -127,7 +130,7 @@ async function gather(db: Db, environmentId: string, nowMs: number): Promise<Boa
     flags,
     unpriced,
     budgets: definitions.map(({ row, budget, spentNanoUsd }) => {
-      const burn = burnOf(lately.filter((one) => subjectOf(budget.scope, one) !== null));
+      const { burn } = paceOf(spending, budget.scope);
       const { endMs } = windowAt(budget.period, budget.timezone, nowMs);
       const limitNanoUsd = effectiveLimitNanoUsd(budget, nowMs);
       const pace = { spentNanoUsd, limitNanoUsd, burnNanoUsdPerHour: burn, nowMs, windowEndMs: endMs };
