@@ -10,7 +10,7 @@ import type { Deps } from "../deps.ts";
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
-/** A client gives a batch up long before: see the reporter's buffer. */
+/** A client that was cut off for longer, after a batch whose answer it never got, counts that one batch twice. */
 const BATCHES_KEPT_MS = 3 * DAY_MS;
 /** A month's budget needs its minutes when it is edited; the usage page shows a quarter. */
 const MINUTES_KEPT_MS = 100 * DAY_MS;
