@@ -14,6 +14,8 @@ const BURN_SPAN_MS = 15 * MINUTE_MS;
 /** A runaway is seconds old when it counts: the pace of single calls is taken over slices this short. */
 const SLICE_SECONDS = 5;
 const SLICE_MS = SLICE_SECONDS * 1_000;
+/** No rate is taken over less. */
+const MIN_SPAN_MS = 1_000;
 /** The rate of the last seconds counts as soon as there are so many attempts; before, it would be chance. */
 const YOUNG_SPAN_MS = MINUTE_MS;
 const YOUNG_MIN_ATTEMPTS = 10;
@@ -31,7 +33,7 @@ interface Spent {
 export interface Spending {
   nowMs: number;
   minutes: readonly (Spent & { latency: readonly number[] })[];
-  slices: readonly (Spent & { dearestNanoUsd: number })[];
+  slices: readonly (Spent & { dearestNanoUsd: number; firstMs: number })[];
 }
 
 /** Money in nano-USD, an hour where it is a rate. */
@@ -67,6 +69,7 @@ export async function readSpending(
       nanoUsd: sql`sum(${usageRecent.costNanoUsd})`.mapWith(Number),
       attempts: sql`count(*)`.mapWith(Number),
       dearestNanoUsd: sql`max(${usageRecent.costNanoUsd})`.mapWith(Number),
+      firstMs: sql`floor(extract(epoch from min(${usageRecent.at})) * 1000)`.mapWith(Number),
     })
     .from(usageRecent)
     .where(and(eq(usageRecent.environmentId, environmentId), gte(usageRecent.at, slicesSince)))
@@ -127,15 +130,25 @@ export function paceOf(spending: Spending, scope: BudgetScope): Pace {
   }
   const minute = busiest(minutes);
   const slice = busiest(slices);
-  const attemptsPerMs = Math.max(minute.attempts / MINUTE_MS, slice.attempts / SLICE_MS);
+  const sliceMs = shortestSpanMs(slices, spending.nowMs);
+  const attemptsPerMs = Math.max(minute.attempts / MINUTE_MS, slice.attempts / sliceMs);
   const running = Math.ceil(attemptsPerMs * (latencyQuantileMs(latency, 0.95) ?? 0));
   const dearest = slices.reduce((most, one) => Math.max(most, one.dearestNanoUsd), 0);
   const mean = burnNanoUsdPerHour(sumOf(minutes).nanoUsd, BURN_SPAN_MS);
   return {
     burn: Math.max(mean, youngBurn(slices, spending.nowMs)),
-    peakBurn: Math.max(burnNanoUsdPerHour(minute.nanoUsd, MINUTE_MS), burnNanoUsdPerHour(slice.nanoUsd, SLICE_MS)),
+    peakBurn: Math.max(burnNanoUsdPerHour(minute.nanoUsd, MINUTE_MS), burnNanoUsdPerHour(slice.nanoUsd, sliceMs)),
     inFlight: running * dearest,
   };
+}
+
+/**
+ * How long the busiest slice was, at the least: while it is the only one, money has been spent since its first call, not
+ * since its beginning, and not until its end.
+ */
+function shortestSpanMs(slices: Spending["slices"], nowMs: number): number {
+  const first = slices.reduce((least, one) => Math.min(least, one.firstMs), nowMs);
+  return Math.max(MIN_SPAN_MS, Math.min(SLICE_MS, nowMs - first));
 }
 
 /** The rate since the first call of the last minute: a mean over many minutes tells of a new runaway too late. */

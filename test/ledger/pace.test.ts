@@ -69,6 +69,15 @@ describe("of a runaway that is seven seconds old", () => {
   });
 });
 
+it("of a runaway that is a second old the bound holds as well", async () => {
+  clock.advance(3_700);
+  await rush(CALLS);
+  const perSecond = CALLS * CALL_USD;
+  const running = (CALLS * LATENCY_MS) / SECOND_MS;
+  const bound = (await shown()).overshootBoundNanoUsd / NANO_PER_USD;
+  expect(bound).toBeGreaterThanOrEqual(2 * perSecond + running * CALL_USD);
+});
+
 it("a few calls by chance in one minute are no rate", async () => {
   await rush(3);
   const { burnNanoUsdPerHour } = await shown();
