@@ -88,6 +88,19 @@ export async function requireEnvironment(ctx: Ctx, key: string, need: Need): Pro
   return environment;
 }
 
+/**
+ * The same, answered from memory for an environment that this server serves: a kill waits for every statement. The
+ * change itself finds out when it has been deleted meanwhile.
+ */
+export async function requireEnvironmentId(ctx: Ctx, key: string, need: Need): Promise<string> {
+  const served = ctx.deps.snapshots.environmentByKey(key);
+  if (served === undefined || !seesEnvironment(ctx.actor, served.environmentId)) {
+    return (await requireEnvironment(ctx, key, need)).id;
+  }
+  requireScope(ctx.actor, need);
+  return served.environmentId;
+}
+
 /** Runs a query; a database that does not answer becomes DATABASE_AWAY. */
 export async function read<T>(ctx: Ctx, query: (db: Db) => Promise<T>): Promise<T> {
   try {

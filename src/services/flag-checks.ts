@@ -3,6 +3,7 @@
  * the worst time. One row a flag, one statement a transaction.
  */
 import { and, eq, sql } from "drizzle-orm";
+import { jsonRows } from "../db/json-rows.ts";
 import { flagChecks } from "../db/ledger-schema.ts";
 import type { Db } from "../db/types.ts";
 import type { Checks } from "../domain/flag.ts";
@@ -39,15 +40,21 @@ export async function addChecks(
       off_count = least(known.off_count + excluded.off_count, ${Number.MAX_SAFE_INTEGER})`);
 }
 
-/** By flag: of one, or of all of the environment. */
-export async function readChecks(db: Db, environmentId: string, flag?: string): Promise<Map<string, Checks>> {
+const CHECKS = { at: flagChecks.checkedAt, on: flagChecks.on, off: flagChecks.off };
+
+/** Of all flags of the environment, by key. */
+export async function readChecks(db: Db, environmentId: string): Promise<Map<string, Checks>> {
   const rows = await db
-    .select()
+    .select({ flag: flagChecks.flag, ...CHECKS })
     .from(flagChecks)
-    .where(
-      and(eq(flagChecks.environmentId, environmentId), flag === undefined ? undefined : eq(flagChecks.flag, flag)),
-    );
-  return new Map(rows.map(({ flag: key, checkedAt, on, off }) => [key, { at: checkedAt, on, off }]));
+    .where(eq(flagChecks.environmentId, environmentId));
+  return new Map(rows.map(({ flag, ...checks }) => [flag, checks]));
+}
+
+/** A column for any query: the checks of one flag, one row or none. */
+export function checksColumn(environmentId: string, flag: string) {
+  const ofFlag = and(eq(flagChecks.environmentId, environmentId), eq(flagChecks.flag, flag));
+  return jsonRows(CHECKS, sql`from ${flagChecks} where ${ofFlag}`, []);
 }
 
 /** Forgets those of a flag that is deleted. */

@@ -4,13 +4,13 @@ import type { OffMode, Rule } from "../../sdk-client/src/protocol.ts";
 import { change, type Changed, type Ctx, read, requireEnvironment } from "../context.ts";
 import { chains, flags } from "../db/schema.ts";
 import type { Db, EnvironmentRow, FlagRow } from "../db/types.ts";
-import { flagInForce, flagResource } from "../domain/flag.ts";
+import { type Checks, flagInForce, flagResource, type Surroundings } from "../domain/flag.ts";
 import { FLAG_KEY_PATTERN, MAX_FLAGS_PER_ENVIRONMENT } from "../domain/limits.ts";
 import type { FlagResource } from "../domain/resources.ts";
 import { AppError, invalid } from "../errors.ts";
-import { forgetChecks, readChecks } from "./flag-checks.ts";
+import { checksColumn, forgetChecks, readChecks } from "./flag-checks.ts";
 import { requireMatch } from "./if-match.ts";
-import { readSurroundings } from "./surroundings.ts";
+import { readSurroundings, surroundingColumns, surroundingsOf } from "./surroundings.ts";
 import { tripNewcomers } from "./trips.ts";
 
 export interface FlagDefinition {
@@ -67,7 +67,7 @@ export async function listFlags(
 
 export async function getFlag(ctx: Ctx, environmentKey: string, key: string): Promise<FlagResource> {
   const environment = await requireEnvironment(ctx, environmentKey, "viewer");
-  return read(ctx, async (db) => resourceOf(db, environment, await requireFlag(db, environment.id, key)));
+  return read(ctx, (db) => resourceOf(db, environment, key));
 }
 
 /** Creates a flag, switched on, unless a budget that it belongs to is reached already. CONFLICT when the key is taken. */
@@ -107,7 +107,7 @@ export async function createFlag(
       after: definitionOf(row),
     });
     await tripNewcomers(ctx, open, [row.key]);
-    return resourceOf(tx, environment, row);
+    return resourceOf(tx, environment, row.key);
   });
 }
 
@@ -126,7 +126,7 @@ export async function updateFlag(
     requireMatch(ifMatch, current.version);
     await requireChain(tx, environment.id, patch.chain);
     const next = { ...definitionOf(current), ...defined(patch) };
-    if (JSON.stringify(next) === JSON.stringify(definitionOf(current))) return resourceOf(tx, locked, current);
+    if (JSON.stringify(next) === JSON.stringify(definitionOf(current))) return resourceOf(tx, locked, key);
     const row = await writeFlag(tx, current, { ...next, updatedAt: at });
     await record({
       action: "flag.edited",
@@ -136,7 +136,7 @@ export async function updateFlag(
       after: definitionOf(row),
     });
     if (row.chain !== current.chain) await tripNewcomers(ctx, open, [key]);
-    return resourceOf(tx, locked, row);
+    return resourceOf(tx, locked, key);
   });
 }
 
@@ -179,8 +179,28 @@ export async function requireFlag(db: Db, environmentId: string, key: string): P
         .limit(1)
     : [];
   const row = rows[0];
-  if (row === undefined) throw new AppError("NOT_FOUND", `There is no flag "${key}" in this environment.`);
+  if (row === undefined) throw noSuchFlag(key);
   return row;
+}
+
+/** The flag's row with what decides about it and its checks, in one statement. NOT_FOUND when there is none. */
+export async function requireFlagAndAround(
+  db: Db,
+  environment: EnvironmentRow,
+  key: string,
+): Promise<{ flag: FlagRow; around: Surroundings; checks: Checks | undefined }> {
+  const [row] = FLAG_KEY_PATTERN.test(key)
+    ? await db
+        .select({ flag: flags, ...surroundingColumns(environment.id), checks: checksColumn(environment.id, key) })
+        .from(flags)
+        .where(and(eq(flags.environmentId, environment.id), eq(flags.key, key)))
+    : [];
+  if (row === undefined) throw noSuchFlag(key);
+  return { flag: row.flag, around: surroundingsOf(environment, row), checks: row.checks[0] };
+}
+
+function noSuchFlag(key: string): AppError {
+  return new AppError("NOT_FOUND", `There is no flag "${key}" in this environment.`);
 }
 
 /** Writes columns of a flag under the environment's lock and counts its version up. */
@@ -195,12 +215,9 @@ export async function writeFlag(tx: Db, current: FlagRow, columns: Partial<FlagR
   return row;
 }
 
-export async function resourceOf(db: Db, environment: EnvironmentRow, row: FlagRow): Promise<FlagResource> {
-  const [around, checks] = await Promise.all([
-    readSurroundings(db, environment),
-    readChecks(db, environment.id, row.key),
-  ]);
-  return flagResource(row, around, checks.get(row.key));
+export async function resourceOf(db: Db, environment: EnvironmentRow, key: string): Promise<FlagResource> {
+  const { flag, around, checks } = await requireFlagAndAround(db, environment, key);
+  return flagResource(flag, around, checks);
 }
 
 /** The part of a flag that people edit, in a fixed order so that two can be compared. */

@@ -4,22 +4,16 @@
  */
 import { promisify } from "node:util";
 import { gzip, gzipSync } from "node:zlib";
-import { eq } from "drizzle-orm";
 import type { Logger } from "pino";
-import type { PriceTable } from "../../sdk-client/src/price-table.ts";
 import type { Snapshot } from "../../sdk-client/src/protocol.ts";
-import { StandbyError } from "../db/away.ts";
-import { lineageColumns, lineageOf } from "../db/lineage.ts";
-import { chains, environments, flags, installation, modelBlocks } from "../db/schema.ts";
-import type { Db, EnvironmentRow } from "../db/types.ts";
+import { environments } from "../db/schema.ts";
+import type { Db } from "../db/types.ts";
 import type { Clock } from "../deps.ts";
-import type { TripInForce } from "../domain/in-force.ts";
 import { compileSnapshot } from "../domain/snapshot.ts";
 import { Coalesced } from "./coalesce.ts";
 import { ParkedPolls } from "./parked-polls.ts";
-import { readPrices } from "./price-rows.ts";
 import type { Evidence } from "./rewound.ts";
-import { readTrips } from "./surroundings.ts";
+import { readSnapshotRows, type SnapshotRows } from "./snapshot-rows.ts";
 
 /** A version check older than this means that the state served may be old. */
 const FRESH_MS = 3000;
@@ -188,17 +182,14 @@ export class DatabaseSnapshotStore implements SnapshotStore {
 
   async #read(environmentId: string): Promise<void> {
     const startedMs = this.#clock.monotonicMs();
-    const read = await this.#db.transaction((tx) => this.#readRows(tx, environmentId), {
-      isolationLevel: "repeatable read",
-      accessMode: "read only",
-    });
+    const read = await readSnapshotRows(this.#db, environmentId);
     this.#readAtMs.set(environmentId, startedMs);
-    if (read === "same") return;
     if (read === null) {
       this.#forget(environmentId);
       return;
     }
     const served = this.#current.get(environmentId);
+    if (served?.lineage === read.lineage && served.n === read.environment.revision) return;
     if (served !== undefined && served.lineage === read.lineage && served.n > read.environment.revision) {
       this.#log.warn(
         { environmentId, served: served.revision, read: read.environment.revision },
@@ -218,38 +209,6 @@ export class DatabaseSnapshotStore implements SnapshotStore {
     this.#parked.release(environmentId);
   }
 
-  /** One consistent state; null when the environment is gone, "same" when it is what is served. */
-  async #readRows(tx: Db, environmentId: string): Promise<Rows | "same" | null> {
-    const [head] = await tx
-      .select({ environment: environments, ...lineageColumns })
-      .from(environments)
-      .innerJoin(installation, eq(installation.id, 1))
-      .where(eq(environments.id, environmentId));
-    if (head === undefined) return null;
-    const lineage = lineageOf(head);
-    if (lineage === null) throw new StandbyError();
-    const { environment } = head;
-    const served = this.#current.get(environmentId);
-    if (served?.lineage === lineage && served.n === environment.revision) return "same";
-    const [flagRows, chainRows, blockRows, trips, priceTable] = await Promise.all([
-      tx.select().from(flags).where(eq(flags.environmentId, environmentId)).orderBy(flags.key),
-      tx.select().from(chains).where(eq(chains.environmentId, environmentId)).orderBy(chains.name),
-      tx.select().from(modelBlocks).where(eq(modelBlocks.environmentId, environmentId)).orderBy(modelBlocks.model),
-      readTrips(tx, environmentId),
-      readPrices(tx),
-    ]);
-    return {
-      environment,
-      lineage,
-      sharedLineage: lineageOf({ ...head, own: "" }) ?? lineage,
-      flags: flagRows,
-      chains: chainRows,
-      blockedModels: blockRows.map((row) => row.model),
-      trips,
-      priceTable,
-    };
-  }
-
   #forget(environmentId: string): void {
     const served = this.#current.get(environmentId);
     if (served === undefined) return;
@@ -261,18 +220,7 @@ export class DatabaseSnapshotStore implements SnapshotStore {
   }
 }
 
-interface Rows {
-  environment: EnvironmentRow;
-  lineage: string;
-  sharedLineage: string;
-  flags: (typeof flags.$inferSelect)[];
-  chains: (typeof chains.$inferSelect)[];
-  blockedModels: string[];
-  trips: TripInForce[];
-  priceTable: PriceTable;
-}
-
-async function prepare({ environment, lineage, ...rows }: Rows): Promise<PreparedSnapshot> {
+async function prepare({ environment, lineage, ...rows }: SnapshotRows): Promise<PreparedSnapshot> {
   const revision = `${lineage}.${environment.revision}`;
   const committedAtMs = environment.committedAt.getTime();
   const snapshot = compileSnapshot({

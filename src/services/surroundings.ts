@@ -1,44 +1,83 @@
 /** Reads what decides about the flags of an environment besides the flags themselves. */
-import { and, asc, eq, isNull } from "drizzle-orm";
+import { and, asc, eq, isNull, sql } from "drizzle-orm";
 import { canonicalModel } from "../../sdk-client/src/model-id.ts";
+import type { ChainStep } from "../../sdk-client/src/protocol.ts";
+import { jsonRows } from "../db/json-rows.ts";
 import { budgets, trips } from "../db/ledger-schema.ts";
-import { chains, modelBlocks } from "../db/schema.ts";
+import { chains, environments, modelBlocks } from "../db/schema.ts";
 import type { Db, EnvironmentRow } from "../db/types.ts";
 import type { Surroundings } from "../domain/flag.ts";
 import type { TripInForce } from "../domain/in-force.ts";
 
+const TRIP_COLUMNS = {
+  id: trips.id,
+  flag: trips.flag,
+  budgetId: trips.budgetId,
+  budgetName: budgets.name,
+  atPercent: trips.atPercent,
+  action: trips.action,
+  level: trips.level,
+  model: trips.model,
+  since: trips.since,
+  until: trips.until,
+};
+
+/** In one statement: a kill waits for each. */
 export async function readSurroundings(db: Db, environment: EnvironmentRow): Promise<Surroundings> {
-  // Asked together: PostgreSQL gets them in one round trip.
-  const [chainRows, blockRows, tripsInForce] = await Promise.all([
-    db.select().from(chains).where(eq(chains.environmentId, environment.id)),
-    db.select({ model: modelBlocks.model }).from(modelBlocks).where(eq(modelBlocks.environmentId, environment.id)),
-    readTrips(db, environment.id),
-  ]);
+  const [row] = await db
+    .select(surroundingColumns(environment.id))
+    .from(environments)
+    .where(eq(environments.id, environment.id));
+  return surroundingsOf(environment, row ?? { chains: [], blocks: [], trips: [] });
+}
+
+/** Columns for any query: the chains, blocks and trips of an environment. */
+export function surroundingColumns(environmentId: string) {
+  return {
+    chains: jsonRows(
+      { name: chains.name, steps: chains.steps },
+      sql`from ${chains} where ${eq(chains.environmentId, environmentId)}`,
+      [chains.name],
+    ),
+    blocks: jsonRows(
+      { model: modelBlocks.model },
+      sql`from ${modelBlocks} where ${eq(modelBlocks.environmentId, environmentId)}`,
+      [modelBlocks.model],
+    ),
+    trips: jsonRows(
+      TRIP_COLUMNS,
+      sql`from ${trips} join ${budgets} on ${eq(budgets.id, trips.budgetId)} where ${inForce(environmentId)}`,
+      [trips.since, trips.id],
+    ),
+  };
+}
+
+/** What a query for `surroundingColumns` brought. */
+export interface SurroundingRows {
+  chains: { name: string; steps: ChainStep[] }[];
+  blocks: { model: string }[];
+  trips: TripInForce[];
+}
+
+export function surroundingsOf(environment: EnvironmentRow, rows: SurroundingRows): Surroundings {
   return {
     masterOff: environment.masterState === "off",
-    chains: new Map(chainRows.map((row) => [row.name, row.steps])),
-    blocked: new Set(blockRows.map((row) => canonicalModel(row.model))),
-    trips: tripsInForce,
+    chains: new Map(rows.chains.map((row) => [row.name, row.steps])),
+    blocked: new Set(rows.blocks.map((row) => canonicalModel(row.model))),
+    trips: rows.trips,
   };
 }
 
 /** The trips of an environment that have neither ended nor been overridden. */
 export async function readTrips(db: Db, environmentId: string): Promise<TripInForce[]> {
   return db
-    .select({
-      id: trips.id,
-      flag: trips.flag,
-      budgetId: trips.budgetId,
-      budgetName: budgets.name,
-      atPercent: trips.atPercent,
-      action: trips.action,
-      level: trips.level,
-      model: trips.model,
-      since: trips.since,
-      until: trips.until,
-    })
+    .select(TRIP_COLUMNS)
     .from(trips)
     .innerJoin(budgets, eq(budgets.id, trips.budgetId))
-    .where(and(eq(trips.environmentId, environmentId), isNull(trips.endedAt), isNull(trips.overriddenAt)))
+    .where(inForce(environmentId))
     .orderBy(asc(trips.since), asc(trips.id));
+}
+
+function inForce(environmentId: string) {
+  return and(eq(trips.environmentId, environmentId), isNull(trips.endedAt), isNull(trips.overriddenAt));
 }

@@ -2,7 +2,7 @@
  * The cord: kill, restore and downgrade one flag. A kill or downgrade never asks for a version and, by a `kill`
  * token, never loosens anything.
  */
-import { change, type Changed, type Ctx, requireEnvironment } from "../context.ts";
+import { change, type Changed, type Ctx, requireEnvironmentId } from "../context.ts";
 import type { FlagRow } from "../db/types.ts";
 import {
   flagInForce,
@@ -17,10 +17,9 @@ import { flagResource } from "../domain/flag.ts";
 import type { FlagResource } from "../domain/resources.ts";
 import { kill, later, type ManualLevel, resolveLevel, restore, sameMoment } from "../domain/switch.ts";
 import { AppError, invalid } from "../errors.ts";
-import { readChecks } from "./flag-checks.ts";
-import { requireFlag, writeFlag } from "./flags.ts";
+import { requireFlagAndAround, writeFlag } from "./flags.ts";
 import { requireMatch } from "./if-match.ts";
-import { readSurroundings, readTrips } from "./surroundings.ts";
+import { readTrips } from "./surroundings.ts";
 import { overrideTrips } from "./trips.ts";
 
 /** A change that can be undone by its audit id; null when nothing changed. */
@@ -167,22 +166,21 @@ async function switchFlag(
   next: (row: FlagRow, around: Surroundings, at: Date) => FlagState,
   options: { ifMatch?: string | undefined; overridesTrips?: boolean } = {},
 ): Promise<Switched> {
-  const environment = await requireEnvironment(ctx, environmentKey, need);
+  const environmentId = await requireEnvironmentId(ctx, environmentKey, need);
   let auditId: number | null = null;
-  const changed = await change(ctx, environment.id, async (open) => {
+  const changed = await change(ctx, environmentId, async (open) => {
     const { tx, at, environment: locked } = open;
-    const current = await requireFlag(tx, environment.id, key);
+    const { flag: current, around: before, checks } = await requireFlagAndAround(tx, locked, key);
     requireMatch(options.ifMatch, current.version);
-    const [before, checks] = await Promise.all([readSurroundings(tx, locked), readChecks(tx, environment.id, key)]);
     const state = next(current, before, at);
     const overridden = options.overridesTrips === true && (await overrideTrips(ctx, open, key));
     if (!overridden && sameState(stateOf(current), state)) {
       if (action === "flag.killed") {
         await open.note({ action, targetKind: "flag", target: key, reason, before: stateOf(current), after: state });
       }
-      return flagResource(current, before, checks.get(key));
+      return flagResource(current, before, checks);
     }
-    const around = overridden ? { ...before, trips: await readTrips(tx, environment.id) } : before;
+    const around = overridden ? { ...before, trips: await readTrips(tx, environmentId) } : before;
     const row = await writeFlag(tx, current, state);
     auditId = await open.record({
       action,
@@ -192,7 +190,7 @@ async function switchFlag(
       before: stateOf(current),
       after: stateOf(row),
     });
-    return flagResource(row, around, checks.get(key));
+    return flagResource(row, around, checks);
   });
   return { ...changed, auditId };
 }
