@@ -30,24 +30,31 @@ export class ParkedPolls {
     return !this.#draining && this.#count < PARKED_POLLS_MAX;
   }
 
-  /** Resolves on `release` of the environment, after `timeoutMs`, on abort, or when the server drains. */
-  park(environmentId: string, timeoutMs: number, signal: AbortSignal): Promise<void> {
-    if (!this.open || signal.aborted || timeoutMs <= 0) return Promise.resolve();
+  /**
+   * Calls `then` once: on `release` of the environment and within it, after `timeoutMs`, on abort, or when the server
+   * drains. A callback and no promise: the last of a thousand waits for all that is done for the others. Must not throw.
+   */
+  park(environmentId: string, timeoutMs: number, signal: AbortSignal, then: () => void): void {
+    if (!this.open || signal.aborted || timeoutMs <= 0) {
+      then();
+      return;
+    }
     const waiters = this.#waiting.get(environmentId) ?? new Set();
     this.#waiting.set(environmentId, waiters);
-    return new Promise((resolve) => {
-      const leave = () => {
-        if (!waiters.delete(leave)) return;
-        this.#count -= 1;
-        timer.cancel();
-        signal.removeEventListener("abort", leave);
-        resolve();
-      };
-      const timer = this.#clock.schedule(timeoutMs, leave);
-      signal.addEventListener("abort", leave, { once: true });
-      waiters.add(leave);
-      this.#count += 1;
+    const leave = () => {
+      if (!waiters.delete(leave)) return;
+      this.#count -= 1;
+      timer.cancel();
+      then();
+    };
+    const timer = this.#clock.schedule(timeoutMs, () => {
+      signal.removeEventListener("abort", leave);
+      leave();
     });
+    // On release it stays, as taking it off costs more than the rest of leaving: the signal goes with its request.
+    signal.addEventListener("abort", leave, { once: true });
+    waiters.add(leave);
+    this.#count += 1;
   }
 
   /** Lets all waiters of the environment go. */

@@ -42,9 +42,17 @@ export interface SnapshotStore {
   refresh(environmentId?: string): Promise<void>;
   /** `<lineage>.<n>` in the lineage served now; `<n>` alone never leaves the server. */
   revisionOf(environmentId: string, n: number): string;
-  /** Resolves when the environment's revision is no longer `revision`, after `timeoutMs`, on abort or on drain. */
-  waitForChange(environmentId: string, revision: string, timeoutMs: number, signal: AbortSignal): Promise<void>;
-  /** True while `waitForChange` waits at all: neither draining nor full. */
+  /**
+   * Calls `then` once, when the environment's revision is no longer `revision`, after `timeoutMs`, on abort or on drain:
+   * at once when that is so already, within the refresh that brings a change. `then` must not throw.
+   */
+  whenChanged(
+    environmentId: string,
+    revision: string,
+    wait: { timeoutMs: number; signal: AbortSignal },
+    then: () => void,
+  ): void;
+  /** True while `whenChanged` waits at all: neither draining nor full. */
   readonly parks: boolean;
   readonly parkedPolls: number;
   /** True once this server is about to stop. */
@@ -116,9 +124,17 @@ export class DatabaseSnapshotStore implements SnapshotStore {
     return `${this.#current.get(environmentId)?.lineage ?? this.#sharedLineage}.${n}`;
   }
 
-  async waitForChange(environmentId: string, revision: string, timeoutMs: number, signal: AbortSignal): Promise<void> {
-    if (this.#current.get(environmentId)?.revision !== revision) return;
-    await this.#parked.park(environmentId, timeoutMs, signal);
+  whenChanged(
+    environmentId: string,
+    revision: string,
+    { timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal },
+    then: () => void,
+  ): void {
+    if (this.#current.get(environmentId)?.revision === revision) {
+      this.#parked.park(environmentId, timeoutMs, signal, then);
+    } else {
+      then();
+    }
   }
 
   get parks(): boolean {

@@ -50,8 +50,10 @@ export async function nextLivePart(
     if (clock.monotonicMs() >= untilMs || signal.aborted || !snapshots.parks) return null;
     const environmentId = snapshots.environmentByKey(environmentKey)?.environmentId;
     if (environmentId === undefined) return null;
-    const pauseMs = isCounting(part.board) ? COUNTING_MS : SETTLED_MS;
-    await snapshots.waitForChange(environmentId, part.board.revision, pauseMs, signal);
+    const timeoutMs = isCounting(part.board) ? COUNTING_MS : SETTLED_MS;
+    await new Promise<void>((resolve) =>
+      snapshots.whenChanged(environmentId, part.board.revision, { timeoutMs, signal }, resolve),
+    );
   }
 }
 

@@ -3,14 +3,17 @@ import { expect, it } from "vitest";
 import { ParkedPolls } from "../../src/services/parked-polls.ts";
 import { FakeClock } from "../support/clock.ts";
 
+const park = (parked: ParkedPolls, environmentId: string, signal: AbortSignal = never): Promise<void> =>
+  new Promise((resolve) => parked.park(environmentId, 25_000, signal, resolve));
+
 const never = new AbortController().signal;
 
 it("lets go all polls of the environment that changed, and no others", async () => {
   const clock = new FakeClock();
   const parked = new ParkedPolls(clock);
-  const own = [parked.park("a", 25_000, never), parked.park("a", 25_000, never)];
+  const own = [park(parked, "a"), park(parked, "a")];
   let otherLeft = false;
-  void parked.park("b", 25_000, never).then(() => (otherLeft = true));
+  void park(parked, "b").then(() => (otherLeft = true));
   parked.release("a");
   await Promise.all(own);
   expect(parked.count).toBe(1);
@@ -20,13 +23,13 @@ it("lets go all polls of the environment that changed, and no others", async () 
 it("lets a poll go when its time is up, and keeps no timer of one that left before", async () => {
   const clock = new FakeClock();
   const parked = new ParkedPolls(clock);
-  const waiting = parked.park("a", 25_000, never);
+  const waiting = park(parked, "a");
   clock.advance(24_999);
   expect(parked.count).toBe(1);
   clock.advance(1);
   await waiting;
   const left = new AbortController();
-  const gone = parked.park("a", 25_000, left.signal);
+  const gone = park(parked, "a", left.signal);
   left.abort();
   await gone;
   expect(parked.count).toBe(0);
@@ -35,11 +38,11 @@ it("lets a poll go when its time is up, and keeps no timer of one that left befo
 
 it("parks nobody who is gone already or while the server drains", async () => {
   const parked = new ParkedPolls(new FakeClock());
-  await parked.park("a", 25_000, AbortSignal.abort());
-  const waiting = parked.park("a", 25_000, never);
+  await park(parked, "a", AbortSignal.abort());
+  const waiting = park(parked, "a");
   parked.drain();
   await waiting;
-  await parked.park("a", 25_000, never);
+  await park(parked, "a");
   expect(parked.open).toBe(false);
   expect(parked.count).toBe(0);
 });

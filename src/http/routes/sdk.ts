@@ -2,7 +2,8 @@
  * What clients ask all day: the snapshot. Answered from memory with a buffer made once per revision; the database is
  * asked only when a client has what this server does not. Never answers with an older revision than the client has.
  */
-import { IncomingMessage } from "node:http";
+import { IncomingMessage, ServerResponse } from "node:http";
+import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import { Hono } from "hono";
 import { HEADER_INSTANCE, HEADER_STALE, INSTANCE_PATH, SNAPSHOT_PATH } from "../../../sdk-client/src/protocol.ts";
 import type { Deps } from "../../deps.ts";
@@ -77,16 +78,33 @@ interface Parking {
   sighting: number;
 }
 
-async function park(deps: Deps, c: AppContext, parking: Parking): Promise<Response> {
-  const { header, environmentId, served, waitMs, instance, sighting } = parking;
+function park(deps: Deps, c: AppContext, parking: Parking): Promise<Response> {
+  const { environmentId, served, waitMs, instance, sighting } = parking;
   const { signal } = c.req.raw;
-  await deps.snapshots.waitForChange(environmentId, served.revision, waitMs, signal);
-  if (signal.aborted && instance !== null) deps.instances.disconnected(environmentId, instance, sighting);
+  return new Promise((resolve, reject) => {
+    deps.snapshots.whenChanged(environmentId, served.revision, { timeoutMs: waitMs, signal }, () => {
+      try {
+        if (signal.aborted && instance !== null) deps.instances.disconnected(environmentId, instance, sighting);
+        resolve(afterWaiting(deps, c, parking));
+      } catch (error) {
+        reject(error);
+      }
+    });
+  });
+}
+
+function afterWaiting(deps: Deps, c: AppContext, { header, environmentId, served }: Parking): Response {
   // The token may have been revoked meanwhile.
   authenticate(deps, c, header);
   const now = deps.snapshots.current(environmentId);
   if (now === undefined) throw notReady();
-  return now.revision === served.revision ? notModified(deps, served.etag) : full(deps, now, header);
+  if (now.revision === served.revision) return notModified(deps, served.etag);
+  const { headers, body } = fullAnswer(deps, now, header);
+  const outgoing = bindingOf(c, "outgoing");
+  if (!(outgoing instanceof ServerResponse)) return new Response(body, { headers });
+  // Sent here and now, past hono's promises: of a thousand that wait, the last one waits for those of all.
+  outgoing.writeHead(200, { ...headers, "Content-Length": body.byteLength }).end(body);
+  return RESPONSE_ALREADY_SENT;
 }
 
 /** The client has what this server does not serve: another lineage, or a later revision of this one. */
@@ -154,6 +172,15 @@ function notModified(deps: Deps, etag: string): Response {
 }
 
 function full(deps: Deps, served: PreparedSnapshot, header: HeaderReader): Response {
+  const { headers, body } = fullAnswer(deps, served, header);
+  return new Response(body, { headers });
+}
+
+function fullAnswer(
+  deps: Deps,
+  served: PreparedSnapshot,
+  header: HeaderReader,
+): { headers: Record<string, string>; body: Buffer } {
   const stale = deps.snapshots.staleSeconds();
   const gzip = acceptsGzip(header);
   const headers: Record<string, string> = {
@@ -164,15 +191,20 @@ function full(deps: Deps, served: PreparedSnapshot, header: HeaderReader): Respo
   };
   if (gzip) headers["Content-Encoding"] = "gzip";
   if (stale > 0) headers[HEADER_STALE] = String(stale);
-  return new Response(gzip ? served.gzip : served.json, { headers });
+  return { headers, body: gzip ? served.gzip : served.json };
 }
 
 function headerReader(c: AppContext): HeaderReader {
-  const bindings: unknown = c.env;
-  const incoming =
-    typeof bindings === "object" && bindings !== null && "incoming" in bindings ? bindings.incoming : null;
+  const incoming = bindingOf(c, "incoming");
   // Without a socket, as `app.request()` calls it, there is only the Request.
   return incoming instanceof IncomingMessage ? nodeHeaders(incoming.headers) : (name) => c.req.header(name);
+}
+
+/** What Node's server gave with the request, see `serve` of @hono/node-server; undefined without a socket. */
+function bindingOf(c: AppContext, name: "incoming" | "outgoing"): unknown {
+  const bindings: unknown = c.env;
+  if (typeof bindings !== "object" || bindings === null) return undefined;
+  return Reflect.get(bindings, name);
 }
 
 function notReady(): AppError {
