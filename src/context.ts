@@ -2,16 +2,15 @@
  * What every service gets, and the one way to change an environment's state: `change` takes the row lock of the
  * environment, so that changes are in one order, and commits state, audit, revision and NOTIFY together or not at all.
  */
-import { eq } from "drizzle-orm";
+import { eq, sql } from "drizzle-orm";
 import { databaseAway, isDatabaseAway } from "./db/away.ts";
+import { NOTIFY_CHANNEL } from "./db/listen.ts";
 import { audit, environments } from "./db/schema.ts";
 import type { Db, EnvironmentRow } from "./db/types.ts";
 import type { Deps } from "./deps.ts";
 import { type Actor, hasRole, recordOf, type Role, seesEnvironment } from "./domain/actor.ts";
 import { ENVIRONMENT_KEY_PATTERN } from "./domain/limits.ts";
 import { AppError } from "./errors.ts";
-import { moveOn, moveOnAndRead } from "./services/revision.ts";
-import type { SnapshotRows } from "./services/snapshot-rows.ts";
 
 export interface Ctx {
   actor: Actor;
@@ -51,13 +50,6 @@ export interface Change {
   record: (entry: AuditEntry) => Promise<number>;
   /** Adds an audit row without a change: somebody asked for what is in force already. The revision stays. */
   note: (entry: AuditEntry) => Promise<void>;
-  /** True once something was recorded. */
-  readonly recorded: boolean;
-  /**
-   * Takes the new revision, tells the other servers, and reads the environment as it is now, all in one statement: for
-   * work that has recorded and wants to answer with what it made. Nothing may be written after it.
-   */
-  finish: () => Promise<SnapshotRows>;
 }
 
 /** What an actor must be allowed: a role, or to tighten (kill and downgrade), which `kill` tokens may too. */
@@ -135,24 +127,17 @@ export interface Changed<T> {
 
 /**
  * One change of one environment. `work` that records no audit entry has changed nothing: the revision stays.
- * Resolves after commit and after this server serves its new snapshot.
+ * Resolves after commit and after this server has rebuilt its snapshot.
  */
 export async function change<T>(
   ctx: Ctx,
   environmentId: string,
   work: (change: Change) => Promise<T>,
 ): Promise<Changed<T>> {
-  const { snapshots } = ctx.deps;
-  let rows: SnapshotRows | null = null;
-  const done = await withTransaction(ctx, (tx) =>
-    changeIn(ctx, tx, environmentId, async (open) => {
-      const value = await work(open);
-      if (open.recorded) rows = await open.finish();
-      return value;
-    }),
-  );
-  await afterCommit(ctx, () => (rows === null ? snapshots.refresh(environmentId) : snapshots.publish(rows)));
-  return { value: done.value, revision: snapshots.revisionOf(environmentId, done.n) };
+  const { deps } = ctx;
+  const done = await withTransaction(ctx, (tx) => changeIn(ctx, tx, environmentId, work));
+  await afterCommit(ctx, () => deps.snapshots.refresh(environmentId));
+  return { value: done.value, revision: deps.snapshots.revisionOf(environmentId, done.n) };
 }
 
 /**
@@ -169,15 +154,11 @@ export async function changeIn<T>(
   const revision = environment.revision + 1;
   const at = new Date(ctx.deps.clock.nowMs());
   let recorded = false;
-  let finished: Promise<SnapshotRows> | null = null;
   const value = await work({
     tx,
     environment,
     revision,
     at,
-    get recorded() {
-      return recorded;
-    },
     record: async (entry) => {
       recorded = true;
       return insertAudit(ctx, tx, entry, { environmentId, revision, at });
@@ -185,11 +166,22 @@ export async function changeIn<T>(
     note: async (entry) => {
       await insertAudit(ctx, tx, entry, { environmentId, revision: environment.revision, at });
     },
-    finish: () => (finished ??= moveOnAndRead(tx, environmentId, revision)),
   });
   if (!recorded) return { value, n: environment.revision };
-  if (finished === null) await moveOn(tx, environmentId, revision);
+  await moveOn(tx, environmentId, revision);
   return { value, n: revision };
+}
+
+/** The environment's new revision, when it was made, and the NOTIFY: one statement, because a kill waits for it. */
+async function moveOn(tx: Db, environmentId: string, revision: number): Promise<void> {
+  await tx.execute(sql`
+    with moved as (
+      update environments set revision = ${revision}, committed_at = clock_timestamp()
+      where id = ${environmentId} returning id, revision, committed_at
+    ), kept as (
+      insert into revisions (environment_id, revision, committed_at) select id, revision, committed_at from moved
+    )
+    select pg_notify(${NOTIFY_CHANNEL}, id) from moved`);
 }
 
 /** The row lock that puts all changes of an environment in one order. NOT_FOUND when it is gone. */

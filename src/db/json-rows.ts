@@ -8,11 +8,11 @@ type Columns = Record<string, Column>;
 type Row<C extends Columns> = { [K in keyof C]: GetColumnData<C[K]> };
 
 /**
- * A column with all rows of `tail` (`from … where …`), in the order of `orderBy`, each with the given columns (by names of
- * ours, which need no quoting); `[]` without any. Values come as they do from a query of their own.
+ * A column with all rows of `tail` (`from … where …`), in the order of `orderBy`, each with the given columns; `[]`
+ * without any. Values come as they do from a query of their own.
  */
 export function jsonRows<C extends Columns>(columns: C, tail: SQL, orderBy: readonly Column[]): SQL<Row<C>[]> {
-  const fields = Object.entries(columns).flatMap(([name, column]) => [sql.raw(`'${name}'`), column]);
+  const fields = Object.entries(columns).flatMap(([name, column]) => [sql`${name}::text`, column]);
   const object = sql`json_build_object(${sql.join(fields, sql`, `)})`;
   const order = orderBy.length === 0 ? sql`` : sql` order by ${sql.join([...orderBy], sql`, `)}`;
   const rows = sql`select coalesce(json_agg(${object}${order}), '[]') ${tail}`;

@@ -1,15 +1,14 @@
 /** Reads all that the snapshot of one environment is compiled from, in one statement: one state, one round trip. */
-import { eq, type SQL, sql } from "drizzle-orm";
-import type { PriceRow } from "../../sdk-client/src/price-list.ts";
+import { eq, sql } from "drizzle-orm";
 import type { PriceTable } from "../../sdk-client/src/price-table.ts";
 import { StandbyError } from "../db/away.ts";
 import { jsonRows } from "../db/json-rows.ts";
-import { lineageColumns, lineageOf, type LineageParts } from "../db/lineage.ts";
+import { lineageColumns, lineageOf } from "../db/lineage.ts";
 import { environments, flags, installation } from "../db/schema.ts";
 import type { Db, EnvironmentRow } from "../db/types.ts";
-import type { SnapshotFlagSource } from "../domain/snapshot.ts";
+import type { SnapshotSource } from "../domain/snapshot.ts";
 import { priceColumn, priceTableOf } from "./price-rows.ts";
-import { surroundingColumns, type SurroundingRows } from "./surroundings.ts";
+import { surroundingColumns } from "./surroundings.ts";
 
 const FLAG_COLUMNS = {
   key: flags.key,
@@ -28,8 +27,7 @@ const FLAG_COLUMNS = {
   level: flags.level,
 };
 
-export interface SnapshotRows extends SurroundingRows {
-  flags: readonly SnapshotFlagSource[];
+export interface SnapshotRows extends Pick<SnapshotSource, "flags" | "chains" | "trips" | "blockedModels"> {
   environment: EnvironmentRow;
   lineage: string;
   /** The lineage of environments whose own was never replaced. */
@@ -40,39 +38,17 @@ export interface SnapshotRows extends SurroundingRows {
 /** Null when the environment is gone. Throws StandbyError on a database that must not speak. */
 export async function readSnapshotRows(db: Db, environmentId: string): Promise<SnapshotRows | null> {
   const [row] = await db
-    .select(snapshotColumns(environmentId))
+    .select({
+      environment: environments,
+      ...lineageColumns,
+      flags: jsonRows(FLAG_COLUMNS, sql`from ${flags} where ${eq(flags.environmentId, environmentId)}`, [flags.key]),
+      ...surroundingColumns(environmentId),
+      prices: priceColumn(),
+    })
     .from(environments)
     .innerJoin(installation, eq(installation.id, 1))
     .where(eq(environments.id, environmentId));
-  return row === undefined ? null : snapshotRowsOf(row);
-}
-
-type SnapshotColumns = typeof lineageColumns &
-  ReturnType<typeof surroundingColumns> & {
-    environment: typeof environments;
-    flags: SQL<SnapshotFlagSource[]>;
-    prices: ReturnType<typeof priceColumn>;
-  };
-
-/** Columns for a query from `installation` joined with `environments`. */
-export function snapshotColumns(environmentId: string): SnapshotColumns {
-  return {
-    environment: environments,
-    ...lineageColumns,
-    flags: jsonRows(FLAG_COLUMNS, sql`from ${flags} where ${eq(flags.environmentId, environmentId)}`, [flags.key]),
-    ...surroundingColumns(environmentId),
-    prices: priceColumn(),
-  };
-}
-
-interface SnapshotRow extends LineageParts, SurroundingRows {
-  environment: EnvironmentRow;
-  flags: readonly SnapshotFlagSource[];
-  prices: { row: PriceRow }[];
-}
-
-/** What a query for `snapshotColumns` brought. Throws StandbyError on a database that must not speak. */
-export function snapshotRowsOf(row: SnapshotRow): SnapshotRows {
+  if (row === undefined) return null;
   const lineage = lineageOf(row);
   if (lineage === null) throw new StandbyError();
   return {
@@ -82,7 +58,7 @@ export function snapshotRowsOf(row: SnapshotRow): SnapshotRows {
     flags: row.flags,
     chains: row.chains,
     trips: row.trips,
-    blocks: row.blocks,
+    blockedModels: row.blocks.map(({ model }) => model),
     priceTable: priceTableOf(row.prices),
   };
 }

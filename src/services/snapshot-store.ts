@@ -40,8 +40,6 @@ export interface SnapshotStore {
   environmentByKey(key: string): PreparedSnapshot | undefined;
   /** Reads the environment (or all of them) afresh. Resolves when a state read after this call is being served. */
   refresh(environmentId?: string): Promise<void>;
-  /** Serves what a transaction of this server read at its end, now that it is committed. Never goes back. */
-  publish(rows: SnapshotRows): Promise<void>;
   /** `<lineage>.<n>` in the lineage served now; `<n>` alone never leaves the server. */
   revisionOf(environmentId: string, n: number): string;
   /**
@@ -198,25 +196,16 @@ export class DatabaseSnapshotStore implements SnapshotStore {
     await Promise.all([...ids].map((id) => this.refresh(id)));
   }
 
-  async publish(rows: SnapshotRows): Promise<void> {
-    const served = this.#current.get(rows.environment.id);
-    // Of two lineages only the database tells which is the one in force.
-    if (served !== undefined && served.lineage !== rows.lineage) return this.refresh(rows.environment.id);
-    if (!(await this.#serve(rows, served))) await this.refresh(rows.environment.id);
-  }
-
   async #read(environmentId: string): Promise<void> {
     const startedMs = this.#clock.monotonicMs();
-    const before = this.#current.get(environmentId);
     const read = await readSnapshotRows(this.#db, environmentId);
     this.#readAtMs.set(environmentId, startedMs);
-    const served = this.#current.get(environmentId);
-    // Published meanwhile: what was read may be older, which is no rewound history.
-    if (served !== before) return this.#read(environmentId);
     if (read === null) {
       this.#forget(environmentId);
       return;
     }
+    const served = this.#current.get(environmentId);
+    if (served?.lineage === read.lineage && served.n === read.environment.revision) return;
     if (served !== undefined && served.lineage === read.lineage && served.n > read.environment.revision) {
       this.#log.warn(
         { environmentId, served: served.revision, read: read.environment.revision },
@@ -229,20 +218,11 @@ export class DatabaseSnapshotStore implements SnapshotStore {
       );
       return;
     }
-    if (!(await this.#serve(read, served))) return this.#read(environmentId);
-  }
-
-  /** Serves a state instead of `before`; false when something else came to be served while it was prepared. */
-  async #serve(rows: SnapshotRows, before: PreparedSnapshot | undefined): Promise<boolean> {
-    const { environment, lineage } = rows;
-    if (before?.lineage === lineage && before.n >= environment.revision) return true;
-    const prepared = await prepare(rows);
-    if (this.#current.get(environment.id) !== before) return false;
-    this.#sharedLineage = rows.sharedLineage;
-    this.#idByKey.set(prepared.key, environment.id);
-    this.#current.set(environment.id, prepared);
-    this.#parked.release(environment.id);
-    return true;
+    this.#sharedLineage = read.sharedLineage;
+    const prepared = await prepare(read);
+    this.#idByKey.set(prepared.key, environmentId);
+    this.#current.set(environmentId, prepared);
+    this.#parked.release(environmentId);
   }
 
   #forget(environmentId: string): void {
@@ -256,7 +236,7 @@ export class DatabaseSnapshotStore implements SnapshotStore {
   }
 }
 
-async function prepare({ environment, lineage, blocks, ...rows }: SnapshotRows): Promise<PreparedSnapshot> {
+async function prepare({ environment, lineage, ...rows }: SnapshotRows): Promise<PreparedSnapshot> {
   const revision = `${lineage}.${environment.revision}`;
   const committedAtMs = environment.committedAt.getTime();
   const snapshot = compileSnapshot({
@@ -264,7 +244,6 @@ async function prepare({ environment, lineage, blocks, ...rows }: SnapshotRows):
     revision,
     committedAtMs,
     master: environment.masterState,
-    blockedModels: blocks.map(({ model }) => model),
     ...rows,
   });
   const json = Buffer.from(JSON.stringify(snapshot));
