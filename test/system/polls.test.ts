@@ -1,6 +1,6 @@
 /** The client's poll, through a real port. */
 import { gunzipSync } from "node:zlib";
-import { get as httpGet } from "node:http";
+import { Agent, type IncomingHttpHeaders, request } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseRevision, type Snapshot } from "../../sdk-client/src/protocol.ts";
 import { setMaster } from "../support/changes.ts";
@@ -26,19 +26,22 @@ const served = () => {
   return snapshot;
 };
 
-const raw = (encoding: string) =>
-  new Promise<{ encoding: string | undefined; body: Buffer }>((resolve, reject) => {
-    httpGet(
-      `${server.url}/sdk/v1/snapshot`,
-      { headers: { authorization: `Bearer ${token}`, "accept-encoding": encoding } },
+/** As it comes over the wire: nothing is unpacked. */
+const raw = (
+  headers: Record<string, string>,
+  { method = "GET", path = "/sdk/v1/snapshot", agent = new Agent() } = {},
+) =>
+  new Promise<{ headers: IncomingHttpHeaders; body: Buffer }>((resolve, reject) => {
+    const sent = request(
+      `${server.url}${path}`,
+      { method, agent, headers: { authorization: `Bearer ${token}`, ...headers } },
       (response) => {
         const chunks: Buffer[] = [];
         response.on("data", (chunk: Buffer) => chunks.push(chunk));
-        response.on("end", () =>
-          resolve({ encoding: response.headers["content-encoding"], body: Buffer.concat(chunks) }),
-        );
+        response.on("end", () => resolve({ headers: response.headers, body: Buffer.concat(chunks) }));
       },
-    ).on("error", reject);
+    );
+    sent.on("error", reject).end();
   });
 
 describe("GET /sdk/v1/snapshot", () => {
@@ -66,10 +69,13 @@ describe("GET /sdk/v1/snapshot", () => {
   });
 
   it("sends gzip only to those who take it, the same bytes inside", async () => {
-    const [zipped, plain, refused] = await Promise.all([raw("br, gzip"), raw("identity"), raw("gzip;q=0")]);
-    expect(zipped.encoding).toBe("gzip");
-    expect(plain.encoding).toBeUndefined();
-    expect(refused.encoding).toBeUndefined();
+    const [zipped, plain, refused] = await Promise.all(
+      ["br, gzip", "identity", "gzip;q=0"].map((encoding) => raw({ "accept-encoding": encoding })),
+    );
+    if (zipped === undefined || plain === undefined) throw new Error("no answer");
+    expect(zipped.headers["content-encoding"]).toBe("gzip");
+    expect(plain.headers["content-encoding"]).toBeUndefined();
+    expect(refused?.headers["content-encoding"]).toBeUndefined();
     expect(gunzipSync(zipped.body).equals(plain.body)).toBe(true);
   });
 
@@ -110,6 +116,29 @@ describe("a poll with Prefer: wait", () => {
     expect(snapshot.master.state).toBe("off");
     expect(parseRevision(snapshot.revision)?.n).toBe(before.n + 1);
     expect(server.deps.snapshots.parkedPolls).toBe(0);
+  });
+
+  it.each([
+    ["gzip", "gzip", "GET", ""],
+    ["without compression", "identity", "GET", ""],
+    ["to HEAD, without a body", "gzip", "HEAD", ""],
+    ["at an address with a query", "gzip", "GET", "?x=1"],
+  ])("is answered with what one that does not wait gets: %s", async (_how, encoding, method, query) => {
+    const path = `/sdk/v1/snapshot${query}`;
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const waiting = { "accept-encoding": encoding, "if-none-match": served().etag, prefer: "wait=25" };
+    const parked = raw(waiting, { method, path, agent });
+    await until("the poll is parked", () => server.deps.snapshots.parkedPolls === 1);
+    await setMaster(server, served().snapshot.master.state === "on" ? "off" : "on");
+    const answer = await parked;
+    const { date: _then, ...headers } = answer.headers;
+    // On the same connection: an answer that was sent twice or cut short would be in its way.
+    const { date: _now, ...expected } = (await raw({ "accept-encoding": encoding }, { method, path, agent })).headers;
+    expect(headers).toEqual(expected);
+    expect(headers.etag).toBe(served().etag);
+    const body = method === "HEAD" ? Buffer.alloc(0) : encoding === "gzip" ? served().gzip : served().json;
+    expect(answer.body.equals(body)).toBe(true);
+    agent.destroy();
   });
 
   it("is parked however long the client is ready to wait", async () => {

@@ -101,7 +101,9 @@ function afterWaiting(deps: Deps, c: AppContext, { header, environmentId, served
   if (now.revision === served.revision) return notModified(deps, served.etag);
   const { headers, body } = fullAnswer(deps, now, header);
   const outgoing = bindingOf(c, "outgoing");
-  if (!(outgoing instanceof ServerResponse)) return new Response(body, { headers });
+  // Hono makes the answer to HEAD of the one to GET, which must not have been sent then.
+  const isGet = outgoing instanceof ServerResponse && outgoing.req.method === "GET";
+  if (!isGet) return new Response(body, { headers });
   // Sent here and now, past hono's promises: of a thousand that wait, the last one waits for those of all.
   outgoing.writeHead(200, { ...headers, "Content-Length": body.byteLength }).end(body);
   return RESPONSE_ALREADY_SENT;
