@@ -175,16 +175,17 @@ export async function theServerDies(stage: Stage, narrator: Narrator): Promise<v
   await change(stage, narrator, `/flags/${DIGEST}/kill`, { reason: "Demo: killed before the outage" });
   await server.killWithoutWarning();
   const downAtMs = wallMs();
-  await waitUntil(() => wallMs() - downAtMs >= OUTAGE_MS, TRAFFIC_TIMEOUT_MS);
+  const chatsSince = () => fleet.callsSince(downAtMs).filter(isChat);
+  // Until calls that began in the outage have ended in it: callers go in step, and a call is as long as a quick restart.
+  await waitUntil(() => wallMs() - downAtMs >= OUTAGE_MS && chatsSince().length >= ENOUGH, TRAFFIC_TIMEOUT_MS);
+  const chats = chatsSince();
+  const digests = fleet.callsSince(downAtMs).filter((call) => call.flag === DIGEST);
   await server.start();
   const awayMs = wallMs() - downAtMs;
-  const calls = fleet.callsSince(downAtMs);
-  const chats = calls.filter(isChat);
-  const digests = calls.filter((call) => call.flag === DIGEST);
   narrator.say(`The server was away for ${duration(awayMs)} and runs again on the same folder.`);
   narrator.claim(
     `${CHAT} went on: ${chats.length} calls answered while it was away, none failed`,
-    chats.length > 0 && chats.every(isAnswered),
+    chats.length >= ENOUGH && chats.every(isAnswered),
     tally(chats),
   );
   narrator.claim(
