@@ -9,7 +9,7 @@ import { type BudgetState, budgetsSchema, channelSchema, incidentsSchema } from 
 import { AGENT, ENVIRONMENT, OPUS, SONNET, type Stage } from "./stage.ts";
 import { waitUntil, wallMs } from "./wait.ts";
 
-const LIMIT_USD = 30;
+const LIMIT_USD = 20;
 const BUDGET = "Research agent, daily";
 /** Agents of each process on an ordinary day, and when they loop. */
 const ORDINARY_AGENTS = 1;
