@@ -35,30 +35,38 @@ export interface SnapshotRows extends Pick<SnapshotSource, "flags" | "chains" | 
   priceTable: PriceTable;
 }
 
-/** Null when the environment is gone. Throws StandbyError on a database that must not speak. */
-export async function readSnapshotRows(db: Db, environmentId: string): Promise<SnapshotRows | null> {
-  const [row] = await db
+/**
+ * Makes the statement once, as a kill waits for it. What it gives answers null when the environment is gone, and throws
+ * StandbyError on a database that must not speak.
+ */
+export function snapshotReader(db: Db): (environmentId: string) => Promise<SnapshotRows | null> {
+  const id = sql.placeholder("environmentId");
+  const statement = db
     .select({
       environment: environments,
       ...lineageColumns,
-      flags: jsonRows(FLAG_COLUMNS, sql`from ${flags} where ${eq(flags.environmentId, environmentId)}`, [flags.key]),
-      ...surroundingColumns(environmentId),
+      flags: jsonRows(FLAG_COLUMNS, sql`from ${flags} where ${eq(flags.environmentId, id)}`, [flags.key]),
+      ...surroundingColumns(id),
       prices: priceColumn(),
     })
     .from(environments)
     .innerJoin(installation, eq(installation.id, 1))
-    .where(eq(environments.id, environmentId));
-  if (row === undefined) return null;
-  const lineage = lineageOf(row);
-  if (lineage === null) throw new StandbyError();
-  return {
-    environment: row.environment,
-    lineage,
-    sharedLineage: lineageOf({ ...row, own: "" }) ?? lineage,
-    flags: row.flags,
-    chains: row.chains,
-    trips: row.trips,
-    blockedModels: row.blocks.map(({ model }) => model),
-    priceTable: priceTableOf(row.prices),
+    .where(eq(environments.id, id))
+    .prepare("snapshot");
+  return async (environmentId) => {
+    const [row] = await statement.execute({ environmentId });
+    if (row === undefined) return null;
+    const lineage = lineageOf(row);
+    if (lineage === null) throw new StandbyError();
+    return {
+      environment: row.environment,
+      lineage,
+      sharedLineage: lineageOf({ ...row, own: "" }) ?? lineage,
+      flags: row.flags,
+      chains: row.chains,
+      trips: row.trips,
+      blockedModels: row.blocks.map(({ model }) => model),
+      priceTable: priceTableOf(row.prices),
+    };
   };
 }

@@ -13,7 +13,7 @@ import { compileSnapshot } from "../domain/snapshot.ts";
 import { Coalesced } from "./coalesce.ts";
 import { ParkedPolls } from "./parked-polls.ts";
 import type { Evidence } from "./rewound.ts";
-import { readSnapshotRows, type SnapshotRows } from "./snapshot-rows.ts";
+import { snapshotReader, type SnapshotRows } from "./snapshot-rows.ts";
 
 /** A version check older than this means that the state served may be old. */
 const FRESH_MS = 3000;
@@ -44,13 +44,14 @@ export interface SnapshotStore {
   revisionOf(environmentId: string, n: number): string;
   /**
    * Calls `then` once, when the environment's revision is no longer `revision`, after `timeoutMs`, on abort or on drain:
-   * at once when that is so already, within the refresh that brings a change. `then` must not throw.
+   * at once when that is so already, within the refresh that brings a change. `gone` is true on abort. `then` must not
+   * throw.
    */
   whenChanged(
     environmentId: string,
     revision: string,
     wait: { timeoutMs: number; signal: AbortSignal },
-    then: () => void,
+    then: (gone: boolean) => void,
   ): void;
   /** True while `whenChanged` waits at all: neither draining nor full. */
   readonly parks: boolean;
@@ -76,6 +77,7 @@ const compressElsewhere = promisify(gzip);
 
 export class DatabaseSnapshotStore implements SnapshotStore {
   readonly #db: Db;
+  readonly #readRows: ReturnType<typeof snapshotReader>;
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #parked: ParkedPolls;
@@ -92,6 +94,7 @@ export class DatabaseSnapshotStore implements SnapshotStore {
 
   constructor(options: { db: Db; clock: Clock; log: Logger }) {
     this.#db = options.db;
+    this.#readRows = snapshotReader(options.db);
     this.#clock = options.clock;
     this.#log = options.log;
     this.#parked = new ParkedPolls(options.clock);
@@ -128,12 +131,12 @@ export class DatabaseSnapshotStore implements SnapshotStore {
     environmentId: string,
     revision: string,
     { timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal },
-    then: () => void,
+    then: (gone: boolean) => void,
   ): void {
     if (this.#current.get(environmentId)?.revision === revision) {
       this.#parked.park(environmentId, timeoutMs, signal, then);
     } else {
-      then();
+      then(signal.aborted);
     }
   }
 
@@ -198,7 +201,7 @@ export class DatabaseSnapshotStore implements SnapshotStore {
 
   async #read(environmentId: string): Promise<void> {
     const startedMs = this.#clock.monotonicMs();
-    const read = await readSnapshotRows(this.#db, environmentId);
+    const read = await this.#readRows(environmentId);
     this.#readAtMs.set(environmentId, startedMs);
     if (read === null) {
       this.#forget(environmentId);

@@ -1,5 +1,5 @@
 /** Reads what decides about the flags of an environment besides the flags themselves. */
-import { and, asc, eq, isNull, sql } from "drizzle-orm";
+import { and, asc, eq, isNull, type Placeholder, sql } from "drizzle-orm";
 import { canonicalModel } from "../../sdk-client/src/model-id.ts";
 import type { ChainStep } from "../../sdk-client/src/protocol.ts";
 import { jsonRows } from "../db/json-rows.ts";
@@ -32,7 +32,7 @@ export async function readSurroundings(db: Db, environment: EnvironmentRow): Pro
 }
 
 /** Columns for any query: the chains, blocks and trips of an environment. */
-export function surroundingColumns(environmentId: string) {
+export function surroundingColumns(environmentId: string | Placeholder) {
   return {
     chains: jsonRows(
       { name: chains.name, steps: chains.steps },
@@ -78,6 +78,6 @@ export async function readTrips(db: Db, environmentId: string): Promise<TripInFo
     .orderBy(asc(trips.since), asc(trips.id));
 }
 
-function inForce(environmentId: string) {
+function inForce(environmentId: string | Placeholder) {
   return and(eq(trips.environmentId, environmentId), isNull(trips.endedAt), isNull(trips.overriddenAt));
 }

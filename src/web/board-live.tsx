@@ -52,7 +52,7 @@ export async function nextLivePart(
     if (environmentId === undefined) return null;
     const timeoutMs = isCounting(part.board) ? COUNTING_MS : SETTLED_MS;
     await new Promise<void>((resolve) =>
-      snapshots.whenChanged(environmentId, part.board.revision, { timeoutMs, signal }, resolve),
+      snapshots.whenChanged(environmentId, part.board.revision, { timeoutMs, signal }, () => resolve()),
     );
   }
 }

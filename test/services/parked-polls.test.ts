@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { ParkedPolls } from "../../src/services/parked-polls.ts";
 import { FakeClock } from "../support/clock.ts";
 
-const park = (parked: ParkedPolls, environmentId: string, signal: AbortSignal = never): Promise<void> =>
+const park = (parked: ParkedPolls, environmentId: string, signal: AbortSignal = never): Promise<boolean> =>
   new Promise((resolve) => parked.park(environmentId, 25_000, signal, resolve));
 
 const never = new AbortController().signal;

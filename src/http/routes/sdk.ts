@@ -52,7 +52,7 @@ function isSnapshot(url: string): boolean {
 /** Not async: the common answer, 304 at once, is made without waiting for anything. */
 function poll(deps: Deps, c: AppContext): Response | Promise<Response> {
   const header = headerReader(c);
-  const environmentId = authenticate(deps, c, header);
+  const { environmentId, tokenId } = authenticate(deps, c, header);
   const labels = labelsOf(header);
   const served = deps.snapshots.current(environmentId);
   if (served === undefined) throw notReady();
@@ -63,29 +63,46 @@ function poll(deps: Deps, c: AppContext): Response | Promise<Response> {
   }
   const { instance, app, sdk } = labels;
   const sighting = instance === null ? 0 : deps.instances.seen({ environmentId, instance, app, sdk, applied: has });
-  if (has?.n !== served.n) return full(deps, served, header);
+  if (has?.n !== served.n) return full(deps, served, acceptsGzip(header));
   const waitMs = waitMsOf(header);
   if (waitMs === 0 || !deps.snapshots.parks) return notModified(deps, served.etag);
-  return park(deps, c, { header, environmentId, served, waitMs, instance, sighting });
+  const gzip = acceptsGzip(header);
+  return park(deps, c, { environmentId, tokenId, served, waitMs, gzip, instance, sighting });
 }
 
 interface Parking {
-  header: HeaderReader;
   environmentId: string;
+  tokenId: string;
   served: PreparedSnapshot;
   waitMs: number;
+  gzip: boolean;
   instance: string | null;
   sighting: number;
 }
 
+/**
+ * A waiting poll. Whatever can be is found out before it waits: of a thousand that wait, the last one waits for all that
+ * is done for the others, and most of that is reaching for what no cache holds any more.
+ */
 function park(deps: Deps, c: AppContext, parking: Parking): Promise<Response> {
-  const { environmentId, served, waitMs, instance, sighting } = parking;
+  const { environmentId, tokenId, served, waitMs, gzip, instance, sighting } = parking;
   const { signal } = c.req.raw;
+  const outgoing = outgoingOfGet(c);
   return new Promise((resolve, reject) => {
-    deps.snapshots.whenChanged(environmentId, served.revision, { timeoutMs: waitMs, signal }, () => {
+    deps.snapshots.whenChanged(environmentId, served.revision, { timeoutMs: waitMs, signal }, (gone) => {
       try {
-        if (signal.aborted && instance !== null) deps.instances.disconnected(environmentId, instance, sighting);
-        resolve(afterWaiting(deps, c, parking));
+        if (gone && instance !== null) deps.instances.disconnected(environmentId, instance, sighting);
+        // The token may have been revoked meanwhile.
+        if (deps.tokens.byId(tokenId) === null) throw unauthenticated();
+        const now = deps.snapshots.current(environmentId);
+        if (now === undefined) throw notReady();
+        if (now.revision === served.revision) resolve(notModified(deps, served.etag));
+        else if (outgoing === null) resolve(full(deps, now, gzip));
+        else {
+          // Sent here and now, past hono's promises.
+          outgoing.writeHead(200, headersOf(deps, now, gzip)).end(gzip ? now.gzip : now.json);
+          resolve(RESPONSE_ALREADY_SENT);
+        }
       } catch (error) {
         reject(error);
       }
@@ -93,20 +110,10 @@ function park(deps: Deps, c: AppContext, parking: Parking): Promise<Response> {
   });
 }
 
-function afterWaiting(deps: Deps, c: AppContext, { header, environmentId, served }: Parking): Response {
-  // The token may have been revoked meanwhile.
-  authenticate(deps, c, header);
-  const now = deps.snapshots.current(environmentId);
-  if (now === undefined) throw notReady();
-  if (now.revision === served.revision) return notModified(deps, served.etag);
-  const { headers, body } = fullAnswer(deps, now, header);
+/** Where to write the answer past hono; null for HEAD, whose answer hono makes of the one to GET. */
+function outgoingOfGet(c: AppContext): ServerResponse | null {
   const outgoing = bindingOf(c, "outgoing");
-  // Hono makes the answer to HEAD of the one to GET, which must not have been sent then.
-  const isGet = outgoing instanceof ServerResponse && outgoing.req.method === "GET";
-  if (!isGet) return new Response(body, { headers });
-  // Sent here and now, past hono's promises: of a thousand that wait, the last one waits for those of all.
-  outgoing.writeHead(200, { ...headers, "Content-Length": body.byteLength }).end(body);
-  return RESPONSE_ALREADY_SENT;
+  return outgoing instanceof ServerResponse && outgoing.req.method === "GET" ? outgoing : null;
 }
 
 /** The client has what this server does not serve: another lineage, or a later revision of this one. */
@@ -134,12 +141,14 @@ async function catchUp(
       retryAfterSeconds: RETRY_AFTER_SECONDS,
     });
   }
-  return has.lineage === now.lineage && has.n === now.n ? notModified(deps, now.etag) : full(deps, now, header);
+  return has.lineage === now.lineage && has.n === now.n
+    ? notModified(deps, now.etag)
+    : full(deps, now, acceptsGzip(header));
 }
 
 function stop(deps: Deps, c: AppContext): Response {
   const header = headerReader(c);
-  const environmentId = authenticate(deps, c, header);
+  const { environmentId } = authenticate(deps, c, header);
   const { instance } = labelsOf(header);
   if (instance === null) throw invalid(HEADER_INSTANCE, "expected the id of the instance that stopped");
   deps.instances.stopped(environmentId, instance);
@@ -148,22 +157,26 @@ function stop(deps: Deps, c: AppContext): Response {
 
 /** The environment of the sdk token of any request of a client. 401 without a valid one, 403 for other kinds. */
 export function sdkEnvironment(deps: Deps, c: AppContext): string {
-  return authenticate(deps, c, headerReader(c));
+  return authenticate(deps, c, headerReader(c)).environmentId;
 }
 
-/** The environment of the token. 401 without a valid one, 403 for other kinds than sdk. */
-function authenticate(deps: Deps, c: AppContext, header: HeaderReader): string {
+/** The token and its environment. 401 without a valid one, 403 for other kinds than sdk. */
+function authenticate(deps: Deps, c: AppContext, header: HeaderReader): { tokenId: string; environmentId: string } {
   const token = bearerOf(header);
   const actor = token === null ? null : deps.tokens.find(token);
   if (actor === null) {
     if (token !== null) failedAttemptsOf(deps).count(remoteAddressOf(c));
-    throw new AppError("UNAUTHENTICATED", "Send a valid sdk token as Authorization: Bearer <token>.");
+    throw unauthenticated();
   }
   const environmentId = actor.environmentIds?.[0];
   if (actor.kind !== "sdk" || environmentId === undefined) {
     throw new AppError("FORBIDDEN", `Clients need a token of kind "sdk", not "${actor.kind}".`);
   }
-  return environmentId;
+  return { tokenId: actor.id, environmentId };
+}
+
+function unauthenticated(): AppError {
+  return new AppError("UNAUTHENTICATED", "Send a valid sdk token as Authorization: Bearer <token>.");
 }
 
 function notModified(deps: Deps, etag: string): Response {
@@ -173,27 +186,22 @@ function notModified(deps: Deps, etag: string): Response {
   return new Response(null, { status: 304, headers });
 }
 
-function full(deps: Deps, served: PreparedSnapshot, header: HeaderReader): Response {
-  const { headers, body } = fullAnswer(deps, served, header);
-  return new Response(body, { headers });
+function full(deps: Deps, served: PreparedSnapshot, gzip: boolean): Response {
+  return new Response(gzip ? served.gzip : served.json, { headers: headersOf(deps, served, gzip) });
 }
 
-function fullAnswer(
-  deps: Deps,
-  served: PreparedSnapshot,
-  header: HeaderReader,
-): { headers: Record<string, string>; body: Buffer } {
+function headersOf(deps: Deps, served: PreparedSnapshot, gzip: boolean): Record<string, string> {
   const stale = deps.snapshots.staleSeconds();
-  const gzip = acceptsGzip(header);
   const headers: Record<string, string> = {
     ETag: served.etag,
     "Content-Type": "application/json",
+    "Content-Length": String((gzip ? served.gzip : served.json).byteLength),
     "Cache-Control": CACHE_CONTROL,
     Vary: "Accept-Encoding",
   };
   if (gzip) headers["Content-Encoding"] = "gzip";
   if (stale > 0) headers[HEADER_STALE] = String(stale);
-  return { headers, body: gzip ? served.gzip : served.json };
+  return headers;
 }
 
 function headerReader(c: AppContext): HeaderReader {
