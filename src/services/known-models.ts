@@ -3,6 +3,7 @@
  * for ever, silently; most of the time its name is a slip of the keyboard.
  */
 import { eq } from "drizzle-orm";
+import { closestMatch } from "leven";
 import { canonicalModel } from "../../sdk-client/src/model-id.ts";
 import { usageMinutes } from "../db/ledger-schema.ts";
 import { chains } from "../db/schema.ts";
@@ -21,8 +22,8 @@ export async function requireKnownModel(db: Db, environmentId: string, model: st
   // Last, because it reads the whole ledger of the environment.
   for (const name of await calledModels(db, environmentId)) known.add(name);
   if (known.has(wanted)) return;
-  const similar = mostSimilar(wanted, known);
-  const advice = similar === null ? "; give it a price or a chain first" : `; did you mean "${similar}"?`;
+  const similar = closestMatch(wanted, [...known], { maxDistance: MAX_SLIPS });
+  const advice = similar === undefined ? "; give it a price or a chain first" : `; did you mean "${similar}"?`;
   throw invalid(path, `no price, chain or call knows the model "${model}"${advice}`);
 }
 
@@ -39,27 +40,4 @@ async function calledModels(db: Db, environmentId: string): Promise<string[]> {
     .from(usageMinutes)
     .where(eq(usageMinutes.environmentId, environmentId));
   return rows.map(({ model }) => canonicalModel(model));
-}
-
-function mostSimilar(wanted: string, names: ReadonlySet<string>): string | null {
-  const near = [...names]
-    .filter((name) => Math.abs(name.length - wanted.length) <= MAX_SLIPS)
-    .map((name) => ({ name, slips: slipsBetween(wanted, name) }))
-    .filter(({ slips }) => slips <= MAX_SLIPS)
-    .toSorted((a, b) => a.slips - b.slips || (a.name < b.name ? -1 : 1));
-  return near[0]?.name ?? null;
-}
-
-/** The Levenshtein distance. */
-function slipsBetween(a: string, b: string): number {
-  let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i += 1) {
-    const row = [i];
-    for (let j = 1; j <= b.length; j += 1) {
-      const replaced = (previous[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      row.push(Math.min(replaced, (previous[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1));
-    }
-    previous = row;
-  }
-  return previous[b.length] ?? 0;
 }
