@@ -1,6 +1,8 @@
 /** The published package in processes of its own: both module formats, and none is kept alive by a client. */
 import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { beforeAll, expect, onTestFinished, test } from "vitest";
+import { listen } from "../../bench/support/listen.ts";
 import { ensureBuilt, runScript } from "./support/built-package.ts";
 import { SnapshotServer } from "./support/snapshot-server.ts";
 import { makeKilled } from "./support/snapshots.ts";
@@ -48,18 +50,22 @@ test("a script that makes a client and ends, exits by itself at once", async () 
 
 test("a script that ends while its poll is parked exits by itself at once", async () => {
   const { server, env } = await startServer();
-  const started = runScript(
+  // Answers once the script's poll is parked.
+  const signal = createServer((_request, response) => {
+    void server.until(() => server.parkedCount === 1).finally(() => response.setHeader("connection", "close").end());
+  });
+  const url = await listen(signal);
+  onTestFinished(() => void signal.close());
+  const { stdout } = await runScript(
     "module",
     `${imports.module}
-    const andon = new Andon();
-    console.log(await andon.ready({ timeoutMs: 5000 }));
+    console.log(await new Andon().ready({ timeoutMs: 5000 }));
+    await (await fetch(process.env.SIGNAL_URL)).text();
     const started = performance.now();
-    await new Promise((resolve) => setTimeout(resolve, 300));
-    process.on("exit", () => console.log(Math.round(performance.now() - started) < 3300));`,
-    env,
+    process.on("exit", () => console.log(Math.round(performance.now() - started) < 3000));`,
+    { ...env, SIGNAL_URL: url },
   );
-  await server.until(() => server.parkedCount === 1);
-  expect((await started).stdout).toBe("live\ntrue");
+  expect(stdout).toBe("live\ntrue");
 });
 
 test.each([

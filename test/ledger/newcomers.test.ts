@@ -11,7 +11,7 @@ import { restoreFlag } from "../../src/services/switches.ts";
 import { revert } from "../../src/services/undo.ts";
 import { FakeClock } from "../support/clock.ts";
 import { adminCtx, startDeps } from "../support/server-deps.ts";
-import { batchOf, callFor, dailyBudget } from "../support/usage.ts";
+import { callFor, dailyBudget, report } from "../support/usage.ts";
 
 const HOUR_MS = 3_600_000;
 const ROUNDS = 15;
@@ -34,8 +34,7 @@ beforeEach(async () => {
   return async () => runtime.close();
 });
 
-const spend = (usd: number, { deps } = runtime) =>
-  deps.ledger.submit(environmentId, { ...batchOf([callFor(usd, { at: clock.nowMs() })]), rejected: [] });
+const spend = (usd: number, { deps } = runtime) => report(deps, [callFor(usd, { at: clock.nowMs() })]);
 const budget = async (fields: Partial<BudgetDefinition> = {}) =>
   (await createBudget(ctx, "production", dailyBudget({ scope: {}, ...fields }))).value;
 const create = async (key: string, chainName: string | null = null) =>

@@ -8,7 +8,7 @@ import { listBudgets } from "../../src/services/budget-view.ts";
 import { createFlag } from "../../src/services/flags.ts";
 import { FakeClock } from "../support/clock.ts";
 import { adminCtx, startDeps } from "../support/server-deps.ts";
-import { batchOf, callFor, dailyBudget } from "../support/usage.ts";
+import { callFor, dailyBudget, report } from "../support/usage.ts";
 
 const SECOND_MS = 1_000;
 /** More in a transaction than are kept as recent calls. */
@@ -31,9 +31,8 @@ beforeEach(async () => {
 
 /** A second of calls, all of which ended within it. */
 async function rush(calls: number): Promise<void> {
-  const environmentId = runtime.deps.snapshots.environmentByKey("production")?.environmentId ?? "";
   const records = Array.from({ length: calls }, () => callFor(CALL_USD, { at: clock.nowMs(), latencyMs: LATENCY_MS }));
-  await runtime.deps.ledger.submit(environmentId, { ...batchOf(records), rejected: [] });
+  await report(runtime.deps, records);
   clock.advance(SECOND_MS);
 }
 

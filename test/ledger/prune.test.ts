@@ -6,7 +6,7 @@ import { usageBatches, usageMinutes, usageRecent } from "../../src/db/ledger-sch
 import { pruneRecentCalls, pruneUsage } from "../../src/services/usage-prune.ts";
 import { FakeClock } from "../support/clock.ts";
 import { startDeps } from "../support/server-deps.ts";
-import { batchOf, callFor } from "../support/usage.ts";
+import { callFor, report } from "../support/usage.ts";
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -22,15 +22,13 @@ afterAll(() => runtime.close());
 
 it("keeps the newest calls by number and age in each environment, and the sums of all", async () => {
   const { deps } = runtime;
-  const [production, staging] = ["production", "staging"].map(
-    (key) => deps.snapshots.environmentByKey(key)?.environmentId ?? "",
-  );
-  if (production === undefined || staging === undefined) throw new Error("the first start makes both");
-  const submit = (environmentId: string, n: number) =>
-    deps.ledger.submit(environmentId, {
-      ...batchOf(Array.from({ length: n }, (_, index) => callFor(1, { at: clock.nowMs(), requestId: String(index) }))),
-      rejected: [],
-    });
+  const submit = (environment: string, n: number) =>
+    report(
+      deps,
+      Array.from({ length: n }, (_, index) => callFor(1, { at: clock.nowMs(), requestId: String(index) })),
+      environment,
+    );
+  const idOf = (environment: string) => deps.snapshots.environmentByKey(environment)?.environmentId;
   const kept = async () =>
     deps.db
       .select({ environmentId: usageRecent.environmentId, n: sql`count(*)`.mapWith(Number) })
@@ -39,13 +37,13 @@ it("keeps the newest calls by number and age in each environment, and the sums o
   const attempts = async () =>
     (await deps.db.select().from(usageMinutes)).reduce((sum, minute) => sum + minute.attempts, 0);
 
-  for (let n = 0; n < 5; n += 1) await submit(production, 40);
-  await submit(staging, 30);
+  for (let n = 0; n < 5; n += 1) await submit("production", 40);
+  await submit("staging", 30);
   await pruneRecentCalls(deps);
   expect(new Map((await kept()).map(({ environmentId, n }) => [environmentId, n]))).toEqual(
     new Map([
-      [production, KEPT],
-      [staging, 30],
+      [idOf("production"), KEPT],
+      [idOf("staging"), 30],
     ]),
   );
   clock.jump(3 * HOUR_MS);

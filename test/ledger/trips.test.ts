@@ -14,7 +14,7 @@ import { listIncidents } from "../../src/services/incidents.ts";
 import { downgradeFlag, restoreFlag } from "../../src/services/switches.ts";
 import { FakeClock } from "../support/clock.ts";
 import { adminCtx, startDeps } from "../support/server-deps.ts";
-import { batchOf, callFor, dailyBudget } from "../support/usage.ts";
+import { batchOf, callFor, dailyBudget, report } from "../support/usage.ts";
 
 const DAY_MS = 86_400_000;
 const HOUR_MS = 3_600_000;
@@ -36,8 +36,7 @@ describe("a budget with a ladder", () => {
     return async () => runtime.close();
   });
 
-  const spend = (usd: number) =>
-    runtime.deps.ledger.submit(environmentId, { ...batchOf([callFor(usd, { at: clock.nowMs() })]), rejected: [] });
+  const spend = (usd: number) => report(runtime.deps, [callFor(usd, { at: clock.nowMs() })]);
   const budget = async (fields: Partial<BudgetDefinition> = {}) =>
     (await createBudget(ctx, "production", dailyBudget(fields))).value;
   const flag = () => getFlag(ctx, "production", "support-chat");
@@ -193,7 +192,7 @@ describe("a budget with a ladder", () => {
       ladder: [{ atPercent: 50, action: "downgrade" }],
     });
     const call = callFor(900, { at: clock.nowMs(), model: "claude-haiku-5-5" });
-    await runtime.deps.ledger.submit(environmentId, { ...batchOf([call]), rejected: [] });
+    await report(runtime.deps, [call]);
     expect(await incidents()).toMatchObject([{ steps: [{ action: "downgrade" }] }]);
     expect(served()).toMatchObject({ state: "on", level: 0 });
   });
@@ -209,7 +208,7 @@ describe("a budget with a ladder", () => {
     await budget();
     const at = clock.nowMs();
     const records = [callFor(30, { at }), callFor(10, { at, part: "compaction" })];
-    await runtime.deps.ledger.submit(environmentId, { ...batchOf(records), rejected: [] });
+    await report(runtime.deps, records);
     const [minute] = await runtime.deps.db.select().from(usageMinutes);
     expect(minute).toMatchObject({ calls: 1, attempts: 1, exactNanoUsd: 40_000_000_000 });
   });
@@ -218,7 +217,7 @@ describe("a budget with a ladder", () => {
     await budget();
     const unknown = callFor(0, { at: clock.nowMs(), model: "claude-next-9", requestedModel: "claude-next-9" });
     unknown.usage.output = 2_000_000;
-    await runtime.deps.ledger.submit(environmentId, { ...batchOf([unknown]), rejected: [] });
+    await report(runtime.deps, [unknown]);
     const [now] = (await listBudgets(ctx, "production")).items;
     expect(now?.now.spentNanoUsd).toBeGreaterThanOrEqual(100_000_000_000);
   });
@@ -250,7 +249,7 @@ describe("two servers on one PostgreSQL, two hundred reporters", () => {
         expect(answers.filter((answer) => answer.duplicate)).toHaveLength(1);
       }
     });
-    await Promise.all(reporters.map((report) => report()));
+    await Promise.all(reporters.map((reporter) => reporter()));
     const [budget] = (await listBudgets(ctx, "production")).items;
     expect(budget?.now).toMatchObject({ spentNanoUsd: 300_000_000_000, exactNanoUsd: 200_000_000_000 });
     expect(budget?.now.trips).toHaveLength(1);

@@ -9,7 +9,7 @@ import { createFlag } from "../../src/services/flags.ts";
 import { listIncidents } from "../../src/services/incidents.ts";
 import { FakeClock } from "../support/clock.ts";
 import { adminCtx, startDeps } from "../support/server-deps.ts";
-import { batchOf, callFor, dailyBudget } from "../support/usage.ts";
+import { callFor, dailyBudget, report } from "../support/usage.ts";
 
 const HOUR_MS = 3_600_000;
 const SECOND_MS = 1_000;
@@ -31,8 +31,7 @@ describe.each(DAYS)("the day of a budget in %s from %s to %s", (timezone, start,
     await withTwoServers(Date.parse(start), async ({ a, b, clock, environmentId }) => {
       const ctx = adminCtx(a.deps);
       await createBudget(ctx, "production", dailyBudget({ timezone, ladder: [{ atPercent: 100, action: "kill" }] }));
-      const spend = (server: Runtime, usd: number) =>
-        server.deps.ledger.submit(environmentId, { ...batchOf([callFor(usd, { at: clock.nowMs() })]), rejected: [] });
+      const spend = (server: Runtime, usd: number) => report(server.deps, [callFor(usd, { at: clock.nowMs() })]);
       const now = async () => (await listBudgets(ctx, "production")).items[0]?.now;
       const state = (server: Runtime) =>
         server.deps.snapshots.current(environmentId)?.snapshot.flags["support-chat"]?.state;

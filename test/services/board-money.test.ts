@@ -7,7 +7,7 @@ import { createBudget } from "../../src/services/budgets.ts";
 import { createFlag } from "../../src/services/flags.ts";
 import { FakeClock } from "../support/clock.ts";
 import { adminCtx, startDeps } from "../support/server-deps.ts";
-import { batchOf, callFor, dailyBudget } from "../support/usage.ts";
+import { callFor, dailyBudget, report } from "../support/usage.ts";
 
 const USD = 1_000_000_000;
 const MINUTE_MS = 60_000;
@@ -23,9 +23,8 @@ beforeAll(async () => {
   clock = new FakeClock(START_MS);
   runtime = await startDeps({ clock, database: "memory" });
   ctx = adminCtx(runtime.deps);
-  const id = runtime.deps.snapshots.environmentByKey("production")?.environmentId ?? "";
   for (const key of ["support-chat", "draft-reply"]) await createFlag(ctx, "production", { key, name: key });
-  spend = (usd, flag, at) => runtime.deps.ledger.submit(id, { ...batchOf([callFor(usd, { flag, at })]), rejected: [] });
+  spend = (usd, flag, at) => report(runtime.deps, [callFor(usd, { flag, at })]);
 });
 afterAll(async () => {
   await runtime.close();

@@ -1,13 +1,14 @@
 /** Receipts: who decides by which revision, how fast, and who was not heard of. */
-import { sql } from "drizzle-orm";
+import { and, eq, sql } from "drizzle-orm";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Runtime } from "../../src/boot.ts";
 import { change } from "../../src/context.ts";
-import { instances, receipts, revisions } from "../../src/db/schema.ts";
+import { environments, instances, receipts, revisions } from "../../src/db/schema.ts";
 import type { PreparedSnapshot } from "../../src/services/snapshot-store.ts";
 import { getReceipts, listInstances, pruneReceipts, REVISIONS_KEPT } from "../../src/services/instances.ts";
 import { FakeClock } from "../support/clock.ts";
 import { adminCtx, startDeps } from "../support/server-deps.ts";
+import { until } from "../support/until.ts";
 
 describe.each(["postgres", "memory"] as const)("on %s", (kind) => {
   const clock = new FakeClock(Date.now());
@@ -79,7 +80,10 @@ describe.each(["postgres", "memory"] as const)("on %s", (kind) => {
 
   it("does not time an instance that started after the commit", async () => {
     await makeChange();
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await until("the database's clock has moved on", async () => {
+      const later = sql`clock_timestamp() > ${environments.committedAt} + interval '1 millisecond'`;
+      return (await runtime.deps.db.$count(environments, and(eq(environments.key, "production"), later))) === 1;
+    });
     heard("newcomer", served().n);
     expect(await getReceipts(ctx(), "production")).toMatchObject({ applied: 1, p50Ms: null });
   });

@@ -1,6 +1,7 @@
 /** Usage records and budgets for tests. */
 import { randomUUID } from "node:crypto";
 import type { UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
+import type { Deps } from "../../src/deps.ts";
 import type { BudgetDefinition } from "../../src/services/budgets.ts";
 
 /** A call of claude-opus-5-5 that cost exactly `usd`: its output is 20 USD per million tokens. */
@@ -32,6 +33,13 @@ export const batchOf = (records: readonly UsageRecord[], batchId: string = rando
   instance: "host-1",
   records,
 });
+
+/** Has the server count calls, as if a client had reported them; resolves when they are committed. */
+export function report(deps: Deps, records: readonly UsageRecord[], environment = "production") {
+  const served = deps.snapshots.environmentByKey(environment);
+  if (served === undefined) throw new Error(`there is no environment "${environment}"`);
+  return deps.ledger.submit(served.environmentId, { ...batchOf(records), rejected: [] });
+}
 
 /** 100 USD a day: alert at 50 %, downgrade at 80 %, kill at 100 %. */
 export function dailyBudget(fields: Partial<BudgetDefinition> = {}): BudgetDefinition {

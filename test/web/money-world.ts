@@ -6,7 +6,7 @@ import { z } from "zod";
 import { systemClock } from "../../src/clock.ts";
 import type { Clock } from "../../src/deps.ts";
 import type { UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
-import { batchOf, callFor, dailyBudget } from "../support/usage.ts";
+import { callFor, dailyBudget, report } from "../support/usage.ts";
 import { PRODUCTION, startWorld, type World } from "./world.ts";
 
 const MINUTE_MS = 60_000;
@@ -51,13 +51,11 @@ export interface MoneyWorld extends World {
 export async function startMoneyWorld(options: { instances?: number; jobs?: boolean } = {}): Promise<MoneyWorld> {
   const clock = new WallClock(MIDNIGHT_MS);
   const world = await startWorld({ ...options, clock });
-  const { deps } = world.server;
-  const environmentId = deps.snapshots.environmentByKey("production")?.environmentId ?? "";
   return {
     ...world,
     clock,
     spend: async (...records) => {
-      await deps.ledger.submit(environmentId, { ...batchOf(records), rejected: [] });
+      await report(world.server.deps, records);
     },
     call: (flag, usd, fields) => callFor(usd, { flag, at: clock.nowMs(), user: `user-${flag}`, ...fields }),
   };

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { makeToken } from "../support/server-deps.ts";
 import { FakeClock } from "../support/clock.ts";
-import { batchOf, callFor, dailyBudget } from "../support/usage.ts";
+import { callFor, dailyBudget, report } from "../support/usage.ts";
 import { budgetIdOf } from "./money-world.ts";
 import { type Pages, pagesAs } from "./pages.ts";
 import { PRODUCTION, startWorld, type World } from "./world.ts";
@@ -23,9 +23,7 @@ afterEach(async () => {
 });
 
 async function spend(usd: number): Promise<void> {
-  const { deps } = world.server;
-  const id = deps.snapshots.environmentByKey("production")?.environmentId ?? "";
-  await deps.ledger.submit(id, { ...batchOf([callFor(usd, { at: clock.nowMs() })]), rejected: [] });
+  await report(world.server.deps, [callFor(usd, { at: clock.nowMs() })]);
   clock.advance(9 * 60_000);
 }
 

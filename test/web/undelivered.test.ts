@@ -4,7 +4,7 @@ import type { AlertDelivery } from "../../src/services/alert-delivery.ts";
 import { deliveryOf, turns, writeAlert } from "../support/alerts.ts";
 import { FakeClock } from "../support/clock.ts";
 import { type Receiver, startReceiver } from "../support/receiver.ts";
-import { batchOf, callFor, dailyBudget } from "../support/usage.ts";
+import { callFor, dailyBudget, report } from "../support/usage.ts";
 import { type Pages, pagesAs } from "./pages.ts";
 import { PRODUCTION, startWorld, type World } from "./world.ts";
 
@@ -28,9 +28,7 @@ afterAll(async () => {
 });
 
 async function spend(usd: number): Promise<void> {
-  const { deps } = world.server;
-  const id = deps.snapshots.environmentByKey("production")?.environmentId ?? "";
-  await deps.ledger.submit(id, { ...batchOf([callFor(usd, { at: clock.nowMs() })]), rejected: [] });
+  await report(world.server.deps, [callFor(usd, { at: clock.nowMs() })]);
 }
 
 const NOT_THROUGH = /\d+ alerts? ha\w+ not got through/;

@@ -1,7 +1,7 @@
 /** Calls whose cost is a guess are marked where people look at money, with what to do about it. No browser. */
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { FakeClock } from "../support/clock.ts";
-import { batchOf, callFor } from "../support/usage.ts";
+import { callFor, report } from "../support/usage.ts";
 import { type Pages, pagesAs } from "./pages.ts";
 import { startWorld, type World } from "./world.ts";
 
@@ -20,10 +20,8 @@ afterAll(async () => {
 
 /** Past the second for which the board's money is kept. */
 async function call(model: string, count: number, at: number): Promise<void> {
-  const { deps } = world.server;
-  const id = deps.snapshots.environmentByKey("production")?.environmentId ?? "";
   const records = Array.from({ length: count }, () => callFor(0.01, { model, requestedModel: model, at }));
-  await deps.ledger.submit(id, { ...batchOf(records), rejected: [] });
+  await report(world.server.deps, records);
   clock.advance(1_000);
 }
 
