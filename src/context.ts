@@ -5,12 +5,14 @@
 import { eq, sql } from "drizzle-orm";
 import { databaseAway, isDatabaseAway } from "./db/away.ts";
 import { NOTIFY_CHANNEL } from "./db/listen.ts";
+import { returnedRows } from "./db/returned-rows.ts";
 import { audit, environments } from "./db/schema.ts";
 import type { Db, EnvironmentRow } from "./db/types.ts";
 import type { Deps } from "./deps.ts";
 import { type Actor, hasRole, recordOf, type Role, seesEnvironment } from "./domain/actor.ts";
 import { ENVIRONMENT_KEY_PATTERN } from "./domain/limits.ts";
 import { AppError } from "./errors.ts";
+import type { SnapshotStep } from "./services/snapshot-store.ts";
 
 export interface Ctx {
   actor: Actor;
@@ -48,6 +50,8 @@ export interface Change {
   at: Date;
   /** Adds an audit row to this transaction and marks the environment as changed. */
   record: (entry: AuditEntry) => Promise<number>;
+  /** Says what this change does to the snapshot, when that is all it does: then nothing need be read back. */
+  patch: (patch: SnapshotStep["patch"]) => void;
   /** Adds an audit row without a change: somebody asked for what is in force already. The revision stays. */
   note: (entry: AuditEntry) => Promise<void>;
 }
@@ -136,7 +140,8 @@ export async function change<T>(
 ): Promise<Changed<T>> {
   const { deps } = ctx;
   const done = await withTransaction(ctx, (tx) => changeIn(ctx, tx, environmentId, work));
-  await afterCommit(ctx, () => deps.snapshots.refresh(environmentId));
+  const { step } = done;
+  await afterCommit(ctx, () => (step === null ? deps.snapshots.refresh(environmentId) : deps.snapshots.follow(step)));
   return { value: done.value, revision: deps.snapshots.revisionOf(environmentId, done.n) };
 }
 
@@ -149,11 +154,12 @@ export async function changeIn<T>(
   tx: Db,
   environmentId: string,
   work: (change: Change) => Promise<T>,
-): Promise<{ value: T; n: number }> {
+): Promise<{ value: T; n: number; step: SnapshotStep | null }> {
   const environment = await lockEnvironment(tx, environmentId);
   const revision = environment.revision + 1;
   const at = new Date(ctx.deps.clock.nowMs());
   let recorded = false;
+  let patch = null as SnapshotStep["patch"] | null;
   const value = await work({
     tx,
     environment,
@@ -163,25 +169,30 @@ export async function changeIn<T>(
       recorded = true;
       return insertAudit(ctx, tx, entry, { environmentId, revision, at });
     },
+    patch: (own) => {
+      patch = own;
+    },
     note: async (entry) => {
       await insertAudit(ctx, tx, entry, { environmentId, revision: environment.revision, at });
     },
   });
-  if (!recorded) return { value, n: environment.revision };
-  await moveOn(tx, environmentId, revision);
-  return { value, n: revision };
+  if (!recorded) return { value, n: environment.revision, step: null };
+  const committedAt = await moveOn(tx, environmentId, revision);
+  const step = patch === null ? null : { environment: { ...environment, revision, committedAt }, patch };
+  return { value, n: revision, step };
 }
 
-/** The environment's new revision, when it was made, and the NOTIFY: one statement, because a kill waits for it. */
-async function moveOn(tx: Db, environmentId: string, revision: number): Promise<void> {
-  await tx.execute(sql`
+/** The environment's new revision, when it was made (the result), and the NOTIFY: in one statement, as a kill waits. */
+async function moveOn(tx: Db, environmentId: string, revision: number): Promise<Date> {
+  const result = await tx.execute(sql`
     with moved as (
       update environments set revision = ${revision}, committed_at = clock_timestamp()
       where id = ${environmentId} returning id, revision, committed_at
     ), kept as (
       insert into revisions (environment_id, revision, committed_at) select id, revision, committed_at from moved
     )
-    select pg_notify(${NOTIFY_CHANNEL}, id) from moved`);
+    select pg_notify(${NOTIFY_CHANNEL}, id), floor(extract(epoch from committed_at) * 1000)::float8 as at_ms from moved`);
+  return new Date(Number(returnedRows(result)[0]?.["at_ms"]));
 }
 
 /** The row lock that puts all changes of an environment in one order. NOT_FOUND when it is gone. */

@@ -2,7 +2,7 @@
 import type { PgDatabase, PgQueryResultHKT } from "drizzle-orm/pg-core";
 import type * as schema from "./schema.ts";
 
-/** A connection or an open transaction. Raw `execute` differs between the two drivers: ignore what it returns. */
+/** A connection or an open transaction. Raw `execute` differs between the two drivers: see `returnedRows`. */
 export type Db = PgDatabase<PgQueryResultHKT, typeof schema>;
 
 export type EnvironmentRow = typeof schema.environments.$inferSelect;

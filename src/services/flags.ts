@@ -199,6 +199,22 @@ export async function requireFlagAndAround(
   return { flag: row.flag, around: surroundingsOf(environment, row), checks: row.checks[0] };
 }
 
+/** The same without what decides about it. */
+export async function requireFlagAndChecks(
+  db: Db,
+  environmentId: string,
+  key: string,
+): Promise<{ flag: FlagRow; checks: Checks | undefined }> {
+  const [row] = FLAG_KEY_PATTERN.test(key)
+    ? await db
+        .select({ flag: flags, checks: checksColumn(environmentId, key) })
+        .from(flags)
+        .where(and(eq(flags.environmentId, environmentId), eq(flags.key, key)))
+    : [];
+  if (row === undefined) throw noSuchFlag(key);
+  return { flag: row.flag, checks: row.checks[0] };
+}
+
 function noSuchFlag(key: string): AppError {
   return new AppError("NOT_FOUND", `There is no flag "${key}" in this environment.`);
 }

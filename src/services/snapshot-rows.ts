@@ -6,9 +6,9 @@ import { jsonRows } from "../db/json-rows.ts";
 import { lineageColumns, lineageOf } from "../db/lineage.ts";
 import { environments, flags, installation } from "../db/schema.ts";
 import type { Db, EnvironmentRow } from "../db/types.ts";
-import type { SnapshotSource } from "../domain/snapshot.ts";
+import type { SnapshotFlagSource } from "../domain/snapshot.ts";
 import { priceColumn, priceTableOf } from "./price-rows.ts";
-import { surroundingColumns } from "./surroundings.ts";
+import { surroundingColumns, type SurroundingRows } from "./surroundings.ts";
 
 const FLAG_COLUMNS = {
   key: flags.key,
@@ -27,8 +27,9 @@ const FLAG_COLUMNS = {
   level: flags.level,
 };
 
-export interface SnapshotRows extends Pick<SnapshotSource, "flags" | "chains" | "trips" | "blockedModels"> {
+export interface SnapshotRows extends SurroundingRows {
   environment: EnvironmentRow;
+  flags: readonly SnapshotFlagSource[];
   lineage: string;
   /** The lineage of environments whose own was never replaced. */
   sharedLineage: string;
@@ -58,14 +59,15 @@ export function snapshotReader(db: Db): (environmentId: string) => Promise<Snaps
     if (row === undefined) return null;
     const lineage = lineageOf(row);
     if (lineage === null) throw new StandbyError();
+    const { environment, flags: flagRows, chains, blocks, trips } = row;
     return {
-      environment: row.environment,
+      environment,
       lineage,
       sharedLineage: lineageOf({ ...row, own: "" }) ?? lineage,
-      flags: row.flags,
-      chains: row.chains,
-      trips: row.trips,
-      blockedModels: row.blocks.map(({ model }) => model),
+      flags: flagRows,
+      chains,
+      blocks,
+      trips,
       priceTable: priceTableOf(row.prices),
     };
   };

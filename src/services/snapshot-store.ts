@@ -7,7 +7,7 @@ import { gzip, gzipSync } from "node:zlib";
 import type { Logger } from "pino";
 import type { Snapshot } from "../../sdk-client/src/protocol.ts";
 import { environments } from "../db/schema.ts";
-import type { Db } from "../db/types.ts";
+import type { Db, EnvironmentRow } from "../db/types.ts";
 import type { Clock } from "../deps.ts";
 import { compileSnapshot } from "../domain/snapshot.ts";
 import { Coalesced } from "./coalesce.ts";
@@ -31,6 +31,14 @@ export interface PreparedSnapshot {
   readonly committedAtMs: number;
   readonly json: Buffer;
   readonly gzip: Buffer;
+  /** What it was compiled from. */
+  readonly rows: SnapshotRows;
+}
+
+/** A change that this server has committed: the environment after it, and what it did to the rows of the snapshot. */
+export interface SnapshotStep {
+  environment: EnvironmentRow;
+  patch: (rows: SnapshotRows) => SnapshotRows;
 }
 
 export interface SnapshotStore {
@@ -40,6 +48,11 @@ export interface SnapshotStore {
   environmentByKey(key: string): PreparedSnapshot | undefined;
   /** Reads the environment (or all of them) afresh. Resolves when a state read after this call is being served. */
   refresh(environmentId?: string): Promise<void>;
+  /**
+   * Serves the state after `step` without reading it, when the state before is served; reads afresh otherwise. The same
+   * promise as of `refresh`.
+   */
+  follow(step: SnapshotStep): Promise<void>;
   /** `<lineage>.<n>` in the lineage served now; `<n>` alone never leaves the server. */
   revisionOf(environmentId: string, n: number): string;
   /**
@@ -123,6 +136,16 @@ export class DatabaseSnapshotStore implements SnapshotStore {
     return refresh.run();
   }
 
+  async follow({ environment, patch }: SnapshotStep): Promise<void> {
+    const before = this.#current.get(environment.id);
+    const isNext =
+      before?.n === environment.revision - 1 && before.rows.environment.lineageSalt === environment.lineageSalt;
+    if (!isNext) return this.refresh(environment.id);
+    const prepared = await prepare({ ...patch(before.rows), environment });
+    if (this.#current.get(environment.id) !== before) return this.refresh(environment.id);
+    this.#serve(prepared);
+  }
+
   revisionOf(environmentId: string, n: number): string {
     return `${this.#current.get(environmentId)?.lineage ?? this.#sharedLineage}.${n}`;
   }
@@ -201,31 +224,41 @@ export class DatabaseSnapshotStore implements SnapshotStore {
 
   async #read(environmentId: string): Promise<void> {
     const startedMs = this.#clock.monotonicMs();
+    // A change may be followed during the read, which then brings an older state and proves nothing.
+    const before = this.#current.get(environmentId);
     const read = await this.#readRows(environmentId);
     this.#readAtMs.set(environmentId, startedMs);
     if (read === null) {
       this.#forget(environmentId);
       return;
     }
-    const served = this.#current.get(environmentId);
-    if (served?.lineage === read.lineage && served.n === read.environment.revision) return;
-    if (served !== undefined && served.lineage === read.lineage && served.n > read.environment.revision) {
+    if (before !== undefined && before.lineage === read.lineage && before.n > read.environment.revision) {
       this.#log.warn(
-        { environmentId, served: served.revision, read: read.environment.revision },
+        { environmentId, served: before.revision, read: read.environment.revision },
         "the database has an older revision than was served",
       );
       // Not awaited: what it does ends in a refresh of its own, which waits for this one.
-      this.onRewound(environmentId, { lineage: served.lineage, n: served.n, seenBy: "server" }).catch(
+      this.onRewound(environmentId, { lineage: before.lineage, n: before.n, seenBy: "server" }).catch(
         (error: unknown) =>
           this.#log.error({ err: error, environmentId }, "the lineage was not replaced; trying again"),
       );
       return;
     }
     this.#sharedLineage = read.sharedLineage;
-    const prepared = await prepare(read);
-    this.#idByKey.set(prepared.key, environmentId);
-    this.#current.set(environmentId, prepared);
-    this.#parked.release(environmentId);
+    if (!this.#isServed(read.lineage, read.environment)) this.#serve(await prepare(read));
+  }
+
+  /** True when this state or a later one of its lineage is served. */
+  #isServed(lineage: string, { id, revision }: EnvironmentRow): boolean {
+    const served = this.#current.get(id);
+    return served?.lineage === lineage && served.n >= revision;
+  }
+
+  #serve(prepared: PreparedSnapshot): void {
+    if (this.#isServed(prepared.lineage, prepared.rows.environment)) return;
+    this.#idByKey.set(prepared.key, prepared.environmentId);
+    this.#current.set(prepared.environmentId, prepared);
+    this.#parked.release(prepared.environmentId);
   }
 
   #forget(environmentId: string): void {
@@ -239,7 +272,8 @@ export class DatabaseSnapshotStore implements SnapshotStore {
   }
 }
 
-async function prepare({ environment, lineage, ...rows }: SnapshotRows): Promise<PreparedSnapshot> {
+async function prepare(rows: SnapshotRows): Promise<PreparedSnapshot> {
+  const { environment, lineage } = rows;
   const revision = `${lineage}.${environment.revision}`;
   const committedAtMs = environment.committedAt.getTime();
   const snapshot = compileSnapshot({
@@ -247,7 +281,11 @@ async function prepare({ environment, lineage, ...rows }: SnapshotRows): Promise
     revision,
     committedAtMs,
     master: environment.masterState,
-    ...rows,
+    flags: rows.flags,
+    chains: rows.chains,
+    blockedModels: rows.blocks.map(({ model }) => model),
+    trips: rows.trips,
+    priceTable: rows.priceTable,
   });
   const json = Buffer.from(JSON.stringify(snapshot));
   return {
@@ -261,5 +299,6 @@ async function prepare({ environment, lineage, ...rows }: SnapshotRows): Promise
     committedAtMs,
     json,
     gzip: json.byteLength <= COMPRESS_HERE_MAX_BYTES ? gzipSync(json) : await compressElsewhere(json),
+    rows,
   };
 }

@@ -52,11 +52,11 @@ export function surroundingColumns(environmentId: string | Placeholder) {
   };
 }
 
-/** What a query for `surroundingColumns` brought. */
+/** Of one environment. */
 export interface SurroundingRows {
-  chains: { name: string; steps: ChainStep[] }[];
-  blocks: { model: string }[];
-  trips: TripInForce[];
+  chains: readonly { name: string; steps: readonly ChainStep[] }[];
+  blocks: readonly { model: string }[];
+  trips: readonly TripInForce[];
 }
 
 export function surroundingsOf(environment: EnvironmentRow, rows: SurroundingRows): Surroundings {

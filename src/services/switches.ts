@@ -2,7 +2,7 @@
  * The cord: kill, restore and downgrade one flag. A kill or downgrade never asks for a version and, by a `kill`
  * token, never loosens anything.
  */
-import { change, type Changed, type Ctx, requireEnvironmentId } from "../context.ts";
+import { type Change, change, type Changed, type Ctx, requireEnvironmentId } from "../context.ts";
 import type { FlagRow } from "../db/types.ts";
 import {
   flagInForce,
@@ -17,9 +17,9 @@ import { flagResource } from "../domain/flag.ts";
 import type { FlagResource } from "../domain/resources.ts";
 import { kill, later, type ManualLevel, resolveLevel, restore, sameMoment } from "../domain/switch.ts";
 import { AppError, invalid } from "../errors.ts";
-import { requireFlagAndAround, writeFlag } from "./flags.ts";
+import { requireFlagAndAround, requireFlagAndChecks, writeFlag } from "./flags.ts";
 import { requireMatch } from "./if-match.ts";
-import { readTrips } from "./surroundings.ts";
+import { readTrips, surroundingsOf } from "./surroundings.ts";
 import { overrideTrips } from "./trips.ts";
 
 /** A change that can be undone by its audit id; null when nothing changed. */
@@ -32,17 +32,26 @@ export async function killFlag(
   key: string,
   input: { reason: string | null; until: Date | null },
 ): Promise<Switched> {
-  return switchFlag(ctx, environmentKey, key, "tighten", "flag.killed", input.reason, (row, _around, at) => {
-    const next = kill(switchOf(row), {
-      cause: "manual",
-      reason: input.reason,
-      by: ctx.actor.name,
-      until: input.until,
-      at,
-      mayReword: ctx.actor.kind !== "kill",
-    });
-    return { ...stateOf(row), ...switchColumns(next) };
-  });
+  return switchFlag(
+    ctx,
+    environmentKey,
+    key,
+    "tighten",
+    "flag.killed",
+    input.reason,
+    (row, _around, at) => {
+      const next = kill(switchOf(row), {
+        cause: "manual",
+        reason: input.reason,
+        by: ctx.actor.name,
+        until: input.until,
+        at,
+        mayReword: ctx.actor.kind !== "kill",
+      });
+      return { ...stateOf(row), ...switchColumns(next) };
+    },
+    { aroundAsServed: true },
+  );
 }
 
 /**
@@ -164,13 +173,13 @@ async function switchFlag(
   action: string,
   reason: string | null,
   next: (row: FlagRow, around: Surroundings, at: Date) => FlagState,
-  options: { ifMatch?: string | undefined; overridesTrips?: boolean } = {},
+  options: { ifMatch?: string | undefined; overridesTrips?: boolean; aroundAsServed?: boolean } = {},
 ): Promise<Switched> {
   const environmentId = await requireEnvironmentId(ctx, environmentKey, need);
   let auditId: number | null = null;
   const changed = await change(ctx, environmentId, async (open) => {
-    const { tx, at, environment: locked } = open;
-    const { flag: current, around: before, checks } = await requireFlagAndAround(tx, locked, key);
+    const { tx, at } = open;
+    const { flag: current, around: before, checks } = await flagAndAround(ctx, open, key, options.aroundAsServed);
     requireMatch(options.ifMatch, current.version);
     const state = next(current, before, at);
     const overridden = options.overridesTrips === true && (await overrideTrips(ctx, open, key));
@@ -182,6 +191,8 @@ async function switchFlag(
     }
     const around = overridden ? { ...before, trips: await readTrips(tx, environmentId) } : before;
     const row = await writeFlag(tx, current, state);
+    if (!overridden)
+      open.patch((rows) => ({ ...rows, flags: rows.flags.map((flag) => (flag.key === key ? row : flag)) }));
     auditId = await open.record({
       action,
       targetKind: "flag",
@@ -193,6 +204,16 @@ async function switchFlag(
     return flagResource(row, around, checks);
   });
   return { ...changed, auditId };
+}
+
+/**
+ * The flag and what decides about it. With `asServed` the latter is what this server serves: good for an answer, not for
+ * a decision, and a kill waits for what it does not need.
+ */
+async function flagAndAround(ctx: Ctx, { tx, environment }: Change, key: string, asServed = false) {
+  const served = asServed ? ctx.deps.snapshots.current(environment.id) : undefined;
+  if (served === undefined) return requireFlagAndAround(tx, environment, key);
+  return { ...(await requireFlagAndChecks(tx, environment.id, key)), around: surroundingsOf(environment, served.rows) };
 }
 
 /** The columns of a switch and a level, in a fixed order: what the audit keeps and an undo compares. */
