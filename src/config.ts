@@ -32,7 +32,11 @@ export interface Config {
 }
 
 /** What the variables say: the secret may still have to be made (embedded database only). */
-export type Settings = Omit<Config, "secret"> & { secret: string | null };
+export interface Settings extends Omit<Config, "secret"> {
+  secret: string | null;
+  /** What is valid and yet likely not meant, in words for the operator. */
+  warnings: readonly string[];
+}
 
 export interface Variable {
   name: string;
@@ -167,10 +171,11 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     throw new ConfigError(parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`));
   }
   const values = parsed.data;
+  const publicUrl = values.ANDON_PUBLIC_URL ?? `http://${urlHost(values.HOST)}:${values.PORT}`;
   return {
     host: values.HOST,
     port: values.PORT,
-    publicUrl: values.ANDON_PUBLIC_URL ?? `http://${urlHost(values.HOST)}:${values.PORT}`,
+    publicUrl,
     database:
       values.DATABASE_URL === undefined
         ? { kind: "embedded", dataDir: values.ANDON_DATA_DIR }
@@ -180,21 +185,15 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     logLevel: values.ANDON_LOG_LEVEL,
     recentCallsHours: values.ANDON_RECENT_CALLS_HOURS,
     recentCallsMax: values.ANDON_RECENT_CALLS_MAX,
+    warnings:
+      values.ANDON_PUBLIC_URL !== undefined || LOOPBACK.test(values.HOST) ? [] : [noPublicUrl(values.HOST, publicUrl)],
   };
 }
 
 const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/i;
 
-/**
- * What is valid and yet likely not meant, in words for the operator; empty when there is nothing.
- * @param env variables that `parseConfig` accepts
- */
-export function configWarnings(env: Readonly<Record<string, string | undefined>>): string[] {
-  const { host, publicUrl } = parseConfig(env);
-  if ((env["ANDON_PUBLIC_URL"] ?? "") !== "" || LOOPBACK.test(host)) return [];
-  return [
-    `HOST ${host} is reached from elsewhere, but ANDON_PUBLIC_URL is not set: sign-in links and the links in alerts lead to ${publicUrl}, and session cookies are not marked Secure. Set ANDON_PUBLIC_URL to where browsers reach this server, such as https://andon.example.com.`,
-  ];
+function noPublicUrl(host: string, publicUrl: string): string {
+  return `HOST ${host} is reached from elsewhere, but ANDON_PUBLIC_URL is not set: sign-in links and the links in alerts lead to ${publicUrl}, and session cookies are not marked Secure. Set ANDON_PUBLIC_URL to where browsers reach this server, such as https://andon.example.com.`;
 }
 
 /** A wildcard address cannot be visited; IPv6 needs brackets. */
@@ -206,9 +205,4 @@ function urlHost(host: string): string {
 /** The settings of this process. */
 export function readEnvironment(): Settings {
   return parseConfig(process.env);
-}
-
-/** The warnings about this process's settings. */
-export function environmentWarnings(): string[] {
-  return configWarnings(process.env);
 }

@@ -5,7 +5,7 @@
 import { serve, type ServerType } from "@hono/node-server";
 import { createApp } from "./app.ts";
 import { boot, type Runtime } from "./boot.ts";
-import { ConfigError, environmentWarnings, readEnvironment, type Settings, VARIABLES } from "./config.ts";
+import { ConfigError, readEnvironment, type Settings, VARIABLES } from "./config.ts";
 import { StartError } from "./start-error.ts";
 import { version } from "./version.ts";
 
@@ -78,10 +78,9 @@ function announce(settings: Settings, runtime: Runtime, server: ServerType): voi
       "  (works once, for 24 hours; create an op token on the tokens page to sign in later)",
     );
   }
-  const warnings = environmentWarnings();
-  lines.push(...warnings.map((warning) => `  Warning: ${warning}`));
+  lines.push(...settings.warnings.map((warning) => `  Warning: ${warning}`));
   console.log(lines.join("\n"));
-  for (const warning of warnings) runtime.deps.log.warn(warning);
+  for (const warning of settings.warnings) runtime.deps.log.warn(warning);
   runtime.deps.log.info({ host: settings.host, port, database: settings.database.kind }, "listening");
 }
 

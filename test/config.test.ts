@@ -1,7 +1,7 @@
 /** Configuration: parsed once, refused with names and expectations, documented completely. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { ConfigError, configWarnings, parseConfig, VARIABLES } from "../src/config.ts";
+import { ConfigError, parseConfig, VARIABLES } from "../src/config.ts";
 
 const SECRET = "0123456789abcdef0123456789abcdef";
 const faultsOf = (env: Record<string, string>): readonly string[] => {
@@ -26,6 +26,7 @@ describe("parseConfig", () => {
       logLevel: "info",
       recentCallsHours: 24,
       recentCallsMax: 10_000,
+      warnings: [],
     });
   });
 
@@ -71,11 +72,11 @@ describe("parseConfig", () => {
   });
 });
 
-describe("configWarnings", () => {
+describe("warnings", () => {
   it("tells who listens beyond this machine without ANDON_PUBLIC_URL where links will lead, and what to set", () => {
     for (const HOST of ["0.0.0.0", "::", "10.0.0.7", "andon.internal"]) {
       for (const unset of [{}, { ANDON_PUBLIC_URL: "" }]) {
-        const [warning, ...more] = configWarnings({ HOST, ...unset });
+        const [warning, ...more] = parseConfig({ HOST, ...unset }).warnings;
         expect(more).toEqual([]);
         expect(warning).toContain(parseConfig({ HOST }).publicUrl);
         expect(warning).toContain("Set ANDON_PUBLIC_URL");
@@ -84,8 +85,9 @@ describe("configWarnings", () => {
   });
 
   it("says nothing on this machine alone, or when the address is given", () => {
-    for (const HOST of ["", "127.0.0.1", "127.1.2.3", "localhost", "::1"]) expect(configWarnings({ HOST })).toEqual([]);
-    expect(configWarnings({ HOST: "0.0.0.0", ANDON_PUBLIC_URL: "https://andon.example.com" })).toEqual([]);
+    for (const HOST of ["", "127.0.0.1", "127.1.2.3", "localhost", "::1"])
+      expect(parseConfig({ HOST }).warnings).toEqual([]);
+    expect(parseConfig({ HOST: "0.0.0.0", ANDON_PUBLIC_URL: "https://andon.example.com" }).warnings).toEqual([]);
   });
 });
 

@@ -28,6 +28,7 @@ export async function printSignInLink(io: Io, readSettings: () => Settings): Pro
     const { secret, expiresAt } = await createSignInLink(deps, FIRST_ADMIN_ID);
     io.out(`${settings.publicUrl}/sign-in?link=${secret}`);
     io.err(`Works once, until ${expiresAt.toISOString()}.`);
+    for (const warning of settings.warnings) io.err(`Warning: ${warning}`);
     return EXIT_OK;
   } finally {
     await database.close();

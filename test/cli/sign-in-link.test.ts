@@ -26,18 +26,19 @@ const settings = (databaseUrl = url): Settings =>
     ANDON_PUBLIC_URL: "https://andon.example.com",
   });
 
-function recording(): { io: Io; out: string[] } {
+function recording(): { io: Io; out: string[]; err: string[] } {
   const out: string[] = [];
+  const err: string[] = [];
   const io: Io = {
     env: {},
     out: (line) => out.push(line),
-    err: () => {},
+    err: (line) => err.push(line),
     progress: null,
     fetch,
     monotonicMs: () => 0,
     sleep: async () => {},
   };
-  return { io, out };
+  return { io, out, err };
 }
 
 function faulty(): never {
@@ -56,6 +57,14 @@ describe("andon sign-in-link", () => {
     expect(await redeemSignInLink(runtime.deps, secret)).toBeNull();
     await runtime.deps.tokens.refresh();
     expect(runtime.deps.tokens.byId("admin-from-environment")).not.toBeNull();
+  });
+
+  it("warns when the link leads nowhere for browsers elsewhere", async () => {
+    const { io, err } = recording();
+    await printSignInLink(io, () => parseConfig({ DATABASE_URL: url, ANDON_SECRET: "s".repeat(32), HOST: "0.0.0.0" }));
+    expect(err.join("\n")).toContain(
+      "Warning: HOST 0.0.0.0 is reached from elsewhere, but ANDON_PUBLIC_URL is not set",
+    );
   });
 
   it("says what to do on a database where no server was started", async () => {

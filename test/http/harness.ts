@@ -62,6 +62,7 @@ export async function startHarness({
       logLevel: "trace",
       recentCallsHours: 24,
       recentCallsMax: 10_000,
+      warnings: [],
     },
     {
       log: pino({ level: "trace" }, { write: (line: string) => logLines.push(line) }),

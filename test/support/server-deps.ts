@@ -34,6 +34,7 @@ export async function startDeps(options: ServerOptions = {}): Promise<Runtime> {
     logLevel: "silent",
     recentCallsHours: 24,
     recentCallsMax: 10_000,
+    warnings: [],
     ...options.settings,
   };
   return boot(settings, {
