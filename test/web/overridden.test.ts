@@ -38,18 +38,22 @@ describe("an incident whose step turned flags off", () => {
     await world.api("POST", `${PRODUCTION}/budgets`, dailyBudget({ limitUsd: 100 }));
     await spend(120);
     expect(await pages.text("/e/production")).toContain("Turned off until");
+    expect(await pages.html("/e/production/incidents")).toContain('class="card off"');
     expect(await pages.text("/e/production")).not.toContain("Not in force now");
     await restore("support-chat");
-    expect(await pages.text("/e/production")).toContain("Not in force now: overridden by fresh at 05:29 UTC");
+    for (const page of ["/e/production", "/e/production/incidents"]) {
+      expect(await pages.text(page)).toContain("Not in force now: overridden by fresh at 05:29 UTC");
+    }
+    expect(await pages.html("/e/production/incidents")).not.toContain('class="card off"');
   });
 
   it("says which of its flags it does not hold any more, as long as it holds others", async () => {
     await world.api("POST", `${PRODUCTION}/budgets`, dailyBudget({ limitUsd: 100, scope: {} }));
     await spend(120);
     await restore("draft-reply");
-    expect(await pages.text("/e/production")).toContain(
-      "Not in force now for draft-reply: overridden by fresh at 05:29 UTC",
-    );
+    for (const page of ["/e/production", "/e/production/incidents"]) {
+      expect(await pages.text(page)).toContain("Not in force now for draft-reply: overridden by fresh at 05:29 UTC");
+    }
     await restore("summarize-ticket");
     await restore("support-chat");
     expect(await pages.text("/e/production")).toMatch(

@@ -2,9 +2,11 @@
 import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
 import type { IncidentResource } from "../../domain/money-resources.ts";
+import { type Lapsed, lapsedTrips } from "../../services/incident-trips.ts";
 import { acknowledgeIncident, listIncidents } from "../../services/incidents.ts";
 import { act, done, flashOf } from "../act.tsx";
 import { IncidentTabs } from "../incident-tabs.tsx";
+import { LapsedLine } from "../lapsed-line.tsx";
 import { Moment } from "../moment.tsx";
 import { mayOperate, type PageEnv, readForm, serviceContext, setFlash } from "../page-context.ts";
 import { sendPage } from "../render.tsx";
@@ -22,10 +24,11 @@ export function incidentPages(deps: Deps): Hono<PageEnv> {
     const { environment } = c.req.param();
     const actor = c.get("actor");
     const cursor = c.req.query("cursor")?.slice(0, MAX_CURSOR_CHARS);
-    const page = await listIncidents(serviceContext(c, deps), environment, {
-      limit: PAGE_SIZE,
-      ...(cursor !== undefined && { cursor }),
-    });
+    const ctx = serviceContext(c, deps);
+    const [page, lapsed] = await Promise.all([
+      listIncidents(ctx, environment, { limit: PAGE_SIZE, ...(cursor !== undefined && { cursor }) }),
+      lapsedTrips(ctx, environment),
+    ]);
     const base = `/e/${environment}`;
     const path = `${base}/incidents${cursor === undefined ? "" : `?cursor=${encodeURIComponent(cursor)}`}`;
     return sendPage(
@@ -48,7 +51,13 @@ export function incidentPages(deps: Deps): Hono<PageEnv> {
         ) : (
           <ul class="list" id="incidents" {...selfUpdating("incidents", path)}>
             {page.items.map((incident) => (
-              <Incident incident={incident} base={base} nowMs={deps.clock.nowMs()} operator={mayOperate(actor)} />
+              <Incident
+                incident={incident}
+                lapsed={lapsed.get(incident.id)}
+                base={base}
+                nowMs={deps.clock.nowMs()}
+                operator={mayOperate(actor)}
+              />
             ))}
           </ul>
         )}
@@ -87,20 +96,22 @@ export function incidentPages(deps: Deps): Hono<PageEnv> {
 
 interface IncidentProps {
   incident: IncidentResource;
+  lapsed: Lapsed | undefined;
   base: string;
   nowMs: number;
   operator: boolean;
 }
 
-function Incident({ incident, base, nowMs, operator }: IncidentProps) {
+function Incident({ incident, lapsed, base, nowMs, operator }: IncidentProps) {
   const open = incident.resolvedAt === null;
+  const inForce = open && lapsed?.all !== true;
   const strongest = incident.steps.some((step) => step.action === "kill")
     ? "off"
     : incident.steps.some((step) => step.action === "downgrade")
       ? "downgraded"
       : "";
   return (
-    <li class={`card ${open ? strongest : ""}`} id={`incident-${incident.id}`}>
+    <li class={`card ${inForce ? strongest : ""}`} id={`incident-${incident.id}`}>
       <div class="title">
         <h2>{incident.title}</h2>
         <b>{open ? "Open" : "Resolved"}</b>
@@ -125,6 +136,7 @@ function Incident({ incident, base, nowMs, operator }: IncidentProps) {
           </li>
         )}
       </ol>
+      {lapsed === undefined ? null : <LapsedLine lapsed={lapsed} nowMs={nowMs} />}
       <p class="dim">
         <a href={`${base}/alerts`}>{alertsText(incident)}</a>
       </p>
