@@ -191,7 +191,7 @@ async function moveOn(tx: Db, environmentId: string, revision: number): Promise<
     ), kept as (
       insert into revisions (environment_id, revision, committed_at) select id, revision, committed_at from moved
     )
-    select pg_notify(${NOTIFY_CHANNEL}, id), floor(extract(epoch from committed_at) * 1000)::float8 as at_ms from moved`);
+    select pg_notify(${NOTIFY_CHANNEL}, id || ' ' || revision), floor(extract(epoch from committed_at) * 1000)::float8 as at_ms from moved`);
   return new Date(Number(returnedRows(result)[0]?.["at_ms"]));
 }
 

@@ -138,9 +138,10 @@ export class DatabaseSnapshotStore implements SnapshotStore {
 
   async follow({ environment, patch }: SnapshotStep): Promise<void> {
     const before = this.#current.get(environment.id);
-    const isNext =
-      before?.n === environment.revision - 1 && before.rows.environment.lineageSalt === environment.lineageSalt;
-    if (!isNext) return this.refresh(environment.id);
+    const sameHistory = before?.rows.environment.lineageSalt === environment.lineageSalt;
+    // The NOTIFY may have been faster.
+    if (sameHistory && before.n === environment.revision) return;
+    if (!sameHistory || before.n !== environment.revision - 1) return this.refresh(environment.id);
     const prepared = await prepare({ ...patch(before.rows), environment });
     if (this.#current.get(environment.id) !== before) return this.refresh(environment.id);
     this.#serve(prepared);

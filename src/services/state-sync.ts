@@ -144,7 +144,9 @@ export class StateSync {
     // A server hears its own changes too, and often before it has answered its parked polls: those come first.
     setImmediate(() => {
       if (this.#closed) return;
-      void this.#guarded(payload === TOKENS_PAYLOAD ? tokens.refresh() : snapshots.refresh(payload));
+      const [environmentId = "", n] = payload.split(" ");
+      if (payload === TOKENS_PAYLOAD) void this.#guarded(tokens.refresh());
+      else if (snapshots.current(environmentId)?.n !== Number(n)) void this.#guarded(snapshots.refresh(environmentId));
     });
   }
 
