@@ -3,10 +3,11 @@
  * environment, so that changes are in one order, and commits state, audit, revision and NOTIFY together or not at all.
  */
 import { eq, sql } from "drizzle-orm";
-import { databaseAway, isDatabaseAway } from "./db/away.ts";
+import { databaseAway, isDatabaseAway, StandbyError } from "./db/away.ts";
+import { lineageColumns, lineageOf } from "./db/lineage.ts";
 import { NOTIFY_CHANNEL } from "./db/listen.ts";
 import { returnedRows } from "./db/returned-rows.ts";
-import { audit, environments } from "./db/schema.ts";
+import { audit, environments, installation } from "./db/schema.ts";
 import type { Db, EnvironmentRow } from "./db/types.ts";
 import type { Deps } from "./deps.ts";
 import { type Actor, hasRole, recordOf, type Role, seesEnvironment } from "./domain/actor.ts";
@@ -45,6 +46,7 @@ export interface AuditEntry {
 export interface Change {
   tx: Db;
   environment: EnvironmentRow;
+  lineage: string;
   /** The revision this change makes, `n` only. */
   revision: number;
   at: Date;
@@ -140,22 +142,22 @@ export async function change<T>(
 ): Promise<Changed<T>> {
   const { deps } = ctx;
   const done = await withTransaction(ctx, (tx) => changeIn(ctx, tx, environmentId, work));
-  const { step } = done;
+  const { value, revision, step } = done;
   await afterCommit(ctx, () => (step === null ? deps.snapshots.refresh(environmentId) : deps.snapshots.follow(step)));
-  return { value: done.value, revision: deps.snapshots.revisionOf(environmentId, done.n) };
+  return { value, revision };
 }
 
 /**
  * The same inside a transaction that is open already. Takes the environment's row lock first, or joins it when the
- * transaction holds it. Answers with the revision's `n` after the change; the caller refreshes its snapshot after commit.
+ * transaction holds it. Answers with the revision after the change; the caller refreshes its snapshot after commit.
  */
 export async function changeIn<T>(
   ctx: Ctx,
   tx: Db,
   environmentId: string,
   work: (change: Change) => Promise<T>,
-): Promise<{ value: T; n: number; step: SnapshotStep | null }> {
-  const environment = await lockEnvironment(tx, environmentId);
+): Promise<Changed<T> & { step: SnapshotStep | null }> {
+  const { environment, lineage } = await lockEnvironment(tx, environmentId);
   const revision = environment.revision + 1;
   const at = new Date(ctx.deps.clock.nowMs());
   let recorded = false;
@@ -163,6 +165,7 @@ export async function changeIn<T>(
   const value = await work({
     tx,
     environment,
+    lineage,
     revision,
     at,
     record: async (entry) => {
@@ -176,14 +179,14 @@ export async function changeIn<T>(
       await insertAudit(ctx, tx, entry, { environmentId, revision: environment.revision, at });
     },
   });
-  if (!recorded) return { value, n: environment.revision, step: null };
-  const committedAt = await moveOn(tx, environmentId, revision);
-  const step = patch === null ? null : { environment: { ...environment, revision, committedAt }, patch };
-  return { value, n: revision, step };
+  if (!recorded) return { value, revision: `${lineage}.${environment.revision}`, step: null };
+  const committedAt = await moveOn(tx, environmentId, lineage, revision);
+  const step = patch === null ? null : { lineage, environment: { ...environment, revision, committedAt }, patch };
+  return { value, revision: `${lineage}.${revision}`, step };
 }
 
 /** The environment's new revision, when it was made (the result), and the NOTIFY: in one statement, as a kill waits. */
-async function moveOn(tx: Db, environmentId: string, revision: number): Promise<Date> {
+async function moveOn(tx: Db, environmentId: string, lineage: string, revision: number): Promise<Date> {
   const result = await tx.execute(sql`
     with moved as (
       update environments set revision = ${revision}, committed_at = clock_timestamp()
@@ -191,16 +194,25 @@ async function moveOn(tx: Db, environmentId: string, revision: number): Promise<
     ), kept as (
       insert into revisions (environment_id, revision, committed_at) select id, revision, committed_at from moved
     )
-    select pg_notify(${NOTIFY_CHANNEL}, id || ' ' || revision), floor(extract(epoch from committed_at) * 1000)::float8 as at_ms from moved`);
+    select pg_notify(${NOTIFY_CHANNEL}, ${`${environmentId} ${lineage}.${revision}`}), floor(extract(epoch from committed_at) * 1000)::float8 as at_ms from moved`);
   return new Date(Number(returnedRows(result)[0]?.["at_ms"]));
 }
 
 /** The row lock that puts all changes of an environment in one order. NOT_FOUND when it is gone. */
-export async function lockEnvironment(tx: Db, environmentId: string): Promise<EnvironmentRow> {
-  const locked = await tx.select().from(environments).where(eq(environments.id, environmentId)).for("update");
-  const environment = locked[0];
-  if (environment === undefined) throw new AppError("NOT_FOUND", "The environment is gone.");
-  return environment;
+export async function lockEnvironment(
+  tx: Db,
+  environmentId: string,
+): Promise<{ environment: EnvironmentRow; lineage: string }> {
+  const [locked] = await tx
+    .select({ environment: environments, ...lineageColumns })
+    .from(environments)
+    .innerJoin(installation, eq(installation.id, 1))
+    .where(eq(environments.id, environmentId))
+    .for("update", { of: environments });
+  if (locked === undefined) throw new AppError("NOT_FOUND", "The environment is gone.");
+  const lineage = lineageOf(locked);
+  if (lineage === null) throw new StandbyError();
+  return { environment: locked.environment, lineage };
 }
 
 /**

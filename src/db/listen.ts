@@ -1,4 +1,4 @@
-/** NOTIFY carries `<environment id> <n>` of a change, or a word of its own. A lost one is healed by the version check. */
+/** NOTIFY carries `<environment id> <revision>` of a change, or a word of its own. A lost one is healed by the version check. */
 export const NOTIFY_CHANNEL = "andon_environment";
 
 export interface Listening {

@@ -37,6 +37,7 @@ export interface PreparedSnapshot {
 
 /** A change that this server has committed: the environment after it, and what it did to the rows of the snapshot. */
 export interface SnapshotStep {
+  lineage: string;
   environment: EnvironmentRow;
   patch: (rows: SnapshotRows) => SnapshotRows;
 }
@@ -136,12 +137,12 @@ export class DatabaseSnapshotStore implements SnapshotStore {
     return refresh.run();
   }
 
-  async follow({ environment, patch }: SnapshotStep): Promise<void> {
+  async follow({ lineage, environment, patch }: SnapshotStep): Promise<void> {
     const before = this.#current.get(environment.id);
-    const sameHistory = before?.rows.environment.lineageSalt === environment.lineageSalt;
+    if (before?.lineage !== lineage) return this.refresh(environment.id);
     // The NOTIFY may have been faster.
-    if (sameHistory && before.n === environment.revision) return;
-    if (!sameHistory || before.n !== environment.revision - 1) return this.refresh(environment.id);
+    if (before.n === environment.revision) return;
+    if (before.n !== environment.revision - 1) return this.refresh(environment.id);
     const prepared = await prepare({ ...patch(before.rows), environment });
     if (this.#current.get(environment.id) !== before) return this.refresh(environment.id);
     this.#serve(prepared);
@@ -264,11 +265,11 @@ export class DatabaseSnapshotStore implements SnapshotStore {
 
   #forget(environmentId: string): void {
     const served = this.#current.get(environmentId);
+    this.#refreshes.delete(environmentId);
+    this.#readAtMs.delete(environmentId);
     if (served === undefined) return;
     this.#current.delete(environmentId);
     this.#idByKey.delete(served.key);
-    this.#refreshes.delete(environmentId);
-    this.#readAtMs.delete(environmentId);
     this.#parked.release(environmentId);
   }
 }

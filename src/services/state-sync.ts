@@ -144,9 +144,10 @@ export class StateSync {
     // A server hears its own changes too, and often before it has answered its parked polls: those come first.
     setImmediate(() => {
       if (this.#closed) return;
-      const [environmentId = "", n] = payload.split(" ");
+      const [environmentId = "", revision] = payload.split(" ");
       if (payload === TOKENS_PAYLOAD) void this.#guarded(tokens.refresh());
-      else if (snapshots.current(environmentId)?.n !== Number(n)) void this.#guarded(snapshots.refresh(environmentId));
+      else if (snapshots.current(environmentId)?.revision !== revision)
+        void this.#guarded(snapshots.refresh(environmentId));
     });
   }
 

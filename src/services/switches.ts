@@ -206,13 +206,10 @@ async function switchFlag(
   return { ...changed, auditId };
 }
 
-/**
- * The flag and what decides about it. With `asServed` the latter is what this server serves: good for an answer, not for
- * a decision, and a kill waits for what it does not need.
- */
-async function flagAndAround(ctx: Ctx, { tx, environment }: Change, key: string, asServed = false) {
+/** The flag and what decides about it: with `asServed` of the snapshot, when that is of the state before the change. */
+async function flagAndAround(ctx: Ctx, { tx, environment, lineage }: Change, key: string, asServed = false) {
   const served = asServed ? ctx.deps.snapshots.current(environment.id) : undefined;
-  if (served === undefined) return requireFlagAndAround(tx, environment, key);
+  if (served?.revision !== `${lineage}.${environment.revision}`) return requireFlagAndAround(tx, environment, key);
   return { ...(await requireFlagAndChecks(tx, environment.id, key)), around: surroundingsOf(environment, served.rows) };
 }
 

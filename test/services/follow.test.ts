@@ -1,8 +1,10 @@
 /** A server serves its own changes without reading them back: what it serves then is what the database holds. */
+import { eq, sql } from "drizzle-orm";
 import * as fc from "fast-check";
 import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { Runtime } from "../../src/boot.ts";
+import { environments, flags, installation, revisions } from "../../src/db/schema.ts";
 import { AppError } from "../../src/errors.ts";
 import { createBudget } from "../../src/services/budgets.ts";
 import { putChain } from "../../src/services/chains.ts";
@@ -19,6 +21,8 @@ const MODELS = ["claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-4-5"] as c
 const FLAGS = ["one", "two", "three", "four", "five"] as const;
 const reason = "test";
 
+const chainOf = (...models: string[]) => ({ steps: models.map((model) => ({ model })) });
+const nOf = ({ revision }: { revision: string }) => Number(revision.split(".")[1]);
 const refused = (error: unknown) => {
   if (!(error instanceof AppError)) throw error;
 };
@@ -31,7 +35,7 @@ describe.each(["postgres", "memory"] as const)("on %s", (kind) => {
     const log = pino({ level: "warn" }, { write: (line) => void warnings.push(line) });
     runtime = await startDeps({ database: kind, log });
     const ctx = adminCtx(runtime.deps);
-    await putChain(ctx, "production", "main", { steps: MODELS.map((model) => ({ model })) });
+    await putChain(ctx, "production", "main", chainOf(...MODELS));
     for (const key of FLAGS) await createFlag(ctx, "production", { key, name: key, chain: "main" });
     // A trip in force, which a restore overrides.
     await createBudget(ctx, "production", dailyBudget({ scope: { flag: "one" }, limitUsd: 1 }));
@@ -103,8 +107,31 @@ describe.each(["postgres", "memory"] as const)("on %s", (kind) => {
     await store.refresh(id);
     await restoreFlag(ctx(), "production", "four", { reason, ramp: 40 });
     await restoreFlag(ctx(), "production", "five", { reason, ramp: 50 });
-    await store.follow({ environment: served().rows.environment, patch: (rows) => rows });
+    await store.follow({ ...served().rows, patch: (rows) => rows });
     expect(store.current(id)?.snapshot).toEqual(served().snapshot);
+  });
+
+  it.each([0, 1])("after a failover that lost %i revisions and was not seen yet", async (lost) => {
+    const { db } = runtime.deps;
+    await restoreFlag(ctx(), "production", "four", { reason });
+    await restoreFlag(ctx(), "production", "five", { reason, ramp: 60 });
+    const before = served();
+    // What a promoted replica is: another lineage, without the last changes.
+    await db.update(installation).set({ lineageSalt: sql`${installation.lineageSalt} || 'promoted'` });
+    if (lost > 0) {
+      await db.delete(revisions).where(eq(revisions.revision, before.n));
+      await db
+        .update(environments)
+        .set({ revision: before.n - lost })
+        .where(eq(environments.key, "production"));
+      await db.update(flags).set({ ramp: null }).where(eq(flags.key, "five"));
+    }
+    const { revision } = await killFlag(ctx(), "production", "four", { reason, until: null });
+    expect(served().revision).toBe(revision);
+    expect(served()).toMatchObject({ n: before.n + 1 - lost });
+    expect(served().lineage).not.toBe(before.lineage);
+    expect(served().snapshot).toEqual((await readAfresh())?.snapshot);
+    expect(served().snapshot.flags["four"]?.state).toBe("off");
   });
 
   it("when a read that began before the change ends after it", async () => {
@@ -122,7 +149,7 @@ describe.each(["postgres", "memory"] as const)("on %s", (kind) => {
     const reading = store.refresh(id);
     await until("a read is held", () => letGo);
     await putModel(ctx(), "production", MODELS[1], { blocked: true, reason, until: null });
-    await store.follow({ environment: served().rows.environment, patch: () => served().rows });
+    await store.follow({ ...served().rows, patch: () => served().rows });
     expect(store.current(id)?.n).toBe((before?.n ?? 0) + 1);
     await release();
     await reading;
@@ -146,3 +173,24 @@ function withReadsHeld<T extends object>(target: T, hold: () => Promise<void>): 
     },
   });
 }
+
+it("a kill answers with the chain that another server has just changed", async () => {
+  const a = await startDeps();
+  const b = await startDeps({ database: a.deps.config.database });
+  await putChain(adminCtx(a.deps), "production", "main", chainOf(...MODELS));
+  await createFlag(adminCtx(a.deps), "production", { key: "one", name: "One", chain: "main" });
+  let after = 0;
+  await until("a kill came right after an edit, ten times", async () => {
+    const models = after % 2 === 0 ? [MODELS[1], MODELS[2]] : [...MODELS];
+    const [edited, killed] = await Promise.all([
+      putChain(adminCtx(a.deps), "production", "main", chainOf(...models)),
+      killFlag(adminCtx(b.deps), "production", "one", { reason: a.deps.newId(), until: null }),
+    ]);
+    if (nOf(killed) < nOf(edited)) return false;
+    expect(killed.value.steps.map(({ model }) => model)).toEqual(models);
+    after += 1;
+    return after === 10;
+  });
+  await b.close();
+  await a.close();
+});
