@@ -24,6 +24,7 @@ import { processEnv, type Runtime, systemRuntime } from "./runtime.ts";
 import { farewell, linkTo } from "./server-link.ts";
 import { type Origin, SnapshotStore } from "./snapshot-store.ts";
 import { newTrips } from "./trips.ts";
+import { UnknownFlags } from "./unknown-flags.ts";
 import { UsageReporter, type UsageStats } from "./usage-reporter.ts";
 
 /** How `ready` found the client: by the server's state, by older state, or by none. */
@@ -61,6 +62,7 @@ export class Andon implements GuardHost {
   readonly #cache: SnapshotCache | null;
   readonly #target: PollTarget | null;
   readonly #checks = new CheckCounts();
+  readonly #unknownFlags: UnknownFlags;
   readonly #poller: Poller | null;
   readonly #reporter: UsageReporter | null;
   #closing: Promise<void> | null = null;
@@ -71,6 +73,7 @@ export class Andon implements GuardHost {
     const given = readable(options);
     this.logger = safeLogger(isLogger(given?.logger) ? given.logger : consoleLogger(() => this.#runtime.monotonicMs()));
     const resolved = resolveOptions(given, internals.env ?? processEnv());
+    this.#unknownFlags = new UnknownFlags(this.logger);
     for (const problem of resolved.problems) this.logger.error({}, problem);
     if (options !== undefined && given === undefined) this.logger.error({}, "The options of Andon cannot be read");
     this.instance = resolved.instance;
@@ -122,6 +125,7 @@ export class Andon implements GuardHost {
       this.#freshness.staleMs,
     );
     this.#checks.count(flag, decision.enabled);
+    if (decision.reason === "UNKNOWN" && this.#store.origin === "live") this.#unknownFlags.tell(flag);
     return decision;
   }
 

@@ -39,7 +39,9 @@ function whenRestored({ effective, switch: own, level, steps, trips }: FlagAnswe
   const onlyMaster = effective.reason === "MASTER" && own.state === "on" && !isTripped;
   const later = onlyMaster ? level.level : (level.manual?.level ?? 0);
   if (later === 0 || effective.reason === "NO_MODEL") return "";
-  return `; will step to ${steps[later]?.model ?? `level ${String(later)}`} when ${onlyMaster ? "the master switch is " : ""}restored`;
+  // Which models are blocked is not known here: a step that is, is stepped over.
+  const first = `${steps[later]?.model ?? `level ${String(later)}`}${later < steps.length - 1 ? " or below" : ""}`;
+  return `; will step to ${first} when ${onlyMaster ? "the master switch is " : ""}restored`;
 }
 
 function onState(flag: FlagAnswer): string {

@@ -90,7 +90,8 @@ function Now({ board }: { board: Board }) {
   // What an open incident tells above is not told twice.
   const untold = wrong.filter(({ flag }) => !board.incidents.some((incident) => concerns(incident, flag)));
   const silent = board.instances.filter((one) => one.state === "silent");
-  const live = board.instances.filter((one) => one.state === "live").length;
+  const live = board.instances.filter((one) => one.state === "live");
+  const cutOff = live.filter((one) => one.disconnectedSeconds !== null);
   const masterOff = board.master.state === "off";
   return (
     <section class="now" aria-labelledby="now-title">
@@ -120,7 +121,12 @@ function Now({ board }: { board: Board }) {
         </ul>
       )}
       <p class="dim">
-        {live === 0 ? "No instance is connected" : `${count(live, "instance")} connected`}
+        {live.length === cutOff.length
+          ? "No instance is connected"
+          : `${count(live.length - cutOff.length, "instance")} connected`}
+        {cutOff.length === 0
+          ? ""
+          : `; ${cutOff.length} cut off, probably gone: ${listed(cutOff.map((one) => one.instance))}`}
         {silent.length === 0
           ? "."
           : `; ${silent.length} silent: ${listed(silent.map((one) => `${one.instance} for ${age(one.silentSeconds)}`))}.`}

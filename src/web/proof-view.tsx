@@ -12,11 +12,7 @@ const QUIET_SECONDS = 10;
 export function ProofView({ proof, fresh, what }: { proof: Proof | null; fresh: boolean; what: string }) {
   if (proof === null) return <p class="dim">Receipts of this change are no longer kept.</p>;
   if (proof.live === 0 && proof.silent.length === 0) {
-    return (
-      <p class="proof">
-        No instance is connected: nothing has applied it yet. It holds for the first one that connects.
-      </p>
-    );
+    return <p class="proof">No instance is connected. It holds for the first one that connects.</p>;
   }
   return (
     <div class="proof" data-announce={fresh ? `${what}: ${sentence(proof)}` : undefined}>

@@ -52,6 +52,18 @@ test("nothing known: onUnknown decides, of the call before that of the client", 
   expect(on.evaluate("chat", {}, { onUnknown: "off" })).toMatchObject({ enabled: false, reason: "UNKNOWN" });
 });
 
+test("a flag that Andon does not have is told of once, and only when the server has said so", async () => {
+  const { andon, lines } = await startHarness({ snapshot: makeKilled("a.1"), bootstrap: makeKilled("a.0") });
+  const told = () => lines.filter(({ level, message }) => level === "warn" && message.includes("Andon has no flag"));
+  andon.evaluate("caht");
+  expect(told()).toEqual([]);
+  await andon.ready({ timeoutMs: 1_000_000 });
+  for (const flag of ["chat", "caht", "caht", "serach"]) andon.isEnabled(flag);
+  expect(told().map(({ fields }) => fields)).toEqual([{ flag: "caht" }, { flag: "serach" }]);
+  for (let at = 0; at < 1_000; at += 1) andon.isEnabled(`made-up-${at}`);
+  expect(told()).toHaveLength(100);
+});
+
 test("url and token come from the environment when not given", async () => {
   const { url, server } = await startHarness();
   const { logger } = new Follower();
