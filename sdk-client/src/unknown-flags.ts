@@ -16,7 +16,8 @@ export class UnknownFlags {
   tell(flag: string): void {
     if (typeof flag !== "string" || this.#told.has(flag) || this.#told.size >= MAX_TOLD) return;
     this.#told.add(flag);
-    const known = `Andon has no flag "${flag.slice(0, 128)}" in this environment`;
-    this.#logger.warn({ flag }, `${known}: nobody can turn this feature off. Create the flag, or correct its key`);
+    const unknown = `Andon has no flag "${flag.slice(0, 128)}" in this environment`;
+    const meanwhile = "onUnknown decides, and only the master switch can turn it off";
+    this.#logger.warn({ flag }, `${unknown}: ${meanwhile}. Create the flag, or correct its key`);
   }
 }

@@ -40,7 +40,7 @@ function whenRestored({ effective, switch: own, level, steps, trips }: FlagAnswe
   const later = onlyMaster ? level.level : (level.manual?.level ?? 0);
   if (later === 0 || effective.reason === "NO_MODEL") return "";
   // Which models are blocked is not known here: a step that is, is stepped over.
-  const first = `${steps[later]?.model ?? `level ${String(later)}`}${later < steps.length - 1 ? " or below" : ""}`;
+  const first = `${steps[later]?.model ?? `level ${String(later)}`}${later < steps.length - 1 ? " or further down" : ""}`;
   return `; will step to ${first} when ${onlyMaster ? "the master switch is " : ""}restored`;
 }
 

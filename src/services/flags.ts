@@ -157,7 +157,7 @@ export async function deleteFlag(
         `The flag "${key}" is off. Deleting it would turn the feature on again wherever clients follow their default for unknown flags. Restore it first.`,
       );
     }
-    await tx.delete(flags).where(and(eq(flags.environmentId, environment.id), eq(flags.key, key)));
+    await tx.delete(flags).where(isFlag(environment.id, key));
     await forgetChecks(tx, environment.id, key);
     await record({
       action: "flag.deleted",
@@ -171,14 +171,8 @@ export async function deleteFlag(
 
 /** The flag's row; NOT_FOUND when there is none. */
 export async function requireFlag(db: Db, environmentId: string, key: string): Promise<FlagRow> {
-  const rows = FLAG_KEY_PATTERN.test(key)
-    ? await db
-        .select()
-        .from(flags)
-        .where(and(eq(flags.environmentId, environmentId), eq(flags.key, key)))
-        .limit(1)
-    : [];
-  const row = rows[0];
+  requireFlagKey(key);
+  const [row] = await db.select().from(flags).where(isFlag(environmentId, key));
   if (row === undefined) throw noSuchFlag(key);
   return row;
 }
@@ -189,12 +183,11 @@ export async function requireFlagAndAround(
   environment: EnvironmentRow,
   key: string,
 ): Promise<{ flag: FlagRow; around: Surroundings; checks: Checks | undefined }> {
-  const [row] = FLAG_KEY_PATTERN.test(key)
-    ? await db
-        .select({ flag: flags, ...surroundingColumns(environment.id), checks: checksColumn(environment.id, key) })
-        .from(flags)
-        .where(and(eq(flags.environmentId, environment.id), eq(flags.key, key)))
-    : [];
+  requireFlagKey(key);
+  const [row] = await db
+    .select({ flag: flags, ...surroundingColumns(environment.id), checks: checksColumn(environment.id, key) })
+    .from(flags)
+    .where(isFlag(environment.id, key));
   if (row === undefined) throw noSuchFlag(key);
   return { flag: row.flag, around: surroundingsOf(environment, row), checks: row.checks[0] };
 }
@@ -205,14 +198,22 @@ export async function requireFlagAndChecks(
   environmentId: string,
   key: string,
 ): Promise<{ flag: FlagRow; checks: Checks | undefined }> {
-  const [row] = FLAG_KEY_PATTERN.test(key)
-    ? await db
-        .select({ flag: flags, checks: checksColumn(environmentId, key) })
-        .from(flags)
-        .where(and(eq(flags.environmentId, environmentId), eq(flags.key, key)))
-    : [];
+  requireFlagKey(key);
+  const [row] = await db
+    .select({ flag: flags, checks: checksColumn(environmentId, key) })
+    .from(flags)
+    .where(isFlag(environmentId, key));
   if (row === undefined) throw noSuchFlag(key);
   return { flag: row.flag, checks: row.checks[0] };
+}
+
+/** What is no key is not asked for: the database refuses some texts (NUL) with an error of its own. */
+function requireFlagKey(key: string): void {
+  if (!FLAG_KEY_PATTERN.test(key)) throw noSuchFlag(key);
+}
+
+function isFlag(environmentId: string, key: string) {
+  return and(eq(flags.environmentId, environmentId), eq(flags.key, key));
 }
 
 function noSuchFlag(key: string): AppError {
@@ -224,7 +225,7 @@ export async function writeFlag(tx: Db, current: FlagRow, columns: Partial<FlagR
   const rows = await tx
     .update(flags)
     .set({ ...columns, version: current.version + 1 })
-    .where(and(eq(flags.environmentId, current.environmentId), eq(flags.key, current.key)))
+    .where(isFlag(current.environmentId, current.key))
     .returning();
   const row = rows[0];
   if (row === undefined) throw new AppError("CONFLICT", `The flag "${current.key}" was deleted meanwhile.`);

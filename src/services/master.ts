@@ -4,8 +4,9 @@ import { change, type Changed, type Ctx, requireEnvironment } from "../context.t
 import { environments } from "../db/schema.ts";
 import type { EnvironmentRow } from "../db/types.ts";
 import type { MasterResource } from "../domain/resources.ts";
-import { kill, restore, type Switch } from "../domain/switch.ts";
+import { restore, type Switch } from "../domain/switch.ts";
 import { AppError } from "../errors.ts";
+import { killByHand } from "./kill-by-hand.ts";
 
 export type MasterSwitched = Changed<MasterResource> & { auditId: number | null };
 
@@ -21,14 +22,7 @@ export async function killMaster(
   input: { reason: string | null; until: Date | null },
 ): Promise<MasterSwitched> {
   return switchMaster(ctx, environmentKey, "tighten", "master.killed", input.reason, (current, at) =>
-    kill(current, {
-      cause: "manual",
-      reason: input.reason,
-      by: ctx.actor.name,
-      until: input.until,
-      at,
-      mayReword: ctx.actor.kind !== "kill",
-    }),
+    killByHand(ctx, current, input, at),
   );
 }
 

@@ -4,9 +4,8 @@
  * client's word, which anybody with an sdk token can give, once in an hour.
  */
 import { and, eq, gt } from "drizzle-orm";
-import { type Ctx, insertAudit, withTransaction } from "../context.ts";
-import { lineageColumns, lineageOf } from "../db/lineage.ts";
-import { audit, environments, installation } from "../db/schema.ts";
+import { type Ctx, insertAudit, lockEnvironment, withTransaction } from "../context.ts";
+import { audit, environments } from "../db/schema.ts";
 import type { Db } from "../db/types.ts";
 import type { Deps } from "../deps.ts";
 import { systemActor } from "../domain/actor.ts";
@@ -63,16 +62,9 @@ async function follow(deps: Deps, environmentId: string, evidence: Evidence): Pr
 
 async function replace(ctx: Ctx, tx: Db, environmentId: string, evidence: Evidence): Promise<boolean> {
   const { deps } = ctx;
-  const [head] = await tx
-    .select({ environment: environments, ...lineageColumns })
-    .from(environments)
-    .innerJoin(installation, eq(installation.id, 1))
-    .where(eq(environments.id, environmentId))
-    .for("update", { of: environments });
+  const { environment, lineage } = await lockEnvironment(tx, environmentId);
   // Another server may have replaced it meanwhile.
-  if (head === undefined || lineageOf(head) !== evidence.lineage || head.environment.revision >= evidence.n)
-    return false;
-  const { environment } = head;
+  if (lineage !== evidence.lineage || environment.revision >= evidence.n) return false;
   const at = new Date(deps.clock.nowMs());
   if (evidence.seenBy === "client" && (await replacedSince(tx, environment, at.getTime() - CLIENT_BELIEVED_EVERY_MS))) {
     deps.log.warn(

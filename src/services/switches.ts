@@ -15,10 +15,11 @@ import {
 } from "../domain/flag.ts";
 import { flagResource } from "../domain/flag.ts";
 import type { FlagResource } from "../domain/resources.ts";
-import { kill, later, type ManualLevel, resolveLevel, restore, sameMoment } from "../domain/switch.ts";
+import { later, type ManualLevel, resolveLevel, restore, sameMoment } from "../domain/switch.ts";
 import { AppError, invalid } from "../errors.ts";
 import { requireFlagAndAround, requireFlagAndChecks, writeFlag } from "./flags.ts";
 import { requireMatch } from "./if-match.ts";
+import { killByHand } from "./kill-by-hand.ts";
 import { readTrips, surroundingsOf } from "./surroundings.ts";
 import { overrideTrips } from "./trips.ts";
 
@@ -40,14 +41,7 @@ export async function killFlag(
     "flag.killed",
     input.reason,
     (row, _around, at) => {
-      const next = kill(switchOf(row), {
-        cause: "manual",
-        reason: input.reason,
-        by: ctx.actor.name,
-        until: input.until,
-        at,
-        mayReword: ctx.actor.kind !== "kill",
-      });
+      const next = killByHand(ctx, switchOf(row), input, at);
       return { ...stateOf(row), ...switchColumns(next) };
     },
     { aroundAsServed: true },

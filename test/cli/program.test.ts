@@ -155,7 +155,7 @@ describe("what is so, and not what was asked for", () => {
     await andon(["kill", "support-chat", ...quick]);
     const { out } = await andon(["downgrade", "support-chat", "--level", "1", ...quick]);
     expect(out).toMatch(
-      /^support-chat: off since .* by test op, "x"; will step to claude-sonnet-5-5 or below when restored$/,
+      /^support-chat: off since .* by test op, "x"; will step to claude-sonnet-5-5 or further down when restored$/,
     );
     expect((await andon(["restore", "support-chat", ...quick])).out).toMatch(
       /^support-chat: downgraded to claude-sonnet/,

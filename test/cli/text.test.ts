@@ -68,7 +68,7 @@ describe("the line of a flag", () => {
     [
       "killed with a level for later",
       flagWith(off("KILLED"), { switch: KILLED }, manual(1)),
-      'off since 2026-01-02 03:04 UTC by maria, "leak"; will step to claude-sonnet-5-5 or below when restored',
+      'off since 2026-01-02 03:04 UTC by maria, "leak"; will step to claude-sonnet-5-5 or further down when restored',
     ],
     [
       "killed, tripped and under a dark master",
