@@ -9,32 +9,43 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { ServerProcess } from "../../src/demo/server-process.ts";
 import { startCluster } from "../support/postgres.ts";
+import { crowd, type CrowdVerdict } from "./crowd.ts";
 import { soak, type SoakVerdict } from "./soak.ts";
 
+const SOAKS = ["books", "crowd"] as const;
+type SoakName = (typeof SOAKS)[number];
 const DATABASES = ["embedded", "postgres"] as const;
 type DatabaseName = (typeof DATABASES)[number];
 
 const DEFAULT_KILLS = 20;
 const MAX_KILLS = 200;
 const MAX_MINUTES = 120;
+const DEFAULT_CROWD_MINUTES = 5;
 /** On average half of this, without --minutes. */
 const DEFAULT_LIFE_MS = 3_000;
 const EXIT_USAGE = 2;
 const EXIT_INTERRUPTED = 130;
 const SECRET_BYTES = 32;
 
-const HELP = `Usage: npm run soak [-- --kills N] [-- --database NAME] [-- --minutes N]
+const HELP = `Usage: npm run soak [-- NAME] [-- --kills N] [-- --database NAME] [-- --minutes N]
 
-Kills the Andon server with SIGKILL again and again while applications report usage and budgets trip, then looks
-through the books: every record counted once, every trip, incident and alert once. Exits non-zero when not.
+  books  kills the Andon server with SIGKILL again and again while applications report usage and budgets trip, then
+         looks through the books: every record counted once, every trip, incident and alert once
+  crowd  ten boards stay open while the whole fleet is replaced every ten seconds, half of the times without a goodbye,
+         and usage flows (PostgreSQL): memory, tables and the time of a kill must stay as they were
 
-  --kills N        how often, 1 to ${MAX_KILLS}; ${DEFAULT_KILLS} by default
-  --database NAME  ${DATABASES.join(" or ")}; one after the other by default. PostgreSQL is started for the run.
-  --minutes N      spread the kills over about so long for each database, 1 to ${MAX_MINUTES}
+Both without a NAME. Exits non-zero when something did not hold.
+
+  --kills N        books: how often, 1 to ${MAX_KILLS}; ${DEFAULT_KILLS} by default
+  --database NAME  books: ${DATABASES.join(" or ")}; one after the other by default. PostgreSQL is started for the run.
+  --minutes N      books: spread the kills over about so long for each database; crowd: run for so long,
+                   ${DEFAULT_CROWD_MINUTES} by default; 1 to ${MAX_MINUTES}
   --help           this text
 `;
 
 interface Arguments {
+  names: readonly SoakName[];
+  crowdMinutes: number;
   kills: number;
   lifeMs: number;
   databases: readonly DatabaseName[];
@@ -49,7 +60,10 @@ async function main(): Promise<number> {
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stop.abort(new Error("interrupted")));
   try {
     let faults = 0;
-    for (const database of given.databases) faults += (await soakOn(database, given, stop.signal)).faults.length;
+    if (given.names.includes("books")) {
+      for (const database of given.databases) faults += (await soakOn(database, given, stop.signal)).faults.length;
+    }
+    if (given.names.includes("crowd")) faults += (await crowdOn(given.crowdMinutes, stop.signal)).faults.length;
     return faults === 0 ? 0 : 1;
   } catch (error) {
     if (stop.signal.aborted) return EXIT_INTERRUPTED;
@@ -88,9 +102,39 @@ async function soakOn(database: DatabaseName, given: Arguments, signal: AbortSig
   }
 }
 
+async function crowdOn(minutes: number, signal: AbortSignal): Promise<CrowdVerdict> {
+  say(`crowd: ${minutes} min`);
+  const folder = await mkdtemp(join(tmpdir(), "andon-soak-"));
+  const cluster = await startCluster();
+  try {
+    const databaseUrl = await cluster.createDatabase();
+    const server = await ServerProcess.on(join(folder, "data"), {
+      DATABASE_URL: databaseUrl,
+      ANDON_SECRET: randomBytes(SECRET_BYTES).toString("base64url"),
+    });
+    try {
+      await server.start();
+      const database = new URL(databaseUrl).pathname.slice(1);
+      const verdict = await crowd({ server, cluster, database, minutes, say, signal });
+      for (const fault of verdict.faults) say(`  ✗ ${fault}`);
+      const { faults, samples } = verdict;
+      say(
+        `${faults.length === 0 ? "✓" : "✗"} crowd: ${samples.length} fleets one after the other: ${faults.length === 0 ? "memory, tables and kills stayed as they were" : `${faults.length} faults`}`,
+      );
+      return verdict;
+    } finally {
+      await server.stop();
+    }
+  } finally {
+    await cluster.stop();
+    await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
 function readArguments(): Arguments | number {
   try {
-    const { values } = parseArgs({
+    const { values, positionals } = parseArgs({
+      allowPositionals: true,
       options: {
         kills: { type: "string" },
         database: { type: "string" },
@@ -102,13 +146,16 @@ function readArguments(): Arguments | number {
       process.stdout.write(HELP);
       return 0;
     }
+    const unknown = positionals.filter((name) => !SOAKS.some((known) => known === name));
+    if (unknown.length > 0) throw new Error(`there is no soak named ${unknown.join(", ")}`);
+    const names = SOAKS.filter((name) => positionals.length === 0 || positionals.includes(name));
     const kills = wholeNumber("--kills", values.kills, MAX_KILLS) ?? DEFAULT_KILLS;
     const minutes = wholeNumber("--minutes", values.minutes, MAX_MINUTES);
     const databases = DATABASES.filter((name) => values.database === undefined || values.database === name);
     if (databases.length === 0) throw new Error(`--database must be ${DATABASES.join(" or ")}`);
     // A life ends at random within its span: on average after half of it.
     const lifeMs = minutes === null ? DEFAULT_LIFE_MS : Math.ceil((minutes * 60_000 * 2) / kills);
-    return { kills, lifeMs, databases };
+    return { names, crowdMinutes: minutes ?? DEFAULT_CROWD_MINUTES, kills, lifeMs, databases };
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${HELP}`);
     return EXIT_USAGE;
