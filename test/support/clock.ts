@@ -1,4 +1,5 @@
-/** A clock that stands still until a test moves it. */
+/** Clocks that stand still until a test moves them: with its timers, or the wall clock alone. */
+import { systemClock } from "../../src/clock.ts";
 import type { Clock } from "../../src/deps.ts";
 
 interface Timer {
@@ -55,5 +56,38 @@ export class FakeClock implements Clock {
   #move(byMs: number): void {
     this.#nowMs += byMs;
     this.#monotonicMs += byMs;
+  }
+}
+
+/** The wall clock stands still until it is moved; timers run. For worlds with real clients and browsers. */
+export class WallClock implements Clock {
+  #nowMs: number;
+  readonly #watchers = new Set<(nowMs: number) => void>();
+
+  constructor(nowMs: number) {
+    this.#nowMs = nowMs;
+  }
+
+  nowMs(): number {
+    return this.#nowMs;
+  }
+
+  moveTo(nowMs: number): void {
+    this.#nowMs = nowMs;
+    for (const watcher of this.#watchers) watcher(nowMs);
+  }
+
+  /** Calls back at each move until the answer is called. */
+  onMove(watcher: (nowMs: number) => void): () => void {
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
+  }
+
+  monotonicMs(): number {
+    return systemClock.monotonicMs();
+  }
+
+  schedule(delayMs: number, callback: () => void): { cancel(): void } {
+    return systemClock.schedule(delayMs, callback);
   }
 }

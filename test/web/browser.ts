@@ -10,6 +10,10 @@ import {
   chromium as playwright,
   type Page,
 } from "playwright-core";
+import { DatabaseClock } from "../../src/clock.ts";
+import type { Clock } from "../../src/deps.ts";
+import { WallClock } from "../support/clock.ts";
+import type { TestServer } from "../support/server.ts";
 
 const TIMEOUT_MS = 15_000;
 
@@ -29,10 +33,15 @@ export interface OpenPage {
   complaints: string[];
 }
 
-/** A page in a context of its own, with bounded waits. */
-export async function openPage(browser: Browser, options: BrowserContextOptions = {}): Promise<OpenPage> {
+/** A page in a context of its own, with bounded waits, on the day and at the time of the server that it visits. */
+export async function openPage(
+  browser: Browser,
+  server: Pick<TestServer, "deps">,
+  options: BrowserContextOptions = {},
+): Promise<OpenPage> {
   const context = await browser.newContext({ locale: "en-GB", timezoneId: "Europe/Berlin", ...options });
   context.setDefaultTimeout(TIMEOUT_MS);
+  await shareClock(context, server.deps.clock);
   const page = await context.newPage();
   const complaints: string[] = [];
   page.on("console", (message) => {
@@ -42,6 +51,18 @@ export async function openPage(browser: Browser, options: BrowserContextOptions 
   });
   page.on("pageerror", (error) => complaints.push(error.message));
   return { context, page, complaints };
+}
+
+/**
+ * Gives pages the injected clock: what their script writes by the browser's own date is then the same on every day that
+ * the tests run. Only the date is set: timers and the monotonic clock, so countdowns and updates, run on.
+ */
+async function shareClock(context: BrowserContext, clock: Clock): Promise<void> {
+  if (clock instanceof DatabaseClock) return;
+  await context.clock.setFixedTime(clock.nowMs());
+  if (!(clock instanceof WallClock)) return;
+  const forget = clock.onMove((nowMs) => void context.clock.setFixedTime(nowMs));
+  context.once("close", forget);
 }
 
 /** Signs in by typing a token, as a person does. */

@@ -1,8 +1,7 @@
 /** What on-call does at 3 AM, in a real browser with three real clients connected: with JavaScript, and without it. */
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { systemClock } from "../../src/clock.ts";
-import type { Clock } from "../../src/deps.ts";
+import { WallClock } from "../support/clock.ts";
 import { until } from "../support/until.ts";
 import { launchBrowser, openPage, type OpenPage, signIn } from "./browser.ts";
 import { PRODUCTION, startWorld, type World } from "./world.ts";
@@ -13,12 +12,7 @@ let opened: OpenPage;
 let page: Page;
 
 /** The wall clock stands still, so that a slow machine does not use up the ten seconds to undo; timers run. */
-const startedMs = Date.now();
-const clock: Clock = {
-  nowMs: () => startedMs,
-  monotonicMs: () => systemClock.monotonicMs(),
-  schedule: (delayMs, callback) => systemClock.schedule(delayMs, callback),
-};
+const clock = new WallClock(Date.now());
 
 beforeAll(async () => {
   [world, browser] = await Promise.all([startWorld({ clock }), launchBrowser()]);
@@ -56,7 +50,10 @@ describe.each([
   { name: "with JavaScript off", javaScript: false },
 ])("$name", ({ javaScript }) => {
   beforeEach(async () => {
-    opened = await openPage(browser, { javaScriptEnabled: javaScript, viewport: { width: 360, height: 740 } });
+    opened = await openPage(browser, world.server, {
+      javaScriptEnabled: javaScript,
+      viewport: { width: 360, height: 740 },
+    });
     page = opened.page;
     await signIn(page, world.server.url, world.operator);
     await page.waitForURL("**/e/production");
@@ -146,7 +143,7 @@ describe.each([
 
 describe("the live board", () => {
   beforeEach(async () => {
-    opened = await openPage(browser);
+    opened = await openPage(browser, world.server);
     page = opened.page;
     await signIn(page, world.server.url, world.operator);
     await page.waitForURL("**/e/production");

@@ -79,7 +79,7 @@ const BROKEN_RULES = `axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21
 
 describe.each(["dark", "light"] as const)("in the %s", (colorScheme) => {
   it("fits 360 px without scrolling sideways, with buttons of 44 px, and breaks no rule of WCAG AA", async () => {
-    const { page, context, complaints } = await openPage(browser, {
+    const { page, context, complaints } = await openPage(browser, world.server, {
       colorScheme,
       viewport: { width: 360, height: 740 },
     });
@@ -96,7 +96,7 @@ describe.each(["dark", "light"] as const)("in the %s", (colorScheme) => {
     expect(complaints).toEqual([]);
     await context.close();
     // The checker is put into the page by the test, which the policy of the page rightly forbids.
-    const checked = await openPage(browser, { colorScheme, bypassCSP: true });
+    const checked = await openPage(browser, world.server, { colorScheme, bypassCSP: true });
     await signIn(checked.page, world.server.url, ADMIN_TOKEN);
     await checked.page.waitForURL("**/e/production");
     for (const path of paths) {

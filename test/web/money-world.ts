@@ -3,9 +3,8 @@
  * run. The runaway feature is left a few dollars below its limit, so that a test can push it over.
  */
 import { z } from "zod";
-import { systemClock } from "../../src/clock.ts";
-import type { Clock } from "../../src/deps.ts";
 import type { UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
+import { WallClock } from "../support/clock.ts";
 import { callFor, dailyBudget, report } from "../support/usage.ts";
 import { PRODUCTION, startWorld, type World } from "./world.ts";
 
@@ -13,31 +12,6 @@ const MINUTE_MS = 60_000;
 const listSchema = z.object({ items: z.array(z.object({ id: z.string(), name: z.string() })) });
 /** Midnight in Berlin. */
 export const MIDNIGHT_MS = Date.parse("2026-11-20T23:00:00Z");
-
-/** The wall clock stands still until it is moved; timers run. */
-export class WallClock implements Clock {
-  #nowMs: number;
-
-  constructor(nowMs: number) {
-    this.#nowMs = nowMs;
-  }
-
-  nowMs(): number {
-    return this.#nowMs;
-  }
-
-  moveTo(nowMs: number): void {
-    this.#nowMs = nowMs;
-  }
-
-  monotonicMs(): number {
-    return systemClock.monotonicMs();
-  }
-
-  schedule(delayMs: number, callback: () => void): { cancel(): void } {
-    return systemClock.schedule(delayMs, callback);
-  }
-}
 
 export interface MoneyWorld extends World {
   clock: WallClock;

@@ -34,8 +34,8 @@ async function eventually(what: string, shown: () => Promise<boolean>, javaScrip
   });
 }
 
-async function openBoard(token: string, options: Parameters<typeof openPage>[1] = {}): Promise<void> {
-  opened = await openPage(browser, options);
+async function openBoard(token: string, options: Parameters<typeof openPage>[2] = {}): Promise<void> {
+  opened = await openPage(browser, world.server, options);
   page = opened.page;
   await signIn(page, world.server.url, token);
   await page.waitForURL("**/e/production");
