@@ -83,6 +83,7 @@ export function guard(host: GuardHost, options: GuardOptions): GuardMiddleware {
       subject,
       body,
       stream,
+      revision: decision.revision,
       pass: passOf(passes, request, ctx.options, nowMs),
       settled: (outcome, used) => {
         host.logger.debug(outcome, "attempt");

@@ -4,6 +4,7 @@ import type { UsageDraft } from "./guard-meter.ts";
 import type { Pass } from "./guard-pass.ts";
 import type { Body, Subject } from "./guard-request.ts";
 import type { GuardOptions, MiddlewareContextLike, RequestLike } from "./guard-types.ts";
+import type { Revision } from "./protocol.ts";
 
 /** How one attempt ended: the seam for usage records and breakers. */
 export interface AttemptOutcome {
@@ -27,6 +28,8 @@ export interface CallInput {
   body: Body;
   stream: boolean;
   pass: Pass;
+  /** What the call was decided by; null without any state. */
+  revision: Revision | null;
   /** Called once for every attempt that was sent, with what it used. */
   settled(outcome: AttemptOutcome, used: readonly UsageDraft[]): void;
 }

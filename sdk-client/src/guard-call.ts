@@ -103,11 +103,11 @@ export class GuardedCall implements RunningCall {
   }
 
   async #try(choice: ModelChoice, isLast: boolean): Promise<Result> {
-    const { options, pass, subject, request, body } = this.#input;
+    const { options, pass, subject, request, body, revision } = this.#input;
     const attempt = new Attempt();
     this.#attempt = attempt;
     pass.attempts += 1;
-    const meter = new AttemptMeter({ subject, request, body, choice, attempt: pass.attempts });
+    const meter = new AttemptMeter({ subject, request, body, choice, revision, attempt: pass.attempts });
     const trial: Trial = { attempt, choice, meter, isLast };
     attempt.limit("attempt limit", options.attemptTimeoutMs);
     if (this.#input.stream) attempt.limit("first token limit", options.firstTokenTimeoutMs);

@@ -6,6 +6,7 @@ import type { ModelChoice } from "./chain-plan.ts";
 import { type Body, isObject, type Subject } from "./guard-request.ts";
 import type { StreamEnd } from "./guard-stream.ts";
 import type { RequestLike } from "./guard-types.ts";
+import type { Revision } from "./protocol.ts";
 import { promptBound } from "./prompt-bound.ts";
 import { type StreamUsage, tokensOf } from "./stream-usage.ts";
 import { systemHash } from "./system-hash.ts";
@@ -22,6 +23,8 @@ export interface Sent {
   /** The body as the caller gave it. */
   body: Body;
   choice: ModelChoice;
+  /** What the call was decided by; null without any state. */
+  revision: Revision | null;
   /** 1 for the call's first attempt. */
   attempt: number;
 }
@@ -98,7 +101,7 @@ export class AttemptMeter {
   }
 
   #draft(part: UsagePart, how: AttemptEnd): UsageDraft {
-    const { subject, request, body, choice, attempt } = this.#sent;
+    const { subject, request, body, choice, attempt, revision } = this.#sent;
     const stopReason = this.#stopReason();
     const draft: UsageDraft = {
       flag: subject.flag,
@@ -122,6 +125,7 @@ export class AttemptMeter {
     setText(draft, "user", idOf(subject.context.targetingKey));
     setText(draft, "session", idOf(subject.context.session));
     setText(draft, "correlationId", traceId(request.headers.get("traceparent")));
+    if (revision !== null) draft.revision = revision;
     setText(draft, "systemHash", systemHash(body["system"]));
     return draft;
   }

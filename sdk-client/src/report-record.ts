@@ -24,6 +24,7 @@ const TEXTS = [
   "session",
   "correlationId",
   "systemHash",
+  "revision",
 ] as const;
 const COUNTS = ["status", "firstTokenMs", "promptTokens", "count"] as const;
 const FLAGS = ["batch", "fast"] as const;

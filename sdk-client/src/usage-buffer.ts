@@ -38,6 +38,7 @@ const TEXT_FIELDS = [
   "session",
   "correlationId",
   "systemHash",
+  "revision",
 ] as const;
 
 export interface Bounds {

@@ -3,6 +3,7 @@
  * milliseconds, money is not on the wire at all: the server prices.
  */
 
+import type { Revision } from "./protocol.ts";
 import type { TokenUsage } from "./usage.ts";
 
 export const USAGE_PATH = "/sdk/v1/usage";
@@ -46,6 +47,8 @@ export interface UsageRecord {
   session?: string;
   correlationId?: string;
   systemHash?: string;
+  /** The revision that the call was decided by; without it the server goes by when the instance applied which. */
+  revision?: Revision;
   /** How many attempts this record sums up; 1 unless the client had to sum on overflow. */
   count?: number;
   /** Of a sum: the largest prompt among its attempts, which price thresholds look at. */

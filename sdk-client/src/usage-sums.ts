@@ -107,6 +107,8 @@ export class UsageSums {
       record.part ?? null,
       record.attempt === 1,
       tier,
+      // The first detail to go when there is no room.
+      this.#span === 0 ? (record.revision ?? null) : null,
     ]);
   }
 }
@@ -131,11 +133,13 @@ function merged(a: Sum, b: Sum): Sum | null {
     latencyMs: a.record.latencyMs,
     promptTokens: largest,
   };
-  const { batch, fast, geo, part } = a.record;
+  const { batch, fast, geo, part, revision } = a.record;
   if (batch !== undefined) record.batch = batch;
   if (fast !== undefined) record.fast = fast;
   if (geo !== undefined) record.geo = geo;
   if (part !== undefined) record.part = part;
+  // Of calls that were decided by different ones it is unknown.
+  if (revision !== undefined && revision === b.record.revision) record.revision = revision;
   return { record, totalLatencyMs, attempts };
 }
 

@@ -9,6 +9,7 @@ import {
   index,
   integer,
   jsonb,
+  numeric,
   pgTable,
   primaryKey,
   text,
@@ -23,6 +24,8 @@ import { environments } from "./schema.ts";
 
 const moment = (name: string) => timestamp(name, { withTimezone: true, mode: "date", precision: 3 });
 const amount = (name: string) => bigint(name, { mode: "number" }).notNull().default(0);
+/** A sum of money, nano-USD: no number of records can overflow it. */
+const money = (name: string) => numeric(name, { mode: "number" }).notNull().default(0);
 
 const environmentId = () =>
   text("environment_id")
@@ -69,6 +72,34 @@ export const usageMinutes = pgTable(
     latency: integer("latency").array().notNull(),
   },
   (t) => [primaryKey({ columns: [t.environmentId, t.minute, t.flag, t.model] })],
+);
+
+/**
+ * Calls of the last minutes by the revision they were decided by, see domain/calls.ts: tells what the state in force lets
+ * begin from what still ends. `lineage` is "" and `revision` 0 where that is older than anything known.
+ */
+export const callsByRevision = pgTable(
+  "calls_by_revision",
+  {
+    environmentId: environmentId(),
+    minute: moment("minute").notNull(),
+    flag: text("flag").notNull(),
+    lineage: text("lineage").notNull(),
+    revision: bigint("revision", { mode: "number" }).notNull(),
+    model: text("model").notNull(),
+    requestedModel: text("requested_model").notNull(),
+    attempts: amount("attempts"),
+    nanoUsd: money("nano_usd"),
+    /** When the newest of them began, and where it ran. */
+    newestStart: moment("newest_start").notNull(),
+    newestInstance: text("newest_instance").notNull(),
+  },
+  (t) => [
+    primaryKey({
+      name: "calls_by_revision_pk",
+      columns: [t.environmentId, t.minute, t.flag, t.lineage, t.revision, t.model, t.requestedModel],
+    }),
+  ],
 );
 
 /** The newest calls, one row an attempt. Bounded by time and number. */

@@ -67,6 +67,7 @@ const LABELS = [
   "session",
   "correlationId",
   "systemHash",
+  "revision",
   // Any text: a part that a newer client names is money all the same.
   "part",
 ] as const;

@@ -12,9 +12,11 @@ import type { Db } from "../db/types.ts";
 import type { Deps } from "../deps.ts";
 import { systemActor } from "../domain/actor.ts";
 import { addNanoUsd, type Budget, subjectOf } from "../domain/budget.ts";
+import { CallKeys, tallyCalls } from "../domain/calls.ts";
 import { type MinuteSums, type PricedRecord, tally } from "../domain/ledger.ts";
 import { windowAt } from "../domain/window.ts";
 import { AppError } from "../errors.ts";
+import { addCalls, readApplied } from "./calls-by-revision.ts";
 import { readBudgets } from "./budget-rows.ts";
 import { runLadder, wouldChange } from "./ladder-run.ts";
 import { addChecks } from "./flag-checks.ts";
@@ -57,6 +59,8 @@ export interface Counted {
 }
 
 interface Queue {
+  /** Which calls have had rows of their own lately. */
+  calls: CallKeys;
   waiting: Waiting[];
   records: number;
   /** Resolves when nothing is waiting any more; null while nothing is being counted. */
@@ -107,7 +111,7 @@ export class Ledger {
   #queueOf(environmentId: string): Queue {
     let queue = this.#queues.get(environmentId);
     if (queue === undefined) {
-      queue = { waiting: [], records: 0, draining: null };
+      queue = { calls: new CallKeys(), waiting: [], records: 0, draining: null };
       this.#queues.set(environmentId, queue);
     }
     return queue;
@@ -120,6 +124,7 @@ export class Ledger {
         const counted = await this.#count(
           environmentId,
           taken.map(({ submission }) => submission),
+          queue.calls,
         );
         for (const [index, answer] of counted.entries()) taken[index]?.resolve(answer);
       } catch (error) {
@@ -130,12 +135,14 @@ export class Ledger {
     queue.draining = null;
   }
 
-  async #count(environmentId: string, submissions: readonly Submission[]): Promise<Counted[]> {
+  async #count(environmentId: string, submissions: readonly Submission[], calls: CallKeys): Promise<Counted[]> {
     const ctx = this.#ctx;
     if (ctx === null) throw new AppError("NOT_READY", "The server is starting.");
     for (let attempt = 1, lockFirst = false; ; attempt += 1) {
       try {
-        const done = await withTransaction(ctx, (tx) => count(ctx, tx, environmentId, submissions, lockFirst));
+        const done = await withTransaction(ctx, (tx) =>
+          count(ctx, tx, environmentId, { submissions, calls, lockFirst }),
+        );
         if (done.changed) await afterCommit(ctx, () => ctx.deps.snapshots.refresh(environmentId));
         return done.counted;
       } catch (error) {
@@ -153,32 +160,42 @@ async function count(
   ctx: Ctx,
   tx: Db,
   environmentId: string,
-  submissions: readonly Submission[],
-  lockFirst: boolean,
+  input: { submissions: readonly Submission[]; calls: CallKeys; lockFirst: boolean },
 ): Promise<{ counted: Counted[]; changed: boolean }> {
   const { deps } = ctx;
+  const { submissions, calls, lockFirst } = input;
   if (lockFirst) await lockEnvironment(tx, environmentId);
   const nowMs = deps.clock.nowMs();
   const distinct = firstOfEach(submissions);
   const batches = distinct.map(({ batchId, records, rejected }) => ({ batchId, accepted: records.length, rejected }));
   // Sent together: the connection runs them in this order, and the round trips are saved.
-  const [, claimed, table, budgets] = await Promise.all([
+  const [, claimed, table, budgets, applied] = await Promise.all([
     // A budget that is being made or edited sums up the ledger under the exclusive side of this lock.
     tx.execute(sql`select pg_advisory_xact_lock_shared(hashtextextended(${`budgets:${environmentId}`}, 0))`),
     claimBatches(tx, environmentId, batches, new Date(nowMs)),
     readPrices(tx),
     readBudgets(tx, environmentId),
+    readApplied(tx, environmentId, distinct),
   ]);
   const fresh = distinct.filter(({ batchId }) => claimed.has(batchId));
   const records = fresh.flatMap(({ instance, records: own }) =>
     own.map((record) => priced(table, record, instance, nowMs)),
   );
   const sums = tally(records);
+  const served = deps.snapshots.current(environmentId);
+  const callSums = tallyCalls(records, {
+    nowMs,
+    lineage: served?.lineage ?? "",
+    isFlag: (key) => served?.snapshot.flags[key] !== undefined,
+    applied,
+    keys: calls,
+  });
   const [, , windows] = await Promise.all([
     addMinutes(tx, environmentId, sums),
     addRecent(tx, environmentId, records),
     addToWindows(tx, windowSums(budgets, sums)),
     addChecks(tx, environmentId, fresh, new Date(nowMs)),
+    addCalls(tx, environmentId, callSums),
   ]);
   const changed = await runLadders(ctx, tx, environmentId, { budgets, windows, nowMs, lockFirst });
   return { counted: await answers(tx, environmentId, submissions, claimed), changed };

@@ -7,6 +7,7 @@ import { environments } from "../db/schema.ts";
 import { usageBatches, usageMinutes, usageRecent } from "../db/ledger-schema.ts";
 import type { Db } from "../db/types.ts";
 import type { Deps } from "../deps.ts";
+import { pruneCalls } from "./calls-by-revision.ts";
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -51,11 +52,12 @@ export async function pruneUsage({ db, clock }: Pruned): Promise<void> {
   }
 }
 
-/** Removes all recent calls of each environment but the newest, by `config.recentCalls…`. */
+/** Removes all recent calls of each environment but the newest, by `config.recentCalls…`, and what calls were decided by. */
 export async function pruneRecentCalls({ db, clock, config }: Pruned): Promise<void> {
   const oldest = new Date(clock.nowMs() - config.recentCallsHours * HOUR_MS);
   await deleteCalls(db, lt(usageRecent.at, oldest));
   for (const id of await environmentIds(db)) {
+    await pruneCalls(db, id, clock.nowMs());
     const ofEnvironment = eq(usageRecent.environmentId, id);
     const [beyond] = await db
       .select({ id: usageRecent.id })

@@ -85,12 +85,25 @@ test.each<[string, Partial<UsageRecord>]>([
   ["place", { geo: "us" }],
   ["kind of work", { part: "advisor" }],
   ["retry", { attempt: 2 }],
+  ["what decided them", { revision: "a.1" }],
   ["price threshold of 100,000 tokens", { usage: { ...NO_USAGE, cacheRead: 100_001 } }],
   ["quarter of an hour", { at: START_MS + QUARTER_HOUR_MS }],
 ])("records that differ in %s are not summed together", (_what, changes) => {
   const buffer = new UsageBuffer({ maxRecords: 3, maxBytes: 1e9, maxSums: 10 });
   for (const record of [makeRecord(), makeRecord(changes), makeRecord(), makeRecord()]) buffer.add(record);
   expect(takeAll(buffer)).toHaveLength(4);
+});
+
+test("a sum tells what decided its calls as long as there is room for that, and never says it of others", () => {
+  const records = ["a.1", "a.2", "a.2", "a.2"].map((revision) => makeRecord({ revision }));
+  const roomy = new UsageBuffer({ maxRecords: 1, maxBytes: 1e9, maxSums: 2 });
+  for (const record of records) roomy.add({ ...record });
+  expect(takeAll(roomy)).toMatchObject([{ revision: "a.1" }, { revision: "a.2", count: 2 }, { revision: "a.2" }]);
+  const tight = new UsageBuffer({ maxRecords: 1, maxBytes: 1e9, maxSums: 1 });
+  for (const record of records) tight.add({ ...record });
+  const [sum] = takeAll(tight);
+  expect(sum).toMatchObject({ count: 3 });
+  expect(sum).not.toHaveProperty("revision");
 });
 
 test("bytes are bounded too, and texts are cut", () => {

@@ -45,6 +45,7 @@ describe.each(SDKS)("$name", ({ Sdk }) => {
       stopReason: "end_turn",
       status: 200,
       attempt: 1,
+      revision: "a.1",
       requestId: "req_local_000000000001",
       user: "u-1",
       session: "s-1",
