@@ -14,6 +14,7 @@ import { DatabaseClock } from "../../src/clock.ts";
 import type { Clock } from "../../src/deps.ts";
 import { WallClock } from "../support/clock.ts";
 import type { TestServer } from "../support/server.ts";
+import { shiftDate, shiftMs } from "../support/shift-date.mjs";
 
 const TIMEOUT_MS = 15_000;
 
@@ -58,7 +59,10 @@ export async function openPage(
  * the tests run. Only the date is set: timers and the monotonic clock, so countdowns and updates, run on.
  */
 async function shareClock(context: BrowserContext, clock: Clock): Promise<void> {
-  if (clock instanceof DatabaseClock) return;
+  if (clock instanceof DatabaseClock) {
+    if (shiftMs !== 0) await context.addInitScript(shiftDate, shiftMs);
+    return;
+  }
   await context.clock.setFixedTime(clock.nowMs());
   if (!(clock instanceof WallClock)) return;
   const forget = clock.onMove((nowMs) => void context.clock.setFixedTime(nowMs));
