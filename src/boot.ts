@@ -65,15 +65,16 @@ async function start(
   { clock, log, jobs }: { clock: Clock; log: Logger; jobs: boolean },
 ): Promise<Runtime> {
   await database.migrate();
-  const { db } = database;
+  const { changes: db, sync: syncDb, usage, pages: reads } = database.lanes;
   const config: Config = { ...settings, secret: await secretOf(settings) };
-  const snapshots = new DatabaseSnapshotStore({ db, clock, log });
-  const tokens = new DatabaseTokenStore({ db, clock });
-  const instances = new BufferedInstanceTracker({ db, clock, log });
+  const snapshots = new DatabaseSnapshotStore({ db: syncDb, clock, log });
+  const tokens = new DatabaseTokenStore({ db: syncDb, clock });
+  const instances = new BufferedInstanceTracker({ db: syncDb, clock, log });
   const ledger = new Ledger();
   const deps: Deps = {
     config,
     db,
+    reads,
     clock,
     newId: randomUUID,
     newSecret,
@@ -84,7 +85,7 @@ async function start(
     ledger,
     notify: createNotify(clock),
   };
-  ledger.start(deps);
+  ledger.start({ ...deps, db: usage });
 
   const rewound = new RewoundHistory();
   snapshots.onRewound = (environmentId, evidence) => rewound.report(deps, environmentId, evidence);

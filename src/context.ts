@@ -3,7 +3,7 @@
  * environment, so that changes are in one order, and commits state, audit, revision and NOTIFY together or not at all.
  */
 import { eq, sql } from "drizzle-orm";
-import { databaseAway, isDatabaseAway, StandbyError } from "./db/away.ts";
+import { databaseFault, StandbyError } from "./db/away.ts";
 import { lineageColumns, lineageOf } from "./db/lineage.ts";
 import { NOTIFY_CHANNEL } from "./db/listen.ts";
 import { returnedRows } from "./db/returned-rows.ts";
@@ -84,7 +84,7 @@ export function requireScope(actor: Actor, need: Need): void {
 export async function requireEnvironment(ctx: Ctx, key: string, need: Need): Promise<EnvironmentRow> {
   // What is no key is not asked for: the database refuses some texts (NUL) with an error of its own.
   const rows = ENVIRONMENT_KEY_PATTERN.test(key)
-    ? await read(ctx, (db) => db.select().from(environments).where(eq(environments.key, key)).limit(1))
+    ? await readFor(ctx, need, (db) => db.select().from(environments).where(eq(environments.key, key)).limit(1))
     : [];
   const environment = rows[0];
   if (environment === undefined || !seesEnvironment(ctx.actor, environment.id)) {
@@ -107,12 +107,17 @@ export async function requireEnvironmentId(ctx: Ctx, key: string, need: Need): P
   return served.environmentId;
 }
 
-/** Runs a query; a database that does not answer becomes DATABASE_AWAY. */
+/** Runs a query for a page or a report; a database that does not answer becomes DATABASE_AWAY. */
 export async function read<T>(ctx: Ctx, query: (db: Db) => Promise<T>): Promise<T> {
+  return readFor(ctx, "viewer", query);
+}
+
+/** The same for whoever is about to change something, which waits for no page. */
+export async function readFor<T>({ deps }: Ctx, need: Need, query: (db: Db) => Promise<T>): Promise<T> {
   try {
-    return await query(ctx.deps.db);
+    return await query(need === "viewer" ? deps.reads : deps.db);
   } catch (error) {
-    throw isDatabaseAway(error) ? databaseAway(error) : error;
+    throw databaseFault(error);
   }
 }
 
@@ -121,7 +126,7 @@ export async function withTransaction<T>(ctx: Ctx, work: (tx: Db) => Promise<T>)
   try {
     return await ctx.deps.db.transaction((tx) => work(tx));
   } catch (error) {
-    throw isDatabaseAway(error) ? databaseAway(error) : error;
+    throw databaseFault(error);
   }
 }
 

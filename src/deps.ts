@@ -21,7 +21,10 @@ export interface Clock {
 
 export interface Deps {
   config: Config;
+  /** For changes. */
   db: Db;
+  /** For pages and reports, which must not keep a change waiting. */
+  reads: Db;
   clock: Clock;
   /** A random UUID. */
   newId(): string;

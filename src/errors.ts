@@ -17,6 +17,7 @@ export const ERROR_STATUS = {
   INTERNAL: 500,
   DATABASE_AWAY: 503,
   NOT_READY: 503,
+  OVERLOADED: 503,
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_STATUS;

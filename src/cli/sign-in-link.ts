@@ -20,7 +20,7 @@ export async function printSignInLink(io: Io, readSettings: () => Settings): Pro
   const database = await open(settings);
   try {
     const deps = {
-      db: database.db,
+      db: database.lanes.changes,
       clock: systemClock,
       newSecret: (bytes: number) => randomBytes(bytes).toString("base64url"),
     };

@@ -50,6 +50,20 @@ export class StandbyError extends Error {
   }
 }
 
+/** The session answers but may not change anything: an old primary, a standby, or a database that was closed for writing. */
+export class ReadOnlyError extends Error {
+  override readonly name = "ReadOnlyError";
+
+  constructor() {
+    super("The database takes no changes (it is read-only).");
+  }
+}
+
+/** The database answers, but more is asked of this server than its connections can carry. */
+export class OverloadError extends Error {
+  override readonly name = "OverloadError";
+}
+
 /** The error and what caused it, outermost first. */
 function* chainOf(error: unknown): Generator {
   let current = error;
@@ -63,7 +77,8 @@ function* chainOf(error: unknown): Generator {
 export function isDatabaseAway(error: unknown): boolean {
   for (const link of chainOf(error)) {
     if (link instanceof AppError) return link.code === "DATABASE_AWAY";
-    if (link instanceof CommitUnknownError || link instanceof StandbyError) return true;
+    if (link instanceof CommitUnknownError || link instanceof StandbyError || link instanceof ReadOnlyError)
+      return true;
     if (link instanceof AggregateError && link.errors.some((inner) => isDatabaseAway(inner))) return true;
     const code = link instanceof Error && "code" in link ? link.code : undefined;
     if (typeof code === "string" && (AWAY_CODES.has(code) || AWAY_SQLSTATE.test(code))) return true;
@@ -71,18 +86,53 @@ export function isDatabaseAway(error: unknown): boolean {
   return false;
 }
 
-/** The error to answer with: DATABASE_AWAY, with what to do instead. */
-export function databaseAway(error: unknown): AppError {
+/** True when a session proved that it may not write: it must not be asked again. */
+export function isReadOnly(error: unknown): boolean {
   for (const link of chainOf(error)) {
-    if (link instanceof AppError) return link;
-    if (link instanceof CommitUnknownError) {
-      return new AppError("DATABASE_AWAY", COMMIT_UNKNOWN_ADVICE, {
-        retryAfterSeconds: RETRY_AFTER_SECONDS,
-        cause: error,
-      });
-    }
+    if (link instanceof StandbyError || link instanceof ReadOnlyError) return true;
+    if (sqlStateOf(link) === READ_ONLY_SQLSTATE) return true;
   }
-  return new AppError("DATABASE_AWAY", DATABASE_AWAY_ADVICE, { retryAfterSeconds: RETRY_AFTER_SECONDS, cause: error });
+  return false;
 }
 
+function isOverload(error: unknown): boolean {
+  for (const link of chainOf(error)) if (link instanceof OverloadError) return true;
+  return false;
+}
+
+function isCommitUnknown(error: unknown): boolean {
+  for (const link of chainOf(error)) if (link instanceof CommitUnknownError) return true;
+  return false;
+}
+
+/** What to answer: DATABASE_AWAY or OVERLOADED, with what to do instead; `error` itself when it is of another kind. */
+export function databaseFault(error: unknown): unknown {
+  for (const link of chainOf(error)) if (link instanceof AppError) return link;
+  const options = { retryAfterSeconds: RETRY_AFTER_SECONDS, cause: error };
+  if (isOverload(error)) return new AppError("OVERLOADED", OVERLOADED_ADVICE, options);
+  if (!isDatabaseAway(error)) return error;
+  if (isCommitUnknown(error)) return new AppError("DATABASE_AWAY", COMMIT_UNKNOWN_ADVICE, options);
+  return new AppError("DATABASE_AWAY", DATABASE_AWAY_ADVICE.replace(NO_ANSWER, reasonOf(error)), options);
+}
+
+/** In words: the database may answer and yet not do what was asked. */
+function reasonOf(error: unknown): string {
+  if (isReadOnly(error)) return "The database answers but takes no changes (it is read-only, or a standby)";
+  for (const link of chainOf(error)) {
+    const state = sqlStateOf(link);
+    if (state === "53300") return "The database has no connection left";
+    if (state === "57014" || state === "55P03") return "The database was too busy to do this in time";
+  }
+  return NO_ANSWER;
+}
+
+function sqlStateOf(error: unknown): string | undefined {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return typeof code === "string" ? code : undefined;
+}
+
+const READ_ONLY_SQLSTATE = "25006";
+const NO_ANSWER = "The database does not answer";
+const OVERLOADED_ADVICE =
+  "This server is too busy to do this now, and nothing was changed. The database answers: try again in a moment.";
 const COMMIT_UNKNOWN_ADVICE = `The connection to the database was lost while the change was being committed: it may or may not have been made. Look at the board; a kill can be repeated safely. ${DATABASE_AWAY_ADVICE.replace(", so this change was not made", "")}`;

@@ -3,9 +3,28 @@ import type { DatabaseConfig } from "../config.ts";
 import type { Listener, Listening } from "./listen.ts";
 import type { Db } from "./types.ts";
 
+/**
+ * Connections by kind of work, so that none waits for another: a kill never for a page. With PGlite, which has one
+ * connection, they are all the same.
+ */
+export interface Lanes {
+  /** Changes by people and jobs. */
+  readonly changes: Db;
+  /** What polls are answered from: the version check, snapshots, tokens, receipts. */
+  readonly sync: Db;
+  /** Usage batches. */
+  readonly usage: Db;
+  /** Pages and reports. Waits less long than the others, and not at all while the database is silent. */
+  readonly pages: Db;
+}
+
 export interface Database {
   readonly kind: DatabaseConfig["kind"];
-  readonly db: Db;
+  readonly lanes: Lanes;
+  /** Tells by `question`, which is asked every second, whether the database answers. */
+  check<T>(question: Promise<T>): Promise<T>;
+  /** Replaces every session: the database behind them is another one by now. */
+  renew(): void;
   /** Brings the schema up to date; waits while another server does. */
   migrate(): Promise<void>;
   listen(listening: Listening): Promise<Listener>;

@@ -55,7 +55,9 @@ function wrap(client: PGlite, kind: "embedded" | "memory", unlock: () => Promise
   const db = drizzle({ client, schema });
   return {
     kind,
-    db,
+    lanes: { changes: db, sync: db, usage: db, pages: db },
+    check: (question) => question,
+    renew: () => {},
     migrate: () => migrate(db, { migrationsFolder: migrationsFolder() }),
     listen: async ({ onNotify, onListening }) => {
       const unlisten = await client.listen(NOTIFY_CHANNEL, onNotify);

@@ -4,16 +4,23 @@
  * all, and then breaks the connection off.
  */
 import postgres from "postgres";
-import { CommitUnknownError, isDatabaseAway } from "./away.ts";
+import { CommitUnknownError, isDatabaseAway, isReadOnly, OverloadError, ReadOnlyError } from "./away.ts";
 import { type ClientOptions, Connection, type Parameters, type Sent } from "./connection.ts";
+import type { Pulse } from "./pulse.ts";
 
 /** From asking for a connection to the end of the query or transaction. */
 export const DATABASE_DEADLINE_MS = 5000;
-/** Callers that wait for a connection; beyond it they are refused at once. */
-const WAITING_MAX = 1000;
 
 export interface PoolOptions extends Omit<ClientOptions, "onClose"> {
   maxConnections: number;
+  /** How long a caller waits for a connection, at most. */
+  waitMs: number;
+  /** Callers that wait for a connection; beyond it they are refused at once. */
+  waitingMax: number;
+  /** Given: nobody waits while the database is known to be silent. */
+  pulse?: Pulse;
+  /** Called when a session did not answer or may not write: those of all pools are not to be trusted any more. */
+  onSuspect: () => void;
 }
 
 /** The database did not answer in time. */
@@ -32,11 +39,14 @@ export class Pool {
   readonly #idle: Connection[] = [];
   readonly #busy = new Set<Connection>();
   readonly #waiting = new Set<Waiter>();
+  /** When a session was last given back in good order: then it is not the database that lets callers wait. */
+  #servedMs = Number.NEGATIVE_INFINITY;
   /** What Drizzle is given; it never connects itself. */
   readonly client: postgres.Sql;
 
   constructor(options: PoolOptions) {
     this.#options = options;
+    options.pulse?.onSilent(() => this.#giveUp());
     const facade: Partial<Record<string | symbol, unknown>> = {
       unsafe: (query: string, parameters?: Parameters, settings?: postgres.UnsafeQueryOptions) =>
         this.query(query, parameters, settings),
@@ -69,10 +79,15 @@ export class Pool {
     await Promise.all([...this.#idle.splice(0), ...this.#busy].map((connection) => connection.close(graceMs)));
   }
 
+  /** Ends idle sessions and lets busy ones end with their work: whoever asks from now on gets a new one. */
+  renew(): void {
+    for (const connection of this.#idle.splice(0)) connection.destroy();
+    for (const connection of this.#busy) connection.retire();
+  }
+
   /** The transaction as Drizzle wants it: `work` gets a client of one connection. */
   #transaction(work: (sql: postgres.Sql) => Promise<unknown>): Promise<unknown> {
     return this.#run(async (connection) => {
-      await connection.query("begin");
       let value: unknown;
       try {
         value = await work(transactionClient(connection));
@@ -83,48 +98,81 @@ export class Pool {
       }
       await commit(connection);
       return value;
-    });
+    }, "transaction");
   }
 
-  async #run<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
+  async #run<T>(work: (connection: Connection) => Promise<T>, kind: "query" | "transaction" = "query"): Promise<T> {
     const deadlineMs = performance.now() + DATABASE_DEADLINE_MS;
-    const connection = await this.#acquire();
-    const timer = setTimeout(
-      () => {
-        this.#options.log.warn(
-          { pool: this.#options.name },
-          "the database does not answer; a connection is broken off",
-        );
-        connection.destroy();
-      },
-      Math.max(0, deadlineMs - performance.now()),
-    );
-    timer.unref();
-    try {
-      return await work(connection);
-    } catch (error) {
-      // A connection that failed to be made may try again by itself: it is not given a second chance.
-      if (!connection.lost && isDatabaseAway(error) && !isRefusal(error)) connection.destroy();
-      throw error;
-    } finally {
-      clearTimeout(timer);
-      this.#release(connection);
+    for (;;) {
+      const connection = await this.#acquire();
+      const wasOpen = connection.opened;
+      const timer = setTimeout(() => this.#breakOff(connection), Math.max(0, deadlineMs - performance.now()));
+      timer.unref();
+      try {
+        const isReady = await this.#makeReady(connection, kind);
+        if (isReady) return await work(connection);
+        // Nothing was done on it. The next is a new session, which tells where the endpoint leads now.
+        if (!wasOpen) throw new ReadOnlyError();
+      } catch (error) {
+        this.#judge(connection, error);
+        throw error;
+      } finally {
+        clearTimeout(timer);
+        this.#release(connection);
+      }
     }
+  }
+
+  /** False when the session may not write; it is thrown away then. */
+  async #makeReady(connection: Connection, kind: "query" | "transaction"): Promise<boolean> {
+    try {
+      await connection.open();
+      if (kind === "transaction") await connection.begin();
+      return true;
+    } catch (error) {
+      if (!(error instanceof ReadOnlyError)) throw error;
+      connection.destroy();
+      this.#options.onSuspect();
+      return false;
+    }
+  }
+
+  /** What an error says of the session. */
+  #judge(connection: Connection, error: unknown): void {
+    if (isReadOnly(error)) this.#options.onSuspect();
+    // A connection that failed to be made may try again by itself: it is not given a second chance.
+    if (!connection.lost && isDatabaseAway(error) && !isRefusal(error)) connection.destroy();
+  }
+
+  #breakOff(connection: Connection): void {
+    const { log, name, onSuspect } = this.#options;
+    log.warn({ pool: name }, "the database does not answer; a connection is broken off");
+    connection.destroy();
+    onSuspect();
+  }
+
+  /** The database is silent: who waits is told, and what hangs is broken off. */
+  #giveUp(): void {
+    for (const waiter of this.#waiting) waiter.refuse(new DeadlineError("The database is silent."));
+    for (const connection of this.#busy) connection.destroy();
   }
 
   #acquire(): Promise<Connection> {
+    const { maxConnections, pulse, waitingMax, waitMs } = this.#options;
+    if (pulse?.silent === true) return Promise.reject(new DeadlineError("The database is silent."));
     for (let idle = this.#idle.pop(); idle !== undefined; idle = this.#idle.pop()) {
       if (idle.lost) continue;
+      if (idle.retired) {
+        idle.destroy();
+        continue;
+      }
       this.#busy.add(idle);
       return Promise.resolve(idle);
     }
-    if (this.#busy.size < this.#options.maxConnections) {
-      const made = new Connection(this.#options);
-      this.#busy.add(made);
-      return Promise.resolve(made);
-    }
-    if (this.#waiting.size >= WAITING_MAX) {
-      return Promise.reject(new DeadlineError(`${WAITING_MAX} callers wait for the database already.`));
+    if (this.#busy.size < maxConnections) return Promise.resolve(this.#make());
+    const askedMs = performance.now();
+    if (this.#waiting.size >= waitingMax) {
+      return Promise.reject(this.#refusal(`${waitingMax} callers wait for a connection already.`, askedMs - waitMs));
     }
     return new Promise((resolve, reject) => {
       const leave = () => {
@@ -142,21 +190,36 @@ export class Pool {
         },
       };
       const timer = setTimeout(
-        () => waiter.refuse(new DeadlineError("No connection to the database became free in time.")),
-        DATABASE_DEADLINE_MS,
+        () => waiter.refuse(this.#refusal("No connection to the database became free in time.", askedMs)),
+        waitMs,
       );
       timer.unref();
       this.#waiting.add(waiter);
     });
   }
 
+  /** Somebody was served since: the database answers, and too many ask. Else it is the database that does not. */
+  #refusal(message: string, sinceMs: number): Error {
+    return this.#servedMs >= sinceMs ? new OverloadError(message) : new DeadlineError(message);
+  }
+
+  #make(): Connection {
+    const made = new Connection(this.#options);
+    this.#busy.add(made);
+    return made;
+  }
+
   #release(connection: Connection): void {
     this.#busy.delete(connection);
+    if (!connection.lost) this.#servedMs = performance.now();
+    if (!connection.lost && connection.retired) connection.destroy();
     const [waiter] = this.#waiting;
     if (waiter !== undefined) {
-      const next = connection.lost ? new Connection(this.#options) : connection;
-      this.#busy.add(next);
-      waiter.take(next);
+      if (connection.lost) waiter.take(this.#make());
+      else {
+        this.#busy.add(connection);
+        waiter.take(connection);
+      }
     } else if (!connection.lost) {
       this.#idle.push(connection);
     }
@@ -178,10 +241,10 @@ async function commit(connection: Connection): Promise<void> {
   }
 }
 
-/** True for an answer of a living server (an SQLSTATE): the connection is good. */
-function isRefusal(error: unknown): boolean {
+/** True for an answer of a living primary (an SQLSTATE): the connection is good. */
+export function isRefusal(error: unknown): boolean {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  return cause instanceof postgres.PostgresError && !/^(08|57P)/.test(cause.code);
+  return cause instanceof postgres.PostgresError && !/^(08|57P|25006)/.test(cause.code);
 }
 
 function transactionClient(connection: Connection, depth = 0): postgres.Sql {

@@ -1,4 +1,7 @@
-/** PostgreSQL: one pool for the work, and a connection of its own for each of LISTEN, the lead and the migrations. */
+/**
+ * PostgreSQL: a pool for each kind of work, and a connection of its own for each of LISTEN, the lead and the migrations.
+ * What one session finds out (it may not write, it does not answer) holds for those of all pools.
+ */
 import { drizzle } from "drizzle-orm/postgres-js";
 import { migrate } from "drizzle-orm/postgres-js/migrator";
 import type { Logger } from "pino";
@@ -8,10 +11,20 @@ import { openClient } from "./connection.ts";
 import { type Database, unsupportedVersion } from "./database.ts";
 import { type Listener, type Listening, NOTIFY_CHANNEL } from "./listen.ts";
 import { migrationsFolder } from "./migrate.ts";
-import { Pool } from "./pool.ts";
+import { DATABASE_DEADLINE_MS, isRefusal, Pool } from "./pool.ts";
+import { Pulse } from "./pulse.ts";
 import * as schema from "./schema.ts";
+import type { Db } from "./types.ts";
 
-const POOL_MAX_CONNECTIONS = 10;
+/** Connections by kind of work; with the lead and LISTEN a server has 13 (`docs/configuration.md`). */
+const CHANGES_MAX = 3;
+const SYNC_MAX = 3;
+const USAGE_MAX = 2;
+const PAGES_MAX = 3;
+/** A page is worth this much waiting, then it says that it cannot be had. */
+const PAGE_WAIT_MS = 2000;
+const PAGES_WAITING_MAX = 200;
+const WAITING_MAX = 1000;
 const START_ATTEMPTS = 30;
 const START_RETRY_MS = 1000;
 const CLOSE_GRACE_MS = 2000;
@@ -22,13 +35,26 @@ const LEAD_LOCK = 2;
 
 /** Connects and checks the version. Throws when the server cannot be reached or is not supported. */
 export async function openPostgres(url: string, log: Logger): Promise<Database> {
-  const pool = new Pool({ url, log, name: "andon", maxConnections: POOL_MAX_CONNECTIONS, deadlines: true });
-  const leader = new Pool({ url, log, name: "andon lead", maxConnections: 1, deadlines: true });
+  const pulse = new Pulse();
+  const pools: Pool[] = [];
+  const renew = () => pools.forEach((pool) => pool.renew());
+  const patient = { waitMs: DATABASE_DEADLINE_MS, waitingMax: WAITING_MAX };
+  const impatient = { waitMs: PAGE_WAIT_MS, waitingMax: PAGES_WAITING_MAX, pulse };
+  const pool = (name: string, maxConnections: number, patience: typeof patient | typeof impatient) => {
+    const made = new Pool({ url, log, name, maxConnections, onSuspect: renew, ...patience });
+    pools.push(made);
+    return made;
+  };
+  const changes = pool("andon", CHANGES_MAX, patient);
+  const sync = pool("andon sync", SYNC_MAX, patient);
+  const usage = pool("andon usage", USAGE_MAX, patient);
+  const pages = pool("andon pages", PAGES_MAX, impatient);
+  const leader = pool("andon lead", 1, patient);
   const close = async () => {
-    await Promise.all([pool.close(CLOSE_GRACE_MS), leader.close(0)]);
+    await Promise.all(pools.map((each) => each.close(each === leader ? 0 : CLOSE_GRACE_MS)));
   };
   try {
-    const unsupported = unsupportedVersion(await firstAnswer(pool, log));
+    const unsupported = unsupportedVersion(await firstAnswer(changes, log));
     if (unsupported !== null) throw new StartError(unsupported);
   } catch (error) {
     await close();
@@ -36,7 +62,9 @@ export async function openPostgres(url: string, log: Logger): Promise<Database> 
   }
   return {
     kind: "postgres",
-    db: drizzle({ client: pool.client, schema }),
+    lanes: { changes: laneOf(changes), sync: laneOf(sync), usage: laneOf(usage), pages: laneOf(pages) },
+    check: (question) => pulse.watch(question, isRefusal),
+    renew,
     migrate: () => migrateUnderLock(url, log),
     listen: (listening) => listenOn(url, log, listening),
     lead: async () => {
@@ -46,6 +74,8 @@ export async function openPostgres(url: string, log: Logger): Promise<Database> 
     close,
   };
 }
+
+const laneOf = ({ client }: Pool): Db => drizzle({ client, schema });
 
 /** The server's version number. A database that starts together with Andon gets a while to come up. */
 async function firstAnswer(pool: Pool, log: Logger): Promise<number> {
@@ -81,7 +111,7 @@ const LEAD_SQL = `
   end as leads`;
 
 async function migrateUnderLock(url: string, log: Logger): Promise<void> {
-  const client = openClient({ url, log, name: "andon migrate", deadlines: false });
+  const client = openClient({ url, log, name: "andon migrate" });
   try {
     await client`select pg_advisory_lock(${ADVISORY_CLASS}, ${MIGRATE_LOCK})`;
     await migrate(drizzle({ client }), { migrationsFolder: migrationsFolder() });
@@ -91,9 +121,16 @@ async function migrateUnderLock(url: string, log: Logger): Promise<void> {
   }
 }
 
-/** postgres.js listens again by itself after a lost connection. */
+/** postgres.js listens again by itself after a lost connection. Rejects when that is not so within the deadline. */
 async function listenOn(url: string, log: Logger, { onNotify, onListening }: Listening): Promise<Listener> {
-  const client = openClient({ url, log, name: "andon listen", deadlines: false });
-  await client.listen(NOTIFY_CHANNEL, onNotify, onListening);
-  return { close: () => client.end({ timeout: 0 }) };
+  const client = openClient({ url, log, name: "andon listen" });
+  const close = () => client.end({ timeout: 0 });
+  const timer = setTimeout(() => void close(), DATABASE_DEADLINE_MS);
+  timer.unref();
+  try {
+    await client.listen(NOTIFY_CHANNEL, onNotify, onListening);
+  } finally {
+    clearTimeout(timer);
+  }
+  return { close };
 }

@@ -31,6 +31,7 @@ const TITLES: Record<ErrorCode, string> = {
   INTERNAL: "Internal error",
   DATABASE_AWAY: "The database is away",
   NOT_READY: "Not ready",
+  OVERLOADED: "Too busy",
 };
 
 /** The body of every error answer. */
@@ -87,6 +88,8 @@ export function logFailure(log: Logger, requestId: string, failure: AppError): v
     log.error({ requestId, error: describeError(failure.cause ?? failure) }, "request failed");
   } else if (failure.code === "DATABASE_AWAY") {
     log.warn({ requestId, error: describeError(failure) }, "the database is away");
+  } else if (failure.code === "OVERLOADED") {
+    log.warn({ requestId, error: describeError(failure) }, "this server is too busy");
   } else if (failure instanceof BrokenOffError) {
     log.debug({ requestId }, "a client went away");
   }

@@ -1,6 +1,6 @@
 /** The test of a channel: one attempt by the same way that alerts go, with the result at once. Never put off or repeated. */
 import { eq } from "drizzle-orm";
-import { type Ctx, insertAudit, read, requireEnvironment, withTransaction } from "../context.ts";
+import { type Ctx, insertAudit, readFor, requireEnvironment, withTransaction } from "../context.ts";
 import { channels } from "../db/ledger-schema.ts";
 import type { ChannelTest } from "../domain/alert-resources.ts";
 import { sentText } from "../domain/delivery.ts";
@@ -11,7 +11,7 @@ import { requireChannel } from "./channels.ts";
 export async function testChannel(ctx: Ctx, environmentKey: string, id: string): Promise<ChannelTest> {
   const { clock, notify, config } = ctx.deps;
   const environment = await requireEnvironment(ctx, environmentKey, "operator");
-  const channel = await read(ctx, (db) => requireChannel(db, environment.id, id));
+  const channel = await readFor(ctx, "operator", (db) => requireChannel(db, environment.id, id));
   const alert: AlertPayload = {
     type: "test",
     environment: environment.key,

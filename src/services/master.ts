@@ -1,6 +1,6 @@
 /** The master switch: every flag of the environment at once. It does not touch the flags' own switches. */
 import { eq } from "drizzle-orm";
-import { change, type Changed, type Ctx, requireEnvironment } from "../context.ts";
+import { change, type Changed, type Ctx, requireEnvironment, requireEnvironmentId } from "../context.ts";
 import { environments } from "../db/schema.ts";
 import type { EnvironmentRow } from "../db/types.ts";
 import type { MasterResource } from "../domain/resources.ts";
@@ -45,9 +45,9 @@ async function switchMaster(
   reason: string | null,
   next: (current: Switch, at: Date) => Switch,
 ): Promise<MasterSwitched> {
-  const environment = await requireEnvironment(ctx, environmentKey, need);
+  const environmentId = await requireEnvironmentId(ctx, environmentKey, need);
   let auditId: number | null = null;
-  const changed = await change(ctx, environment.id, async ({ tx, at, environment: locked, record, note }) => {
+  const changed = await change(ctx, environmentId, async ({ tx, at, environment: locked, record, note }) => {
     const current = masterOf(locked);
     const value = next(current, at);
     if (value === current) {

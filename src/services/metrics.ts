@@ -133,7 +133,7 @@ async function budgetFamilies(ctx: Ctx, environment: string): Promise<MetricFami
 }
 
 async function tripFamilies(ctx: Ctx, environment: string, environmentId: string): Promise<MetricFamily[]> {
-  const { db } = ctx.deps;
+  const { reads: db } = ctx.deps;
   const trips = await readTrips(db, environmentId);
   const byKey = new Map<string, Sample>();
   for (const { flag, budgetName, action } of trips) {
@@ -175,7 +175,7 @@ async function usageFamilies(ctx: Ctx, environment: string, environmentId: strin
     gte(usageMinutes.minute, new Date(startMs)),
     lt(usageMinutes.minute, new Date(endMs)),
   );
-  const rows = await ctx.deps.db
+  const rows = await ctx.deps.reads
     .select({
       flag: usageMinutes.flag,
       model: usageMinutes.model,
@@ -248,7 +248,7 @@ async function latencyFamily(
   day: { startMs: number; endMs: number },
 ): Promise<MetricFamily> {
   const bucket = sql`bucket.i`.mapWith(Number);
-  const rows = await ctx.deps.db
+  const rows = await ctx.deps.reads
     .select({ flag: usageMinutes.flag, bucket, n: sql`sum(bucket.n)`.mapWith(Number) })
     .from(usageMinutes)
     .crossJoin(sql`unnest(${usageMinutes.latency}) with ordinality as bucket(n, i)`)

@@ -1,6 +1,6 @@
 /** One-time sign-in links: valid once, for a day. Who opens one and confirms is signed in as the link's token. */
 import { and, eq, gt, isNull, lt } from "drizzle-orm";
-import { databaseAway, isDatabaseAway } from "../db/away.ts";
+import { databaseFault } from "../db/away.ts";
 import { signInLinks } from "../db/schema.ts";
 import type { Deps } from "../deps.ts";
 import { SIGN_IN_LINK_HOURS } from "../domain/limits.ts";
@@ -56,6 +56,6 @@ async function guarded<T>(query: () => Promise<T>): Promise<T> {
   try {
     return await query();
   } catch (error) {
-    throw isDatabaseAway(error) ? databaseAway(error) : error;
+    throw databaseFault(error);
   }
 }

@@ -79,6 +79,8 @@ export interface SnapshotStore {
   catchUp(environmentId: string, has: { lineage: string; n: number }): Promise<void>;
   /** Seconds since the state was last known to be current, 0 while it is. */
   staleSeconds(): number;
+  /** True while the database answers and takes no changes. */
+  readonly readOnly: boolean;
 }
 
 /** A client of another lineage makes this server read afresh, at most so often. */
@@ -103,6 +105,7 @@ export class DatabaseSnapshotStore implements SnapshotStore {
   /** The lineage of environments whose own was never replaced. */
   #sharedLineage = "";
   #confirmedAtMs: number | null = null;
+  readOnly = false;
   /** Called when somebody has seen a later revision than the database has in the same lineage: history was rewound. */
   onRewound: (environmentId: string, evidence: Evidence) => Promise<void> = () => Promise.resolve();
 

@@ -4,7 +4,7 @@
  */
 import { eq, sql } from "drizzle-orm";
 import type { Logger } from "pino";
-import { isDatabaseAway, StandbyError } from "../db/away.ts";
+import { isDatabaseAway, isReadOnly, ReadOnlyError, StandbyError } from "../db/away.ts";
 import type { Database } from "../db/database.ts";
 import { lineageColumns, lineageOf } from "../db/lineage.ts";
 import type { Listener } from "../db/listen.ts";
@@ -18,6 +18,8 @@ import type { TokenStore } from "./token-store.ts";
 export const VERSION_CHECK_MS = 1000;
 /** A clock that was off by more is worth a line in the log. */
 const CLOCK_OFF_MS = 2000;
+/** A session that listens is replaced after so long. */
+const LISTEN_MAX_AGE_MS = 5 * 60_000;
 /** The payload of a NOTIFY that speaks of tokens, not of an environment. */
 const TOKENS_PAYLOAD = "tokens";
 
@@ -34,6 +36,9 @@ export class StateSync {
   readonly #check = new Coalesced(() => this.#checkVersions());
   #tokensVersion: number | null = null;
   #away = false;
+  /** The cluster and its timeline: another one behind the same endpoint is a failover. */
+  #cluster: string | null = null;
+  #listeningSinceMs = 0;
   #listener: Listener | null = null;
   #listenAttempt: Promise<void> | null = null;
   #timer: { cancel(): void } | null = null;
@@ -67,7 +72,7 @@ export class StateSync {
   #schedule(): void {
     if (this.#closed) return;
     this.#timer = this.#options.clock.schedule(VERSION_CHECK_MS, () => {
-      this.#listen();
+      this.#keepListening();
       void this.#guarded(this.check()).finally(() => this.#schedule());
     });
   }
@@ -75,9 +80,10 @@ export class StateSync {
   async #checkVersions(): Promise<void> {
     const { database, clock, snapshots, tokens } = this.#options;
     const startedMs = clock.monotonicMs();
-    const rows = await database.db
+    const question = database.lanes.sync
       .select({
         ...lineageColumns,
+        readOnly: sql<string>`current_setting('transaction_read_only')`,
         nowMs: sql`extract(epoch from clock_timestamp()) * 1000`.mapWith(Number),
         tokensVersion: installation.tokensVersion,
         id: environments.id,
@@ -86,9 +92,12 @@ export class StateSync {
       .from(installation)
       .leftJoin(environments, sql`true`)
       .where(eq(installation.id, 1));
+    const rows = await database.check(question.execute());
     const first = rows[0];
     if (first === undefined) return;
     if (first.timeline === null) throw new StandbyError();
+    if (first.readOnly === "on") throw new ReadOnlyError();
+    this.#followCluster(`${first.system} ${first.timeline}`);
     this.#followClock({ sentMs: startedMs, databaseMs: first.nowMs, heardMs: clock.monotonicMs() });
     const revisions = new Map<string, { lineage: string; n: number }>();
     for (const { id, n, own, ...shared } of rows) {
@@ -102,6 +111,16 @@ export class StateSync {
     await snapshots.reconcile(revisions, startedMs);
   }
 
+  /** After a failover, sessions that still lead to the old primary are left. */
+  #followCluster(cluster: string): void {
+    const before = this.#cluster;
+    this.#cluster = cluster;
+    if (before === null || before === cluster) return;
+    this.#options.log.warn({}, "the database is another one than before (failover or restore); connecting anew");
+    this.#options.database.renew();
+    void this.#listenAnew();
+  }
+
   /** Tests bring clocks of their own, which go by nothing else. */
   #followClock(reading: ClockReading): void {
     const { clock, log } = this.#options;
@@ -110,6 +129,13 @@ export class StateSync {
     if (Math.abs(movedMs) > CLOCK_OFF_MS) {
       log.warn({ movedMs }, "this machine's clock differs from the database's, which is followed");
     }
+  }
+
+  /** A session that listens is never asked anything: that it leads nowhere any more would not show. */
+  #keepListening(): void {
+    const ageMs = this.#options.clock.monotonicMs() - this.#listeningSinceMs;
+    if (this.#listener !== null && ageMs > LISTEN_MAX_AGE_MS) void this.#listenAnew();
+    else this.#listen();
   }
 
   /** Listens when nobody does. Without LISTEN the version check still carries every change. */
@@ -123,6 +149,7 @@ export class StateSync {
       (listener) => {
         this.#listener = listener;
         this.#listenAttempt = null;
+        this.#listeningSinceMs = this.#options.clock.monotonicMs();
       },
       (error: unknown) => {
         this.#listenAttempt = null;
@@ -135,8 +162,12 @@ export class StateSync {
   async #listenAnew(): Promise<void> {
     const former = this.#listener;
     this.#listener = null;
-    await former?.close();
     this.#listen();
+    try {
+      await former?.close();
+    } catch (error) {
+      this.#options.log.debug({ err: error }, "a session that listened did not end in peace");
+    }
   }
 
   #onNotify(payload: string): void {
@@ -154,6 +185,7 @@ export class StateSync {
   async #guarded(work: Promise<void>): Promise<void> {
     try {
       await work;
+      this.#options.snapshots.readOnly = false;
       if (!this.#away) return;
       this.#away = false;
       this.#options.log.info("the database answers again");
@@ -170,6 +202,8 @@ export class StateSync {
       log.error({ err: error }, "the state could not be read; trying again");
       return;
     }
+    this.#options.snapshots.readOnly = isReadOnly(error);
+    if (isReadOnly(error)) this.#options.database.renew();
     if (!this.#away) log.warn({ err: error }, "the database is away; the last known state is served");
     this.#away = true;
   }

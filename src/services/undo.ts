@@ -3,7 +3,7 @@
  * A reason given afterwards does not count as a change; a kill by somebody else does, even of what was off already.
  */
 import { and, eq, gt, ne, sql } from "drizzle-orm";
-import { type Change, change, type Changed, type Ctx, read, requireEnvironment, requireScope } from "../context.ts";
+import { type Change, change, type Changed, type Ctx, readFor, requireEnvironment, requireScope } from "../context.ts";
 import { audit, chains, environments, modelBlocks } from "../db/schema.ts";
 import type { AuditRow } from "../db/types.ts";
 import {
@@ -83,7 +83,7 @@ export async function setReason(
 
 async function requireEntry(ctx: Ctx, environmentKey: string, auditId: number) {
   const environment = await requireEnvironment(ctx, environmentKey, "operator");
-  const rows = await read(ctx, (db) =>
+  const rows = await readFor(ctx, "operator", (db) =>
     db
       .select()
       .from(audit)

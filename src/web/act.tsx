@@ -17,6 +17,7 @@ const SHOWN: ReadonlySet<ErrorCode> = new Set([
   "PRECONDITION_FAILED",
   "INVALID",
   "DATABASE_AWAY",
+  "OVERLOADED",
 ]);
 
 /** The message of an error that belongs on the page; others are thrown on. */

@@ -83,12 +83,14 @@ export async function loadBoard(ctx: Ctx, environmentKey: string): Promise<Board
   const known = lastKnown(ctx, environmentKey);
   const fresh = freshBoard(ctx, environmentKey).catch((error: unknown) => {
     // Away is what the last known state is for; anything else is the visitor's to see.
-    if (known !== null && error instanceof AppError && error.code === "DATABASE_AWAY") return known;
+    if (known !== null && error instanceof AppError && NO_ANSWER.has(error.code)) return known;
     throw error;
   });
   if (known === null || known.ageSeconds <= AWAY_AFTER_SECONDS) return fresh;
   return Promise.race([fresh, pause(ctx, IMPATIENCE_MS).then(() => known)]);
 }
+
+const NO_ANSWER: ReadonlySet<string> = new Set(["DATABASE_AWAY", "OVERLOADED"]);
 
 function pause(ctx: Ctx, delayMs: number): Promise<void> {
   return new Promise((resolve) => {

@@ -20,6 +20,7 @@ const TITLES: Record<ErrorCode, string> = {
   INTERNAL: "Something went wrong",
   DATABASE_AWAY: "The database is away",
   NOT_READY: "Not ready yet",
+  OVERLOADED: "Too busy",
 };
 
 /** Whether this request is a person's, who looks at an address: a browser asks for HTML first, programs and htmx do not. */

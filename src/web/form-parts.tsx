@@ -16,7 +16,8 @@ export function fieldErrors(error: unknown): Map<string, string> | null {
     case "INVALID":
     case "CONFLICT":
     case "PRECONDITION_FAILED":
-    case "DATABASE_AWAY": {
+    case "DATABASE_AWAY":
+    case "OVERLOADED": {
       const errors = new Map(error.faults.map(({ path, message }) => [path, message]));
       if (errors.size === 0) errors.set("", error.message);
       return errors;

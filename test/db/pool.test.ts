@@ -2,7 +2,7 @@
 import { sql } from "drizzle-orm";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { pino } from "pino";
-import { databaseAway, isDatabaseAway } from "../../src/db/away.ts";
+import { databaseFault, isDatabaseAway } from "../../src/db/away.ts";
 import { connect } from "../../src/db/connect.ts";
 import type { Database } from "../../src/db/database.ts";
 import { installation } from "../../src/db/schema.ts";
@@ -16,7 +16,7 @@ beforeAll(async () => {
   const config = await freshDatabase("postgres");
   const log = pino({ level: "silent" });
   [database, other] = await Promise.all([connect(config, log), connect(config, log)]);
-  await database.db.insert(installation).values({ id: 1, lineageSalt: "before" });
+  await database.lanes.changes.insert(installation).values({ id: 1, lineageSalt: "before" });
 });
 afterAll(() => Promise.all([database.close(), other.close()]));
 
@@ -28,50 +28,73 @@ const openSockets = () => process.getActiveResourcesInfo().filter((kind) => kind
 /** Ends the backend, and waits until this process has heard of it. */
 const terminate = async (pid: number) => {
   const before = openSockets();
-  await other.db.execute(sql`select pg_terminate_backend(${pid})`);
+  await other.lanes.changes.execute(sql`select pg_terminate_backend(${pid})`);
   await until("the socket is closed", () => openSockets() < before);
 };
-const salt = async () => (await other.db.select().from(installation))[0]?.lineageSalt;
+const salt = async () => (await other.lanes.changes.select().from(installation))[0]?.lineageSalt;
+const fence = () => database.lanes.changes.execute(sql`set default_transaction_read_only = on`);
+const aSlowPage = () => outcome(database.lanes.pages.execute(sql`select pg_sleep(1.5)`).then(() => undefined));
 const outcome = (work: Promise<unknown>): Promise<unknown> =>
   work.then(() => "fulfilled").catch((error: unknown) => error);
 
 describe("a connection that is lost", () => {
   it("between two queries of a transaction rejects it as away, changes nothing, and the next one works", async () => {
     const failed = await outcome(
-      database.db.transaction(async (tx) => {
+      database.lanes.changes.transaction(async (tx) => {
         await tx.update(installation).set({ lineageSalt: "lost" });
         await terminate(await pidOf(tx));
         await tx.select().from(installation);
       }),
     );
     expect(isDatabaseAway(failed)).toBe(true);
-    expect(databaseAway(failed).message).toContain("was not made");
+    expect(databaseFault(failed)).toMatchObject({ message: expect.stringContaining("was not made") });
     expect(await salt()).toBe("before");
-    expect(await pidOf(database.db)).toBeGreaterThan(0);
+    expect(await pidOf(database.lanes.changes)).toBeGreaterThan(0);
   });
 
   it("right before its commit is away too, not in doubt", async () => {
     const failed = await outcome(
-      database.db.transaction(async (tx) => {
+      database.lanes.changes.transaction(async (tx) => {
         await tx.update(installation).set({ lineageSalt: "lost" });
         await terminate(await pidOf(tx));
       }),
     );
     expect(isDatabaseAway(failed)).toBe(true);
-    expect(databaseAway(failed).message).toContain("was not made");
+    expect(databaseFault(failed)).toMatchObject({ message: expect.stringContaining("was not made") });
     expect(await salt()).toBe("before");
   });
 
   it("while idle is replaced, without an error for anybody", async () => {
-    await terminate(await pidOf(database.db));
-    expect(await pidOf(database.db)).toBeGreaterThan(0);
+    await terminate(await pidOf(database.lanes.changes));
+    expect(await pidOf(database.lanes.changes)).toBeGreaterThan(0);
+  });
+});
+
+describe("a session that may not write any more", () => {
+  it("is left for the next one, without an error for whoever changes something", async () => {
+    const before = await pidOf(database.lanes.changes);
+    await fence();
+    await database.lanes.changes.transaction((tx) => tx.update(installation).set({ lineageSalt: "written" }));
+    expect(await salt()).toBe("written");
+    expect(await pidOf(database.lanes.changes)).not.toBe(before);
+    await other.lanes.changes.update(installation).set({ lineageSalt: "before" });
+  });
+
+  it("is thrown away after one refusal of a single statement, and those of the other lanes with it", async () => {
+    const lanes = [database.lanes.changes, database.lanes.pages];
+    const before = await Promise.all(lanes.map(pidOf));
+    await fence();
+    const failed = await outcome(database.lanes.changes.update(installation).set({ lineageSalt: "refused" }));
+    expect(databaseFault(failed)).toMatchObject({ message: expect.stringContaining("takes no changes") });
+    const after = await Promise.all(lanes.map(pidOf));
+    expect(after.filter((pid) => before.includes(pid))).toEqual([]);
   });
 });
 
 describe("a transaction", () => {
   it("whose failed query was caught is an error, not a silent rollback", async () => {
     const failed = await outcome(
-      database.db.transaction(async (tx) => {
+      database.lanes.changes.transaction(async (tx) => {
         await tx.update(installation).set({ lineageSalt: "doomed" });
         await outcome(tx.insert(installation).values({ id: 1, lineageSalt: "twice" }));
       }),
@@ -82,7 +105,7 @@ describe("a transaction", () => {
   });
 
   it("may have an inner one that fails alone", async () => {
-    await database.db.transaction(async (tx) => {
+    await database.lanes.changes.transaction(async (tx) => {
       await tx.update(installation).set({ tokensVersion: 7 });
       await outcome(
         tx.transaction(async (inner) => {
@@ -91,19 +114,21 @@ describe("a transaction", () => {
         }),
       );
     });
-    expect((await other.db.select().from(installation))[0]?.tokensVersion).toBe(7);
+    expect((await other.lanes.changes.select().from(installation))[0]?.tokensVersion).toBe(7);
   });
 
   it("that waits for a lock longer than its limit is away, and the connection is good afterwards", async () => {
     const held = new AbortController();
     let locked = false;
-    const holder = other.db.transaction(async (tx) => {
+    const holder = other.lanes.changes.transaction(async (tx) => {
       await tx.select().from(installation).for("update");
       locked = true;
       await new Promise((resolve) => held.signal.addEventListener("abort", resolve));
     });
     await until("the row is locked", () => locked);
-    const failed = await outcome(database.db.transaction((tx) => tx.update(installation).set({ lineageSalt: "late" })));
+    const failed = await outcome(
+      database.lanes.changes.transaction((tx) => tx.update(installation).set({ lineageSalt: "late" })),
+    );
     held.abort();
     await holder;
     expect(isDatabaseAway(failed)).toBe(true);
@@ -113,8 +138,21 @@ describe("a transaction", () => {
 
 describe("more callers than connections", () => {
   it("all get their answer in turn", async () => {
-    const pids = await Promise.all(Array.from({ length: 60 }, () => pidOf(database.db)));
+    const pids = await Promise.all(Array.from({ length: 60 }, () => pidOf(database.lanes.changes)));
     expect(pids.every((pid) => pid > 0)).toBe(true);
-    expect(new Set(pids).size).toBeLessThanOrEqual(10);
+    expect(new Set(pids).size).toBeLessThanOrEqual(3);
+  });
+
+  it("of pages are told that the server is busy, not that the database is away, and keep nobody else waiting", async () => {
+    const pages = Array.from({ length: 9 }, aSlowPage);
+    const startedMs = performance.now();
+    for (const lane of ["changes", "sync", "usage"] as const)
+      expect(await pidOf(database.lanes[lane])).toBeGreaterThan(0);
+    expect(performance.now() - startedMs).toBeLessThan(1000);
+    const results = await Promise.all(pages);
+    expect(results.filter((result) => result === "fulfilled")).toHaveLength(6);
+    const refused = results.filter((result) => result !== "fulfilled").map((error) => databaseFault(error));
+    expect(refused).toHaveLength(3);
+    for (const error of refused) expect(error).toMatchObject({ code: "OVERLOADED" });
   });
 });

@@ -24,7 +24,8 @@ beforeAll(async () => {
     // By default each failure waits three times as long as the one before.
     backoff: () => 0.01,
   });
-  app = createApp({ ...harness.deps, db: drizzle({ client, schema }) });
+  const db = drizzle({ client, schema });
+  app = createApp({ ...harness.deps, db, reads: db });
 });
 afterAll(async () => {
   await client.end();

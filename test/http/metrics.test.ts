@@ -106,7 +106,8 @@ describe("the metrics", () => {
       backoff: () => 0.01,
     });
     try {
-      const app = createApp({ ...harness.deps, db: drizzle({ client, schema }) });
+      const db = drizzle({ client, schema });
+      const app = createApp({ ...harness.deps, db, reads: db });
       const response = await app.request("/metrics", { headers: { authorization: `Bearer ${harness.tokens.viewer}` } });
       const text = await response.text();
       expect(response.status).toBe(200);

@@ -1,6 +1,6 @@
 /** Two servers, crashes and a lost database: each alert is written once and sent once. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { databaseAway } from "../../src/db/away.ts";
+import { StandbyError } from "../../src/db/away.ts";
 import type { Deps } from "../../src/deps.ts";
 import type { Sent } from "../../src/domain/delivery.ts";
 import { createChannel, deleteChannel, listChannels } from "../../src/services/channels.ts";
@@ -131,7 +131,7 @@ describe("a server that loses the database after the receiver took an alert", ()
     let isAway = false;
     const db = new Proxy(a.db, {
       get(target, property) {
-        if (isAway && property === "update") throw databaseAway(new Error("test"));
+        if (isAway && property === "update") throw new StandbyError();
         const value: unknown = Reflect.get(target, property, target);
         return typeof value === "function" ? value.bind(target) : value;
       },

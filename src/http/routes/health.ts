@@ -2,6 +2,7 @@
 import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
 import { AppError } from "../../errors.ts";
+import type { SnapshotStore } from "../../services/snapshot-store.ts";
 import type { AppEnv } from "../app-env.ts";
 
 /**
@@ -16,8 +17,14 @@ export function healthRoutes(deps: Deps): Hono<AppEnv> {
       if (snapshots.draining) throw new AppError("NOT_READY", "This server is stopping.");
       if (snapshots.all().length === 0) throw new AppError("NOT_READY", "No snapshot is loaded yet.");
       const staleSeconds = snapshots.staleSeconds();
-      return c.json({ status: "ready", database: staleSeconds === 0 ? "ok" : "away", staleSeconds }, 200, NO_STORE);
+      return c.json({ status: "ready", database: databaseOf(snapshots), staleSeconds }, 200, NO_STORE);
     });
+}
+
+/** `ok` is said only while a change would be taken. */
+function databaseOf(snapshots: SnapshotStore): "ok" | "read-only" | "away" {
+  if (snapshots.readOnly) return "read-only";
+  return snapshots.staleSeconds() === 0 ? "ok" : "away";
 }
 
 const NO_STORE = { "Cache-Control": "no-store" };
