@@ -7,7 +7,7 @@ import { type Logger, pino } from "pino";
 import { createNotify } from "./adapters/notify/notify.ts";
 import { DatabaseClock } from "./clock.ts";
 import type { Config, Settings } from "./config.ts";
-import { connect } from "./db/connect.ts";
+import { connect, openingText } from "./db/connect.ts";
 import type { Database } from "./db/database.ts";
 import type { Clock, Deps } from "./deps.ts";
 import { describeError } from "./http/error-log.ts";
@@ -34,6 +34,8 @@ export interface BootOptions {
   log?: Logger;
   /** False leaves the jobs out. */
   jobs?: boolean;
+  /** Told what it is at, in words: a first start takes a while. */
+  say?: (line: string) => void;
 }
 
 export interface Runtime {
@@ -50,8 +52,13 @@ export interface Runtime {
 export async function boot(settings: Settings, options: BootOptions = {}): Promise<Runtime> {
   const log = options.log ?? pino({ level: settings.logLevel, serializers: { err: describeError } });
   const clock = options.clock ?? new DatabaseClock();
+  const say = options.say ?? (() => {});
+  say(openingText(settings.database));
   const database = await connect(settings.database, log);
   try {
+    say("Bringing its tables up to date");
+    await database.migrate();
+    say("Reading flags, budgets and usage");
     return await start(settings, database, { clock, log, jobs: options.jobs ?? true });
   } catch (error) {
     await database.close();
@@ -64,7 +71,6 @@ async function start(
   database: Database,
   { clock, log, jobs }: { clock: Clock; log: Logger; jobs: boolean },
 ): Promise<Runtime> {
-  await database.migrate();
   const { changes: db, sync: syncDb, usage, pages: reads } = database.lanes;
   const config: Config = { ...settings, secret: await secretOf(settings) };
   const snapshots = new DatabaseSnapshotStore({ db: syncDb, clock, log });

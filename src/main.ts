@@ -6,6 +6,7 @@ import { serve, type ServerType } from "@hono/node-server";
 import { createApp } from "./app.ts";
 import { boot, type Runtime } from "./boot.ts";
 import { ConfigError, readEnvironment, type Settings, VARIABLES } from "./config.ts";
+import { SIGN_IN_LINK_HOURS } from "./domain/limits.ts";
 import { StartError } from "./start-error.ts";
 import { version } from "./version.ts";
 
@@ -27,8 +28,10 @@ async function main(): Promise<void> {
   }
   if (argument !== undefined) throw new ConfigError([`unknown argument ${argument}; see --help`]);
   const settings = readEnvironment();
-  const runtime = await boot(settings);
+  console.log(`Andon ${version()} is starting.`);
+  const runtime = await boot(settings, { say });
   try {
+    say(`Listening on ${settings.host}`);
     const server = await listen(settings, runtime);
     announce(settings, runtime, server);
     drainOnSignal(server, runtime);
@@ -66,22 +69,31 @@ function bindFailure(error: NodeJS.ErrnoException, { host, port }: Settings): Er
   return error;
 }
 
-/** On stdout and not in the log: the link signs in whoever reads it. */
+/** What the start is at, for whoever waits for it. */
+function say(line: string): void {
+  console.log(`  ${line}`);
+}
+
+/** On stdout and not in the log: the link signs in whoever reads it. Last, so that it is what the screen ends with. */
 function announce(settings: Settings, runtime: Runtime, server: ServerType): void {
   const address = server.address();
   const port = address === null || typeof address === "string" ? settings.port : address.port;
   const publicUrl = settings.port === 0 ? settings.publicUrl.replace(/:0$/, `:${String(port)}`) : settings.publicUrl;
-  const lines = [`Andon ${version()} is running.`, `  Board: ${publicUrl}`];
-  if (runtime.signInSecret !== null) {
-    lines.push(
-      `  Sign in as admin: ${publicUrl}/sign-in?link=${runtime.signInSecret}`,
-      "  (works once, for 24 hours; create an op token on the tokens page to sign in later)",
-    );
-  }
-  lines.push(...settings.warnings.map((warning) => `  Warning: ${warning}`));
-  console.log(lines.join("\n"));
   for (const warning of settings.warnings) runtime.deps.log.warn(warning);
   runtime.deps.log.info({ host: settings.host, port, database: settings.database.kind }, "listening");
+  const lines = [
+    `Andon ${version()} is running.`,
+    `  Board: ${publicUrl}`,
+    ...settings.warnings.map((warning) => `  Warning: ${warning}`),
+  ];
+  if (runtime.signInSecret !== null) {
+    lines.push(
+      "",
+      `Sign in as admin by this link. It works once, for ${SIGN_IN_LINK_HOURS} hours; create an op token on the board to sign in later.`,
+      `${publicUrl}/sign-in?link=${runtime.signInSecret}`,
+    );
+  }
+  console.log(lines.join("\n"));
 }
 
 function drainOnSignal(server: ServerType, runtime: Runtime): void {

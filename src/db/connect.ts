@@ -5,7 +5,7 @@
 import type { Logger } from "pino";
 import type { DatabaseConfig } from "../config.ts";
 import type { Database } from "./database.ts";
-import { openEmbedded } from "./embedded.ts";
+import { isEmbeddedMade, openEmbedded } from "./embedded.ts";
 import { openPostgres } from "./postgres.ts";
 
 /**
@@ -21,4 +21,13 @@ export async function connect(config: DatabaseConfig, log: Logger): Promise<Data
     case "memory":
       return openEmbedded(null, log);
   }
+}
+
+/** What `connect` is about to do, for whoever waits. */
+export function openingText(config: DatabaseConfig): string {
+  if (config.kind === "postgres") return "Connecting to the database of DATABASE_URL";
+  if (config.kind === "memory") return "Making a database in memory";
+  return isEmbeddedMade(config.dataDir)
+    ? `Opening the embedded database in ${config.dataDir}`
+    : `Making the embedded database in ${config.dataDir}: some seconds, once`;
 }

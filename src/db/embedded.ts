@@ -26,15 +26,17 @@ export async function openEmbedded(dataDir: string | null, log: Logger): Promise
   try {
     const folder = join(dataDir, "db");
     await removeUnfinished(dataDir);
-    if (!existsSync(folder)) {
-      log.info({ folder }, "making the embedded database; this takes some seconds, once");
-      await initialise(dataDir, folder);
-    }
+    if (!existsSync(folder)) await initialise(dataDir, folder);
     return wrap(await PGlite.create(folder), "embedded", unlock);
   } catch (error) {
     await unlock();
     throw error;
   }
+}
+
+/** False: opening it makes it, which takes a while. */
+export function isEmbeddedMade(dataDir: string): boolean {
+  return existsSync(join(dataDir, "db"));
 }
 
 /** A start that was killed while it made the database leaves a folder that no other start would use. */
