@@ -16,6 +16,7 @@ const flag: SnapshotFlag = {
   offMessage: null,
   abortInFlight: true,
   clampMaxTokens: false,
+  chainOnly: false,
 };
 
 const snapshot: Snapshot = {

@@ -59,6 +59,7 @@ function snapshot(level: number): Snapshot {
         offMessage: null,
         abortInFlight: true,
         clampMaxTokens: false,
+        chainOnly: false,
       },
     },
     chains: { answers: { steps: [{ model: "claude-opus-5-5" }, { model: "claude-sonnet-5-5" }] } },

@@ -13,7 +13,7 @@ import type { GuardHost } from "./guard-host.ts";
 import type { UsageDraft } from "./guard-meter.ts";
 import { Latch } from "./latch.ts";
 import { type AndonLogger, consoleLogger, isLogger, safeLogger } from "./logger.ts";
-import { canonicalModel } from "./model-id.ts";
+import { type ModelTable, modelTable } from "./model-table.ts";
 import { type AndonOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
 import { parseSnapshot } from "./parse-snapshot.ts";
 import type { PollTarget } from "./poll.ts";
@@ -45,6 +45,7 @@ const NOTHING_REPORTED: UsageStats = Object.freeze({
   summedAttempts: 0,
   droppedRecords: 0,
 });
+const NO_SNAPSHOT = modelTable({ blocked: [] });
 const NO_STEPS: readonly ChainStep[] = Object.freeze([]);
 
 export class Andon implements GuardHost {
@@ -189,7 +190,12 @@ export class Andon implements GuardHost {
   }
 
   isBlocked(model: string): boolean {
-    return this.#store.compiled?.blockedModels.has(canonicalModel(model)) ?? false;
+    return this.models.isBlocked(model);
+  }
+
+  /** What the current snapshot knows of model names; only the built-in prices without one. */
+  get models(): ModelTable {
+    return this.#store.compiled?.models ?? NO_SNAPSHOT;
   }
 
   /** Calls back after every applied snapshot, synchronously after it decides. Returns the unsubscriber. */

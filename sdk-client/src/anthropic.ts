@@ -54,12 +54,17 @@ export function guard(host: GuardHost, options: GuardOptions): GuardMiddleware {
         requested,
         steps: host.chain(subject.flag),
         level: decision.level,
-        isBlocked: (id) => host.isBlocked(id),
+        chainOnly: host.flag(subject.flag)?.chainOnly ?? false,
+        models: host.models,
+        nowMs: Date.now(),
       });
-    const noModel = { ...decision, enabled: false, reason: "NO_MODEL" } as const;
+    const noModelFor = (requested: string): Promise<Response> => {
+      tellUnreadable(host, subject.flag, requested);
+      return off({ ...decision, enabled: false, reason: "NO_MODEL" });
+    };
     if (kind === "batch") {
       const batch = planBatch(parseBody(request.body) ?? {}, (requested) => plan(requested)[0]);
-      if (batch.kind === "noModel") return off(noModel);
+      if (batch.kind === "noModel") return noModelFor(batch.requested);
       if (request.signal) sendsWith(subject.layer, request.signal);
       return next(batch.kind === "changed" ? { ...request, body: batch.body } : request);
     }
@@ -67,7 +72,7 @@ export function guard(host: GuardHost, options: GuardOptions): GuardMiddleware {
     if (body === null || typeof model !== "string") return next(request);
 
     const choices = plan(model);
-    if (choices.length === 0) return off(noModel);
+    if (choices.length === 0) return noModelFor(model);
 
     if (around !== undefined) around.isTaken = true;
     const nowMs = performance.now();
@@ -109,6 +114,16 @@ function firstState(host: GuardHost): Promise<unknown> {
   const wait = host.ready({ timeoutMs: FIRST_STATE_TIMEOUT_MS });
   firstStates.set(host, wait);
   return wait;
+}
+
+/** A refusal for a name that cannot be read is mended in Andon, not in the application: the log says how. */
+function tellUnreadable(host: GuardHost, flag: string, model: string): void {
+  if (host.models.isReadable(model)) return;
+  const why = "it does not say which model it is, and a model is blocked in this environment";
+  host.logger.error(
+    { flag, model },
+    `A call was refused: ${why}. Map the name to its model under Models, or PUT /aliases`,
+  );
 }
 
 async function refuse(

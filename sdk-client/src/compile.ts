@@ -4,7 +4,8 @@
  */
 import { admitsAll, bucketSeed, bucketThreshold } from "./bucket.ts";
 import { type CompiledCondition, compileCondition } from "./conditions.ts";
-import { canonicalModel } from "./model-id.ts";
+import { effectiveState } from "./effective-state.ts";
+import { type ModelTable, modelTable } from "./model-table.ts";
 import { DEFAULT_OFF_MESSAGE } from "./protocol.ts";
 import type { ChainStep, Decision, Rule, Snapshot, SnapshotFlag } from "./protocol.ts";
 
@@ -38,8 +39,7 @@ export interface CompiledSnapshot {
   readonly revision: string;
   readonly masterOff: boolean;
   readonly flags: ReadonlyMap<string, CompiledFlag>;
-  /** Canonical ids; see model-id.ts. */
-  readonly blockedModels: ReadonlySet<string>;
+  readonly models: ModelTable;
 }
 
 /** No models: one frozen array for all decisions that carry none. */
@@ -48,19 +48,20 @@ export const NO_MODELS: readonly string[] = Object.freeze([]);
 /** Compiles a snapshot of valid shape. The snapshot must not be changed afterwards. */
 export function compile(snapshot: Snapshot): CompiledSnapshot {
   const masterOff = snapshot.master.state === "off";
-  const blockedModels = new Set(snapshot.blockedModels.map(canonicalModel));
+  const { blockedModels: blocked, aliases, prices } = snapshot;
+  const models = modelTable({ blocked, aliases, prices });
   const flags = new Map<string, CompiledFlag>();
   for (const [key, flag] of Object.entries(snapshot.flags)) {
-    flags.set(key, compileFlag(flag, stepsOf(snapshot, flag), masterOff, blockedModels));
+    flags.set(key, compileFlag(flag, stepsOf(snapshot, flag), masterOff, models));
   }
-  return { snapshot, revision: snapshot.revision, masterOff, flags, blockedModels };
+  return { snapshot, revision: snapshot.revision, masterOff, flags, models };
 }
 
 function compileFlag(
   flag: SnapshotFlag,
   steps: readonly ChainStep[],
   masterOff: boolean,
-  blockedModels: ReadonlySet<string>,
+  table: ModelTable,
 ): CompiledFlag {
   const off = (reason: Outcome["reason"]): Outcome => ({
     enabled: false,
@@ -69,17 +70,14 @@ function compileFlag(
     level: flag.level,
     message: flag.offMessage || DEFAULT_OFF_MESSAGE,
   });
-  const models = Object.freeze(
-    steps
-      .slice(flag.level)
-      .map((step) => step.model)
-      .filter((model) => !blockedModels.has(canonicalModel(model))),
-  );
+  const { level, ramp } = flag;
+  const facts = { masterOff, state: flag.state, isTripped: flag.cause === "budget", level, ramp, steps };
+  const now = effectiveState(facts, table);
   const passed: Outcome =
-    steps.length > 0 && models.length === 0
-      ? off("NO_MODEL")
-      : { enabled: true, reason: "ON", models, level: flag.level, message: "" };
-  const rampThreshold = bucketThreshold(flag.ramp ?? 100);
+    now.state === "off"
+      ? off(now.reason)
+      : { enabled: true, reason: "ON", models: frozen(now.models), level, message: "" };
+  const rampThreshold = bucketThreshold(ramp ?? 100);
   const compiled = {
     source: flag,
     steps,
@@ -91,19 +89,20 @@ function compileFlag(
     threshold: Math.min(bucketThreshold(flag.rollout), rampThreshold),
     rampThreshold,
   };
-  return { ...compiled, fixed: fixedOutcome(compiled, masterOff, off) };
+  return { ...compiled, fixed: fixedOutcome(compiled) };
 }
 
-function fixedOutcome(
-  flag: Omit<CompiledFlag, "fixed">,
-  masterOff: boolean,
-  off: (reason: Outcome["reason"]) => Outcome,
-): Outcome | null {
-  if (masterOff) return off("MASTER");
-  if (flag.source.state === "off") return off(flag.source.cause === "budget" ? "TRIPPED" : "KILLED");
-  if (flag.rules.length > 0) return null;
-  if (admitsAll(flag.threshold)) return flag.passed;
-  return flag.threshold === 0 ? flag.rolledOut : null;
+function fixedOutcome(flag: Omit<CompiledFlag, "fixed">): Outcome | null {
+  const { passed, rules, threshold, rolledOut } = flag;
+  // Whether a model is left comes after rules and rollout in the order of authority, a switch before.
+  if (!passed.enabled && passed.reason !== "NO_MODEL") return passed;
+  if (rules.length > 0) return null;
+  if (admitsAll(threshold)) return passed;
+  return threshold === 0 ? rolledOut : null;
+}
+
+function frozen(models: readonly string[]): readonly string[] {
+  return models.length === 0 ? NO_MODELS : Object.freeze(models);
 }
 
 /** A chain that the snapshot does not hold, or an empty one, counts as no chain: the request's model stands. */

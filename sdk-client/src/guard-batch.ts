@@ -7,7 +7,7 @@ import { bodyFor } from "./guard-body.ts";
 import { type Body, isObject, parseBody } from "./guard-request.ts";
 
 /** What to send: the batch as it is, another body, or nothing, because one of its requests has no usable model. */
-export type BatchPlan = { kind: "asIs" } | { kind: "changed"; body: string } | { kind: "noModel" };
+export type BatchPlan = { kind: "asIs" } | { kind: "changed"; body: string } | { kind: "noModel"; requested: string };
 
 /** Plans a batch. `choose` names the first usable model for a requested one; undefined when there is none. */
 export function planBatch(batch: Body, choose: (model: string) => ModelChoice | undefined): BatchPlan {
@@ -24,7 +24,7 @@ export function planBatch(batch: Body, choose: (model: string) => ModelChoice | 
       continue;
     }
     const choice = choose(model);
-    if (choice === undefined) return { kind: "noModel" };
+    if (choice === undefined) return { kind: "noModel", requested: model };
     const changed = bodyFor(params, choice);
     if (changed !== null) isChanged = true;
     planned.push(changed === null ? request : { ...request, params: parseBody(changed) });

@@ -1,5 +1,6 @@
 /** What a guard needs of an `Andon` client: decisions, the flag's settings, and news of changes. */
 import type { UsageDraft } from "./guard-meter.ts";
+import type { ModelTable } from "./model-table.ts";
 import type { ChainStep, Decision, EvaluationContext, SnapshotFlag } from "./protocol.ts";
 
 export interface GuardHost {
@@ -13,8 +14,8 @@ export interface GuardHost {
   flag(key: string): SnapshotFlag | undefined;
   /** The steps of the flag's chain, blocked models included; `[]` without a chain. */
   chain(key: string): readonly ChainStep[];
-  /** True when the model (or a dated or vendor-prefixed form of it) is blocked in the current snapshot. */
-  isBlocked(model: string): boolean;
+  /** What the current snapshot knows of model names: which are one model, which are blocked, what each costs. */
+  readonly models: ModelTable;
   /** True once any state is known (live, cache or bootstrap). */
   readonly hasState: boolean;
   /** Resolves when a first state is known or the time is up. Never rejects. */

@@ -10,6 +10,10 @@ const memo = new Map<string, string>();
 const VENDOR_PREFIX = /^(?:[a-z]{2,8}(?:-[a-z]{2,8})?\.)?anthropic\./;
 /** `-v1:0`, `-v2`, `-v1:0:200k` (Amazon Bedrock). */
 const VENDOR_VERSION = /-v\d{1,2}(?::[0-9a-z]{1,8}){0,2}$/;
+/** `claude-opus-4.8` (gateways): the dot of a version number. */
+const VERSION_DOT = /(\d)\.(?=\d)/g;
+/** `claude-sonnet-4-5[1m]`, `anthropic/claude-3.7-sonnet:thinking`: a mode of the model, not another one. */
+const MODE_SUFFIX = /(?:\[1m\]|:thinking)+$/;
 /** `-20251001`, `@20251001`, `-latest`, `@default` (Claude API and Google Vertex AI). */
 const SNAPSHOT_SUFFIX = /(?:[-@]20\d{6}|[-@]latest|@default)$/;
 
@@ -26,9 +30,18 @@ export function canonicalModel(id: string): string {
   return canonical;
 }
 
+/** `claude-opus-5-5`, `claude-3-5-haiku`, `claude-2`: a family and a version, in either order. */
+const CLAUDE = /^claude-(?:[a-z]+-)?\d{1,2}(?:-\d{1,2})?(?:-[a-z]+)?$/;
+
+/** True when a canonical name says which model it is; an inference profile or a deployment does not. */
+export function saysItsModel(canonical: string): boolean {
+  return CLAUDE.test(canonical);
+}
+
 function strip(id: string): string {
   const lower = id.trim().toLowerCase();
   // Resource names (Vertex AI, Bedrock ARNs) end in the model id.
-  const name = lower.slice(lower.lastIndexOf("/") + 1).replace(VENDOR_PREFIX, "");
+  const named = lower.slice(lower.lastIndexOf("/") + 1).replace(VENDOR_PREFIX, "");
+  const name = named.replace(MODE_SUFFIX, "").replace(VERSION_DOT, "$1-");
   return name.replace(VENDOR_VERSION, "").replace(SNAPSHOT_SUFFIX, "").replace(VENDOR_VERSION, "");
 }

@@ -54,7 +54,23 @@ function readSnapshot(value: unknown, warn: Warn): Snapshot {
     chains: readChains(body["chains"], warn),
     blockedModels: texts(body["blockedModels"], "blockedModels", warn),
     ...(body["prices"] === undefined ? {} : { prices: readPrices(body["prices"], warn) }),
+    ...(body["aliases"] === undefined ? {} : { aliases: readAliases(body["aliases"], warn) }),
   };
+}
+
+/** A mapping that is not understood is left out: its name counts as one that says nothing. */
+function readAliases(value: unknown, warn: Warn): Record<string, string> {
+  if (!isObject(value)) {
+    warn("aliases", "expected an object");
+    return {};
+  }
+  return Object.fromEntries(
+    Object.entries(value).filter((entry): entry is [string, string] => {
+      const isSound = isText(entry[1]) && entry[1] !== "";
+      if (!isSound) warn(`aliases.${entry[0]}`, "expected a model id");
+      return isSound;
+    }),
+  );
 }
 
 /** A row that is not sound is left out: its model is then priced by what else is known, never at zero. */
@@ -94,6 +110,7 @@ function readFlag(key: string, value: unknown, warn: Warn): SnapshotFlag {
     offMessage: pick("offMessage", isTextOrNull, null),
     abortInFlight: flag["abortInFlight"] === true,
     clampMaxTokens: flag["clampMaxTokens"] === true,
+    chainOnly: flag["chainOnly"] === true,
   };
 }
 

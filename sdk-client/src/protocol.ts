@@ -86,6 +86,8 @@ export interface SnapshotFlag {
   offMessage: string | null;
   abortInFlight: boolean;
   clampMaxTokens: boolean;
+  /** True: a model outside the chain is never sent, even while nothing is blocked and the level is 0. */
+  chainOnly: boolean;
 }
 
 /** The compiled state of one environment at one revision. */
@@ -100,8 +102,10 @@ export interface Snapshot {
   chains: Readonly<Record<string, SnapshotChain>>;
   /** Ids of models that must not be sent. */
   blockedModels: readonly string[];
-  /** The price rows of the chains' models, to price as the server does; absent from servers before there were prices. */
+  /** The price rows of the chains' models, and those of operators; absent from servers before there were prices. */
   prices?: readonly PriceRow[];
+  /** The model behind each name that does not say it (an inference profile, a deployment). */
+  aliases?: Readonly<Record<string, string>>;
 }
 
 export type DecisionReason =

@@ -43,6 +43,8 @@ export const environments = pgTable("environments", {
   masterBy: text("master_by"),
   masterSince: moment("master_since").notNull().defaultNow(),
   masterUntil: moment("master_until"),
+  /** The model behind each name that does not say it. Of the environment's row, which every decision reads already. */
+  aliases: jsonb("aliases").$type<Record<string, string>>().notNull().default({}),
   createdAt: moment("created_at").notNull().defaultNow(),
 });
 
@@ -78,6 +80,7 @@ export const flags = pgTable(
     offMessage: text("off_message"),
     abortInFlight: boolean("abort_in_flight").notNull().default(false),
     clampMaxTokens: boolean("clamp_max_tokens").notNull().default(false),
+    chainOnly: boolean("chain_only").notNull().default(false),
     rules: jsonb("rules").$type<Rule[]>().notNull().default([]),
     rollout: doublePrecision("rollout").notNull().default(100),
     salt: text("salt").notNull(),

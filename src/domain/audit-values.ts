@@ -36,6 +36,8 @@ const definitionSchema = z.object({
   offMessage: text,
   abortInFlight: z.boolean(),
   clampMaxTokens: z.boolean(),
+  // Entries from before flags could be held to their chain have none.
+  chainOnly: z.boolean().default(false),
   rules: z.array(z.custom<Rule>((value) => typeof value === "object" && value !== null)),
   rollout: z.number(),
 });

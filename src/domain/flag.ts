@@ -2,7 +2,8 @@
  * A flag as stored, and what follows from it: its switch and level as unions, and the resource that people see.
  */
 import type { ChainStep, OffCause, OffMode, Rule, SwitchState } from "../../sdk-client/src/protocol.ts";
-import { canonicalModel } from "../../sdk-client/src/model-id.ts";
+import { effectiveState } from "../../sdk-client/src/effective-state.ts";
+import type { ModelTable } from "../../sdk-client/src/model-table.ts";
 import type { EffectiveResource, FlagResource, SwitchResource, TripResource } from "./resources.ts";
 import { inForce, type InForce, type TripInForce } from "./in-force.ts";
 import { type ManualLevel, resolveLevel, type Switch } from "./switch.ts";
@@ -35,6 +36,7 @@ export interface StoredFlag extends FlagState {
   offMessage: string | null;
   abortInFlight: boolean;
   clampMaxTokens: boolean;
+  chainOnly: boolean;
   rules: Rule[];
   rollout: number;
   salt: string;
@@ -48,8 +50,8 @@ export interface Surroundings {
   masterOff: boolean;
   /** Steps by chain name. */
   chains: ReadonlyMap<string, readonly ChainStep[]>;
-  /** Canonical ids of blocked models. */
-  blocked: ReadonlySet<string>;
+  /** Which models are blocked, and which names are one model. */
+  models: ModelTable;
   /** Of all flags. */
   trips: readonly TripInForce[];
 }
@@ -128,6 +130,7 @@ export function flagResource(flag: StoredFlag, around: Surroundings, checks: Che
     offMessage: flag.offMessage,
     abortInFlight: flag.abortInFlight,
     clampMaxTokens: flag.clampMaxTokens,
+    chainOnly: flag.chainOnly,
     rules: flag.rules,
     rollout: flag.rollout,
     switch: switchResource(switchOf(flag)),
@@ -177,20 +180,14 @@ function effective(
   force: InForce,
   around: Surroundings,
 ): EffectiveResource {
-  if (around.masterOff) return off("MASTER");
-  if (force.state === "off") return off(force.cause === "budget" ? "TRIPPED" : "KILLED");
-  const models = steps
-    .slice(force.level)
-    .map((step) => step.model)
-    .filter((model) => !around.blocked.has(canonicalModel(model)));
-  if (steps.length > 0 && models.length === 0) return off("NO_MODEL");
-  const stepped = steps.length > 0 && models[0] !== steps[0]?.model;
-  const state = stepped ? "downgraded" : flag.ramp !== null ? "ramping" : "on";
-  return { state, reason: "ON", model: models[0] ?? null, models };
-}
-
-function off(reason: EffectiveResource["reason"]): EffectiveResource {
-  return { state: "off", reason, model: null, models: [] };
+  const { masterOff, models: table } = around;
+  const { state, level } = force;
+  const isTripped = force.cause === "budget";
+  const now = effectiveState({ masterOff, state, isTripped, level, ramp: flag.ramp, steps }, table);
+  const blocked = steps.map((step) => step.model).filter((model) => table.isBlocked(model));
+  if (now.state === "off") return { ...now, model: null, models: [], step: null, blocked };
+  const { reason, step, models } = now;
+  return { state: now.state, reason, model: models[0] ?? null, models: [...models], step, blocked };
 }
 
 function tripResource({

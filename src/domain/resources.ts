@@ -46,6 +46,10 @@ export interface EffectiveResource {
   /** The first usable model; null without a chain and when off. */
   model: string | null;
   models: string[];
+  /** The effective step: where in its chain calls start now; null when off. */
+  step: number | null;
+  /** Models of its chain that are blocked. */
+  blocked: string[];
 }
 
 export interface FlagResource {
@@ -61,6 +65,7 @@ export interface FlagResource {
   offMessage: string | null;
   abortInFlight: boolean;
   clampMaxTokens: boolean;
+  chainOnly: boolean;
   rules: Rule[];
   rollout: number;
   switch: SwitchResource;

@@ -20,6 +20,7 @@ export interface SnapshotFlagSource {
   offMessage: string | null;
   abortInFlight: boolean;
   clampMaxTokens: boolean;
+  chainOnly: boolean;
   rules: readonly Rule[];
   rollout: number;
   salt: string;
@@ -40,6 +41,9 @@ export interface SnapshotSource {
   blockedModels: readonly string[];
   trips: readonly TripInForce[];
   priceTable: PriceTable;
+  /** Models whose prices operators added: what a client knows without the server may differ. */
+  pricedModels: readonly string[];
+  aliases: Readonly<Record<string, string>>;
 }
 
 /** The snapshot of one environment. Flags and chains keep the order of the source. */
@@ -54,13 +58,15 @@ export function compileSnapshot(source: SnapshotSource): Snapshot {
     flags: Object.fromEntries(source.flags.map((flag) => [flag.key, compileFlag(flag, chains, source.trips)])),
     chains: Object.fromEntries(chains),
     blockedModels: source.blockedModels,
-    prices: priceRowsOf(source.priceTable, modelsOf(source.chains)),
+    prices: priceRowsOf(source.priceTable, namedModels(source)),
+    aliases: source.aliases,
   };
 }
 
-/** The models of all chains, each once, in a fixed order. */
-function modelsOf(chains: SnapshotSource["chains"]): string[] {
-  return [...new Set(chains.flatMap(({ steps }) => steps.map((step) => step.model)))].toSorted();
+/** The models of all chains and those priced by hand, each once, in a fixed order. */
+function namedModels({ chains, pricedModels }: SnapshotSource): string[] {
+  const ofChains = chains.flatMap(({ steps }) => steps.map((step) => step.model));
+  return [...new Set([...ofChains, ...pricedModels])].toSorted();
 }
 
 function compileFlag(
@@ -87,5 +93,6 @@ function compileFlag(
     offMessage: flag.offMessage,
     abortInFlight: flag.abortInFlight,
     clampMaxTokens: flag.clampMaxTokens,
+    chainOnly: flag.chainOnly,
   };
 }

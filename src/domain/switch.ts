@@ -2,6 +2,7 @@
  * What kill, restore and downgrade do to a switch and to a level. Pure; the services write the result.
  * Invariant: a kill only ever tightens, whoever asks.
  */
+import { canonicalModel } from "../../sdk-client/src/model-id.ts";
 import type { OffCause } from "../../sdk-client/src/protocol.ts";
 
 export type Switch =
@@ -73,7 +74,8 @@ export interface ManualLevel {
  */
 export function resolveLevel(manual: { level: number; model: string } | null, models: readonly string[]): number {
   if (manual === null || models.length === 0) return 0;
-  const found = models.indexOf(manual.model);
+  const meant = canonicalModel(manual.model);
+  const found = models.findIndex((model) => canonicalModel(model) === meant);
   return found === -1 ? Math.min(manual.level, models.length - 1) : found;
 }
 

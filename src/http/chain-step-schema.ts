@@ -3,6 +3,7 @@
  * request the caller's own (`messages`) or what the guard decides (`model`, `stream`).
  */
 import { z } from "@hono/zod-openapi";
+import { canonicalModel } from "../../sdk-client/src/model-id.ts";
 import { MODEL_PATTERN } from "../domain/limits.ts";
 import { optionalField } from "./optional-field.ts";
 
@@ -105,7 +106,9 @@ export const chainStepSchema = z
 export function requireDistinctModels(steps: readonly { model: string }[], check: z.RefinementCtx): void {
   const seen = new Set<string>();
   steps.forEach(({ model }, index) => {
-    if (seen.has(model)) {
+    // Another spelling of a model is the same model.
+    const name = canonicalModel(model);
+    if (seen.has(name)) {
       check.addIssue({
         code: "custom",
         path: [index, "model"],
@@ -113,7 +116,7 @@ export function requireDistinctModels(steps: readonly { model: string }[], check
         input: steps,
       });
     }
-    seen.add(model);
+    seen.add(name);
   });
 }
 

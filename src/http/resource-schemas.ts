@@ -69,6 +69,7 @@ export const flagSchema = z
     offMessage: z.string().nullable(),
     abortInFlight: z.boolean(),
     clampMaxTokens: z.boolean(),
+    chainOnly: z.boolean(),
     rules: z.array(shownRuleSchema),
     rollout: z.number(),
     switch: switchSchema,
@@ -79,6 +80,11 @@ export const flagSchema = z
       reason: z.enum(["ON", "MASTER", "KILLED", "TRIPPED", "NO_MODEL"]),
       model: z.string().nullable(),
       models: z.array(z.string()),
+      step: z
+        .number()
+        .nullable()
+        .openapi({ description: "The effective step: where in its chain calls start now; null when off." }),
+      blocked: z.array(z.string()).openapi({ description: "Models of its chain that are blocked." }),
     }),
     evaluated: z
       .object({ at: time, on: z.number(), off: z.number() })

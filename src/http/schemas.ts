@@ -111,6 +111,9 @@ const flagFields = {
   offMessage: optionalField(text(MAX_OFF_MESSAGE_CHARS).nullable()),
   abortInFlight: optionalField(z.boolean("must be true or false")),
   clampMaxTokens: optionalField(z.boolean("must be true or false")),
+  chainOnly: optionalField(z.boolean("must be true or false")).openapi({
+    description: "True: only models of its chain are sent, whatever a request names.",
+  }),
   rules: optionalField(
     z.array(ruleSchema, "must be a list of rules").max(MAX_RULES, `must be at most ${String(MAX_RULES)} rules`),
   ),

@@ -1,5 +1,6 @@
 /** Chains: named, ordered lists of models that flags use, best first. */
 import { and, asc, count, eq } from "drizzle-orm";
+import { canonicalModel } from "../../sdk-client/src/model-id.ts";
 import type { ChainStep } from "../../sdk-client/src/protocol.ts";
 import { change, type Changed, type Ctx, read, requireEnvironment } from "../context.ts";
 import { chains, flags } from "../db/schema.ts";
@@ -166,7 +167,8 @@ function chainResource(row: ChainRow, usedBy: string[]): ChainResource {
 function requireDistinct(steps: readonly ChainStep[]): void {
   if (steps.length === 0) throw invalid("steps", "a chain has at least one step");
   steps.forEach(({ model }, index) => {
-    if (steps.findIndex((step) => step.model === model) !== index) {
+    const name = canonicalModel(model);
+    if (steps.findIndex((step) => canonicalModel(step.model) === name) !== index) {
       throw invalid(`steps.${index}.model`, `"${model}" stands in the chain already`);
     }
   });

@@ -23,6 +23,7 @@ export interface FlagDefinition {
   offMessage: string | null;
   abortInFlight: boolean;
   clampMaxTokens: boolean;
+  chainOnly: boolean;
   rules: Rule[];
   /** Percentage, 0 to 100. */
   rollout: number;
@@ -40,6 +41,7 @@ const DEFINITION_FIELDS = new Set<string>([
   "offMessage",
   "abortInFlight",
   "clampMaxTokens",
+  "chainOnly",
   "rules",
   "rollout",
 ] satisfies (keyof FlagDefinition)[]);
@@ -249,6 +251,7 @@ export function definitionOf(flag: FlagDefinition): FlagDefinition {
     offMessage: flag.offMessage,
     abortInFlight: flag.abortInFlight,
     clampMaxTokens: flag.clampMaxTokens,
+    chainOnly: flag.chainOnly,
     rules: flag.rules,
     rollout: flag.rollout,
   };

@@ -1,5 +1,7 @@
-/** Model blocks: a model taken out everywhere; every chain steps past it. */
-import { and, eq } from "drizzle-orm";
+/** Model blocks: a model taken out everywhere, in whatever spelling; every chain steps past it. */
+import { and, asc, eq } from "drizzle-orm";
+import { canonicalModel } from "../../sdk-client/src/model-id.ts";
+import { modelTable } from "../../sdk-client/src/model-table.ts";
 import { change, type Changed, type Ctx, read, requireEnvironment } from "../context.ts";
 import { chains, modelBlocks } from "../db/schema.ts";
 import type { Db, ModelBlockRow } from "../db/types.ts";
@@ -12,12 +14,14 @@ export async function listModels(
 ): Promise<{ items: ModelResource[]; revision: string }> {
   const environment = await requireEnvironment(ctx, environmentKey, "viewer");
   const items = await read(ctx, async (db) => {
-    const users = await chainsByModel(db, environment.id);
+    const { nameOf } = modelTable({ blocked: [], aliases: environment.aliases });
+    const steps = await readSteps(db, environment.id);
     const blocks = await db.select().from(modelBlocks).where(eq(modelBlocks.environmentId, environment.id));
-    const blocked = new Map(blocks.map((row) => [row.model, row]));
-    return [...new Set([...users.keys(), ...blocked.keys()])]
+    const blocked = new Map(blocks.map((row) => [nameOf(row.model), row]));
+    const spellings = [...steps.map(({ model }) => model), ...blocks.map((row) => row.model)];
+    return [...new Set(spellings)]
       .toSorted()
-      .map((model) => modelResource(model, blocked.get(model), users.get(model) ?? []));
+      .map((model) => modelResource(model, blocked.get(nameOf(model)), usersOf(steps, model, nameOf)));
   });
   return { items, revision: ctx.deps.snapshots.revisionOf(environment.id, environment.revision) };
 }
@@ -31,9 +35,12 @@ export async function putModel(
 ): Promise<Changed<ModelResource> & { auditId: number | null }> {
   const environment = await requireEnvironment(ctx, environmentKey, "operator");
   let auditId: number | null = null;
-  const changed = await change(ctx, environment.id, async ({ tx, at, record }) => {
-    const users = (await chainsByModel(tx, environment.id)).get(model) ?? [];
-    const current = await findBlock(tx, environment.id, model);
+  const changed = await change(ctx, environment.id, async ({ tx, at, environment: locked, record }) => {
+    const { nameOf } = modelTable({ blocked: [], aliases: locked.aliases });
+    const users = usersOf(await readSteps(tx, environment.id), model, nameOf);
+    const current = await findBlock(tx, environment.id, model, nameOf);
+    // A block stays under the spelling that it was made with: lifting it by another lifts it.
+    const target = current?.model ?? model;
     const next = input.blocked
       ? {
           reason: input.reason ?? current?.reason ?? null,
@@ -43,11 +50,11 @@ export async function putModel(
         }
       : undefined;
     if (JSON.stringify(blockOf(current)) === JSON.stringify(next ?? null)) return modelResource(model, current, users);
-    const row = await writeBlock(tx, environment.id, model, next);
+    const row = await writeBlock(tx, environment.id, target, next);
     auditId = await record({
       action: input.blocked ? "model.blocked" : "model.unblocked",
       targetKind: "model",
-      target: model,
+      target,
       reason: input.reason,
       before: blockOf(current),
       after: blockOf(row),
@@ -83,13 +90,15 @@ export async function writeBlock(
   return rows[0];
 }
 
-export async function findBlock(db: Db, environmentId: string, model: string): Promise<ModelBlockRow | undefined> {
-  const rows = await db
-    .select()
-    .from(modelBlocks)
-    .where(and(eq(modelBlocks.environmentId, environmentId), eq(modelBlocks.model, model)))
-    .limit(1);
-  return rows[0];
+/** The block of a model in whatever spelling. */
+export async function findBlock(
+  db: Db,
+  environmentId: string,
+  model: string,
+  nameOf: (id: string) => string = canonicalModel,
+): Promise<ModelBlockRow | undefined> {
+  const rows = await db.select().from(modelBlocks).where(eq(modelBlocks.environmentId, environmentId));
+  return rows.find((row) => row.model === model) ?? rows.find((row) => nameOf(row.model) === nameOf(model));
 }
 
 /** What the audit keeps of a block; null for none. */
@@ -97,16 +106,24 @@ export function blockOf(row: Block | undefined): Block | null {
   return row === undefined ? null : { reason: row.reason, by: row.by, since: row.since, until: row.until };
 }
 
-async function chainsByModel(db: Db, environmentId: string): Promise<Map<string, string[]>> {
+interface Step {
+  chain: string;
+  model: string;
+}
+
+async function readSteps(db: Db, environmentId: string): Promise<Step[]> {
   const rows = await db
     .select({ name: chains.name, steps: chains.steps })
     .from(chains)
-    .where(eq(chains.environmentId, environmentId));
-  const users = new Map<string, string[]>();
-  for (const { name, steps } of rows) {
-    for (const { model } of steps) users.set(model, [...(users.get(model) ?? []), name]);
-  }
-  return users;
+    .where(eq(chains.environmentId, environmentId))
+    .orderBy(asc(chains.name));
+  return rows.flatMap(({ name, steps }) => steps.map(({ model }) => ({ chain: name, model })));
+}
+
+/** Names of the chains that have the model as a step. */
+function usersOf(steps: readonly Step[], model: string, nameOf: (id: string) => string): string[] {
+  const wanted = nameOf(model);
+  return [...new Set(steps.filter((step) => nameOf(step.model) === wanted).map((step) => step.chain))];
 }
 
 function modelResource(model: string, row: ModelBlockRow | undefined, usedBy: string[]): ModelResource {

@@ -7,7 +7,7 @@ import { lineageColumns, lineageOf } from "../db/lineage.ts";
 import { environments, flags, installation } from "../db/schema.ts";
 import type { Db, EnvironmentRow } from "../db/types.ts";
 import type { SnapshotFlagSource } from "../domain/snapshot.ts";
-import { priceColumn, priceTableOf } from "./price-rows.ts";
+import { priceTableOf } from "./price-rows.ts";
 import { surroundingColumns, type SurroundingRows } from "./surroundings.ts";
 
 const FLAG_COLUMNS = {
@@ -17,6 +17,7 @@ const FLAG_COLUMNS = {
   offMessage: flags.offMessage,
   abortInFlight: flags.abortInFlight,
   clampMaxTokens: flags.clampMaxTokens,
+  chainOnly: flags.chainOnly,
   rules: flags.rules,
   rollout: flags.rollout,
   salt: flags.salt,
@@ -48,7 +49,6 @@ export function snapshotReader(db: Db): (environmentId: string) => Promise<Snaps
       ...lineageColumns,
       flags: jsonRows(FLAG_COLUMNS, sql`from ${flags} where ${eq(flags.environmentId, id)}`, [flags.key]),
       ...surroundingColumns(id),
-      prices: priceColumn(),
     })
     .from(environments)
     .innerJoin(installation, eq(installation.id, 1))
@@ -59,7 +59,7 @@ export function snapshotReader(db: Db): (environmentId: string) => Promise<Snaps
     if (row === undefined) return null;
     const lineage = lineageOf(row);
     if (lineage === null) throw new StandbyError();
-    const { environment, flags: flagRows, chains, blocks, trips } = row;
+    const { environment, flags: flagRows, chains, blocks, trips, prices } = row;
     return {
       environment,
       lineage,
@@ -68,7 +68,8 @@ export function snapshotReader(db: Db): (environmentId: string) => Promise<Snaps
       chains,
       blocks,
       trips,
-      priceTable: priceTableOf(row.prices),
+      prices,
+      priceTable: priceTableOf(prices),
     };
   };
 }

@@ -291,6 +291,8 @@ async function prepare(rows: SnapshotRows): Promise<PreparedSnapshot> {
     blockedModels: rows.blocks.map(({ model }) => model),
     trips: rows.trips,
     priceTable: rows.priceTable,
+    pricedModels: rows.prices.map(({ row }) => row.model),
+    aliases: environment.aliases,
   });
   const json = Buffer.from(JSON.stringify(snapshot));
   return {

@@ -1,6 +1,7 @@
 /** Reads what decides about the flags of an environment besides the flags themselves. */
 import { and, asc, eq, isNull, type Placeholder, sql } from "drizzle-orm";
-import { canonicalModel } from "../../sdk-client/src/model-id.ts";
+import { modelTable } from "../../sdk-client/src/model-table.ts";
+import type { PriceRow } from "../../sdk-client/src/price-list.ts";
 import type { ChainStep } from "../../sdk-client/src/protocol.ts";
 import { jsonRows } from "../db/json-rows.ts";
 import { budgets, trips } from "../db/ledger-schema.ts";
@@ -8,6 +9,7 @@ import { chains, environments, modelBlocks } from "../db/schema.ts";
 import type { Db, EnvironmentRow } from "../db/types.ts";
 import type { Surroundings } from "../domain/flag.ts";
 import type { TripInForce } from "../domain/in-force.ts";
+import { priceColumn } from "./price-rows.ts";
 
 const TRIP_COLUMNS = {
   id: trips.id,
@@ -28,10 +30,10 @@ export async function readSurroundings(db: Db, environment: EnvironmentRow): Pro
     .select(surroundingColumns(environment.id))
     .from(environments)
     .where(eq(environments.id, environment.id));
-  return surroundingsOf(environment, row ?? { chains: [], blocks: [], trips: [] });
+  return surroundingsOf(environment, row ?? { chains: [], blocks: [], trips: [], prices: [] });
 }
 
-/** Columns for any query: the chains, blocks and trips of an environment. */
+/** Columns for any query: the chains, blocks and trips of an environment, and the prices that operators added. */
 export function surroundingColumns(environmentId: string | Placeholder) {
   return {
     chains: jsonRows(
@@ -49,6 +51,7 @@ export function surroundingColumns(environmentId: string | Placeholder) {
       sql`from ${trips} join ${budgets} on ${eq(budgets.id, trips.budgetId)} where ${inForce(environmentId)}`,
       [trips.since, trips.id],
     ),
+    prices: priceColumn(),
   };
 }
 
@@ -57,13 +60,18 @@ export interface SurroundingRows {
   chains: readonly { name: string; steps: readonly ChainStep[] }[];
   blocks: readonly { model: string }[];
   trips: readonly TripInForce[];
+  prices: readonly { row: PriceRow }[];
 }
 
 export function surroundingsOf(environment: EnvironmentRow, rows: SurroundingRows): Surroundings {
   return {
     masterOff: environment.masterState === "off",
     chains: new Map(rows.chains.map((row) => [row.name, row.steps])),
-    blocked: new Set(rows.blocks.map((row) => canonicalModel(row.model))),
+    models: modelTable({
+      blocked: rows.blocks.map((row) => row.model),
+      aliases: environment.aliases,
+      prices: rows.prices.map(({ row }) => row),
+    }),
     trips: rows.trips,
   };
 }

@@ -2,6 +2,7 @@
  * The cord: kill, restore and downgrade one flag. A kill or downgrade never asks for a version and, by a `kill`
  * token, never loosens anything.
  */
+import { canonicalModel } from "../../sdk-client/src/model-id.ts";
 import { type Change, change, type Changed, type Ctx, requireEnvironmentId } from "../context.ts";
 import type { FlagRow } from "../db/types.ts";
 import {
@@ -139,7 +140,8 @@ function nextLevel(
 function targetLevel(input: { level?: number; model?: string }, models: readonly string[], now: number): number {
   const last = models.length - 1;
   if (input.model !== undefined) {
-    const level = models.indexOf(input.model);
+    const meant = canonicalModel(input.model);
+    const level = models.findIndex((model) => canonicalModel(model) === meant);
     if (level === -1) throw invalid("model", `"${input.model}" is not in the chain; it has ${models.join(", ")}`);
     return level;
   }

@@ -7,7 +7,6 @@ import type { Change, Ctx } from "../context.ts";
 import { budgetWindows, trips } from "../db/ledger-schema.ts";
 import { flags } from "../db/schema.ts";
 import type { Db, FlagRow } from "../db/types.ts";
-import { canonicalModel } from "../../sdk-client/src/model-id.ts";
 import type { Budget, LadderStep } from "../domain/budget.ts";
 import { flagInForce, levelColumns, stepsOf, type Surroundings } from "../domain/flag.ts";
 import { downgradeLevel, override, stepKey, stepsInForce, type WindowState } from "../domain/ladder.ts";
@@ -211,6 +210,6 @@ function downgradeOf(
 }
 
 function positionOf(model: string, flag: FlagRow, around: Surroundings): number {
-  const wanted = canonicalModel(model);
-  return stepsOf(flag, around).findIndex((step) => canonicalModel(step.model) === wanted);
+  const wanted = around.models.nameOf(model);
+  return stepsOf(flag, around).findIndex((step) => around.models.nameOf(step.model) === wanted);
 }

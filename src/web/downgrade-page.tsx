@@ -8,15 +8,15 @@ import { REASONS, ReasonChoice, reasonOf } from "./reason-choice.tsx";
 export interface DowngradeProps {
   flag: FlagResource;
   environment: string;
-  blocked: readonly string[];
   errors: FieldErrors;
   form: Form | undefined;
 }
 
-export function DowngradePage({ flag, environment, blocked, errors, form }: DowngradeProps) {
+export function DowngradePage({ flag, environment, errors, form }: DowngradeProps) {
   const board = `/e/${environment}`;
   const { level } = flag.level;
   const deeper = flag.steps.map((step, position) => ({ step, position })).filter(({ position }) => position !== level);
+  const { blocked } = flag.effective;
   const next = flag.steps.slice(level + 1).find((step) => !blocked.includes(step.model)) ?? flag.steps[level + 1];
   if (flag.steps.length < 2) {
     return (

@@ -35,6 +35,7 @@ export interface FlagDraft {
   offMessage: string;
   abortInFlight: boolean;
   clampMaxTokens: boolean;
+  chainOnly: boolean;
   rollout: string;
   rules: RuleDraft[];
 }
@@ -50,13 +51,14 @@ export const EMPTY_FLAG: FlagDraft = {
   offMessage: "",
   abortInFlight: false,
   clampMaxTokens: false,
+  chainOnly: false,
   rollout: "100",
   rules: [],
 };
 const EMPTY_CONDITION: ConditionDraft = { attribute: "", operator: "in", value: "" };
 
 export function draftOf(flag: FlagResource): FlagDraft {
-  const { key, name, description, owner, offMode, abortInFlight, clampMaxTokens } = flag;
+  const { key, name, description, owner, offMode, abortInFlight, clampMaxTokens, chainOnly } = flag;
   return {
     key,
     name,
@@ -65,6 +67,7 @@ export function draftOf(flag: FlagResource): FlagDraft {
     offMode,
     abortInFlight,
     clampMaxTokens,
+    chainOnly,
     runbookUrl: flag.runbookUrl ?? "",
     chain: flag.chain ?? "",
     offMessage: flag.offMessage ?? "",
@@ -102,6 +105,7 @@ export function draftFrom(form: Form): FlagDraft {
     offMessage: form.trimmed("offMessage"),
     abortInFlight: form.has("abortInFlight"),
     clampMaxTokens: form.has("clampMaxTokens"),
+    chainOnly: form.has("chainOnly"),
     rollout: form.trimmed("rollout"),
     rules,
   };

@@ -74,6 +74,12 @@ export function FlagForm({ draft, errors, chains, action, cancel, version, title
             : "The models it may use, best first. Without one it can be killed, not downgraded."
         }
       />
+      <Checkbox
+        name="chainOnly"
+        label="Hold calls to the chain"
+        checked={draft.chainOnly}
+        hint="A request for a model outside the chain is sent a step of it: the first that is not dearer, else the cheapest. Otherwise such a request is sent as it asks while nothing is blocked or downgraded."
+      />
       <Group title="While it is off">
         <Choices
           name="offMode"

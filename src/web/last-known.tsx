@@ -6,10 +6,14 @@ import type { Actor } from "../domain/actor.ts";
 import type { LastKnownBoard } from "./board-state.ts";
 import { mayOperate } from "./page-context.ts";
 import { age, percent } from "./text.ts";
+import { effectiveState } from "../../sdk-client/src/effective-state.ts";
+import { type ModelTable, modelTable } from "../../sdk-client/src/model-table.ts";
 import type { SnapshotFlag, Snapshot } from "../../sdk-client/src/protocol.ts";
 
 export function LastKnown({ board, actor }: { board: LastKnownBoard; actor: Actor }) {
   const { snapshot } = board;
+  const { blockedModels: blocked, aliases, prices } = snapshot;
+  const models = modelTable({ blocked, aliases, prices });
   const keys = Object.keys(snapshot.flags).toSorted();
   return (
     <>
@@ -38,20 +42,29 @@ export function LastKnown({ board, actor }: { board: LastKnownBoard; actor: Acto
       <section aria-label="Flags, as last known" class="flags">
         {keys.map((key) => {
           const flag = snapshot.flags[key];
-          return flag === undefined ? null : <KnownFlag name={key} flag={flag} snapshot={snapshot} />;
+          return flag === undefined ? null : <KnownFlag name={key} flag={flag} snapshot={snapshot} models={models} />;
         })}
       </section>
     </>
   );
 }
 
-function KnownFlag({ name, flag, snapshot }: { name: string; flag: SnapshotFlag; snapshot: Snapshot }) {
+const WORDS = { off: "Off", downgraded: "Downgraded", ramping: "Ramping", on: "On" } as const;
+
+interface KnownFlagProps {
+  name: string;
+  flag: SnapshotFlag;
+  snapshot: Snapshot;
+  models: ModelTable;
+}
+
+function KnownFlag({ name, flag, snapshot, models }: KnownFlagProps) {
   const masterOff = snapshot.master.state === "off";
-  const models = flag.chain === null ? [] : (snapshot.chains[flag.chain]?.steps ?? []).map((step) => step.model);
-  const usable = models.slice(flag.level).filter((model) => !snapshot.blockedModels.includes(model));
-  const off = masterOff || flag.state === "off" || (models.length > 0 && usable.length === 0);
-  const down = !off && (usable[0] !== models[0] || flag.ramp !== null);
-  const light = off ? "off" : down ? "downgraded" : "on";
+  const steps = flag.chain === null ? [] : (snapshot.chains[flag.chain]?.steps ?? []);
+  const { state, level, ramp } = flag;
+  const now = effectiveState({ masterOff, state, isTripped: flag.cause === "budget", level, ramp, steps }, models);
+  const light = now.state === "ramping" ? "downgraded" : now.state;
+  const first = now.state === "off" ? undefined : now.models[0];
   return (
     <article class={`card ${light}`} id={`flag-${name}`}>
       <div class="card-head">
@@ -61,11 +74,8 @@ function KnownFlag({ name, flag, snapshot }: { name: string; flag: SnapshotFlag;
         </h3>
       </div>
       <p class="state">
-        <b class={`word ${light}`}>
-          {off ? "Off" : down ? (usable[0] === models[0] ? "Ramping" : "Downgraded") : "On"}
-        </b>{" "}
-        {masterOff ? "by the master switch " : ""}
-        {usable[0] === undefined || off ? "" : <code>{usable[0]}</code>}
+        <b class={`word ${light}`}>{WORDS[now.state]}</b> {masterOff ? "by the master switch " : ""}
+        {first === undefined ? "" : <code>{first}</code>}
         {flag.ramp === null ? "" : ` for ${percent(flag.ramp)} of users`} <span class="dim">as last known</span>
       </p>
     </article>

@@ -25,7 +25,6 @@ interface Common {
 
 interface FlagProps extends Common {
   flag: FlagResource;
-  blocked: readonly string[];
   budgets: readonly BudgetGlance[];
 }
 
@@ -55,7 +54,7 @@ export function RestorePage(props: FlagProps) {
       <div>
         <h2>What this will do</h2>
         <ul>
-          {off ? <WhenOff {...props} /> : <WhenOn flag={flag} blocked={props.blocked} />}
+          {off ? <WhenOff {...props} /> : <WhenOn flag={flag} />}
           <Overrides {...props} />
         </ul>
       </div>
@@ -118,7 +117,8 @@ function Cause({ flag, nowMs }: { flag: FlagResource; nowMs: number }) {
   );
 }
 
-function WhenOff({ flag, blocked }: FlagProps) {
+function WhenOff({ flag }: FlagProps) {
+  const { blocked } = flag.effective;
   const level = flag.level.manual?.level ?? 0;
   const first = flag.steps.slice(level).find((step) => !blocked.includes(step.model));
   return (
@@ -140,7 +140,8 @@ function WhenOff({ flag, blocked }: FlagProps) {
   );
 }
 
-function WhenOn({ flag, blocked }: { flag: FlagResource; blocked: readonly string[] }) {
+function WhenOn({ flag }: { flag: FlagResource }) {
+  const { blocked } = flag.effective;
   const first = flag.steps.find((step) => !blocked.includes(step.model));
   const stillBlocked = flag.steps.filter((step) => blocked.includes(step.model)).map((step) => step.model);
   return (

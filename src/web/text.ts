@@ -82,11 +82,5 @@ export function isRestorable(flag: FlagResource): boolean {
 
 /** Why a chain does not start at its first step though nobody set a level: its first steps are blocked. */
 export function blockedFirstSteps(flag: FlagResource): string[] {
-  const first = flag.effective.models[0];
-  const above: string[] = [];
-  for (const [position, step] of flag.steps.entries()) {
-    if (step.model === first) break;
-    if (position >= flag.level.level) above.push(step.model);
-  }
-  return above;
+  return flag.steps.slice(flag.level.level, flag.effective.step ?? 0).map((step) => step.model);
 }

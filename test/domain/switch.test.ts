@@ -100,6 +100,7 @@ describe("a manual level", () => {
     expect(resolveLevel(sonnet, ["opus", "sonnet", "haiku"])).toBe(1);
     expect(resolveLevel(sonnet, ["fable", "opus", "sonnet", "haiku"])).toBe(2);
     expect(resolveLevel(sonnet, ["sonnet", "haiku"])).toBe(0);
+    expect(resolveLevel(sonnet, ["opus", "haiku", "anthropic.sonnet-20260901-v1:0"])).toBe(2);
   });
 
   it("keeps its depth when its model has left the chain", () => {

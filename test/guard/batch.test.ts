@@ -25,8 +25,8 @@ afterEach(async () => {
 afterAll(() => world.close());
 
 describe.each(SDKS)("$name", ({ Sdk }) => {
-  const models = async () => {
-    await world.client(Sdk).messages.batches.create(BATCH);
+  const models = async (batch = BATCH) => {
+    await world.client(Sdk).messages.batches.create(batch);
     const [call] = world.endpoint.calls;
     return sent.parse(call?.body).requests.map(({ params }) => params.model);
   };
@@ -43,6 +43,15 @@ describe.each(SDKS)("$name", ({ Sdk }) => {
   it("never sends a blocked model in a batch", async () => {
     await world.change({ blockedModels: [OPUS] });
     expect(await models()).toEqual([SONNET, HAIKU]);
+  });
+
+  it("holds the requests of a batch to the chain when its flag is held to it", async () => {
+    const outside = ["claude-fable-5-1", "claude-3-haiku"].map((model) => ({
+      custom_id: model,
+      params: { ...ASK, model },
+    }));
+    await world.setFlag({ chainOnly: true });
+    expect(await models({ requests: outside })).toEqual([OPUS, HAIKU]);
   });
 
   it("refuses a batch when one of its requests has no usable model", async () => {

@@ -1,11 +1,16 @@
 /** "Never upgrade", for every chain, level, block list and requested model. */
+import { readFileSync } from "node:fs";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { planModels } from "../../sdk-client/src/chain-plan.ts";
 import { canonicalModel } from "../../sdk-client/src/model-id.ts";
+import { modelTable } from "../../sdk-client/src/model-table.ts";
+import { PRICE_LIST } from "../../sdk-client/src/price-list.ts";
 import { HAIKU, OPUS, SONNET } from "../support/guard-snapshots.ts";
 
-const NAMES = [OPUS, SONNET, HAIKU, "claude-opus-4-1", "claude-sonnet-4-5", "claude-3-5-haiku"];
+/** `claude-2` has no price. */
+const NAMES = [OPUS, SONNET, HAIKU, "claude-opus-4-1", "claude-sonnet-4-5", "claude-3-5-haiku", "claude-2"];
+const NOW_MS = Date.UTC(2026, 10, 27);
 const SPELLINGS = [
   (id: string) => id,
   (id: string) => `${id}-20251001`,
@@ -23,28 +28,63 @@ const situation = fc.record({
     { maxLength: 6 },
   ),
   level: fc.nat({ max: 7 }),
+  chainOnly: fc.boolean(),
   blocked: fc.uniqueArray(fc.constantFrom(...NAMES), { maxLength: 4 }),
 });
 
-function plan(given: { requested: string; steps: { model: string }[]; level: number; blocked: string[] }): string[] {
-  const blocked = new Set(given.blocked.map(canonicalModel));
-  const choices = planModels({ ...given, isBlocked: (id) => blocked.has(canonicalModel(id)) });
-  return choices.map((choice) => choice.model);
+interface Situation {
+  requested: string;
+  steps: { model: string }[];
+  level: number;
+  chainOnly?: boolean;
+  blocked: string[];
+  aliases?: Record<string, string>;
+}
+
+function plan({ blocked, aliases, ...given }: Situation): string[] {
+  const models = modelTable({ blocked, aliases });
+  return planModels({ chainOnly: false, ...given, models, nowMs: NOW_MS }).map((choice) => choice.model);
+}
+
+/** USD per million tokens by the price list, told without the code under test: [output, input], dearest first. */
+const RATES = new Map(
+  PRICE_LIST.toSorted((a, b) => (a.validFrom < b.validFrom ? -1 : 1)).map((row) => [
+    canonicalModel(row.model),
+    [row.rates.output, row.rates.input] as const,
+  ]),
+);
+function costsMore(a: string, b: string): boolean {
+  const [left, right] = [RATES.get(canonicalModel(a)), RATES.get(canonicalModel(b))];
+  if (left === undefined || right === undefined) return false;
+  return left[0] > right[0] || (left[0] === right[0] && left[1] > right[1]);
+}
+
+/** The chain as an onlooker reads it: what each name is, where the request stands, what may be used now. */
+function seen(given: Situation) {
+  const chain = given.steps.map((step) => canonicalModel(step.model));
+  const requested = canonicalModel(given.requested);
+  const isUsable = (at: number): boolean =>
+    at >= given.level && chain.indexOf(chain[at] ?? "") === at && !given.blocked.includes(chain[at] ?? "");
+  return {
+    chain,
+    requested,
+    position: chain.indexOf(requested),
+    usable: chain.filter((_, at) => isUsable(at)),
+    isUsable,
+  };
 }
 
 describe("planModels", () => {
   it("never plans a step before the level or the requested model, a blocked model, or a model twice", () => {
     fc.assert(
       fc.property(situation, (given) => {
-        const chain = given.steps.map((step) => canonicalModel(step.model));
-        const position = chain.indexOf(canonicalModel(given.requested));
+        const { chain, requested, position } = seen(given);
         const planned = plan(given).map(canonicalModel);
         expect(new Set(planned).size).toBe(planned.length);
         for (const id of planned) {
           expect(given.blocked).not.toContain(id);
-          const isLeftAlone = position < 0 && id === canonicalModel(given.requested);
-          if (isLeftAlone) expect(given.level === 0 || chain.length === 0).toBe(true);
-          else expect(chain.indexOf(id)).toBeGreaterThanOrEqual(Math.max(position, given.level));
+          if (position < 0 && id === requested) continue;
+          expect(chain.indexOf(id)).toBeGreaterThanOrEqual(Math.max(position, given.level));
         }
       }),
       { numRuns: 2_000 },
@@ -54,15 +94,49 @@ describe("planModels", () => {
   it("plans in the order of the chain, and leaves out nothing that may be used", () => {
     fc.assert(
       fc.property(situation, (given) => {
-        const chain = given.steps.map((step) => canonicalModel(step.model));
-        const position = chain.indexOf(canonicalModel(given.requested));
+        const { chain, position, isUsable } = seen(given);
         fc.pre(position >= 0);
-        const usable = chain.filter(
-          (id, at) => chain.indexOf(id) === at && at >= Math.max(position, given.level) && !given.blocked.includes(id),
-        );
+        const usable = chain.filter((_, at) => at >= position && isUsable(at));
         expect(plan(given).map(canonicalModel)).toEqual(usable);
       }),
       { numRuns: 2_000 },
+    );
+  });
+
+  it("never sends a model outside the chain on to a dearer one, unless its flag is held to its chain", () => {
+    fc.assert(
+      fc.property(situation, (given) => {
+        const { requested, position, usable } = seen(given);
+        fc.pre(position < 0 && given.steps.length > 0);
+        const planned = plan(given).map(canonicalModel);
+        const dearer = planned.filter((id) => costsMore(id, requested));
+        if (dearer.length === 0) return;
+        // The one exception: the flag's owner chose it, and of what is usable nothing costs less.
+        expect(given.chainOnly).toBe(true);
+        expect(planned).toEqual(dearer.slice(0, 1));
+        expect(usable.filter((id) => costsMore(dearer[0] ?? "", id))).toEqual([]);
+      }),
+      { numRuns: 5_000 },
+    );
+  });
+
+  it("leaves a model outside the chain alone exactly when nothing is against it, or all steps are dearer", () => {
+    fc.assert(
+      fc.property(situation, (given) => {
+        const { chain, requested, position, usable, isUsable } = seen(given);
+        fc.pre(position < 0 && given.steps.length > 0);
+        const planned = plan(given).map(canonicalModel);
+        const isBlocked = given.blocked.includes(requested);
+        const allDearer = usable.every((id) => costsMore(id, requested));
+        const stays = usable.length > 0 && !isBlocked && !given.chainOnly && (isUsable(0) || allDearer);
+        expect(planned[0] === requested).toBe(stays);
+        if (usable.length === 0) expect(planned).toEqual([]);
+        if (given.chainOnly) expect(planned).not.toContain(requested);
+        // Whatever is not dearer may be fallen back on, in the order of the chain.
+        const cheaper = usable.filter((id) => !costsMore(id, requested));
+        if (cheaper.length > 0) expect(planned.filter((id) => chain.includes(id))).toEqual(cheaper);
+      }),
+      { numRuns: 5_000 },
     );
   });
 
@@ -76,20 +150,51 @@ describe("planModels", () => {
     ]);
   });
 
-  it("leaves a model outside the chain alone at level 0, with no next model", () => {
-    expect(plan({ requested: "claude-2", steps, level: 0, blocked: [] })).toEqual(["claude-2"]);
-    expect(plan({ requested: "claude-2", steps: [], level: 3, blocked: [] })).toEqual(["claude-2"]);
-  });
-
-  it("replaces a model outside the chain above level 0, or when it is blocked", () => {
-    expect(plan({ requested: "claude-2", steps, level: 1, blocked: [] })).toEqual([SONNET, HAIKU]);
-    expect(plan({ requested: "claude-2", steps, level: 0, blocked: ["claude-2", OPUS] })).toEqual([SONNET, HAIKU]);
-  });
-
   it("has no model when the level is past the chain or all the rest is blocked", () => {
     expect(plan({ requested: OPUS, steps, level: 3, blocked: [] })).toEqual([]);
     expect(plan({ requested: HAIKU, steps, level: 0, blocked: [HAIKU] })).toEqual([]);
+    expect(plan({ requested: "claude-2", steps, level: 3, blocked: [] })).toEqual([]);
+    expect(plan({ requested: "claude-2", steps, level: 0, blocked: [OPUS, SONNET, HAIKU] })).toEqual([]);
     expect(plan({ requested: "claude-2", steps: [], level: 0, blocked: ["claude-2"] })).toEqual([]);
+  });
+
+  const PROFILE = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1b2c3";
+
+  it("sends a name that cannot be read only while no model is blocked", () => {
+    const asked = { requested: PROFILE, steps, level: 0 };
+    expect(plan({ ...asked, blocked: [] })[0]).toBe(PROFILE);
+    expect(plan({ ...asked, blocked: ["claude-opus-4-1"] })).toEqual([]);
+    expect(plan({ ...asked, steps: [], blocked: ["claude-opus-4-1"] })).toEqual([]);
+  });
+
+  it("takes a mapped name for the model behind it: its place in the chain, its blocks, its own spelling", () => {
+    const aliases = { [PROFILE]: `${SONNET}-20260901` };
+    const asked = { requested: PROFILE, steps, level: 0, aliases };
+    expect(plan({ ...asked, blocked: [OPUS] })).toEqual([PROFILE, HAIKU]);
+    expect(plan({ ...asked, blocked: [SONNET] })).toEqual([HAIKU]);
+    expect(plan({ ...asked, requested: PROFILE.toUpperCase(), blocked: [SONNET] })).toEqual([HAIKU]);
+  });
+});
+
+/** The rule in examples, for other implementations to be held to as well. */
+interface PlanCase {
+  name: string;
+  requested: string;
+  steps: string[];
+  level?: number;
+  chainOnly?: boolean;
+  blocked?: string[];
+  aliases?: Record<string, string>;
+  expect: string[];
+}
+
+const vectors: { cases: PlanCase[] } = JSON.parse(
+  readFileSync(new URL("../vectors/chain-plan.json", import.meta.url), "utf8"),
+);
+
+describe("the plan is as the vectors say", () => {
+  it.each(vectors.cases)("$name", ({ steps, level = 0, blocked = [], expect: expected, name: _name, ...given }) => {
+    expect(plan({ ...given, level, blocked, steps: steps.map((id) => ({ model: id })) })).toEqual(expected);
   });
 });
 
@@ -107,6 +212,10 @@ describe("canonicalModel", () => {
     ["anthropic.claude-3-5-sonnet-20241022-v2:0", "claude-3-5-sonnet"],
     ["claude-3-5-sonnet-latest", "claude-3-5-sonnet"],
     ["claude-opus-4-1", "claude-opus-4-1"],
+    ["anthropic/claude-opus-4.8", "claude-opus-4-8"],
+    ["anthropic/claude-3.7-sonnet:thinking", "claude-3-7-sonnet"],
+    ["claude-sonnet-4-5[1m]", "claude-sonnet-4-5"],
+    ["claude-sonnet-4-5-20250929[1m]", "claude-sonnet-4-5"],
     ["another-vendor-2", "another-vendor-2"],
   ])("reads %s as %s", (id, canonical) => {
     expect(canonicalModel(id)).toBe(canonical);

@@ -5,6 +5,9 @@ import { FLAG, flagOf, HAIKU, OPUS, snapshotOf, SONNET } from "../support/guard-
 import { ASK, errorOf, type Gate, gate, modelsSent, SDKS, startWorld, type World } from "../support/guard-world.ts";
 import { until } from "../support/until.ts";
 
+/** Outside the chain: dearer than its second step and cheaper than its first, and cheaper than all. */
+const [BETWEEN, CHEAP] = ["claude-sonnet-4-6", "claude-3-haiku"];
+
 let world: World;
 beforeAll(async () => {
   world = await startWorld();
@@ -150,11 +153,12 @@ describe.each(SDKS)("$name", ({ Sdk }) => {
     expect(modelsSent(world)).toEqual([OPUS, OPUS]);
   });
 
-  it("leaves a model outside the chain alone, with no next model", async () => {
-    world.endpoint.behave("claude-other", OVERLOADED);
+  it("goes from a failed model outside the chain to the steps that are not dearer, and to no others", async () => {
     const client = world.client(Sdk, { maxRetries: 0 });
-    expect(await errorOf(client.messages.create({ ...ASK, model: "claude-other" }))).toMatchObject({ status: 529 });
-    expect(modelsSent(world)).toEqual(["claude-other"]);
+    for (const model of [BETWEEN, CHEAP]) world.endpoint.behave(model, OVERLOADED);
+    expect((await client.messages.create({ ...ASK, model: BETWEEN })).model).toBe(SONNET);
+    expect(await errorOf(client.messages.create({ ...ASK, model: CHEAP }))).toMatchObject({ status: 529 });
+    expect(modelsSent(world)).toEqual([BETWEEN, SONNET, CHEAP]);
   });
 
   it("never goes up: a smaller model's failure does not bring a larger one", async () => {

@@ -23,6 +23,7 @@ export function flagOf(changes: Partial<SnapshotFlag> = {}): SnapshotFlag {
     offMessage: null,
     abortInFlight: true,
     clampMaxTokens: false,
+    chainOnly: false,
     ...changes,
   };
 }

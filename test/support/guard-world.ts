@@ -34,6 +34,8 @@ export interface World {
   andon: Andon;
   endpoint: ClaudeEndpoint;
   server: SnapshotServer;
+  /** What the client has warned of, or called an error, so far. */
+  told: string[];
   client(Sdk: Sdk, options?: ClientOptions): Anthropic;
   /** Publishes the change; resolves when the client decides by it. */
   change(changes: Partial<Snapshot>): Promise<void>;
@@ -46,7 +48,10 @@ export interface World {
 export async function startWorld(flag: Partial<SnapshotFlag> = {}, changes: Partial<Snapshot> = {}): Promise<World> {
   const server = new SnapshotServer(snapshotOf({ flags: { [FLAG]: flagOf(flag) }, ...changes }));
   const [url, endpoint] = await Promise.all([server.listen(), startClaudeEndpoint()]);
-  const andon = new Andon({ url, token: "andon_sdk_test", logger: SILENT });
+  const told: string[] = [];
+  const note = (_fields: object, message: string): void => void told.push(message);
+  const logger = { ...SILENT, warn: note, error: note };
+  const andon = new Andon({ url, token: "andon_sdk_test", logger });
   await andon.ready();
   const change = (next: Partial<Snapshot>): Promise<void> => {
     const revision = server.change(next);
@@ -67,6 +72,7 @@ export async function startWorld(flag: Partial<SnapshotFlag> = {}, changes: Part
     andon,
     endpoint,
     server,
+    told,
     change,
     setFlag,
     kill: () => setFlag({ state: "off", cause: "manual" }),

@@ -13,6 +13,11 @@ beforeAll(async () => {
   const database = { kind: "postgres", url: await cluster.createDatabase() } as const;
   world = await startWorld({ instances: 0, database, jobs: true });
   await world.api("POST", "/v1/environments/production/flags/draft-reply/kill", { reason: "Cost" });
+  // The first step of the chain in another spelling.
+  await world.api("PUT", "/v1/environments/production/models/anthropic.claude-opus-5-5-v1:0", {
+    blocked: true,
+    reason: "Outage",
+  });
   cookie = cookiesOf(await post("/sign-in", { token: world.operator }));
   await cluster.shutDown();
   await until("the server knows", () => world.server.deps.snapshots.staleSeconds() > 0, 20_000);
@@ -51,7 +56,7 @@ it("shows the state as last known, marked as such, and what to do instead of a k
   expect(page).toContain("as last known");
   expect(page).toContain("ANDON_KILL=*");
   expect(page).toMatch(/id="flag-draft-reply"[\s\S]*?>Off<\/b>/);
-  expect(page).toMatch(/id="flag-support-chat"[\s\S]*?>On<\/b>/);
+  expect(page).toMatch(/id="flag-support-chat"[\s\S]*?>Downgraded<\/b>[\s\S]*?<code>claude-sonnet-5-5<\/code>/);
   expect(page).not.toContain('action="/e/production/flags');
 });
 

@@ -190,19 +190,19 @@ function Actions({ flag, path, base }: { flag: FlagResource; path: string; base:
 function Chain({ flag, environment }: { flag: FlagResource; environment: string }) {
   if (flag.chain === null)
     return <p>None: each request uses the model it names. A chain makes downgrading possible.</p>;
-  const { models } = flag.effective;
+  const { step: now, blocked } = flag.effective;
   return (
     <>
       <p>
         <a href={`/e/${environment}/chains/${flag.chain}`}>{flag.chain}</a>
       </p>
       <ol class="chain">
-        {flag.steps.map((step) => {
-          const passed = flag.effective.state !== "off" && !models.includes(step.model);
+        {flag.steps.map((step, at) => {
+          const passed = now !== null && (at < now || blocked.includes(step.model));
           return (
-            <li class={passed ? "passed" : step.model === models[0] ? "now-at" : undefined}>
+            <li class={passed ? "passed" : at === now ? "now-at" : undefined}>
               <code>{step.model}</code>
-              {passed ? <span class="unseen"> (not used now)</span> : step.model === models[0] ? " (now)" : ""}
+              {passed ? <span class="unseen"> (not used now)</span> : at === now ? " (now)" : ""}
             </li>
           );
         })}

@@ -137,26 +137,23 @@ export function switchPages(deps: Deps): Hono<PageEnv> {
 async function downgradePage(c: PageContext, deps: Deps, errors: ReadonlyMap<string, string>, form?: Form) {
   const { environment = "", key = "" } = c.req.param();
   const ctx = serviceContext(c, deps);
-  const [flag, models] = await Promise.all([getFlag(ctx, environment, key), listModels(ctx, environment)]);
-  const blocked = models.items.filter((one) => one.blocked).map((one) => one.model);
+  const flag = await getFlag(ctx, environment, key);
   return sendPage(
     c,
     deps,
     { ...pageOf(c, `Downgrade ${flag.name}`, environment), status: errors.size > 0 ? 422 : 200 },
-    <DowngradePage flag={flag} environment={environment} blocked={blocked} errors={errors} form={form} />,
+    <DowngradePage flag={flag} environment={environment} errors={errors} form={form} />,
   );
 }
 
 async function restorePage(c: PageContext, deps: Deps, errors: ReadonlyMap<string, string>, form?: Form) {
   const { environment = "", key = "" } = c.req.param();
   const ctx = serviceContext(c, deps);
-  const [flag, models, master, money] = await Promise.all([
+  const [flag, master, money] = await Promise.all([
     getFlag(ctx, environment, key),
-    listModels(ctx, environment),
     getMaster(ctx, environment),
     boardMoney(ctx, environment),
   ]);
-  const blocked = models.items.filter((one) => one.blocked).map((one) => one.model);
   return sendPage(
     c,
     deps,
@@ -164,7 +161,6 @@ async function restorePage(c: PageContext, deps: Deps, errors: ReadonlyMap<strin
     <RestorePage
       flag={flag}
       environment={environment}
-      blocked={blocked}
       budgets={money.budgets}
       master={master}
       errors={errors}

@@ -14,6 +14,7 @@ export function makeFlag(changes: Partial<SnapshotFlag> = {}): SnapshotFlag {
     offMessage: null,
     abortInFlight: false,
     clampMaxTokens: false,
+    chainOnly: false,
     ...changes,
   };
 }
