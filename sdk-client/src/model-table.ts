@@ -14,13 +14,13 @@ export interface BaseRates {
 
 export interface ModelTable {
   /** The name a model id is compared by: that of its alias, or its canonical form. */
-  nameOf(id: string): string;
+  readonly nameOf: (id: string) => string;
   /** False for a name that says nothing about its model: neither mapped nor priced, and no Claude model's. */
-  isReadable(id: string): boolean;
+  readonly isReadable: (id: string) => boolean;
   /** True for a blocked model, and while any model is blocked for every name that cannot be read. */
-  isBlocked(id: string): boolean;
+  readonly isBlocked: (id: string) => boolean;
   /** Null without a price. `atMs` is Unix time in milliseconds. */
-  ratesOf(id: string, atMs: number): BaseRates | null;
+  readonly ratesOf: (id: string, atMs: number) => BaseRates | null;
 }
 
 export interface ModelFacts {

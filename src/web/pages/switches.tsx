@@ -10,7 +10,6 @@ import { listAudit } from "../../services/audit.ts";
 import { boardMoney } from "../../services/board-money.ts";
 import { getFlag } from "../../services/flags.ts";
 import { getMaster, killMaster, restoreMaster } from "../../services/master.ts";
-import { listModels } from "../../services/models.ts";
 import { downgradeFlag, killFlag, restoreFlag } from "../../services/switches.ts";
 import { revert, setReason } from "../../services/undo.ts";
 import { act, done } from "../act.tsx";
