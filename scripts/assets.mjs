@@ -1,5 +1,5 @@
-// Copies what tsc does not: the board's static files and the lock's worker, next to the compiled server. htmx is read from
-// its package, the migrations from their own folder.
+// Copies what tsc does not: the board's static files and the lock's worker, next to the compiled server. The
+// migrations are read from their own folder.
 import { cpSync, rmSync } from "node:fs";
 
 const target = new URL("../dist/src/web/assets/", import.meta.url);

@@ -1,13 +1,17 @@
 /**
  * How every button answers: it does its thing, then shows the board again with what happened. Without JavaScript by a
- * redirect, with it by the live part alone. A refusal is a sentence on the page that was left, never a dead end.
+ * redirect, with it by the parts that changed. A refusal is a sentence on the page that was left, never a dead end.
  */
 import type { Deps } from "../deps.ts";
 import { AppError, type ErrorCode } from "../errors.ts";
-import { livePart } from "./board-live.tsx";
+import { feedOf } from "./board-feed.tsx";
 import { FlashMessage } from "./layout.tsx";
-import { type Flash, type PageContext, serviceContext, setFlash, wantsFragment } from "./page-context.ts";
+import { ownPartsOf } from "./own-parts.tsx";
+import { boardRoleOf, type Flash, type PageContext, serviceContext, setFlash, wantsParts } from "./page-context.ts";
 import { sendHtml, toHtml } from "./render.tsx";
+
+/** What the page shows, in the words of its cursor. */
+const AFTER_HEADER = "Board-After";
 
 /** Errors that a person can do something about; all others are a page of their own. */
 const SHOWN: ReadonlySet<ErrorCode> = new Set([
@@ -44,9 +48,12 @@ export async function act(
   } catch (error) {
     flash = flashOf(error);
   }
-  if (wantsFragment(c)) {
-    const part = await livePart(serviceContext(c, deps), environmentKey);
-    return sendHtml(c, part.html + toHtml(<FlashMessage flash={flash} swap />));
+  if (wantsParts(c)) {
+    const actor = c.get("actor");
+    const feed = await feedOf(serviceContext(c, deps), environmentKey);
+    const { board, html } = await feed.sincePress(boardRoleOf(actor), c.req.header(AFTER_HEADER) ?? "");
+    const own = ownPartsOf(board, actor).map((part) => part.html);
+    return sendHtml(c, html + own.join("") + toHtml(<FlashMessage flash={flash} />));
   }
   if (flash !== null) setFlash(c, flash);
   // A message is at the top of the page; without one, the card is what there is to see.

@@ -38,9 +38,10 @@ export interface LastChange {
   auditId: number;
   action: string;
   at: string;
-  byMe: boolean;
-  /** Milliseconds left to undo it; 0 when it is too late or somebody else's. */
-  undoLeftMs: number;
+  /** Who may undo it, and is asked why. */
+  actorId: string;
+  /** While it is young enough, see `UNDO_MS`. */
+  isUndoable: boolean;
   proof: Proof | null;
 }
 
@@ -132,13 +133,12 @@ async function freshBoard(ctx: Ctx, environmentKey: string): Promise<Board> {
     const ageMs = nowMs - Date.parse(entry.at);
     const exact = ageMs < TIMED_PROOF_MS && timed < MAX_TIMED_PROOFS;
     if (exact) timed += 1;
-    const byMe = entry.actor.id === ctx.actor.id;
     return {
       auditId: entry.id,
       action: entry.action,
       at: entry.at,
-      byMe,
-      undoLeftMs: byMe && entry.revertible && !isUndo(entry) ? Math.max(0, UNDO_MS - ageMs) : 0,
+      actorId: entry.actor.id,
+      isUndoable: entry.revertible && !isUndo(entry) && ageMs < UNDO_MS,
       proof: await proofOf(ctx, environmentKey, entry.revision, environment.revision, instances.items, exact),
     };
   };

@@ -2,13 +2,13 @@
  * One flag on the board: its light, what it does now and why, and the buttons. After a change the same card carries the
  * undo, the question why, and the proof, so that nobody has to look elsewhere.
  */
+import type { Child } from "hono/jsx";
 import type { FlagResource } from "../domain/resources.ts";
 import type { Board, FlagRow, LastChange } from "./board-state.ts";
-import { FlagMoneyView } from "./flag-money.tsx";
 import { concerns } from "./incident-news.tsx";
 import { ProofView } from "./proof-view.tsx";
 import { Running } from "./running.tsx";
-import { ReasonAfter, UndoButton } from "./quick-forms.tsx";
+import { missesReason, UndoPlace, WhyPlace } from "./own-parts.tsx";
 import { isComplete } from "./proof.ts";
 import { StateLine } from "./state-line.tsx";
 import { killTrip, lightOf } from "./text.ts";
@@ -16,11 +16,18 @@ import { killTrip, lightOf } from "./text.ts";
 /** How long a finished proof stays on the card. */
 const PROOF_SHOWN_MS = 2 * 60_000;
 
-export function FlagCard({ row, board, operator }: { row: FlagRow; board: Board; operator: boolean }) {
+export interface FlagCardProps {
+  row: FlagRow;
+  board: Board;
+  operator: boolean;
+  /** What stands in the card and changes by itself, see `board-parts.tsx`. */
+  money: Child;
+}
+
+export function FlagCard({ row, board, operator, money }: FlagCardProps) {
   const { flag, last } = row;
   const light = lightOf(flag);
   const base = `/e/${board.environment.key}`;
-  const needsReason = last !== null && operator && last.byMe && missingReason(flag, last);
   return (
     <article
       class={`card ${light}`}
@@ -28,6 +35,7 @@ export function FlagCard({ row, board, operator }: { row: FlagRow; board: Board;
       tabindex={-1}
       aria-labelledby={`name-${flag.key}`}
       data-flag={flag.key}
+      data-change={last === null ? undefined : String(last.auditId)}
     >
       <div class="card-head">
         <span class={`light ${light}`} aria-hidden="true"></span>
@@ -39,14 +47,12 @@ export function FlagCard({ row, board, operator }: { row: FlagRow; board: Board;
         </div>
       </div>
       <p class="state">
-        <StateLine flag={flag} nowMs={board.nowMs} mine={last?.byMe === true && last.action === "flag.killed"} />
+        <StateLine flag={flag} nowMs={board.nowMs} />
       </p>
-      <FlagMoneyView flag={flag} light={light} money={board.money} base={base} nowMs={board.nowMs} />
+      {money}
       <div class="acts">
-        {last !== null && last.undoLeftMs > 0 && operator ? (
-          <UndoButton base={base} last={last} what={flag.name} id={`undo-${flag.key}`} />
-        ) : null}
-        {operator ? <Buttons flag={flag} base={base} undoing={(last?.undoLeftMs ?? 0) > 0} /> : null}
+        {last?.isUndoable === true && operator ? <UndoPlace what={flag.key} /> : null}
+        {operator ? <Buttons flag={flag} base={base} /> : null}
       </div>
       {last !== null && !provenAbove(last, flag, board) && showsProof(last, board.nowMs, flag) ? (
         <div class="proof-box">
@@ -54,15 +60,9 @@ export function FlagCard({ row, board, operator }: { row: FlagRow; board: Board;
           {isOff(flag) ? <Running flag={flag} /> : null}
         </div>
       ) : null}
-      {needsReason ? <ReasonAfter base={base} last={last} id={flag.key} /> : null}
+      {operator && missesReason(last, flag) ? <WhyPlace what={flag.key} /> : null}
     </article>
   );
-}
-
-function missingReason(flag: FlagResource, last: LastChange): boolean {
-  if (last.action === "flag.killed") return flag.switch.state === "off" && flag.switch.reason === null;
-  if (last.action === "flag.downgraded") return flag.level.manual !== null && flag.level.manual.reason === null;
-  return false;
 }
 
 function showsProof(last: LastChange, nowMs: number, flag: FlagResource): boolean {
@@ -81,13 +81,13 @@ function isOff(flag: FlagResource): boolean {
   return flag.switch.state === "off" || killTrip(flag) !== null;
 }
 
-function Buttons({ flag, base, undoing }: { flag: FlagResource; base: string; undoing: boolean }) {
+function Buttons({ flag, base }: { flag: FlagResource; base: string }) {
   const path = `${base}/flags/${flag.key}`;
   const trip = killTrip(flag);
   if (isOff(flag)) {
     return (
       <>
-        <a class={undoing ? "button" : "button main"} href={`${path}/restore`} id={`restore-${flag.key}`}>
+        <a class="button main" href={`${path}/restore`} id={`restore-${flag.key}`}>
           Restore…
         </a>
         {trip === null || flag.switch.state === "off" ? null : (
@@ -106,8 +106,8 @@ function Buttons({ flag, base, undoing }: { flag: FlagResource; base: string; un
   const further = flag.level.level < flag.steps.length - 1;
   return (
     <>
-      <form method="post" action={`${path}/kill`} hx-post={`${path}/kill`} hx-target="#live" hx-swap="outerHTML">
-        <button class="danger" id={`kill-${flag.key}`} data-kill aria-label={`Kill ${flag.name}`}>
+      <form method="post" action={`${path}/kill`} hx-post={`${path}/kill`}>
+        <button class="danger" id={`kill-${flag.key}`} data-kill data-sent="Sent…" aria-label={`Kill ${flag.name}`}>
           Kill
         </button>
       </form>

@@ -5,6 +5,8 @@ import type { BoardMoney, BudgetGlance, FlagMoney } from "../services/board-mone
 import { aPeriod } from "../domain/window.ts";
 import { Moment } from "./moment.tsx";
 import { periodNow, resetText, sharePercent, usdLimit, usdPerHour } from "./money-text.ts";
+import { type Part, Place } from "./parts.ts";
+import { toHtml } from "./render.tsx";
 import { Sparkline } from "./sparkline.tsx";
 import { SpendBar } from "./spend-bar.tsx";
 import { count, type Light, percent, took } from "./text.ts";
@@ -36,25 +38,59 @@ function acts(budget: BudgetGlance): number {
   return Number(budget.enforcement !== "track" && budget.ladder.length > 0);
 }
 
-export function FlagMoneyView({ flag, light, money, base, nowMs }: FlagMoneyProps) {
+const spendId = (key: string): string => `spend-${key}`;
+const chartId = (key: string): string => `chart-${key}`;
+const callsId = (key: string): string => `calls-${key}`;
+
+/** Where the figures of a flag stand in its card. */
+export function FlagMoneyView({ flag, money }: Pick<FlagMoneyProps, "flag" | "money">) {
+  return (
+    <div class="money">
+      <Place id={spendId(flag.key)} />
+      {money.flags.has(flag.key) ? (
+        <div class="calls">
+          <Place id={chartId(flag.key)} />
+          <Place id={callsId(flag.key)} />
+        </div>
+      ) : null}
+    </div>
+  );
+}
+
+/** These figures: each changes by itself, so that a second's calls are a few words on the wire. */
+export function flagMoneyParts(props: FlagMoneyProps): Part[] {
+  const { key } = props.flag;
+  const usage = props.money.flags.get(key);
+  const spend: Part = { id: spendId(key), html: toHtml(<Spend {...props} />), children: [], pace: "figures" };
+  if (usage === undefined) return [spend];
+  return [
+    spend,
+    {
+      id: chartId(key),
+      html: toHtml(<Sparkline id={chartId(key)} minutesNanoUsd={usage.minutesNanoUsd} light={props.light} />),
+      children: [],
+      pace: "chart",
+    },
+    { id: callsId(key), html: toHtml(<Calls id={callsId(key)} usage={usage} />), children: [], pace: "figures" },
+  ];
+}
+
+function Spend({ flag, light, money, base, nowMs }: FlagMoneyProps) {
   const budget = ownBudget(money.budgets, flag.key);
   const usage = money.flags.get(flag.key);
   const others = money.budgets.filter(({ scope }) => scope.flag === flag.key).length - 1;
   return (
-    <div class="money">
-      <div class="spend">
-        {budget === null ? (
-          <WithoutBudget usage={usage} isShared={money.budgets.some(({ scope }) => scope.flag === undefined)} />
-        ) : (
-          <WithBudget budget={budget} used={usage !== undefined} light={light} nowMs={nowMs} base={base} />
-        )}
-        {others > 0 ? (
-          <p class="dim">
-            <a href={`${base}/budgets`}>{count(others, "more budget")}</a>
-          </p>
-        ) : null}
-      </div>
-      {usage === undefined ? null : <Calls usage={usage} light={light} />}
+    <div class="spend" id={spendId(flag.key)}>
+      {budget === null ? (
+        <WithoutBudget usage={usage} isShared={money.budgets.some(({ scope }) => scope.flag === undefined)} />
+      ) : (
+        <WithBudget budget={budget} used={usage !== undefined} light={light} nowMs={nowMs} base={base} />
+      )}
+      {others > 0 ? (
+        <p class="dim">
+          <a href={`${base}/budgets`}>{count(others, "more budget")}</a>
+        </p>
+      ) : null}
     </div>
   );
 }
@@ -133,20 +169,17 @@ export function LimitLine({ budget, nowMs }: { budget: LimitLineBudget; nowMs: n
   );
 }
 
-function Calls({ usage, light }: { usage: FlagMoney; light: Light }) {
+function Calls({ id, usage }: { id: string; usage: FlagMoney }) {
   return (
-    <div class="calls">
-      <Sparkline minutesNanoUsd={usage.minutesNanoUsd} light={light} />
-      <p class="dim pair">
-        {usage.attempts === 0 ? (
-          "no calls for 15 min"
-        ) : (
-          <>
-            <span class="nowrap">errors {percent(Math.round((usage.errors / usage.attempts) * 1_000) / 10)}</span>
-            {usage.p95Ms === null ? null : <span class="nowrap">p95 {took(usage.p95Ms)}</span>}
-          </>
-        )}
-      </p>
-    </div>
+    <p class="dim pair" id={id}>
+      {usage.attempts === 0 ? (
+        "no calls for 15 min"
+      ) : (
+        <>
+          <span class="nowrap">errors {percent(Math.round((usage.errors / usage.attempts) * 1_000) / 10)}</span>
+          {usage.p95Ms === null ? null : <span class="nowrap">p95 {took(usage.p95Ms)}</span>}
+        </>
+      )}
+    </p>
   );
 }

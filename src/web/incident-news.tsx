@@ -125,7 +125,7 @@ function Restore({ rows, base }: { rows: readonly FlagRow[]; base: string }) {
 function Acknowledge({ id, base, title }: { id: string; base: string; title: string }) {
   const path = `${base}/incidents/${id}/acknowledge`;
   return (
-    <form method="post" action={path} hx-post={path} hx-target="#live" hx-swap="outerHTML">
+    <form method="post" action={path} hx-post={path}>
       <button class="main" id={`acknowledge-${id}`} aria-label={`Acknowledge: ${title}`}>
         Acknowledge
       </button>

@@ -21,16 +21,6 @@ export interface Frame {
   flash: Flash | null;
 }
 
-/** htmx: no inline styles, no eval, and a request that hangs ends. Milliseconds. */
-const HTMX_CONFIG = JSON.stringify({
-  includeIndicatorStyles: false,
-  allowEval: false,
-  allowScriptTags: false,
-  historyCacheSize: 0,
-  timeout: 15_000,
-  scrollBehavior: "auto",
-});
-
 export function Page({ frame, children }: { frame: Frame; children?: Child }) {
   return (
     <html lang="en">
@@ -38,11 +28,9 @@ export function Page({ frame, children }: { frame: Frame; children?: Child }) {
         <meta charset="utf-8" />
         <meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover" />
         <meta name="color-scheme" content="dark light" />
-        <meta name="htmx-config" content={HTMX_CONFIG} />
         <title>{`${frame.title} · Andon`}</title>
         <link rel="icon" type="image/svg+xml" href={assetPath("favicon.svg")} />
         <link rel="stylesheet" href={assetPath("board.css")} />
-        <script src={assetPath("htmx.js")} defer></script>
         <script src={assetPath("board.js")} defer></script>
       </head>
       <body>
@@ -67,10 +55,10 @@ export function Page({ frame, children }: { frame: Frame; children?: Child }) {
   );
 }
 
-/** The place where an action says what happened. With `swap` it replaces the one on the page (htmx). */
-export function FlashMessage({ flash, swap = false }: { flash: Flash | null; swap?: boolean }) {
+/** The place where an action says what happened. */
+export function FlashMessage({ flash }: { flash: Flash | null }) {
   return (
-    <div id="flash" role="status" {...(swap ? { "hx-swap-oob": "true" } : {})}>
+    <div id="flash" role="status">
       {flash === null ? null : <p class={`flash ${flash.tone}`}>{flash.text}</p>}
     </div>
   );

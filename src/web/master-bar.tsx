@@ -1,9 +1,11 @@
 /** The master switch: always in reach on the board, and news on top of it while it is off. */
+import type { BoardMoney } from "../services/board-money.ts";
 import type { Board } from "./board-state.ts";
 import { usdPerHour, usdRough } from "./money-text.ts";
 import { Moment } from "./moment.tsx";
+import { Place } from "./parts.ts";
 import { ProofView } from "./proof-view.tsx";
-import { ReasonAfter, UndoButton } from "./quick-forms.tsx";
+import { MASTER, masterMissesReason, UndoPlace, WhyPlace } from "./own-parts.tsx";
 import { isComplete } from "./proof.ts";
 import { lightOf } from "./text.ts";
 
@@ -18,7 +20,12 @@ export function MasterNews({ board, operator }: { board: Board; operator: boolea
   if (master.state === "on" && !young && !lagging) return null;
   const off = master.state === "off";
   return (
-    <section class={`card ${off ? "off" : "on"}`} id="master-news" aria-labelledby="master-title">
+    <section
+      class={`card ${off ? "off" : "on"}`}
+      id="master-news"
+      aria-labelledby="master-title"
+      data-change={last === null ? undefined : String(last.auditId)}
+    >
       <div class="card-head">
         <span class={`light ${off ? "off" : "on"}`} aria-hidden="true"></span>
         <h2 id="master-title">{off ? "Everything is off" : "The master switch is on again"}</h2>
@@ -26,7 +33,7 @@ export function MasterNews({ board, operator }: { board: Board; operator: boolea
       <p class="state">
         {off ? <b class="word off">Off</b> : <b class="word on">On</b>} since{" "}
         <Moment at={master.since} nowMs={board.nowMs} exact />
-        {off && last?.byMe === true ? " by you" : master.by === null ? "" : ` by ${master.by}`}
+        {master.by === null ? "" : ` by ${master.by}`}
         {master.reason === null ? "" : ` — ${master.reason}`}
         {master.until === null ? null : (
           <>
@@ -37,11 +44,9 @@ export function MasterNews({ board, operator }: { board: Board; operator: boolea
       </p>
       {operator ? (
         <div class="acts">
-          {last !== null && last.undoLeftMs > 0 ? (
-            <UndoButton base={base} last={last} what="the master switch" id="undo-master" />
-          ) : null}
+          {last?.isUndoable === true ? <UndoPlace what={MASTER} /> : null}
           {off ? (
-            <a class={last !== null && last.undoLeftMs > 0 ? "button" : "button main"} href={`${base}/restore`}>
+            <a class="button main" href={`${base}/restore`}>
               Restore…
             </a>
           ) : null}
@@ -58,9 +63,7 @@ export function MasterNews({ board, operator }: { board: Board; operator: boolea
           ) : null}
         </div>
       )}
-      {operator && off && last?.byMe === true && master.reason === null ? (
-        <ReasonAfter base={base} last={last} id="master" />
-      ) : null}
+      {operator && masterMissesReason(board) ? <WhyPlace what={MASTER} /> : null}
     </section>
   );
 }
@@ -72,7 +75,7 @@ export function MasterBar({ board, operator }: { board: Board; operator: boolean
   const path = `/e/${board.environment.key}/kill`;
   const light = off ? "off" : "on";
   return (
-    <section class="master" aria-label="Master switch">
+    <section class="master" id="master" aria-label="Master switch">
       <div>
         <h2>
           <span class={`light ${light}`} aria-hidden="true"></span> All AI features
@@ -85,9 +88,7 @@ export function MasterBar({ board, operator }: { board: Board; operator: boolean
                 ...(sum("downgraded") > 0 ? [`${sum("downgraded")} downgraded`] : []),
                 ...(sum("off") > 0 ? [`${sum("off")} off`] : []),
               ].join(" · ")}
-          {board.money.flags.size === 0
-            ? ""
-            : ` · ${usdRough(board.money.todayNanoUsd)} today · ${usdPerHour(board.money.burnNanoUsdPerHour)} now`}
+          <Place id="master-money" />
         </p>
       </div>
       {!operator ? null : off ? (
@@ -95,12 +96,23 @@ export function MasterBar({ board, operator }: { board: Board; operator: boolean
           Restore…
         </a>
       ) : (
-        <form method="post" action={path} hx-post={path} hx-target="#live" hx-swap="outerHTML">
-          <button class="danger" id="kill-all">
+        <form method="post" action={path} hx-post={path}>
+          <button class="danger" id="kill-all" data-sent="Sent…">
             Turn everything off
           </button>
         </form>
       )}
     </section>
+  );
+}
+
+/** What all flags cost, in the bar. */
+export function MasterMoney({ money }: { money: BoardMoney }) {
+  return (
+    <span id="master-money">
+      {money.flags.size === 0
+        ? ""
+        : ` · ${usdRough(money.todayNanoUsd)} today · ${usdPerHour(money.burnNanoUsdPerHour)} now`}
+    </span>
   );
 }

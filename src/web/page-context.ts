@@ -6,7 +6,7 @@ import type { Context } from "hono";
 import { deleteCookie, getCookie, setCookie } from "hono/cookie";
 import type { Ctx } from "../context.ts";
 import type { Deps } from "../deps.ts";
-import { type Actor, hasRole } from "../domain/actor.ts";
+import { type Actor, hasRole, type Role } from "../domain/actor.ts";
 import { AppError } from "../errors.ts";
 
 export const FLASH_COOKIE = "andon_flash";
@@ -39,6 +39,11 @@ export function mayOperate(actor: Actor): boolean {
 
 export function mayAdminister(actor: Actor): boolean {
   return hasRole(actor.role, "admin");
+}
+
+/** What the board is rendered for. A session without a role does not exist; it would see least. */
+export function boardRoleOf(actor: Actor): Role {
+  return actor.role ?? "viewer";
 }
 
 /** Leaves a message for the next page. */
@@ -116,7 +121,7 @@ export async function readForm(c: Context): Promise<Form> {
   return new Form(fields);
 }
 
-/** True when htmx asked: it wants the part of the page that lives, not the page. */
-export function wantsFragment(c: Context): boolean {
+/** True when the page's script asked: it wants the parts that changed, not the page. */
+export function wantsParts(c: Context): boolean {
   return c.req.header("HX-Request") === "true";
 }

@@ -2,6 +2,7 @@
 import type { Child } from "hono/jsx";
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
+import { encode, type Encoded, encodingOf } from "./compress.ts";
 import type { Deps } from "../deps.ts";
 import { type Actor, seesEnvironment } from "../domain/actor.ts";
 import { type Frame, Page, type Section } from "./layout.tsx";
@@ -24,6 +25,7 @@ const PAGE_HEADERS = {
   "Referrer-Policy": "same-origin",
   "X-Content-Type-Options": "nosniff",
   "X-Frame-Options": "DENY",
+  "Content-Type": "text/html; charset=UTF-8",
   Vary: "HX-Request, Cookie",
 } as const;
 
@@ -37,7 +39,7 @@ export interface PageOptions {
 }
 
 /** A whole page. Takes the message that an action before it left. */
-export function sendPage(c: Context, deps: Deps, options: PageOptions, body: Child): Response | Promise<Response> {
+export function sendPage(c: Context, deps: Deps, options: PageOptions, body: Child): Promise<Response> {
   const { actor } = options;
   const frame: Frame = {
     title: options.title,
@@ -50,9 +52,14 @@ export function sendPage(c: Context, deps: Deps, options: PageOptions, body: Chi
   return sendHtml(c, `<!doctype html>${toHtml(<Page frame={frame}>{body}</Page>)}`, options.status);
 }
 
-/** HTML with the headers of every page. */
-export function sendHtml(c: Context, html: string, status: ContentfulStatusCode = 200): Response | Promise<Response> {
-  return c.html(html, status, PAGE_HEADERS);
+/** HTML with the headers of every page, compressed. */
+export async function sendHtml(c: Context, html: string, status: ContentfulStatusCode = 200): Promise<Response> {
+  return sendEncoded(c, await encode(html, encodingOf(c.req.header("Accept-Encoding"))), status);
+}
+
+/** The same of what was compressed before, for many. */
+export function sendEncoded(c: Context, { body, headers }: Encoded, status: ContentfulStatusCode = 200): Response {
+  return c.body(body, status, { ...PAGE_HEADERS, ...headers, Vary: `${PAGE_HEADERS.Vary}, ${headers.Vary}` });
 }
 
 /** Renders at once: no component of the board is asynchronous. */

@@ -11,7 +11,7 @@ import { bodyLimit } from "../http/body-limit.ts";
 import { sameOriginForms } from "../http/same-origin.ts";
 import { readSession } from "../http/session.ts";
 import { errorPage } from "./error-page.tsx";
-import { ENVIRONMENT_COOKIE, type PageEnv, wantsFragment } from "./page-context.ts";
+import { ENVIRONMENT_COOKIE, type PageEnv, wantsParts } from "./page-context.ts";
 import { alertPages } from "./pages/alerts.tsx";
 import { auditPages } from "./pages/audit.tsx";
 import { boardPages } from "./pages/board.tsx";
@@ -86,7 +86,7 @@ function requireSession(deps: Deps): MiddlewareHandler<PageEnv> {
     }
     const { pathname } = new URL(c.req.url);
     const back = c.req.method === "GET" && !pathname.endsWith("/live") ? `?next=${encodeURIComponent(pathname)}` : "";
-    if (wantsFragment(c)) return c.body(null, 401, { "HX-Redirect": `/sign-in${back}` });
+    if (wantsParts(c)) return c.body(null, 401, { "HX-Redirect": `/sign-in${back}` });
     return c.redirect(`/sign-in${back}`, 303);
   };
 }

@@ -1,16 +1,6 @@
-/** A section of a page that htmx asks for again every few seconds: for pages that are looked at, not acted on. */
-const EVERY = "every 5s";
+/** A section of a page that the script asks for again every few seconds: for pages that are looked at, not acted on. */
 
-/** Attributes of the section with this id on the page at `path`. */
+/** Attributes of the section with this id on the page at `path`. Sections of one path are asked for together. */
 export function selfUpdating(id: string, path: string): Record<string, string | boolean> {
-  return {
-    "data-live": true,
-    "hx-get": path,
-    "hx-trigger": EVERY,
-    "hx-sync": "this:drop",
-    "hx-target": `#${id}`,
-    "hx-select": `#${id}`,
-    "hx-swap": "outerHTML",
-    "hx-disinherit": "*",
-  };
+  return { id, "data-live": true, "hx-get": path };
 }

@@ -3,12 +3,12 @@ import type { FlagResource, TripResource } from "../domain/resources.ts";
 import { Moment } from "./moment.tsx";
 import { blockedFirstSteps, downgradeTrip, killTrip, listed, percent } from "./text.ts";
 
-/** What the flag does now, since when, by whom and why. `mine`: the visitor killed it. */
-export function StateLine({ flag, nowMs, mine }: { flag: FlagResource; nowMs: number; mine: boolean }) {
+/** What the flag does now, since when, by whom and why. */
+export function StateLine({ flag, nowMs }: { flag: FlagResource; nowMs: number }) {
   const { effective } = flag;
   switch (effective.state) {
     case "off":
-      return <OffLine flag={flag} nowMs={nowMs} mine={mine} />;
+      return <OffLine flag={flag} nowMs={nowMs} />;
     case "downgraded":
       return <DowngradedLine flag={flag} nowMs={nowMs} />;
     case "ramping":
@@ -34,7 +34,7 @@ export function StateLine({ flag, nowMs, mine }: { flag: FlagResource; nowMs: nu
   }
 }
 
-function OffLine({ flag, nowMs, mine }: { flag: FlagResource; nowMs: number; mine: boolean }) {
+function OffLine({ flag, nowMs }: { flag: FlagResource; nowMs: number }) {
   const { effective, switch: own } = flag;
   if (effective.reason === "NO_MODEL") {
     return (
@@ -62,8 +62,7 @@ function OffLine({ flag, nowMs, mine }: { flag: FlagResource; nowMs: number; min
   return (
     <>
       <b class="word off">Off</b> since <Moment at={own.since} nowMs={nowMs} exact />
-      {mine ? " by you" : own.by === null ? "" : ` by ${own.by}`}
-      {own.reason === null ? "" : ` — ${own.reason}`}
+      {by(own.by, own.reason)}
       {own.until === null ? null : (
         <>
           {" "}

@@ -69,7 +69,7 @@ it("answers a kill from a board that was open with a sentence, with and without 
     headers: { cookie, origin: world.server.url, "hx-request": "true" },
   });
   expect(fragment.status).toBe(200);
-  expect(await fragment.text()).toMatch(/hx-swap-oob="true".*flash problem/);
+  expect(await fragment.text()).toMatch(/id="flash".*flash problem/);
 });
 
 it("shows a page that needs the database as an error with the way back, not as a bare code", async () => {

@@ -1,17 +1,25 @@
-// What the board does beyond forms and links: local times, the undo countdown, a warning when updates stop, keys, and
-// updates that never take away a click, a caret or typed text. Without this file the board works the same, by hand.
+// What the board does beyond forms and links: it keeps itself up to date, presses without loading the page, local times,
+// the undo countdown, a warning when updates stop, keys; and it never takes away a click, a caret or typed text.
+// Without this file the board works the same, by hand.
 "use strict";
 
-const LOST_AFTER_MS = 12_000;
-const RELEASE_AFTER_MS = 400;
+const LOST_AFTER_MS = 10_000;
+/** From the press of a finger until so long after it the page moves nothing. */
+const STILL_MS = 500;
 /** Undo stands where Kill was: the second click of a nervous double click is not meant for it. */
 const DOUBLE_CLICK_MS = 800;
+const ANSWER_TIMEOUT_MS = 15_000;
+/** After an answer that came at once without news, and after a failure. */
+const PAUSE_MS = 1_000;
+/** Pages that are looked at, not acted on. */
+const SECTIONS_EVERY_MS = 5_000;
 
-const live = () => document.querySelector("[data-live]");
+const byId = (id) => document.getElementById(id);
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 let lastAnswerMs = performance.now();
-const heldUntilMs = new Map();
-let pointerDown = false;
 let lastAnnounced = "";
+
+// Times, countdowns, announcements
 
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const clock = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
@@ -35,18 +43,31 @@ function countdowns(root) {
   }
 }
 
+function announce() {
+  const text = [...document.querySelectorAll("[data-announce]")].map((one) => one.dataset.announce).join(". ");
+  const place = byId("announce");
+  if (place !== null && text !== lastAnnounced) place.textContent = text;
+  lastAnnounced = text;
+}
+
+function enliven(root) {
+  localTimes(root);
+  countdowns(root);
+  for (const button of root.querySelectorAll("[data-copy]")) button.hidden = navigator.clipboard === undefined;
+}
+
 function tick() {
   for (const left of document.querySelectorAll("[data-ends-ms]")) {
     const seconds = Math.ceil((Number(left.dataset.endsMs) - performance.now()) / 1000);
     left.textContent = `${Math.max(0, seconds)} s`;
     if (seconds <= 0) left.closest("form")?.remove();
   }
-  const region = live();
+  const region = document.querySelector("[data-live]");
   if (region === null || document.hidden) return;
   const silentMs = performance.now() - lastAnswerMs;
   const lost = silentMs > LOST_AFTER_MS;
   region.classList.toggle("stale", lost);
-  let banner = document.getElementById("lost");
+  let banner = byId("lost");
   if (!lost) {
     banner?.remove();
     return;
@@ -61,15 +82,8 @@ function tick() {
   banner.textContent = `Connection lost: last updated ${Math.round(silentMs / 10_000) * 10} s ago. Trying again…`;
 }
 
-function announce(root) {
-  const text = [...root.querySelectorAll("[data-announce]")].map((one) => one.dataset.announce).join(". ");
-  const place = document.getElementById("announce");
-  if (place !== null && text !== lastAnnounced) place.textContent = text;
-  lastAnnounced = text;
-}
-
 function say(text) {
-  const place = document.getElementById("flash");
+  const place = byId("flash");
   if (place === null) return;
   const line = document.createElement("p");
   line.className = "flash problem";
@@ -78,121 +92,133 @@ function say(text) {
   place.scrollIntoView({ block: "nearest" });
 }
 
-function enliven(root) {
-  localTimes(root);
-  countdowns(root);
-  announce(root);
-  for (const button of root.querySelectorAll("[data-copy]")) button.hidden = navigator.clipboard === undefined;
-}
+// Stillness: a replacement between press and release would swallow the click
 
-// What a person is in the middle of, kept over a replacement of the region: open details and typed text.
-function memory(region) {
-  const fields = [...region.querySelectorAll("input[id]:not([type=hidden])")].filter((one) => one.value !== "");
-  return {
-    open: [...region.querySelectorAll("details[open][id]")].map((one) => one.id),
-    undos: [...region.querySelectorAll("[data-undo]")].map((one) => one.id),
-    typed: fields.map((one) => [one.id, one.value]),
-    focus: region.contains(document.activeElement) ? document.activeElement.id : "",
-  };
-}
-
-/** An undo that was not there before takes no click for a moment. */
-function holdNewUndo(region, known) {
-  for (const undo of region.querySelectorAll("[data-undo]")) {
-    if (known.includes(undo.id)) continue;
-    heldUntilMs.set(undo.id, performance.now() + DOUBLE_CLICK_MS);
-  }
-  for (const [id, untilMs] of heldUntilMs) {
-    const leftMs = untilMs - performance.now();
-    const undo = document.getElementById(id);
-    if (leftMs <= 0 || undo === null) {
-      heldUntilMs.delete(id);
-      continue;
-    }
-    undo.setAttribute("aria-disabled", "true");
-    setTimeout(() => document.getElementById(id)?.removeAttribute("aria-disabled"), leftMs);
-  }
-}
-
-function remember({ open, typed, focus }) {
-  for (const id of open) document.getElementById(id)?.setAttribute("open", "");
-  for (const [id, value] of typed) {
-    const field = document.getElementById(id);
-    if (field !== null) field.value = value;
-  }
-  if (focus === "") return;
-  const again = document.getElementById(focus);
-  // The button that was pressed may be gone: stay at its flag instead of falling to the top of the page.
-  (again ?? document.getElementById(focus.replace(/^[a-z]+-/, "flag-")))?.focus({ preventScroll: true });
-}
-
-let kept = null;
-const isLiveRequest = (event) =>
-  event.detail.requestConfig?.verb === "get" && event.detail.elt?.hasAttribute("data-live");
-
-document.addEventListener("htmx:beforeRequest", (event) => {
-  if (event.detail.elt?.hasAttribute("data-live") && (document.hidden || pointerDown)) event.preventDefault();
-  const button = event.detail.requestConfig?.triggeringEvent?.submitter;
-  if (event.detail.elt?.tagName === "FORM") {
-    button?.setAttribute("aria-busy", "true");
-    // A parked answer from before the change must not overwrite the one that shows it.
-    if (live() !== null) htmx.trigger(live(), "htmx:abort");
-  }
-});
-document.addEventListener("htmx:afterRequest", (event) => {
-  const status = event.detail.xhr?.status ?? 0;
-  if (status >= 200 && status < 400) lastAnswerMs = performance.now();
-  for (const busy of document.querySelectorAll("[aria-busy]")) busy.removeAttribute("aria-busy");
-});
-document.addEventListener("htmx:beforeSwap", (event) => {
-  if (isLiveRequest(event) && pointerDown) event.detail.shouldSwap = false;
-  const region = event.detail.target?.closest("[data-live]") ?? live();
-  if (region !== null) kept = memory(region);
-});
-document.addEventListener("htmx:afterSwap", () => {
-  for (const region of document.querySelectorAll("[data-live]")) {
-    localTimes(region);
-    countdowns(region);
-  }
-  const region = live();
-  if (region === null) return;
-  enliven(region);
-  if (kept !== null) {
-    remember(kept);
-    holdNewUndo(region, kept.undos);
-  }
-  kept = null;
-});
-for (const name of ["htmx:sendError", "htmx:timeout", "htmx:responseError"]) {
-  document.addEventListener(name, (event) => {
-    if (isLiveRequest(event)) return;
-    const status = event.detail.xhr?.status ?? 0;
-    say(
-      status === 0
-        ? "No answer from the server: this may or may not have been done. A kill can be pressed again safely."
-        : `The server refused this (${status}). Reload the page and try again.`,
-    );
-  });
-}
-
-// A replacement between press and release would swallow the click.
+let isPressed = false;
 let release;
+const waitingForRelease = [];
 document.addEventListener("pointerdown", () => {
-  pointerDown = true;
+  isPressed = true;
   clearTimeout(release);
 });
 for (const name of ["pointerup", "pointercancel"]) {
   document.addEventListener(name, () => {
     clearTimeout(release);
-    release = setTimeout(() => (pointerDown = false), RELEASE_AFTER_MS);
+    release = setTimeout(() => {
+      isPressed = false;
+      for (const go of waitingForRelease.splice(0)) go();
+    }, STILL_MS);
   });
 }
-document.addEventListener("visibilitychange", () => {
-  const region = live();
-  if (region === null) return;
-  if (document.hidden) htmx.trigger(region, "htmx:abort");
-  else lastAnswerMs = Math.max(lastAnswerMs, performance.now() - LOST_AFTER_MS + 3_000);
-});
+const stillness = () => (isPressed ? new Promise((resolve) => waitingForRelease.push(resolve)) : Promise.resolve());
+
+// Parts
+
+const versionOf = (cursor) => cursor?.getAttribute("hx-get")?.replace(/^.*after=/, "") ?? "";
+const parse = (html) => {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  return template.content;
+};
+
+/** True when `next` says something older than what is shown. */
+function isOlder(next) {
+  const [shownName, shown] = versionOf(byId("live-at")).split(".");
+  const [name, number] = versionOf(next).split(".");
+  return name === shownName && Number(number) < Number(shown);
+}
+
+/** Puts the parts of an answer in place of what is shown; what only the visitor sees is put in last. */
+function show(html) {
+  const kept = memory();
+  const parts = [...parse(html).children];
+  const old = isOlder(parts.find(({ id }) => id === "live-at"));
+  for (const part of parts) {
+    if (part.hasAttribute("data-own")) putOwn(part);
+    else if (!old || part.id === "flash") put(part);
+  }
+  holdNewUndo(kept.undos);
+  remember(kept);
+  announce();
+}
+
+function put(part) {
+  const shown = byId(part.id);
+  if (shown === null) return;
+  if (part.id === "live" || part.id === "flags") keepOrder(part, shown);
+  // What only the visitor sees stays while it belongs to the change that is shown.
+  for (const place of part.querySelectorAll("[data-own]")) {
+    const own = byId(place.id);
+    const change = place.closest("[data-change]")?.dataset.change;
+    if (own !== null && own.dataset.own === change) place.replaceWith(own);
+  }
+  enliven(part);
+  shown.replaceWith(part);
+}
+
+function putOwn(part) {
+  const shown = byId(part.id);
+  if (shown === null || shown.dataset.own === part.dataset.own) return;
+  enliven(part);
+  shown.replaceWith(part);
+}
+
+/** On an open page no row changes its place: those that are new come after the one that they stand behind. */
+function keepOrder(part, shown) {
+  const rows = [...part.querySelectorAll("[data-flag]")];
+  const order = [...shown.querySelectorAll("[data-flag]")].map(({ id }) => id);
+  rows.forEach(({ id }, at) => {
+    if (order.includes(id)) return;
+    const before = at === 0 ? -1 : order.indexOf(rows[at - 1].id);
+    order.splice(before + 1, 0, id);
+  });
+  const list = rows[0]?.parentElement;
+  for (const id of order) {
+    const row = rows.find((one) => one.id === id);
+    if (row !== undefined) list.append(row);
+  }
+}
+
+/** What a person is in the middle of: open details, typed text, the focus. */
+function memory() {
+  const fields = [...document.querySelectorAll("input[id]:not([type=hidden])")].filter((one) => one.value !== "");
+  return {
+    open: [...document.querySelectorAll("details[open][id]")].map((one) => one.id),
+    undos: [...document.querySelectorAll("[data-undo]")].map((one) => one.id),
+    typed: fields.map((one) => [one.id, one.value]),
+    focus: document.activeElement?.id ?? "",
+  };
+}
+
+function remember({ open, typed, focus }) {
+  for (const id of open) byId(id)?.setAttribute("open", "");
+  for (const [id, value] of typed) {
+    const field = byId(id);
+    if (field !== null && field.value !== value) field.value = value;
+  }
+  if (focus === "" || document.activeElement?.id === focus) return;
+  // The button that was pressed may be gone: stay at its flag instead of falling to the top of the page.
+  (byId(focus) ?? byId(focus.replace(/^[a-z]+-/, "flag-")))?.focus({ preventScroll: true });
+}
+
+const heldUntilMs = new Map();
+
+/** An undo that was not there before takes no click for a moment. */
+function holdNewUndo(known) {
+  for (const undo of document.querySelectorAll("[data-undo]")) {
+    if (!known.includes(undo.id)) heldUntilMs.set(undo.id, performance.now() + DOUBLE_CLICK_MS);
+  }
+  for (const [id, untilMs] of heldUntilMs) {
+    const leftMs = untilMs - performance.now();
+    const undo = byId(id);
+    if (leftMs <= 0 || undo === null) {
+      heldUntilMs.delete(id);
+      continue;
+    }
+    undo.setAttribute("aria-disabled", "true");
+    setTimeout(() => byId(id)?.removeAttribute("aria-disabled"), leftMs);
+  }
+}
 
 document.addEventListener(
   "click",
@@ -205,11 +231,114 @@ document.addEventListener(
   { capture: true },
 );
 
+// The line to the server
+
+/** Null when the session is over: the page is left. */
+async function ask(path, init = {}) {
+  const signals = [AbortSignal.timeout(ANSWER_TIMEOUT_MS), ...(init.signal ? [init.signal] : [])];
+  const headers = { "HX-Request": "true", ...init.headers };
+  const response = await fetch(path, { ...init, headers, signal: AbortSignal.any(signals) });
+  const elsewhere = response.headers.get("HX-Redirect");
+  if (elsewhere !== null) {
+    location.assign(elsewhere);
+    return null;
+  }
+  return response;
+}
+
+let following = new AbortController();
+
+/** Asks for what changed, as long as somebody looks. */
+async function follow() {
+  for (;;) {
+    if (document.hidden)
+      await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
+    const startedMs = performance.now();
+    try {
+      const response = await ask(byId("live-at").getAttribute("hx-get"), { signal: following.signal });
+      if (response === null) return;
+      if (response.ok) lastAnswerMs = performance.now();
+      if (response.status === 200) {
+        const html = await response.text();
+        await stillness();
+        show(html);
+        continue;
+      }
+    } catch {
+      // No answer: told by the banner when it lasts.
+    }
+    if (performance.now() - startedMs < PAUSE_MS) await pause(PAUSE_MS);
+  }
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) {
+    following.abort();
+    following = new AbortController();
+  } else lastAnswerMs = Math.max(lastAnswerMs, performance.now() - LOST_AFTER_MS + 3_000);
+});
+
+/** A press is answered by the page at once: "Sent", then what the server says. */
+async function press(form, button) {
+  const label = button?.innerHTML;
+  button?.setAttribute("aria-busy", "true");
+  if (button?.hasAttribute("data-sent")) {
+    button.textContent = button.dataset.sent;
+    byId("announce").textContent = button.dataset.sent;
+  }
+  const body = new URLSearchParams(new FormData(form, button));
+  const headers = { "Board-After": versionOf(byId("live-at")) };
+  try {
+    const response = await ask(form.getAttribute("hx-post"), { method: "POST", body, headers });
+    if (response === null) return;
+    if (response.ok) {
+      lastAnswerMs = performance.now();
+      show(await response.text());
+    } else say(`The server refused this (${response.status}). Reload the page and try again.`);
+  } catch {
+    say("No answer from the server: this may or may not have been done. A kill can be pressed again safely.");
+  }
+  if (button !== null && button.isConnected) {
+    button.removeAttribute("aria-busy");
+    button.innerHTML = label;
+  }
+}
+
+document.addEventListener("submit", (event) => {
+  const form = event.target.closest("form[hx-post]");
+  if (form === null) return;
+  event.preventDefault();
+  if (event.submitter?.getAttribute("aria-busy") !== "true") void press(form, event.submitter);
+});
+
+/** The sections of a page that is looked at, all with one request. */
+async function refreshSections() {
+  const sections = [...document.querySelectorAll("[data-live][hx-get]")];
+  if (sections.length === 0 || document.hidden) return;
+  try {
+    const response = await ask(sections[0].getAttribute("hx-get"));
+    if (response === null || !response.ok) return;
+    lastAnswerMs = performance.now();
+    const page = parse(await response.text());
+    await stillness();
+    const kept = memory();
+    for (const { id } of sections) {
+      const next = page.getElementById(id);
+      if (next !== null) put(next);
+    }
+    remember(kept);
+  } catch {
+    // No answer: told by the banner when it lasts.
+  }
+}
+
+// Hands
+
 document.addEventListener("click", (event) => {
   const target = event.target instanceof Element ? event.target : null;
   const copy = target?.closest("[data-copy]");
   if (copy) {
-    const text = document.getElementById(copy.dataset.copy)?.textContent ?? "";
+    const text = byId(copy.dataset.copy)?.textContent ?? "";
     navigator.clipboard.writeText(text).then(
       () => (copy.textContent = "Copied"),
       () => (copy.textContent = "Copying was refused: select the text instead"),
@@ -233,6 +362,9 @@ document.addEventListener("keydown", (event) => {
 });
 
 enliven(document);
+announce();
 for (const keys of document.querySelectorAll("[data-keys]"))
   keys.hidden = document.querySelector("[data-flag]") === null;
 setInterval(tick, 1000);
+if (byId("live-at") !== null) void follow();
+setInterval(() => void refreshSections(), SECTIONS_EVERY_MS);

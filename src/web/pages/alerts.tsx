@@ -69,11 +69,7 @@ export function alertPages(deps: Deps): Hono<PageEnv> {
             </p>
           </section>
         ) : (
-          <ul
-            class="list card"
-            id="alerts"
-            {...selfUpdating("alerts", query({ ...filter, ...(cursor && { cursor }) }))}
-          >
+          <ul class="list card" {...selfUpdating("alerts", query({ ...filter, ...(cursor && { cursor }) }))}>
             {page.items.map((alert) => (
               <Alert alert={alert} base={base} nowMs={deps.clock.nowMs()} operator={mayOperate(actor)} />
             ))}

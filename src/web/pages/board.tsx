@@ -1,43 +1,51 @@
-/** The board's page and its live part. */
+/** The board's page, and what changes on it while it is open. */
 import { Hono } from "hono";
 import { raw } from "hono/html";
 import type { Deps } from "../../deps.ts";
-import { livePart, nextLivePart } from "../board-live.tsx";
+import { feedOf } from "../board-feed.tsx";
+import { encodingOf } from "../compress.ts";
 import { momentText } from "../moment.tsx";
-import { type PageEnv, rememberEnvironment, serviceContext } from "../page-context.ts";
-import { sendHtml, sendPage } from "../render.tsx";
+import { ownPartsOf, withOwnParts } from "../own-parts.tsx";
+import { boardRoleOf, type PageEnv, rememberEnvironment, serviceContext } from "../page-context.ts";
+import { sendEncoded, sendHtml, sendPage } from "../render.tsx";
 
-const MAX_HASH_CHARS = 64;
+const MAX_VERSION_CHARS = 64;
 
 export function boardPages(deps: Deps): Hono<PageEnv> {
   const app = new Hono<PageEnv>();
 
   app.get("/e/:environment", async (c) => {
     const key = c.req.param("environment");
-    const part = await livePart(serviceContext(c, deps), key);
+    const actor = c.get("actor");
+    const feed = await feedOf(serviceContext(c, deps), key);
+    const { board, html } = await feed.page(boardRoleOf(actor));
     rememberEnvironment(c, key);
-    const at = momentText(new Date(part.board.nowMs).toISOString(), part.board.nowMs, true);
+    const at = momentText(new Date(board.nowMs).toISOString(), board.nowMs, true);
     return sendPage(
       c,
       deps,
-      { title: `Board of ${key}`, section: "board", actor: c.get("actor"), environment: key },
+      { title: `Board of ${key}`, section: "board", actor, environment: key },
       <>
         <noscript>
           <p class="banner">
             Without JavaScript this page does not update itself: it shows {at}. <a href={`/e/${key}`}>Refresh</a>
           </p>
         </noscript>
-        {raw(part.html)}
+        {raw(withOwnParts(html, ownPartsOf(board, actor)))}
       </>,
     );
   });
 
   app.get("/e/:environment/live", async (c) => {
-    const after = (c.req.query("after") ?? "").slice(0, MAX_HASH_CHARS);
-    const ctx = serviceContext(c, deps);
-    const part = await nextLivePart(ctx, c.req.param("environment"), after, c.req.raw.signal);
-    if (part === null) return c.body(null, 204, { "Cache-Control": "no-store" });
-    return sendHtml(c, part.html);
+    const after = (c.req.query("after") ?? "").slice(0, MAX_VERSION_CHARS);
+    const actor = c.get("actor");
+    const feed = await feedOf(serviceContext(c, deps), c.req.param("environment"));
+    const encoding = encodingOf(c.req.header("Accept-Encoding"));
+    const answer = await feed.next(boardRoleOf(actor), after, encoding, c.req.raw.signal);
+    if (answer === null) return c.body(null, 204, { "Cache-Control": "no-store" });
+    const own = ownPartsOf(answer.board, actor);
+    if (own.length === 0) return sendEncoded(c, answer.encoded);
+    return sendHtml(c, answer.html + own.map(({ html }) => html).join(""));
   });
 
   return app;

@@ -162,7 +162,7 @@ async function listPage(c: PageContext, deps: Deps) {
           {admin ? null : <p>An admin creates the first one.</p>}
         </section>
       ) : (
-        <ul class="list" id="budgets" {...selfUpdating("budgets", `${base}/budgets`)}>
+        <ul class="list" {...selfUpdating("budgets", `${base}/budgets`)}>
           {items.map((budget) => (
             <BudgetEntry
               budget={budget}

@@ -51,7 +51,7 @@ export function flagPages(deps: Deps): Hono<PageEnv> {
         <p>
           <a href={`/e/${environment}`}>Board</a> / {flag.name}
         </p>
-        <section class={`card ${light}`} id="state" {...selfUpdating("state", path)}>
+        <section class={`card ${light}`} {...selfUpdating("state", path)}>
           <div class="card-head">
             <span class={`light ${light}`} aria-hidden="true"></span>
             <div class="names">
@@ -61,7 +61,7 @@ export function flagPages(deps: Deps): Hono<PageEnv> {
           </div>
           {flag.description === "" ? null : <p>{flag.description}</p>}
           <p class="state">
-            <StateLine flag={flag} nowMs={nowMs} mine={false} />
+            <StateLine flag={flag} nowMs={nowMs} />
           </p>
           <p class="dim">
             {instances.live === 0 ? "No instance is connected." : `${count(instances.live, "instance")} connected.`}{" "}
@@ -69,7 +69,7 @@ export function flagPages(deps: Deps): Hono<PageEnv> {
           </p>
           {mayOperate(actor) ? <Actions flag={flag} path={path} base={`/e/${environment}`} /> : null}
         </section>
-        <div class="part" id="money" {...selfUpdating("money", path)}>
+        <div class="part" {...selfUpdating("money", path)}>
           {spend.usage.length === 0 && budget === null ? (
             <WithoutMoney path={`/e/${environment}/budgets/new?flag=${key}`} admin={mayAdminister(actor)} />
           ) : (

@@ -49,7 +49,7 @@ export function incidentPages(deps: Deps): Hono<PageEnv> {
             </p>
           </section>
         ) : (
-          <ul class="list" id="incidents" {...selfUpdating("incidents", path)}>
+          <ul class="list" {...selfUpdating("incidents", path)}>
             {page.items.map((incident) => (
               <Incident
                 incident={incident}

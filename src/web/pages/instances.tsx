@@ -21,7 +21,7 @@ export function instancePages(deps: Deps): Hono<PageEnv> {
       c,
       deps,
       { title: "Instances", section: "instances", actor: c.get("actor"), environment },
-      <section class="card" id="instances" {...selfUpdating("instances", `/e/${environment}/instances`)}>
+      <section class="card" {...selfUpdating("instances", `/e/${environment}/instances`)}>
         <h1>Instances</h1>
         {list.items.length === 0 ? (
           <p>

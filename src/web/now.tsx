@@ -1,19 +1,9 @@
-/**
- * The board: what is wrong now, the flags, and the master switch in reach. `BoardLive` is the part that htmx replaces;
- * it is the same with and without JavaScript.
- */
-import type { Child } from "hono/jsx";
-import type { Actor } from "../domain/actor.ts";
+/** What is not as it should be now, in a sentence each, or that all is on; and who is connected. */
 import type { FlagResource } from "../domain/resources.ts";
-import type { Board, LastKnownBoard } from "./board-state.ts";
-import { FirstSteps } from "./first-steps.tsx";
-import { FlagCard } from "./flag-card.tsx";
-import { concerns, IncidentNews } from "./incident-news.tsx";
-import { LastKnown } from "./last-known.tsx";
-import { MasterBar, MasterNews } from "./master-bar.tsx";
+import type { Board } from "./board-state.ts";
+import { concerns } from "./incident-news.tsx";
 import { Moment } from "./moment.tsx";
-import { mayAdminister, mayOperate } from "./page-context.ts";
-import { SharedBudgets } from "./shared-budgets.tsx";
+import { Place } from "./parts.ts";
 import { TripWords } from "./state-line.tsx";
 import { UnpricedLine } from "./unpriced-line.tsx";
 import {
@@ -28,64 +18,8 @@ import {
   percent,
 } from "./text.ts";
 
-export interface BoardProps {
-  board: Board | LastKnownBoard;
-  actor: Actor;
-  publicUrl: string;
-}
-
-/** Where htmx asks for the next state. `after` is the hash of what is shown. */
-export function LiveRegion({ path, after, children }: { path: string; after: string; children?: Child }) {
-  return (
-    <div
-      id="live"
-      data-live
-      hx-get={`${path}?after=${after}`}
-      hx-trigger="every 500ms"
-      hx-sync="this:drop"
-      hx-target="#live"
-      hx-swap="outerHTML"
-      hx-disinherit="*"
-    >
-      {children}
-    </div>
-  );
-}
-
-export function BoardLive({ board, actor, publicUrl }: BoardProps) {
-  if (board.kind === "last known") return <LastKnown board={board} actor={actor} />;
-  const operator = mayOperate(actor);
-  const base = `/e/${board.environment.key}`;
-  return (
-    <>
-      <h1 class="unseen">{`Board of ${board.environment.name}`}</h1>
-      <MasterNews board={board} operator={operator} />
-      <IncidentNews board={board} operator={operator} />
-      <Now board={board} />
-      {board.rows.length === 0 ? null : (
-        <section aria-label="Flags" class="flags">
-          {board.rows.map((row) => (
-            <FlagCard row={row} board={board} operator={operator} />
-          ))}
-        </section>
-      )}
-      {board.rows.length === 0 ? null : <SharedBudgets board={board} />}
-      <FirstSteps board={board} admin={mayAdminister(actor)} publicUrl={publicUrl} />
-      {board.rows.length > 0 && mayAdminister(actor) ? (
-        <p class="after">
-          <a class="button" href={`${base}/flags/new`}>
-            New flag…
-          </a>
-        </p>
-      ) : null}
-      {board.rows.length === 0 ? null : <MasterBar board={board} operator={operator} />}
-    </>
-  );
-}
-
 /** One sentence for each thing that is not as it should be; else that all is on. */
-function Now({ board }: { board: Board }) {
-  if (board.rows.length === 0) return null;
+export function Now({ board }: { board: Board }) {
   const wrong = board.rows.filter(({ flag }) => ownLight(flag) !== "on");
   // What an open incident tells above is not told twice.
   const untold = wrong.filter(({ flag }) => !board.incidents.some((incident) => concerns(incident, flag)));
@@ -94,7 +28,7 @@ function Now({ board }: { board: Board }) {
   const cutOff = live.filter((one) => one.disconnectedSeconds !== null);
   const masterOff = board.master.state === "off";
   return (
-    <section class="now" aria-labelledby="now-title">
+    <section class="now" id="now" aria-labelledby="now-title">
       {wrong.length === 0 && !masterOff ? (
         <h2 id="now-title" class="calm">
           <span class="light on" aria-hidden="true"></span> All on
@@ -131,8 +65,17 @@ function Now({ board }: { board: Board }) {
           ? "."
           : `; ${silent.length} silent: ${listed(silent.map((one) => `${one.instance} for ${age(one.silentSeconds)}`))}.`}
       </p>
-      <UnpricedLine unpriced={board.money.unpriced} />
+      <Place id="unpriced" />
     </section>
+  );
+}
+
+/** Of the calls that it names there are more every second. */
+export function Unpriced({ board }: { board: Board }) {
+  return (
+    <div id="unpriced">
+      <UnpricedLine unpriced={board.money.unpriced} />
+    </div>
   );
 }
 

@@ -1,0 +1,146 @@
+/**
+ * The board in parts, the same for every visitor of a role: the news, a line on what is wrong, one row a flag with its
+ * figures apart, the budgets of all flags, the master switch. Rendered in slices, so that nothing waits for a page.
+ */
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type { Child } from "hono/jsx";
+import { type Actor, type Role, systemActor } from "../domain/actor.ts";
+import type { Board, FlagRow, LastKnownBoard } from "./board-state.ts";
+import { FirstSteps } from "./first-steps.tsx";
+import { FlagCard } from "./flag-card.tsx";
+import { FlagMoneyView, flagMoneyParts } from "./flag-money.tsx";
+import { IncidentNews } from "./incident-news.tsx";
+import { LastKnown } from "./last-known.tsx";
+import { MasterBar, MasterMoney, MasterNews } from "./master-bar.tsx";
+import { Now, Unpriced } from "./now.tsx";
+import { mayAdminister, mayOperate } from "./page-context.ts";
+import { type Part, Place } from "./parts.ts";
+import { toHtml } from "./render.tsx";
+import { SharedBudgets } from "./shared-budgets.tsx";
+import { lightOf } from "./text.ts";
+
+export interface BoardPartsOptions {
+  role: Role;
+  publicUrl: string;
+}
+
+/** Rows rendered in one turn of the event loop: a few milliseconds. */
+const ROWS_PER_TURN = 10;
+
+export async function boardParts(board: Board | LastKnownBoard, options: BoardPartsOptions): Promise<Part> {
+  const visitor: Actor = { ...systemActor("board", "board"), role: options.role };
+  if (board.kind === "last known") return region(<LastKnown board={board} actor={visitor} />, []);
+  const operator = mayOperate(visitor);
+  const news: Part = {
+    id: "news",
+    html: toHtml(
+      <div id="news" class="part">
+        <MasterNews board={board} operator={operator} />
+        <IncidentNews board={board} operator={operator} />
+      </div>,
+    ),
+    children: [],
+  };
+  const steps = leaf(
+    "steps",
+    <FirstSteps board={board} admin={mayAdminister(visitor)} publicUrl={options.publicUrl} />,
+  );
+  const title = <h1 class="unseen">{`Board of ${board.environment.name}`}</h1>;
+  if (board.rows.length === 0) {
+    return region(
+      <>
+        {title}
+        <Place id="news" />
+        <Place id="steps" />
+      </>,
+      [news, steps],
+    );
+  }
+  return region(
+    <>
+      {title}
+      <Place id="news" />
+      <Place id="now" />
+      <Place id="flags" />
+      <Place id="shared" />
+      <Place id="steps" />
+      {mayAdminister(visitor) ? (
+        <p class="after">
+          <a class="button" href={`/e/${board.environment.key}/flags/new`}>
+            New flag…
+          </a>
+        </p>
+      ) : null}
+      <Place id="master" />
+    </>,
+    [
+      news,
+      { id: "now", html: toHtml(<Now board={board} />), children: [figures("unpriced", <Unpriced board={board} />)] },
+      await flagList(board, operator),
+      { ...leaf("shared", <SharedBudgets board={board} />), pace: "figures" },
+      steps,
+      {
+        id: "master",
+        html: toHtml(<MasterBar board={board} operator={operator} />),
+        children: [figures("master-money", <MasterMoney money={board.money} />)],
+      },
+    ],
+  );
+}
+
+function region(inner: Child, children: Part[]): Part {
+  return {
+    id: "live",
+    html: toHtml(
+      <div id="live" data-live>
+        {inner}
+      </div>,
+    ),
+    children,
+  };
+}
+
+/** The rows. Another order alone is not sent: on an open page nothing changes its place. */
+async function flagList(board: Board, operator: boolean): Promise<Part> {
+  const rows: Part[] = [];
+  for (const [at, row] of board.rows.entries()) {
+    if (at % ROWS_PER_TURN === 0) await nextTurn();
+    rows.push(flagRow(row, board, operator));
+  }
+  return {
+    id: "flags",
+    html: toHtml(
+      <section id="flags" aria-label="Flags" class="flags">
+        {rows.map(({ id }) => (
+          <Place id={id} />
+        ))}
+      </section>,
+    ),
+    children: rows,
+    identity: rows
+      .map(({ id }) => id)
+      .toSorted()
+      .join(" "),
+  };
+}
+
+function flagRow(row: FlagRow, board: Board, operator: boolean): Part {
+  const { flag } = row;
+  const { money, nowMs } = board;
+  const base = `/e/${board.environment.key}`;
+  return {
+    id: `flag-${flag.key}`,
+    html: toHtml(
+      <FlagCard row={row} board={board} operator={operator} money={<FlagMoneyView flag={flag} money={money} />} />,
+    ),
+    children: flagMoneyParts({ flag, light: lightOf(flag), money, base, nowMs }),
+  };
+}
+
+function leaf(id: string, inner: Child): Part {
+  return { id, html: toHtml(<div id={id}>{inner}</div>), children: [] };
+}
+
+function figures(id: string, inner: Child): Part {
+  return { id, html: toHtml(inner), children: [], pace: "figures" };
+}
