@@ -23,7 +23,7 @@ const TITLES: Record<ErrorCode, string> = {
   OVERLOADED: "Too busy",
 };
 
-/** Whether this request is a person's, who looks at an address: a browser asks for HTML first, programs and htmx do not. */
+/** Whether this request is a person's, who looks at an address: a browser asks for HTML first, programs and our script do not. */
 export function wantsPage(c: Context): boolean {
   return /^\s*text\/html\b/i.test(c.req.header("accept") ?? "");
 }
