@@ -13,6 +13,8 @@ import type { Deps } from "./deps.ts";
 import { type Actor, hasRole, recordOf, type Role, seesEnvironment } from "./domain/actor.ts";
 import { ENVIRONMENT_KEY_PATTERN } from "./domain/limits.ts";
 import { AppError } from "./errors.ts";
+import { movedBy } from "./domain/audit-actions.ts";
+import { type Moved, settleStandings } from "./services/standings.ts";
 import type { SnapshotStep } from "./services/snapshot-store.ts";
 
 export interface Ctx {
@@ -41,6 +43,8 @@ export interface AuditEntry {
   reason?: string | null;
   before?: unknown;
   after?: unknown;
+  /** The entry whose change this one takes back. */
+  reverts?: number;
 }
 
 export interface Change {
@@ -52,7 +56,10 @@ export interface Change {
   at: Date;
   /** Adds an audit row to this transaction and marks the environment as changed. */
   record: (entry: AuditEntry) => Promise<number>;
-  /** Says what this change does to the snapshot, when that is all it does: then nothing need be read back. */
+  /**
+   * Says what this change does to the snapshot, when that is all it does: then nothing need be read back, and the flag's
+   * standing has been settled with it.
+   */
   patch: (patch: SnapshotStep["patch"]) => void;
   /** Adds an audit row without a change: somebody asked for what is in force already. The revision stays. */
   note: (entry: AuditEntry) => Promise<void>;
@@ -165,7 +172,7 @@ export async function changeIn<T>(
   const { environment, lineage } = await lockEnvironment(tx, environmentId);
   const revision = environment.revision + 1;
   const at = new Date(ctx.deps.clock.nowMs());
-  let recorded = false;
+  const recorded: AuditEntry[] = [];
   let patch = null as SnapshotStep["patch"] | null;
   const value = await work({
     tx,
@@ -174,7 +181,7 @@ export async function changeIn<T>(
     revision,
     at,
     record: async (entry) => {
-      recorded = true;
+      recorded.push(entry);
       return insertAudit(ctx, tx, entry, { environmentId, revision, at });
     },
     patch: (own) => {
@@ -184,7 +191,11 @@ export async function changeIn<T>(
       await insertAudit(ctx, tx, entry, { environmentId, revision: environment.revision, at });
     },
   });
-  if (!recorded) return { value, revision: `${lineage}.${environment.revision}`, step: null };
+  if (recorded.length === 0) return { value, revision: `${lineage}.${environment.revision}`, step: null };
+  if (patch === null) {
+    const moved = await settleStandings(tx, environmentId, at, revision);
+    await insertAudits(ctx, tx, movedEntries(moved, recorded), { environmentId, revision, at });
+  }
   const committedAt = await moveOn(tx, environmentId, lineage, revision);
   const step = patch === null ? null : { lineage, environment: { ...environment, revision, committedAt }, patch };
   return { value, revision: `${lineage}.${revision}`, step };
@@ -232,30 +243,57 @@ export async function afterCommit(ctx: Ctx, refresh: () => Promise<void>): Promi
   }
 }
 
+/** What the story of a flag tells of changes of something else that moved it. */
+function movedEntries(moved: readonly Moved[], recorded: readonly AuditEntry[]): AuditEntry[] {
+  const cause = recorded.find(({ targetKind }) => targetKind !== "flag") ?? null;
+  const reason = cause === null ? null : movedBy(cause);
+  if (reason === null) return [];
+  const told = new Set(recorded.filter(({ targetKind }) => targetKind === "flag").map(({ target }) => target));
+  return moved
+    .filter(({ flag }) => !told.has(flag))
+    .map(({ flag, before, after }) => ({
+      action: "flag.moved",
+      targetKind: "flag" as const,
+      target: flag,
+      reason,
+      before,
+      after,
+    }));
+}
+
+interface AuditScope {
+  environmentId: string | null;
+  revision: number | null;
+  at: Date;
+}
+
 /** Writes one audit row. For changes that belong to no environment, `scope.environmentId` is null. */
-export async function insertAudit(
-  ctx: Ctx,
-  tx: Db,
-  entry: AuditEntry,
-  scope: { environmentId: string | null; revision: number | null; at: Date },
-): Promise<number> {
+export async function insertAudit(ctx: Ctx, tx: Db, entry: AuditEntry, scope: AuditScope): Promise<number> {
+  const [id] = await insertAudits(ctx, tx, [entry], scope);
+  if (id === undefined) throw new AppError("INTERNAL", "The audit row was not written.");
+  return id;
+}
+
+async function insertAudits(ctx: Ctx, tx: Db, entries: readonly AuditEntry[], scope: AuditScope): Promise<number[]> {
+  if (entries.length === 0) return [];
   const rows = await tx
     .insert(audit)
-    .values({
-      environmentId: scope.environmentId,
-      revision: scope.revision,
-      at: scope.at,
-      actor: recordOf(ctx.actor),
-      action: entry.action,
-      targetKind: entry.targetKind,
-      target: entry.target,
-      reason: entry.reason ?? null,
-      before: entry.before ?? null,
-      after: entry.after ?? null,
-      requestId: ctx.requestId,
-    })
+    .values(
+      entries.map((entry) => ({
+        environmentId: scope.environmentId,
+        revision: scope.revision,
+        at: scope.at,
+        actor: recordOf(ctx.actor),
+        action: entry.action,
+        targetKind: entry.targetKind,
+        target: entry.target,
+        reason: entry.reason ?? null,
+        before: entry.before ?? null,
+        after: entry.after ?? null,
+        requestId: ctx.requestId,
+        reverts: entry.reverts ?? null,
+      })),
+    )
     .returning({ id: audit.id });
-  const row = rows[0];
-  if (row === undefined) throw new AppError("INTERNAL", "The audit row was not written.");
-  return row.id;
+  return rows.map(({ id }) => id);
 }

@@ -209,6 +209,13 @@ export const budgetWindows = pgTable(
     ladderState: jsonb("ladder_state").$type<LadderMemory>(),
     /** Set once, when the end of the window was acted on. */
     closedAt: moment("closed_at"),
+    // What is over the limit, and what was told of it, see domain/over-limit.ts.
+    overSince: moment("over_since"),
+    overLimitNanoUsd: bigint("over_limit_nano_usd", { mode: "number" }),
+    toldPercent: integer("told_percent"),
+    toldLimitNanoUsd: bigint("told_limit_nano_usd", { mode: "number" }),
+    toldAt: moment("told_at"),
+    lookedAt: moment("looked_at"),
   },
   (t) => [primaryKey({ columns: [t.budgetId, t.startsAt] }), index("budget_windows_open").on(t.endsAt, t.closedAt)],
 );
@@ -236,6 +243,7 @@ export const trips = pgTable(
     until: moment("until"),
     overriddenAt: moment("overridden_at"),
     overriddenBy: text("overridden_by"),
+    overrideReason: text("override_reason"),
     endedAt: moment("ended_at"),
     endReason: text("end_reason"),
   },
@@ -248,8 +256,9 @@ export const incidents = pgTable(
     id: text("id").primaryKey(),
     environmentId: environmentId(),
     budgetId: text("budget_id").references(() => budgets.id, { onDelete: "set null" }),
-    /** What it is about, e.g. `budget:<id>:<window start>`: one incident per cause and window. */
+    /** Names what it is about: one incident per cause and window. Its parts are in the columns. */
     cause: text("cause").notNull(),
+    windowStartsAt: moment("window_starts_at"),
     title: text("title").notNull(),
     steps: jsonb("steps").$type<{ at: string; atPercent: number; action: string; text: string }[]>().notNull(),
     openedAt: moment("opened_at").notNull(),

@@ -18,6 +18,7 @@ import {
 } from "drizzle-orm/pg-core";
 import type { ChainStep, OffCause, OffMode, Rule, SwitchState } from "../../sdk-client/src/protocol.ts";
 import type { ActorRecord } from "../domain/actor.ts";
+import type { CauseKind, StandingState } from "../domain/standing.ts";
 
 const moment = (name: string) => timestamp(name, { withTimezone: true, mode: "date", precision: 3 });
 
@@ -100,6 +101,12 @@ export const flags = pgTable(
     levelBy: text("level_by"),
     levelSince: moment("level_since"),
     levelUntil: moment("level_until"),
+    // What holds, settled by every change that moves it, see domain/standing.ts. Null until the first.
+    standing: text("standing").$type<StandingState>(),
+    standingSince: moment("standing_since"),
+    standingBegan: text("standing_began").$type<CauseKind>(),
+    standingModels: jsonb("standing_models").$type<readonly string[]>(),
+    standingRevision: bigint("standing_revision", { mode: "number" }),
     createdAt: moment("created_at").notNull().defaultNow(),
     updatedAt: moment("updated_at").notNull().defaultNow(),
   },
@@ -169,6 +176,8 @@ export const audit = pgTable(
     before: jsonb("before").$type<unknown>(),
     after: jsonb("after").$type<unknown>(),
     requestId: text("request_id").notNull(),
+    /** The entry whose change this one took back. */
+    reverts: bigint("reverts", { mode: "number" }),
   },
   (t) => [
     index("audit_environment_id_id").on(t.environmentId, t.id),

@@ -1,6 +1,7 @@
 /** What a step of a budget's ladder did, in a sentence that on-call reads at 3 AM. */
 import type { Budget, LadderStep } from "./budget.ts";
 import type { WindowState } from "./ladder.ts";
+import { overCause, type OverBudget, type OverCause, type Overridden } from "./over-limit.ts";
 import { aPeriod } from "./window.ts";
 
 const NANO_PER_CENT = 10_000_000;
@@ -24,6 +25,44 @@ export function stepText(input: {
   const { budget, state, step, flags, limitNanoUsd } = input;
   const spent = `Budget ${budget.name} has reached ${step.atPercent} %: ${usd(state.spentNanoUsd)} of ${usd(limitNanoUsd)} ${aPeriod(budget.period)}.`;
   return `${spent} ${consequence(budget, state, step, flags)}`;
+}
+
+/** How far a budget is over its limit, what of it is on, and who let it. */
+export function overText(input: {
+  budget: Budget;
+  over: OverBudget;
+  overridden: readonly Overridden[];
+  percent: number;
+  flags: readonly string[];
+  timezone: string;
+}): string {
+  const { budget, over, overridden, percent, flags, timezone } = input;
+  const spent = `Budget ${budget.name} is over ${percent} %: ${usd(over.spentNanoUsd)} of ${usd(over.limitNanoUsd)} ${aPeriod(budget.period)}.`;
+  const on = flags.length === 0 ? "It is still spent from" : `Still on: ${named(flags)}`;
+  return `${spent} ${on}; ${letBy(overCause(over, overridden), timezone)}.`;
+}
+
+function letBy(cause: OverCause, timezone: string): string {
+  switch (cause.kind) {
+    case "OVERRIDE":
+      return `${cause.by ?? "somebody"} restored it over this budget at ${localMinute(cause.at.getTime(), timezone)}`;
+    case "RAISE_ENDED":
+      return `the raise${cause.by === null ? "" : ` by ${cause.by}`} ended at ${localMinute(cause.at.getTime(), timezone)}`;
+    case "TRACK":
+      return "this budget only tracks";
+    case "NO_KILL":
+      return cause.killsAtPercent === null
+        ? "its ladder turns nothing off"
+        : `its ladder turns off at ${cause.killsAtPercent} %`;
+  }
+}
+
+/** More flags than these are counted: an environment may have hundreds. */
+const NAMED_FLAGS = 10;
+
+function named(flags: readonly string[]): string {
+  const more = flags.length - NAMED_FLAGS;
+  return `${flags.slice(0, NAMED_FLAGS).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
 }
 
 function consequence(budget: Budget, state: WindowState, step: LadderStep, flags: readonly string[]): string {

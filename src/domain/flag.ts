@@ -6,6 +6,19 @@ import { effectiveState } from "../../sdk-client/src/effective-state.ts";
 import type { ModelTable } from "../../sdk-client/src/model-table.ts";
 import type { EffectiveResource, FlagResource, SwitchResource, TripResource } from "./resources.ts";
 import { inForce, type InForce, type TripInForce } from "./in-force.ts";
+import type { OverBudget, Overridden } from "./over-limit.ts";
+import {
+  type BlockedModel,
+  type BlockedStep,
+  type CauseKind,
+  type MasterFacts,
+  nextStored,
+  type StandingFacts,
+  standingOf,
+  type StandingState,
+  type StoredStanding,
+} from "./standing.ts";
+import { standingResource } from "./standing-resource.ts";
 import { type ManualLevel, resolveLevel, type Switch } from "./switch.ts";
 
 /** The stored columns of a switch and a level. */
@@ -25,7 +38,16 @@ export interface FlagState {
   levelUntil: Date | null;
 }
 
-export interface StoredFlag extends FlagState {
+/** What is stored of a flag's standing; all null until a change has settled it. */
+export interface StandingColumns {
+  standing: StandingState | null;
+  standingSince: Date | null;
+  standingBegan: CauseKind | null;
+  standingModels: readonly string[] | null;
+  standingRevision: number | null;
+}
+
+export interface StoredFlag extends FlagState, StandingColumns {
   key: string;
   name: string;
   description: string;
@@ -47,13 +69,18 @@ export interface StoredFlag extends FlagState {
 
 /** What else of the environment decides about a flag. */
 export interface Surroundings {
-  masterOff: boolean;
+  master: MasterFacts;
   /** Steps by chain name. */
   chains: ReadonlyMap<string, readonly ChainStep[]>;
   /** Which models are blocked, and which names are one model. */
   models: ModelTable;
+  /** Of the environment; which model each is about, `models` says. */
+  blocks: readonly BlockedModel[];
   /** Of all flags. */
   trips: readonly TripInForce[];
+  overridden: readonly Overridden[];
+  /** Budgets that are over their limit now. */
+  over: readonly OverBudget[];
 }
 
 /** How often clients evaluated a flag, and when one last told so. */
@@ -151,11 +178,66 @@ export function flagResource(flag: StoredFlag, around: Surroundings, checks: Che
     },
     trips: around.trips.filter((trip) => trip.flag === flag.key).map(tripResource),
     effective: effective(flag, steps, force, around),
+    standing: standingResource(standingOf(standingFacts(flag, around))),
     evaluated: checks === undefined ? null : { ...checks, at: checks.at.toISOString() },
     version: flag.version,
     createdAt: flag.createdAt.toISOString(),
     updatedAt: flag.updatedAt.toISOString(),
   };
+}
+
+/** What to store of the flag's standing after a change; null when all of it is stored already. */
+export function settled(flag: StoredFlag, around: Surroundings, at: Date, revision: number): StoredStanding | null {
+  const facts = standingFacts(flag, around);
+  const next = nextStored(facts, at, revision);
+  return next === facts.stored ? null : next;
+}
+
+function standingFacts(flag: StoredFlag, around: Surroundings): StandingFacts {
+  const steps = stepsOf(flag, around);
+  const models = steps.map((step) => step.model);
+  const force = flagInForce(flag, around);
+  const manual = manualLevelOf(flag);
+  const inEffect = effective(flag, steps, force, around);
+  return {
+    switch: switchOf(flag),
+    manual: manual === null ? null : { ...manual, level: resolveLevel(manual, models) },
+    level: force.level,
+    effective: inEffect,
+    blocked: blockedSteps(models, force.level, inEffect, around),
+    master: around.master,
+    trips: around.trips.filter((trip) => trip.flag === flag.key),
+    overridden: around.overridden.filter((one) => one.flag === flag.key),
+    over: around.over.filter((budget) => budget.flag === flag.key && spends(budget, inEffect, around.models)),
+    stored: storedStanding(flag),
+  };
+}
+
+function blockedSteps(
+  models: readonly string[],
+  level: number,
+  { reason, blocked }: EffectiveResource,
+  { blocks, models: table }: Surroundings,
+): BlockedStep[] {
+  if (reason !== "ON" && reason !== "NO_MODEL") return [];
+  return models.flatMap((model, step) => {
+    if (step < level || !blocked.includes(model)) return [];
+    const name = table.nameOf(model);
+    return [{ step, model, block: blocks.find((block) => table.nameOf(block.model) === name) ?? null }];
+  });
+}
+
+/** A budget of one model is not spent from by a flag that has been stepped past it. */
+function spends({ model }: OverBudget, { models }: EffectiveResource, table: ModelTable): boolean {
+  if (model === null || models.length === 0) return true;
+  return models.some((usable) => table.nameOf(usable) === table.nameOf(model));
+}
+
+function storedStanding(flag: StandingColumns): StoredStanding | null {
+  const { standing, standingSince, standingBegan, standingModels, standingRevision } = flag;
+  if (standing === null || standingSince === null || standingBegan === null) return null;
+  if (standingModels === null || standingRevision === null) return null;
+  return { standing, standingSince, standingBegan, standingModels, standingRevision };
 }
 
 function switchResource(value: Switch): SwitchResource {
@@ -180,10 +262,13 @@ function effective(
   force: InForce,
   around: Surroundings,
 ): EffectiveResource {
-  const { masterOff, models: table } = around;
+  const { master, models: table } = around;
   const { state, level } = force;
   const isTripped = force.cause === "budget";
-  const now = effectiveState({ masterOff, state, isTripped, level, ramp: flag.ramp, steps }, table);
+  const now = effectiveState(
+    { masterOff: master.state === "off", state, isTripped, level, ramp: flag.ramp, steps },
+    table,
+  );
   const blocked = steps.map((step) => step.model).filter((model) => table.isBlocked(model));
   if (now.state === "off") return { ...now, model: null, models: [], step: null, blocked };
   const { reason, step, models } = now;

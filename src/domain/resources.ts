@@ -1,6 +1,7 @@
 /** What the operator API and the board show. Times are ISO 8601 in UTC. */
 import type { ChainStep, OffCause, OffMode, Rule, SwitchState } from "../../sdk-client/src/protocol.ts";
 import type { ActorRecord, Role, TokenKind } from "./actor.ts";
+import type { CauseKind, StandingState } from "./standing.ts";
 
 export interface SwitchResource {
   state: SwitchState;
@@ -52,6 +53,33 @@ export interface EffectiveResource {
   blocked: string[];
 }
 
+/** What holds for a flag now, since when without a break, and the cause that decides. */
+export interface StandingResource {
+  state: StandingState;
+  since: string;
+  cause: {
+    kind: CauseKind;
+    by: string | null;
+    reason: string | null;
+    /** When this cause began to hold; null when only `since` is known. */
+    at: string | null;
+    until: string | null;
+    budget: { id: string; name: string } | null;
+    /** Of a trip: the share of the limit that it was for. Of `NO_KILL`: where the ladder would turn it off. */
+    atPercent: number | null;
+    /** Blocked ones, of `BLOCK` and `NO_MODEL`. */
+    models: string[];
+  };
+  /** When the deciding cause began to hold, if that is later than `since`. */
+  heldSince: string | null;
+  /** What decided when the state began; null when that is not known. */
+  began: CauseKind | null;
+  /** Its budget that is over the limit while it is on. */
+  over: { budget: { id: string; name: string }; since: string; spentNanoUsd: number; limitNanoUsd: number } | null;
+  /** The revision (`n`) that turned it on or off, or changed its models, last; null when that is not known. */
+  revision: number | null;
+}
+
 export interface FlagResource {
   key: string;
   name: string;
@@ -72,6 +100,7 @@ export interface FlagResource {
   level: LevelResource;
   trips: TripResource[];
   effective: EffectiveResource;
+  standing: StandingResource;
   /** How often clients evaluated it, on and off, and when one last told so; null: never. */
   evaluated: { at: string; on: number; off: number } | null;
   version: number;
@@ -134,6 +163,8 @@ export interface AuditResource {
   before: unknown;
   after: unknown;
   revertible: boolean;
+  /** The entry whose change this one took back; null: none. */
+  reverts: number | null;
 }
 
 export interface EnvironmentResource {

@@ -56,6 +56,50 @@ const tripSchema = z
   })
   .openapi("Trip", { description: "What a budget did to the flag by itself." });
 
+const budgetName = z.object({ id: z.string(), name: z.string() });
+const causeKind = z.enum([
+  "MASTER",
+  "KILLED",
+  "TRIPPED",
+  "NO_MODEL",
+  "OVERRIDE",
+  "RAISE_ENDED",
+  "TRACK",
+  "NO_KILL",
+  "BLOCK",
+  "LEVEL",
+  "RAMP",
+  "ON",
+]);
+
+const standingSchema = z
+  .object({
+    state: z.enum(["off", "over", "downgraded", "ramping", "on"]),
+    since: time.openapi({ description: "The start of the unbroken time in this state." }),
+    cause: z
+      .object({
+        kind: causeKind,
+        by: z.string().nullable(),
+        reason: z.string().nullable(),
+        at: time.nullable(),
+        until: time.nullable(),
+        budget: budgetName.nullable(),
+        atPercent: z.number().nullable(),
+        models: z.array(z.string()),
+      })
+      .openapi({ description: "What decides now, by the order of authority." }),
+    heldSince: time.nullable().openapi({ description: "When the deciding cause began, if later than `since`." }),
+    began: causeKind.nullable().openapi({ description: "What decided when the state began; null: not known." }),
+    over: z
+      .object({ budget: budgetName, since: time, spentNanoUsd: z.number(), limitNanoUsd: z.number() })
+      .nullable()
+      .openapi({ description: "Its budget that is over the limit while it is on." }),
+    revision: z.number().nullable().openapi({
+      description: "`n` of the revision that turned it on or off, or changed its models; null: not known.",
+    }),
+  })
+  .openapi("Standing", { description: "What holds now, since when, by whom and why." });
+
 export const flagSchema = z
   .object({
     key: z.string(),
@@ -86,6 +130,7 @@ export const flagSchema = z
         .openapi({ description: "The effective step: where in its chain calls start now; null when off." }),
       blocked: z.array(z.string()).openapi({ description: "Models of its chain that are blocked." }),
     }),
+    standing: standingSchema,
     evaluated: z
       .object({ at: time, on: z.number(), off: z.number() })
       .nullable()
@@ -164,6 +209,7 @@ export const auditSchema = z
     before: z.unknown(),
     after: z.unknown(),
     revertible: z.boolean(),
+    reverts: z.number().nullable().openapi({ description: "The entry whose change this one took back; null: none." }),
   })
   .openapi("AuditEntry");
 

@@ -55,6 +55,7 @@ function auditResource(row: AuditRow, environment: string): AuditResource {
     before: row.before,
     after: row.after,
     revertible: isRevertible(row.action),
+    reverts: row.reverts,
   };
 }
 

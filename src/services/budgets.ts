@@ -1,5 +1,5 @@
 /** Budgets: made, edited, raised and deleted by people; what they do by themselves is in `ladder-run.ts`. */
-import { and, count, eq, gte, isNull, lt, sql } from "drizzle-orm";
+import { and, count, eq, gte, isNotNull, isNull, lt, sql } from "drizzle-orm";
 import { canonicalModel } from "../../sdk-client/src/model-id.ts";
 import { change, type Changed, type Ctx, requireEnvironment } from "../context.ts";
 import { budgetRaises, budgets, budgetWindows, usageMinutes } from "../db/ledger-schema.ts";
@@ -8,13 +8,14 @@ import { type LadderStep, MAX_BUDGETS_PER_ENVIRONMENT, MAX_RAISE_DAYS, MAX_RAISE
 import type { BudgetResource } from "../domain/money-resources.ts";
 import { isTimeZone, type Period, windowAt } from "../domain/window.ts";
 import { AppError, invalid } from "../errors.ts";
-import { budgetOf, type BudgetRow, type RaiseRow } from "./budget-rows.ts";
+import { budgetOf, type BudgetRow, type RaiseRow, readBudgets } from "./budget-rows.ts";
 import { budgetResource } from "./budget-view.ts";
 import { requireFlag } from "./flags.ts";
 import { requireMatch } from "./if-match.ts";
 import { resolveEndedIncidents } from "./incidents.ts";
 import { requireKnownModel } from "./known-models.ts";
 import { runOpenWindows } from "./ladder-run.ts";
+import { overWouldChange } from "./over-run.ts";
 import { endAllTrips } from "./trips.ts";
 
 const DAY_MS = 86_400_000;
@@ -171,7 +172,10 @@ function requireRaiseEnd(until: Date, now: Date): void {
   }
 }
 
-/** Ends windows and raises whose moment has passed, and looks at their ladders. Cheap when nothing is due. */
+/**
+ * Ends windows and raises whose moment has passed, and looks at their ladders; tells of budgets over their limit what had
+ * to wait. Cheap when nothing is due.
+ */
 export async function endDueBudgets(ctx: Ctx, environmentId: string): Promise<void> {
   const due = await dueBudgets(ctx.deps.db, environmentId, new Date(ctx.deps.clock.nowMs()));
   if (due.length === 0) return;
@@ -220,7 +224,25 @@ async function dueBudgets(db: Db, environmentId: string, now: Date): Promise<str
         sql`${budgetRaises.until} <= ${moment}`,
       ),
     );
-  return [...new Set([...windows, ...raises].map((row) => row.id))].toSorted();
+  const told = await dueMarks(db, environmentId, now);
+  return [...new Set([...windows, ...raises, ...told].map((row) => row.id))].toSorted();
+}
+
+/** Budgets whose next mark waited for the last alert to be old enough, or for something to be on again. */
+async function dueMarks(db: Db, environmentId: string, now: Date): Promise<{ id: string }[]> {
+  const windows = await db
+    .select({ window: budgetWindows })
+    .from(budgetWindows)
+    .innerJoin(budgets, eq(budgets.id, budgetWindows.budgetId))
+    .where(
+      and(eq(budgets.environmentId, environmentId), isNull(budgetWindows.closedAt), isNotNull(budgetWindows.overSince)),
+    );
+  if (windows.length === 0) return [];
+  const byId = new Map((await readBudgets(db, environmentId)).map((budget) => [budget.id, budget]));
+  return windows.flatMap(({ window }) => {
+    const budget = byId.get(window.budgetId);
+    return budget !== undefined && overWouldChange(budget, window, now) ? [{ id: budget.id }] : [];
+  });
 }
 
 export async function requireBudget(db: Db, environmentId: string, id: string): Promise<BudgetRow> {

@@ -129,7 +129,9 @@ export async function updateFlag(
     await requireChain(tx, environment.id, patch.chain);
     const next = { ...definitionOf(current), ...defined(patch) };
     if (JSON.stringify(next) === JSON.stringify(definitionOf(current))) return resourceOf(tx, locked, key);
-    const row = await writeFlag(tx, current, { ...next, updatedAt: at });
+    // Held to its chain or let out of it, other models are sent from now on.
+    const moved = next.chainOnly === current.chainOnly ? {} : { standingRevision: open.revision };
+    const row = await writeFlag(tx, current, { ...next, ...moved, updatedAt: at });
     await record({
       action: "flag.edited",
       targetKind: "flag",

@@ -5,9 +5,10 @@
 import { and, asc, desc, eq, inArray, isNull, type SQL, sql } from "drizzle-orm";
 import { type Change, change, type Changed, type Ctx, read, requireEnvironment } from "../context.ts";
 import { budgets, budgetWindows, channels, incidents, outbox, trips } from "../db/ledger-schema.ts";
-import { stepText, usd } from "../domain/alert-text.ts";
+import { overText, stepText, usd } from "../domain/alert-text.ts";
 import type { Budget, LadderStep } from "../domain/budget.ts";
 import type { WindowState } from "../domain/ladder.ts";
+import type { OverBudget, Overridden } from "../domain/over-limit.ts";
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from "../domain/limits.ts";
 import type { AlertPayload, IncidentResource } from "../domain/money-resources.ts";
 import { AppError, invalid } from "../errors.ts";
@@ -29,26 +30,18 @@ export interface Acted {
  * `occasion` is written once.
  */
 export async function noteStep(ctx: Ctx, open: Change, acted: Acted, occasion = ""): Promise<void> {
-  const { tx, environment, at } = open;
-  const { budget, state, step, limitNanoUsd } = acted;
-  const cause = causeOf(acted);
+  const { budget, state, step, limitNanoUsd, flags } = acted;
   const text = stepText(acted);
-  const entry = { at: at.toISOString(), atPercent: step.atPercent, action: step.action, text };
-  const title = `${budget.name} reached ${step.atPercent} % of ${usd(limitNanoUsd)}`;
-  const known = await incidentOf(open, acted);
-  const id = known?.id ?? ctx.deps.newId();
-  if (known === undefined) {
-    await tx
-      .insert(incidents)
-      .values({ id, environmentId: environment.id, budgetId: budget.id, cause, title, steps: [entry], openedAt: at });
-  } else {
-    // A step of an incident that had closed opens it again: on-call is asked anew.
-    const reopened = known.resolvedAt === null ? {} : { resolvedAt: null, acknowledgedAt: null, acknowledgedBy: null };
-    await tx
-      .update(incidents)
-      .set({ title, steps: [...known.steps, entry], ...reopened })
-      .where(eq(incidents.id, id));
-  }
+  await grow(ctx, open, {
+    budget,
+    windowStartsAt: new Date(state.window.startMs),
+    title: `${budget.name} reached ${step.atPercent} % of ${usd(limitNanoUsd)}`,
+    entry: { atPercent: step.atPercent, action: step.action, text },
+    dedupKey: `${acted.key}:${limitNanoUsd}${occasion}`,
+    flags,
+    spentNanoUsd: state.spentNanoUsd,
+    limitNanoUsd,
+  });
   await open.record({
     action: "budget.step",
     targetKind: "budget",
@@ -59,38 +52,118 @@ export async function noteStep(ctx: Ctx, open: Change, acted: Acted, occasion = 
       action: step.action,
       spentUsd: usd(state.spentNanoUsd),
       limitUsd: usd(limitNanoUsd),
-      flags: acted.flags,
+      flags,
     },
   });
+}
+
+/** A budget whose flags are on has gone further over its limit: the same incident grows, and is told of again. */
+export async function noteOver(
+  ctx: Ctx,
+  open: Change,
+  found: {
+    budget: Budget;
+    over: OverBudget;
+    overridden: readonly Overridden[];
+    percent: number;
+    flags: readonly string[];
+  },
+): Promise<void> {
+  const { budget, over, percent, flags } = found;
+  const text = overText({ ...found, timezone: budget.timezone });
+  await grow(ctx, open, {
+    budget,
+    windowStartsAt: over.windowStartsAt,
+    title: `${budget.name} is over ${percent} % of ${usd(over.limitNanoUsd)}`,
+    entry: { atPercent: percent, action: "over", text },
+    dedupKey: `over@${percent}:${over.limitNanoUsd}`,
+    flags,
+    spentNanoUsd: over.spentNanoUsd,
+    limitNanoUsd: over.limitNanoUsd,
+  });
+  await open.record({
+    action: "budget.step",
+    targetKind: "budget",
+    target: budget.name,
+    reason: text,
+    after: {
+      atPercent: percent,
+      action: "over",
+      spentUsd: usd(over.spentNanoUsd),
+      limitUsd: usd(over.limitNanoUsd),
+      flags,
+    },
+  });
+}
+
+interface Growth {
+  budget: Budget;
+  windowStartsAt: Date;
+  title: string;
+  entry: { atPercent: number; action: string; text: string };
+  /** Within the incident; an alert with the same is written once. */
+  dedupKey: string;
+  flags: readonly string[];
+  spentNanoUsd: number;
+  limitNanoUsd: number;
+}
+
+/** Opens the incident of a budget's window or adds to it, and writes the alert. */
+async function grow(ctx: Ctx, open: Change, growth: Growth): Promise<void> {
+  const { tx, environment, at } = open;
+  const { budget, windowStartsAt, title, entry } = growth;
+  const cause = causeOf(budget, windowStartsAt);
+  const step = { at: at.toISOString(), ...entry };
+  const known = await incidentOf(open, cause);
+  const id = known?.id ?? ctx.deps.newId();
+  if (known === undefined) {
+    await tx.insert(incidents).values({
+      id,
+      environmentId: environment.id,
+      budgetId: budget.id,
+      cause,
+      windowStartsAt,
+      title,
+      steps: [step],
+      openedAt: at,
+    });
+  } else {
+    // A step of an incident that had closed opens it again: on-call is asked anew.
+    const reopened = known.resolvedAt === null ? {} : { resolvedAt: null, acknowledgedAt: null, acknowledgedBy: null };
+    await tx
+      .update(incidents)
+      .set({ title, steps: [...known.steps, step], ...reopened })
+      .where(eq(incidents.id, id));
+  }
   await enqueue(ctx, open, {
     incidentId: id,
-    dedupKey: `${cause}:${acted.key}:${limitNanoUsd}${occasion}`,
+    dedupKey: `${cause}:${growth.dedupKey}`,
     payload: {
       type: "incident.step",
       environment: environment.key,
       incidentId: id,
       title,
-      text,
-      at: at.toISOString(),
+      text: entry.text,
+      at: step.at,
       url: incidentUrl(ctx, environment.key),
       budget: { id: budget.id, name: budget.name },
-      step: { atPercent: step.atPercent, action: step.action },
-      flags: [...acted.flags],
-      spentNanoUsd: state.spentNanoUsd,
-      limitNanoUsd,
+      step: { atPercent: entry.atPercent, action: entry.action },
+      flags: [...growth.flags],
+      spentNanoUsd: growth.spentNanoUsd,
+      limitNanoUsd: growth.limitNanoUsd,
     },
   });
 }
 
-function causeOf({ budget, state }: Acted): string {
-  return `budget:${budget.id}:${state.window.startMs}`;
+function causeOf(budget: Budget, windowStartsAt: Date): string {
+  return `budget:${budget.id}:${windowStartsAt.getTime()}`;
 }
 
-async function incidentOf({ tx, environment }: Change, acted: Acted): Promise<IncidentRow | undefined> {
+async function incidentOf({ tx, environment }: Change, cause: string): Promise<IncidentRow | undefined> {
   const rows = await tx
     .select()
     .from(incidents)
-    .where(and(eq(incidents.environmentId, environment.id), eq(incidents.cause, causeOf(acted))));
+    .where(and(eq(incidents.environmentId, environment.id), eq(incidents.cause, cause)));
   return rows[0];
 }
 
@@ -99,7 +172,7 @@ async function incidentOf({ tx, environment }: Change, acted: Acted): Promise<In
  * again at once the hardest is told of, for on-call was told that the feature is back.
  */
 export async function noteAgain(ctx: Ctx, open: Change, acted: Acted): Promise<void> {
-  const known = await incidentOf(open, acted);
+  const known = await incidentOf(open, causeOf(acted.budget, new Date(acted.state.window.startMs)));
   await noteStep(ctx, open, acted, `:again:${known?.steps.length ?? 0}`);
 }
 
@@ -140,21 +213,26 @@ export async function resolveEndedIncidents(ctx: Ctx, open: Change): Promise<voi
 }
 
 async function causeStands({ tx }: Change, incident: IncidentRow): Promise<boolean> {
-  if (incident.budgetId === null) return false;
-  const startMs = Number(incident.cause.slice(incident.cause.lastIndexOf(":") + 1));
-  const startsAt = new Date(startMs);
+  const { budgetId, windowStartsAt: startsAt } = incident;
+  if (budgetId === null || startsAt === null) return false;
   const windows = await tx
-    .select({ state: budgetWindows.ladderState, closedAt: budgetWindows.closedAt })
+    .select({
+      state: budgetWindows.ladderState,
+      closedAt: budgetWindows.closedAt,
+      overSince: budgetWindows.overSince,
+    })
     .from(budgetWindows)
-    .where(and(eq(budgetWindows.budgetId, incident.budgetId), eq(budgetWindows.startsAt, startsAt)));
+    .where(and(eq(budgetWindows.budgetId, budgetId), eq(budgetWindows.startsAt, startsAt)));
   const window = windows[0];
-  if (window !== undefined && window.closedAt === null && (window.state?.standing.length ?? 0) > 0) return true;
+  if (window !== undefined && window.closedAt === null) {
+    if (window.overSince !== null || (window.state?.standing.length ?? 0) > 0) return true;
+  }
   const standing = await tx
     .select({ id: trips.id })
     .from(trips)
     .where(
       and(
-        eq(trips.budgetId, incident.budgetId),
+        eq(trips.budgetId, budgetId),
         eq(trips.windowStartsAt, startsAt),
         isNull(trips.endedAt),
         isNull(trips.overriddenAt),

@@ -9,25 +9,31 @@ import { type Budget, effectiveLimitNanoUsd } from "../domain/budget.ts";
 import { advance, type LadderChange, type WindowState } from "../domain/ladder.ts";
 import { memoryOf, type StoredWindow, windowState } from "../domain/ladder-memory.ts";
 import { type Acted, noteAgain, noteStep, resolveEndedIncidents } from "./incidents.ts";
+import { type OverRow, overWouldChange, runOver } from "./over-run.ts";
 import { endTrips, trip } from "./trips.ts";
 
-/** True when a look at the ladder would change something, so that the environment's lock is needed. */
-export function wouldChange(budget: Budget, row: StoredWindow, nowMs: number): boolean {
+/** True when a look at the window would change something, so that the environment's lock is needed. */
+export function wouldChange(budget: Budget, row: LadderRow, nowMs: number): boolean {
   const before = windowState(budget, row);
   const { state, changes } = advance(budget, before, 0, nowMs);
-  return changes.length > 0 || state.closed !== before.closed;
+  return changes.length > 0 || state.closed !== before.closed || overWouldChange(budget, row, new Date(nowMs));
 }
 
-/** Looks at the ladder with the window's row and the environment locked, and acts. */
-export async function runLadder(
-  ctx: Ctx,
-  open: Change,
-  budget: Budget,
-  row: StoredWindow & { budgetId: string },
-): Promise<void> {
+type LadderRow = StoredWindow & OverRow;
+
+/** Looks at the window with its row and the environment locked: the ladder acts, and what is over the limit is told. */
+export async function runLadder(ctx: Ctx, open: Change, budget: Budget, row: LadderRow): Promise<void> {
+  const wasOver = row.overSince !== null;
+  const acted = await runSteps(ctx, open, budget, row);
+  await runOver(ctx, open, budget, row);
+  if (acted || wasOver) await resolveEndedIncidents(ctx, open);
+}
+
+/** Answers whether the ladder did anything. */
+async function runSteps(ctx: Ctx, open: Change, budget: Budget, row: LadderRow): Promise<boolean> {
   const before = windowState(budget, row);
   const { state, changes } = advance(budget, before, 0, open.at.getTime());
-  if (changes.length === 0 && state.closed === before.closed) return;
+  if (changes.length === 0 && state.closed === before.closed) return false;
   await open.tx
     .update(budgetWindows)
     .set({ ladderState: memoryOf(state), closedAt: state.closed ? (row.closedAt ?? open.at) : null })
@@ -35,7 +41,7 @@ export async function runLadder(
   let again: Acted | null = null;
   for (const change of changes) again = (await apply(ctx, open, budget, state, change)) ?? again;
   if (again !== null) await noteAgain(ctx, open, again);
-  await resolveEndedIncidents(ctx, open);
+  return true;
 }
 
 /** Looks at the ladders of a budget's open windows: after an edit, a raise, its expiry, or a window's end. */

@@ -59,7 +59,7 @@ export function snapshotReader(db: Db): (environmentId: string) => Promise<Snaps
     if (row === undefined) return null;
     const lineage = lineageOf(row);
     if (lineage === null) throw new StandbyError();
-    const { environment, flags: flagRows, chains, blocks, trips, prices } = row;
+    const { environment, flags: flagRows, chains, blocks, trips, overridden, over, prices } = row;
     return {
       environment,
       lineage,
@@ -68,6 +68,8 @@ export function snapshotReader(db: Db): (environmentId: string) => Promise<Snaps
       chains,
       blocks,
       trips,
+      overridden,
+      over,
       prices,
       priceTable: priceTableOf(prices),
     };

@@ -9,6 +9,7 @@ import {
   flagInForce,
   levelColumns,
   manualLevelOf,
+  settled,
   switchColumns,
   switchOf,
   type FlagState,
@@ -21,7 +22,7 @@ import { AppError, invalid } from "../errors.ts";
 import { requireFlagAndAround, requireFlagAndChecks, writeFlag } from "./flags.ts";
 import { requireMatch } from "./if-match.ts";
 import { killByHand } from "./kill-by-hand.ts";
-import { readTrips, surroundingsOf } from "./surroundings.ts";
+import { readSurroundings, surroundingsOf } from "./surroundings.ts";
 import { overrideTrips } from "./trips.ts";
 
 /** A change that can be undone by its audit id; null when nothing changed. */
@@ -178,15 +179,16 @@ async function switchFlag(
     const { flag: current, around: before, checks } = await flagAndAround(ctx, open, key, options.aroundAsServed);
     requireMatch(options.ifMatch, current.version);
     const state = next(current, before, at);
-    const overridden = options.overridesTrips === true && (await overrideTrips(ctx, open, key));
+    const overridden = options.overridesTrips === true && (await overrideTrips(ctx, open, key, reason));
     if (!overridden && sameState(stateOf(current), state)) {
       if (action === "flag.killed") {
         await open.note({ action, targetKind: "flag", target: key, reason, before: stateOf(current), after: state });
       }
       return flagResource(current, before, checks);
     }
-    const around = overridden ? { ...before, trips: await readTrips(tx, environmentId) } : before;
-    const row = await writeFlag(tx, current, state);
+    const around = overridden ? await readSurroundings(tx, open.environment) : before;
+    const standing = settled({ ...current, ...state }, around, at, open.revision);
+    const row = await writeFlag(tx, current, { ...state, ...standing });
     if (!overridden)
       open.patch((rows) => ({ ...rows, flags: rows.flags.map((flag) => (flag.key === key ? row : flag)) }));
     auditId = await open.record({

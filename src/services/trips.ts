@@ -143,11 +143,11 @@ const END_REASONS = {
  * On-call restores a flag: every trip in force for it is overridden until its window ends. Answers whether there was
  * one.
  */
-export async function overrideTrips(ctx: Ctx, open: Change, flag: string): Promise<boolean> {
+export async function overrideTrips(ctx: Ctx, open: Change, flag: string, reason: string | null): Promise<boolean> {
   const { tx, environment, at } = open;
   const overridden = await tx
     .update(trips)
-    .set({ overriddenAt: at, overriddenBy: ctx.actor.name })
+    .set({ overriddenAt: at, overriddenBy: ctx.actor.name, overrideReason: reason })
     .where(
       and(
         eq(trips.environmentId, environment.id),
@@ -179,7 +179,7 @@ export async function overrideTrips(ctx: Ctx, open: Change, flag: string): Promi
 }
 
 /** The flags that a budget moves: its own, those with its model in their chain, or all of the environment. */
-async function flagsOf(tx: Db, environmentId: string, budget: Budget, around: Surroundings): Promise<FlagRow[]> {
+export async function flagsOf(tx: Db, environmentId: string, budget: Budget, around: Surroundings): Promise<FlagRow[]> {
   const rows = await tx.select().from(flags).where(eq(flags.environmentId, environmentId)).orderBy(asc(flags.key));
   return rows.filter((row) => {
     if (budget.scope.flag !== undefined && budget.scope.flag !== row.key) return false;

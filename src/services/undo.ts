@@ -51,6 +51,7 @@ export async function revert(
       targetKind: kindOf(entry),
       target: entry.target,
       reason: reason ?? `undo of #${entry.id}`,
+      reverts: entry.id,
       before: swapped.before,
       after: swapped.after,
     });

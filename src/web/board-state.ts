@@ -138,7 +138,8 @@ async function freshBoard(ctx: Ctx, environmentKey: string): Promise<Board> {
       action: entry.action,
       at: entry.at,
       actorId: entry.actor.id,
-      isUndoable: entry.revertible && !isUndo(entry) && ageMs < UNDO_MS,
+      // An undo is recorded like the change it takes back; offering to undo it again would only confuse.
+      isUndoable: entry.revertible && entry.reverts === null && ageMs < UNDO_MS,
       proof: await proofOf(ctx, environmentKey, entry.revision, environment.revision, instances.items, exact),
     };
   };
@@ -177,11 +178,6 @@ async function addOlderChanges(
     const page = await listAudit(ctx, environmentKey, { target: { kind: "flag", key }, limit: RECENT_OF_FLAG });
     for (const [name, entry] of latestChanges(page.items)) changes.set(name, entry);
   }
-}
-
-/** An undo is recorded like the change it takes back; offering to undo it again would only confuse. */
-function isUndo(entry: AuditResource): boolean {
-  return entry.reason !== null && /^undo of #\d+$/.test(entry.reason);
 }
 
 /** The newest change of each flag's switch or level and of the master; edits and reasons are not of that kind. */

@@ -201,7 +201,12 @@ describe("a budget with a ladder", () => {
     await budget({ enforcement: "track" });
     await spend(200);
     expect(served()).toMatchObject({ state: "on", level: 0 });
-    expect((await incidents())[0]?.steps).toHaveLength(3);
+    expect((await incidents())[0]?.steps).toMatchObject([
+      { atPercent: 50 },
+      { atPercent: 80 },
+      { atPercent: 100 },
+      { atPercent: 200, action: "over" },
+    ]);
   });
 
   it("counts what a call used beside its answer as money, not as another call", async () => {
