@@ -73,7 +73,7 @@ async function start(
 ): Promise<Runtime> {
   const { changes: db, sync: syncDb, usage, pages: reads } = database.lanes;
   const config: Config = { ...settings, secret: await secretOf(settings) };
-  const snapshots = new DatabaseSnapshotStore({ db: syncDb, clock, log });
+  const snapshots = new DatabaseSnapshotStore({ db: syncDb, clock, log, random: Math.random });
   const tokens = new DatabaseTokenStore({ db: syncDb, clock });
   const instances = new BufferedInstanceTracker({ db: syncDb, clock, log });
   const ledger = new Ledger();

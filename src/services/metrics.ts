@@ -15,6 +15,9 @@ import { getReceipts, listInstances } from "./instances.ts";
 import type { PreparedSnapshot } from "./snapshot-store.ts";
 import { readTrips } from "./surroundings.ts";
 
+/** A database that has not answered `select 1` by then is away for this scrape. */
+const ANSWER_MS = 700;
+
 /** What this server knows by itself, also while the database is away. */
 export function serverFamilies(ctx: Ctx): MetricFamily[] {
   const { snapshots } = ctx.deps;
@@ -55,6 +58,18 @@ export function serverFamilies(ctx: Ctx): MetricFamily[] {
       flags.map(({ labels, state }) => ({ labels, value: state.level })),
     ),
   ];
+}
+
+/** False when not even a small question is answered soon: a scrape has no time for a database that hangs. */
+export async function databaseAnswers({ deps: { db, clock } }: Ctx): Promise<boolean> {
+  const answer = db.execute(sql`select 1`).then(() => true);
+  const late = new Promise<false>((resolve) => {
+    clock.schedule(ANSWER_MS, () => resolve(false));
+  });
+  const isUp = await Promise.race([answer, late]);
+  // Whatever becomes of it, the scrape is answered by then.
+  if (!isUp) answer.catch(() => undefined);
+  return isUp;
 }
 
 /** What the database knows. Rejects with DATABASE_AWAY when it does not answer. */

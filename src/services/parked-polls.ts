@@ -3,23 +3,31 @@
  * loop; a waiter that leaves (timeout, disconnect) leaves nothing behind.
  */
 import type { Clock } from "../deps.ts";
+import type { Peer } from "./peer.ts";
 
 /** Above it a poll is answered at once; its client polls again after its own pause. */
 export const PARKED_POLLS_MAX = 20_000;
+/** A poll is let go up to this share of its wait sooner, but not before WAIT_MIN_MS: less looks like no parking. */
+const WAIT_SPREAD = 0.4;
+const WAIT_MIN_MS = 2000;
 
 interface Waiter {
+  peer: Peer;
   then: (gone: boolean) => void;
   timer: { cancel(): void };
 }
 
 export class ParkedPolls {
   readonly #clock: Clock;
+  readonly #random: () => number;
   readonly #waiting = new Map<string, Set<Waiter>>();
   #count = 0;
   #draining = false;
 
-  constructor(clock: Clock) {
+  /** `random` is in [0, 1). */
+  constructor(clock: Clock, random: () => number) {
     this.#clock = clock;
+    this.#random = random;
   }
 
   get count(): number {
@@ -36,13 +44,13 @@ export class ParkedPolls {
   }
 
   /**
-   * Calls `then` once: on `release` of the environment and within it, after `timeoutMs`, when the server drains, or on
-   * abort; `gone` is true for the last. A callback and no promise: the last of a thousand waits for all that is done for
-   * the others. Must not throw.
+   * Calls `then` once: on `release` of the environment and within it, after `timeoutMs` or somewhat sooner, when the server drains, or when
+   * the peer goes; `gone` is true for the last. A peer that waits already is not parked twice. A callback and no promise:
+   * the last of a thousand waits for all that is done for the others. Must not throw.
    */
-  park(environmentId: string, timeoutMs: number, signal: AbortSignal, then: (gone: boolean) => void): void {
-    if (!this.open || signal.aborted || timeoutMs <= 0) {
-      then(signal.aborted);
+  park(environmentId: string, timeoutMs: number, peer: Peer, then: (gone: boolean) => void): void {
+    if (!this.open || peer.gone || peer.onGone !== null || timeoutMs <= 0) {
+      then(peer.gone);
       return;
     }
     const waiters = this.#waiting.get(environmentId) ?? new Set();
@@ -50,19 +58,20 @@ export class ParkedPolls {
     const leave = (gone: boolean) => {
       if (!waiters.delete(waiter)) return;
       this.#count -= 1;
+      peer.onGone = null;
       waiter.timer.cancel();
       then(gone);
     };
-    const onAbort = () => leave(true);
-    const timer = this.#clock.schedule(timeoutMs, () => {
-      signal.removeEventListener("abort", onAbort);
-      leave(false);
-    });
-    const waiter: Waiter = { then, timer };
-    // On release it stays, as taking it off costs more than the rest of leaving: the signal goes with its request.
-    signal.addEventListener("abort", onAbort, { once: true });
+    const waiter: Waiter = { peer, then, timer: this.#clock.schedule(this.#spread(timeoutMs), () => leave(false)) };
+    peer.onGone = () => leave(true);
     waiters.add(waiter);
     this.#count += 1;
+  }
+
+  /** A fleet that was let go together by a change does not come back together. Never longer than asked for. */
+  #spread(timeoutMs: number): number {
+    const spreadMs = Math.min(timeoutMs * WAIT_SPREAD, Math.max(0, timeoutMs - WAIT_MIN_MS));
+    return timeoutMs - spreadMs * this.#random();
   }
 
   /** Lets all waiters of the environment go. Their timers are cleared when everybody has been told. */
@@ -70,13 +79,21 @@ export class ParkedPolls {
     const waiters = [...(this.#waiting.get(environmentId) ?? [])];
     this.#waiting.get(environmentId)?.clear();
     this.#count -= waiters.length;
-    for (const { then } of waiters) then(false);
+    for (const { peer, then } of waiters) {
+      peer.onGone = null;
+      then(false);
+    }
     for (const { timer } of waiters) timer.cancel();
+  }
+
+  /** Lets everybody go. */
+  releaseAll(): void {
+    for (const environmentId of this.#waiting.keys()) this.release(environmentId);
   }
 
   /** Lets everybody go and parks nobody any more. */
   drain(): void {
     this.#draining = true;
-    for (const environmentId of this.#waiting.keys()) this.release(environmentId);
+    this.releaseAll();
   }
 }

@@ -12,6 +12,7 @@ import type { Clock } from "../deps.ts";
 import { compileSnapshot } from "../domain/snapshot.ts";
 import { Coalesced } from "./coalesce.ts";
 import { ParkedPolls } from "./parked-polls.ts";
+import type { Peer } from "./peer.ts";
 import type { Evidence } from "./rewound.ts";
 import { snapshotReader, type SnapshotRows } from "./snapshot-rows.ts";
 
@@ -57,14 +58,14 @@ export interface SnapshotStore {
   /** `<lineage>.<n>` in the lineage served now; `<n>` alone never leaves the server. */
   revisionOf(environmentId: string, n: number): string;
   /**
-   * Calls `then` once, when the environment's revision is no longer `revision`, after `timeoutMs`, on abort or on drain:
-   * at once when that is so already, within the refresh that brings a change. `gone` is true on abort. `then` must not
-   * throw.
+   * Calls `then` once, when the environment's revision is no longer `revision`, after `timeoutMs` or somewhat sooner, when
+   * the peer goes, once the database was not heard of for 3 s, or on drain: at once when that is so already, within the
+   * refresh that brings a change. `gone` is true when the peer went. `then` must not throw.
    */
   whenChanged(
     environmentId: string,
     revision: string,
-    wait: { timeoutMs: number; signal: AbortSignal },
+    wait: { timeoutMs: number; peer: Peer },
     then: (gone: boolean) => void,
   ): void;
   /** True while `whenChanged` waits at all: neither draining nor full. */
@@ -105,16 +106,17 @@ export class DatabaseSnapshotStore implements SnapshotStore {
   /** The lineage of environments whose own was never replaced. */
   #sharedLineage = "";
   #confirmedAtMs: number | null = null;
+  #staleTimer: { cancel(): void } | null = null;
   readOnly = false;
   /** Called when somebody has seen a later revision than the database has in the same lineage: history was rewound. */
   onRewound: (environmentId: string, evidence: Evidence) => Promise<void> = () => Promise.resolve();
 
-  constructor(options: { db: Db; clock: Clock; log: Logger }) {
+  constructor(options: { db: Db; clock: Clock; log: Logger; random: () => number }) {
     this.#db = options.db;
     this.#readRows = snapshotReader(options.db);
     this.#clock = options.clock;
     this.#log = options.log;
-    this.#parked = new ParkedPolls(options.clock);
+    this.#parked = new ParkedPolls(options.clock, options.random);
   }
 
   current(environmentId: string): PreparedSnapshot | undefined {
@@ -158,13 +160,13 @@ export class DatabaseSnapshotStore implements SnapshotStore {
   whenChanged(
     environmentId: string,
     revision: string,
-    { timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal },
+    { timeoutMs, peer }: { timeoutMs: number; peer: Peer },
     then: (gone: boolean) => void,
   ): void {
     if (this.#current.get(environmentId)?.revision === revision) {
-      this.#parked.park(environmentId, timeoutMs, signal, then);
+      this.#parked.park(environmentId, timeoutMs, peer, then);
     } else {
-      then(signal.aborted);
+      then(peer.gone);
     }
   }
 
@@ -195,6 +197,7 @@ export class DatabaseSnapshotStore implements SnapshotStore {
 
   /** Answers all parked polls and parks no more. */
   drain(): void {
+    this.#staleTimer?.cancel();
     this.#parked.drain();
   }
 
@@ -218,6 +221,10 @@ export class DatabaseSnapshotStore implements SnapshotStore {
     });
     await Promise.all(behind.map(([id]) => this.refresh(id)));
     this.#confirmedAtMs = Math.max(this.#confirmedAtMs ?? atMs, atMs);
+    this.#staleTimer?.cancel();
+    const freshForMs = FRESH_MS - (this.#clock.monotonicMs() - this.#confirmedAtMs);
+    // Another server may know more by then: its clients are better off asking again than waiting here.
+    this.#staleTimer = this.#clock.schedule(Math.max(0, freshForMs), () => this.#parked.releaseAll());
   }
 
   async #readAll(): Promise<void> {

@@ -187,8 +187,8 @@ export class BoardFeed {
     await new Promise<void>((resolve) => {
       if (revision === undefined) clock.schedule(timeoutMs, resolve);
       else {
-        const { signal } = new AbortController();
-        snapshots.whenChanged(this.#environmentId, revision, { timeoutMs, signal }, () => resolve());
+        const peer = { gone: false, onGone: null };
+        snapshots.whenChanged(this.#environmentId, revision, { timeoutMs, peer }, () => resolve());
       }
     });
     // The polls that were let go with this one are written first.

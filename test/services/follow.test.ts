@@ -51,7 +51,7 @@ describe.each(["postgres", "memory"] as const)("on %s", (kind) => {
   /** What a server that has just started would serve. */
   const readAfresh = async () => {
     const { db, clock, log } = runtime.deps;
-    const store = new DatabaseSnapshotStore({ db, clock, log });
+    const store = new DatabaseSnapshotStore({ db, clock, log, random: () => 0 });
     await store.refresh(served().environmentId);
     return store.current(served().environmentId);
   };
@@ -102,7 +102,7 @@ describe.each(["postgres", "memory"] as const)("on %s", (kind) => {
 
   it("after a change before which there was one that it had not heard of", async () => {
     const { db, clock, log } = runtime.deps;
-    const store = new DatabaseSnapshotStore({ db, clock, log });
+    const store = new DatabaseSnapshotStore({ db, clock, log, random: () => 0 });
     const id = served().environmentId;
     await store.refresh(id);
     await restoreFlag(ctx(), "production", "four", { reason, ramp: 40 });
@@ -138,7 +138,7 @@ describe.each(["postgres", "memory"] as const)("on %s", (kind) => {
     const { clock, log } = runtime.deps;
     let letGo: (() => void) | null = null;
     const db = withReadsHeld(runtime.deps.db, () => new Promise((resolve) => (letGo = resolve)));
-    const store = new DatabaseSnapshotStore({ db, clock, log });
+    const store = new DatabaseSnapshotStore({ db, clock, log, random: () => 0 });
     const rewound = vi.fn(async () => undefined);
     store.onRewound = rewound;
     const id = served().environmentId;

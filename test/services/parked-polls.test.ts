@@ -1,16 +1,17 @@
 /** Parked polls: let go by a change, a timeout, a disconnect or a drain, and then forgotten. */
 import { expect, it } from "vitest";
+import type { Peer } from "../../src/services/peer.ts";
 import { ParkedPolls } from "../../src/services/parked-polls.ts";
 import { FakeClock } from "../support/clock.ts";
 
-const park = (parked: ParkedPolls, environmentId: string, signal: AbortSignal = never): Promise<boolean> =>
-  new Promise((resolve) => parked.park(environmentId, 25_000, signal, resolve));
-
-const never = new AbortController().signal;
+const noSpread = () => 0;
+const somebody = (): Peer => ({ gone: false, onGone: null });
+const park = (parked: ParkedPolls, environmentId: string, peer = somebody()): Promise<boolean> =>
+  new Promise((resolve) => parked.park(environmentId, 25_000, peer, resolve));
 
 it("lets go all polls of the environment that changed, and no others", async () => {
   const clock = new FakeClock();
-  const parked = new ParkedPolls(clock);
+  const parked = new ParkedPolls(clock, noSpread);
   const own = [park(parked, "a"), park(parked, "a")];
   let otherLeft = false;
   void park(parked, "b").then(() => (otherLeft = true));
@@ -22,27 +23,54 @@ it("lets go all polls of the environment that changed, and no others", async () 
 
 it("lets a poll go when its time is up, and keeps no timer of one that left before", async () => {
   const clock = new FakeClock();
-  const parked = new ParkedPolls(clock);
+  const parked = new ParkedPolls(clock, noSpread);
   const waiting = park(parked, "a");
   clock.advance(24_999);
   expect(parked.count).toBe(1);
   clock.advance(1);
   await waiting;
-  const left = new AbortController();
-  const gone = park(parked, "a", left.signal);
-  left.abort();
+  const peer = somebody();
+  const gone = park(parked, "a", peer);
+  peer.onGone?.();
   await gone;
   expect(parked.count).toBe(0);
   expect(clock.pending).toBe(0);
 });
 
 it("parks nobody who is gone already or while the server drains", async () => {
-  const parked = new ParkedPolls(new FakeClock());
-  await park(parked, "a", AbortSignal.abort());
+  const parked = new ParkedPolls(new FakeClock(), noSpread);
+  await park(parked, "a", { gone: true, onGone: null });
   const waiting = park(parked, "a");
   parked.drain();
   await waiting;
   await park(parked, "a");
   expect(parked.open).toBe(false);
   expect(parked.count).toBe(0);
+});
+
+it("gives a peer that waits already no second place", async () => {
+  const parked = new ParkedPolls(new FakeClock(), noSpread);
+  const peer = somebody();
+  void park(parked, "a", peer);
+  await park(parked, "a", peer);
+  expect(parked.count).toBe(1);
+});
+
+it("lets a fleet that was parked together go over ten seconds, none before the time that looks like no parking", async () => {
+  const clock = new FakeClock();
+  let n = 0;
+  const parked = new ParkedPolls(clock, () => (n++ % 100) / 100);
+  for (let i = 0; i < 100; i += 1) void park(parked, "a");
+  const waiting = Array.from({ length: 26 }, () => {
+    const count = parked.count;
+    clock.advance(1000);
+    return count;
+  });
+  expect(waiting[15]).toBeGreaterThan(95);
+  expect(waiting[25]).toBe(0);
+  const left = waiting.slice(1).map((count, at) => (waiting[at] ?? 0) - count);
+  expect(Math.max(...left)).toBeLessThanOrEqual(11);
+  parked.park("a", 1000, somebody(), () => undefined);
+  clock.advance(999);
+  expect(parked.count).toBe(1);
 });

@@ -11,11 +11,15 @@ import { jsonOf } from "../support/json.ts";
 
 /** A kill must not hang: the deadline of the database and some room. */
 const ANSWER_MAX_MS = 8000;
+/** 3 s after the last check, which was a second ago at most; and room. */
+const PARKED_MAX_MS = 6000;
 
 let cluster: Cluster;
 let server: TestServer;
 let client: PollLoop;
 let token: string;
+/** How long a poll took that was parked when the database went away, in milliseconds. */
+let parked: Promise<number>;
 
 beforeAll(async () => {
   cluster = await startCluster();
@@ -30,11 +34,21 @@ afterAll(async () => {
   await cluster.stop();
 });
 
+const etag = () => server.deps.snapshots.environmentByKey("production")?.etag ?? "";
+const pollFor25s = async (): Promise<number> => {
+  const startedMs = performance.now();
+  const headers = { authorization: `Bearer ${token}`, "if-none-match": etag(), prefer: "wait=25" };
+  await (await fetch(`${server.url}/sdk/v1/snapshot`, { headers })).arrayBuffer();
+  return performance.now() - startedMs;
+};
+
 describe.each([
   { how: "frozen", away: () => cluster.freeze(), back: () => cluster.thaw() },
   { how: "shut down", away: () => cluster.shutDown(), back: () => cluster.start() },
 ])("the database $how", ({ away, back }) => {
   it("leaves polls going with Andon-Stale, and the server ready", async () => {
+    parked = pollFor25s();
+    await until("the poll is parked", () => server.deps.snapshots.parkedPolls === 1);
     await away();
     await until("polls say how old the state is", () => Number(client.last()?.stale ?? 0) > 0);
     expect(client.last()?.status).toBe(304);
@@ -42,6 +56,24 @@ describe.each([
     expect(ready.status).toBe(200);
     expect(await ready.json()).toMatchObject({ status: "ready", database: "away" });
     expect((await fetch(`${server.url}/healthz`)).status).toBe(200);
+  });
+
+  it("lets a parked poll go after 3 s and parks none: another server may know more", async () => {
+    await until("no poll is parked", () => server.deps.snapshots.parkedPolls === 0);
+    const response = await fetch(`${server.url}/sdk/v1/snapshot`, {
+      headers: { authorization: `Bearer ${token}`, "if-none-match": etag(), prefer: "wait=25" },
+      signal: AbortSignal.timeout(2000),
+    });
+    expect(response.status).toBe(304);
+    expect(Number(response.headers.get("andon-stale"))).toBeGreaterThan(0);
+    expect(await parked).toBeLessThan(PARKED_MAX_MS);
+  });
+
+  it("answers /metrics within a second, saying that it is away", async () => {
+    const startedMs = performance.now();
+    const text = await (await server.api("GET", "/metrics")).text();
+    expect(performance.now() - startedMs).toBeLessThan(1000);
+    expect(text).toContain("andon_database_up 0");
   });
 
   it("refuses a kill in time, saying what to do instead", async () => {

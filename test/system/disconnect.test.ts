@@ -1,5 +1,6 @@
 /** An instance whose connection closes without a goodbye: said in receipts, and never taken for stopped. */
 import { spawn } from "node:child_process";
+import { connect } from "node:net";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { INSTANCE_PATH } from "../../sdk-client/src/protocol.ts";
 import { getReceipts, listInstances } from "../../src/services/instances.ts";
@@ -87,4 +88,19 @@ it("a process that is killed with SIGKILL is marked at once", async () => {
   child.kill("SIGKILL");
   await until("the mark", async () => (await instance("killed"))?.disconnectedSeconds !== null);
   expect(await instance("killed")).toMatchObject({ state: "live" });
+});
+
+it("a thousand polls sent one behind the other on one connection have one place, which goes with it", async () => {
+  const { port, hostname } = new URL(server.url);
+  const socket = connect(Number(port), hostname);
+  const one = `GET /sdk/v1/snapshot HTTP/1.1\r\nHost: andon\r\nAuthorization: Bearer ${token}\r\nIf-None-Match: ${etag()}\r\nPrefer: wait=25\r\n\r\n`;
+  socket.write(one.repeat(1000));
+  await until("the first is parked", () => server.deps.snapshots.parkedPolls > 0);
+  socket.write(one);
+  await setMaster(server, "off");
+  const again = one.replace(/If-None-Match: \S+/, `If-None-Match: ${etag()}`);
+  socket.write(again.repeat(1000));
+  await until("one is parked", () => server.deps.snapshots.parkedPolls === 1);
+  socket.destroy();
+  await until("its place is free", () => server.deps.snapshots.parkedPolls === 0);
 });

@@ -4,9 +4,10 @@
  */
 import { Hono } from "hono";
 import type { Registry } from "prom-client";
+import type { Ctx } from "../../context.ts";
 import type { Deps } from "../../deps.ts";
 import type { MetricFamily } from "../../domain/metric.ts";
-import { databaseFamilies, serverFamilies } from "../../services/metrics.ts";
+import { databaseAnswers, databaseFamilies, serverFamilies } from "../../services/metrics.ts";
 import { toAway } from "../../services/away.ts";
 import type { AppEnv } from "../app-env.ts";
 import { authenticate, needs } from "../auth.ts";
@@ -19,7 +20,7 @@ const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 export function metricsRoutes(deps: Deps, http: Registry): Hono<AppEnv> {
   return new Hono<AppEnv>().get("/metrics", authenticate(deps), needs("viewer"), async (c) => {
     const ctx = c.get("ctx");
-    const known = await knownOf(() => databaseFamilies(ctx));
+    const known = await knownOf(ctx);
     const families = [...serverFamilies(ctx), databaseUp(known !== null), ...(known ?? [])];
     const text = [metricsText(families), await http.metrics(), await processMetrics().metrics()].join("\n");
     return c.body(text, 200, { "Content-Type": CONTENT_TYPE, "Cache-Control": "no-store" });
@@ -27,9 +28,9 @@ export function metricsRoutes(deps: Deps, http: Registry): Hono<AppEnv> {
 }
 
 /** Null while the database is away. */
-async function knownOf(read: () => Promise<MetricFamily[]>): Promise<MetricFamily[] | null> {
+async function knownOf(ctx: Ctx): Promise<MetricFamily[] | null> {
   try {
-    return await read();
+    return (await databaseAnswers(ctx)) ? await databaseFamilies(ctx) : null;
   } catch (error) {
     if (toAppError(toAway(error)).code !== "DATABASE_AWAY") throw error;
     // Said by andon_database_up.

@@ -10,6 +10,7 @@ import type { Deps } from "../../deps.ts";
 import { AppError, invalid } from "../../errors.ts";
 import type { PreparedSnapshot } from "../../services/snapshot-store.ts";
 import { toAway } from "../../services/away.ts";
+import { type Peer, peerOfSignal, peerOfSocket } from "../../services/peer.ts";
 import type { AppContext, AppEnv } from "../app-env.ts";
 import { remoteAddressOf } from "../auth.ts";
 import { failedAttemptsOf } from "../failed-attempts.ts";
@@ -65,9 +66,14 @@ function poll(deps: Deps, c: AppContext): Response | Promise<Response> {
   const sighting = instance === null ? 0 : deps.instances.seen({ environmentId, instance, app, sdk, applied: has });
   if (has?.n !== served.n) return full(deps, served, acceptsGzip(header));
   const waitMs = waitMsOf(header);
-  if (waitMs === 0 || !deps.snapshots.parks) return notModified(deps, served.etag);
+  if (waitMs === 0 || !mayPark(deps)) return notModified(deps, served.etag);
   const gzip = acceptsGzip(header);
   return park(deps, c, { environmentId, tokenId, served, waitMs, gzip, instance, sighting });
+}
+
+/** A server that has not heard from its database parks nobody: another one may know more. */
+function mayPark({ snapshots }: Deps): boolean {
+  return snapshots.parks && snapshots.staleSeconds() === 0;
 }
 
 interface Parking {
@@ -86,10 +92,10 @@ interface Parking {
  */
 function park(deps: Deps, c: AppContext, parking: Parking): Promise<Response> {
   const { environmentId, tokenId, served, waitMs, gzip, instance, sighting } = parking;
-  const { signal } = c.req.raw;
+  const peer = peerOf(c);
   const outgoing = outgoingOfGet(c);
   return new Promise((resolve, reject) => {
-    deps.snapshots.whenChanged(environmentId, served.revision, { timeoutMs: waitMs, signal }, (gone) => {
+    deps.snapshots.whenChanged(environmentId, served.revision, { timeoutMs: waitMs, peer }, (gone) => {
       try {
         if (gone && instance !== null) deps.instances.disconnected(environmentId, instance, sighting);
         // The token may have been revoked meanwhile.
@@ -108,6 +114,11 @@ function park(deps: Deps, c: AppContext, parking: Parking): Promise<Response> {
       }
     });
   });
+}
+
+function peerOf(c: AppContext): Peer {
+  const incoming = bindingOf(c, "incoming");
+  return incoming instanceof IncomingMessage ? peerOfSocket(incoming.socket) : peerOfSignal(c.req.raw.signal);
 }
 
 /** Where to write the answer past hono; null for HEAD, whose answer hono makes of the one to GET. */
