@@ -71,6 +71,8 @@ export const modelsAnswer = z.looseObject({
   ),
 });
 
+export const noteAnswer = z.looseObject({ revision: z.string() });
+
 const lateInstance = z.looseObject({
   instance: z.string(),
   lastSeen: z.string(),

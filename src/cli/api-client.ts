@@ -7,6 +7,7 @@ import { DATABASE_AWAY_ADVICE } from "../errors.ts";
 import { CliError, EXIT_USAGE, type Io } from "./io.ts";
 import { printable } from "./printable.ts";
 
+const TOKEN_VARIABLE = "ANDON_OP_TOKEN";
 const REQUEST_TIMEOUT_MS = 10_000;
 const WITHOUT_SERVER = DATABASE_AWAY_ADVICE.slice(DATABASE_AWAY_ADVICE.indexOf("To stop AI calls"));
 
@@ -30,15 +31,10 @@ export interface ApiClient {
   call<T>(path: string, schema: z.ZodType<T>, call?: Call): Promise<T>;
 }
 
-/** The client for ANDON_URL with ANDON_TOKEN. CliError (usage) when one is missing. */
+/** The client for ANDON_URL with ANDON_OP_TOKEN. CliError (usage) when one is missing. */
 export function createApiClient(io: Io): ApiClient {
   const base = requireUrl(io.env["ANDON_URL"]);
-  const token = io.env["ANDON_TOKEN"] ?? "";
-  if (token === "")
-    throw new CliError(
-      "Set ANDON_TOKEN to an op token (or a kill token, to kill or downgrade). Create one on the board's tokens page.",
-      EXIT_USAGE,
-    );
+  const token = operatorToken(io);
   return {
     call: async (path, schema, call = {}) => {
       const response = await send(io, base, token, path, call);
@@ -52,6 +48,31 @@ export function createApiClient(io: Io): ApiClient {
       return parsed.data;
     },
   };
+}
+
+/** True for a token that may kill and downgrade, and nothing else. */
+export function isKillToken({ env }: Io): boolean {
+  return env[TOKEN_VARIABLE]?.startsWith("andon_kill_") ?? false;
+}
+
+/** The token of the person or CI. The application has its own, by another name, so that both fit one shell. */
+function operatorToken({ env }: Io): string {
+  const token = env[TOKEN_VARIABLE] ?? "";
+  const wanted = `Set ${TOKEN_VARIABLE} to an op token (or a kill token, to kill or downgrade). Create one on the board's Tokens page.`;
+  const hasApplications = (env["ANDON_TOKEN"] ?? "") !== "";
+  if (token === "")
+    throw new CliError(
+      hasApplications
+        ? `${wanted} ANDON_TOKEN is the application's (kind sdk); the andon command does not read it.`
+        : wanted,
+      EXIT_USAGE,
+    );
+  if (token.startsWith("andon_sdk_"))
+    throw new CliError(
+      `${TOKEN_VARIABLE} holds an sdk token. That is an application's, which reads it from ANDON_TOKEN. ${wanted}`,
+      EXIT_USAGE,
+    );
+  return token;
 }
 
 async function send(
@@ -95,7 +116,7 @@ function sentenceOf(status: number, body: unknown): string {
   // Each fault is a line, and no fault is more than one.
   const faults = errors.length > 1 ? errors.map(({ path, message }) => `\n  ${printable(`${path}: ${message}`)}`) : [];
   const advice: Record<string, string> = {
-    UNAUTHENTICATED: " Check ANDON_TOKEN.",
+    UNAUTHENTICATED: ` Check ${TOKEN_VARIABLE}.`,
     PRECONDITION_FAILED: " Look at it again and repeat.",
     INTERNAL: ` Request id: ${requestId}.`,
   };

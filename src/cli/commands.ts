@@ -15,6 +15,8 @@ import {
 } from "./answers.ts";
 import { CliError, EXIT_OK, EXIT_USAGE, type Io } from "./io.ts";
 import { jsonLines } from "./printable.ts";
+import { REASONS, RESTORE_REASONS } from "../domain/reasons.ts";
+import { askAfterKill, requireReason } from "./reason.ts";
 import { sayProof, waitForReceipts } from "./proof.ts";
 import { flagLine } from "./flag-text.ts";
 import { auditLine, lateLines, masterLine, overriddenLine, receiptsLine } from "./text.ts";
@@ -26,6 +28,7 @@ export interface Common {
 
 export interface ChangeOptions extends Common {
   wait: boolean;
+  reason?: string;
 }
 
 export async function status(io: Io, key: string | undefined, options: Common): Promise<number> {
@@ -54,28 +57,40 @@ export async function status(io: Io, key: string | undefined, options: Common): 
 export async function kill(
   io: Io,
   key: string | undefined,
-  options: ChangeOptions & { reason: string; all?: boolean; until?: string },
+  options: ChangeOptions & { all?: boolean; until?: string },
 ): Promise<number> {
   const target = targetOf(key, options.all);
-  const body = { reason: options.reason, ...(options.until !== undefined && { until: options.until }) };
-  return target === null ? changeMaster(io, "kill", body, options) : changeFlag(io, target, "kill", body, options);
+  const body = { reason: options.reason ?? null, ...(options.until !== undefined && { until: options.until }) };
+  const besides = options.reason === undefined ? { last: whyKilled(io, options) } : {};
+  return target === null
+    ? changeMaster(io, "kill", body, options, besides)
+    : changeFlag(io, target, "kill", body, options, besides);
+}
+
+/** What was off before keeps the reason that it has. */
+function whyKilled(io: Io, options: ChangeOptions) {
+  const silent: Io = options.json === true ? { ...io, ask: null } : io;
+  return async ({ auditId: killed }: { auditId?: number | null | undefined }): Promise<void> => {
+    if (typeof killed === "number") await askAfterKill(silent, createApiClient(io), baseOf(options), killed);
+  };
 }
 
 /** Says what a restore did not bring back, and which trips it overrides. */
 export async function restore(
   io: Io,
   key: string | undefined,
-  options: ChangeOptions & { reason: string; all?: boolean; ramp?: number },
+  options: ChangeOptions & { all?: boolean; ramp?: number },
 ): Promise<number> {
   const target = targetOf(key, options.all);
   if (target === null && options.ramp !== undefined)
     throw new CliError("--ramp is for one flag; the master switch has none.", EXIT_USAGE);
-  const body = { reason: options.reason, ...(options.ramp !== undefined && { ramp: options.ramp }) };
-  if (target === null) return changeMaster(io, "restore", body, options, () => stillOff(io, options));
+  const reason = await requireReason(io, options.reason, RESTORE_REASONS);
+  const body = { reason, ...(options.ramp !== undefined && { ramp: options.ramp }) };
+  if (target === null) return changeMaster(io, "restore", body, options, { more: () => stillOff(io, options) });
   const before = options.json === true ? [] : (await readFlag(io, target, options)).trips;
-  return changeFlag(io, target, "restore", body, options, async ({ trips }) =>
-    before.filter(({ id }) => trips.every((left) => left.id !== id)).map(overriddenLine),
-  );
+  return changeFlag(io, target, "restore", body, options, {
+    more: async ({ trips }) => before.filter(({ id }) => trips.every((left) => left.id !== id)).map(overriddenLine),
+  });
 }
 
 async function stillOff(io: Io, options: Common): Promise<string[]> {
@@ -90,11 +105,11 @@ function readFlag(io: Io, key: string, options: Common): Promise<FlagAnswer> {
 export async function downgrade(
   io: Io,
   key: string,
-  options: ChangeOptions & { reason: string; level?: number; model?: string; until?: string },
+  options: ChangeOptions & { level?: number; model?: string; until?: string },
 ): Promise<number> {
-  const { reason, level, model, until } = options;
+  const { level, model, until } = options;
   const body = {
-    reason,
+    reason: await requireReason(io, options.reason, REASONS),
     ...(level !== undefined && { level }),
     ...(model !== undefined && { model }),
     ...(until !== undefined && { until }),
@@ -106,9 +121,10 @@ export async function setBlock(
   io: Io,
   model: string,
   blocked: boolean,
-  options: ChangeOptions & { reason: string; until?: string },
+  options: ChangeOptions & { until?: string },
 ): Promise<number> {
-  const body = { blocked, reason: options.reason, ...(options.until !== undefined && { until: options.until }) };
+  const reason = await requireReason(io, options.reason, blocked ? REASONS : RESTORE_REASONS);
+  const body = { blocked, reason, ...(options.until !== undefined && { until: options.until }) };
   const call = { method: "PUT", body, stops: blocked } as const;
   return change(
     io,
@@ -140,17 +156,22 @@ export async function audit(io: Io, options: Common & { flag?: string; limit: nu
   );
 }
 
-type More<T> = (answer: T) => Promise<string[]>;
+interface Besides<T> {
+  /** What else there is to know, said with the answer. */
+  more?: (answer: T) => Promise<string[]>;
+  /** Done when all has been said. */
+  last?: (answer: T) => Promise<void>;
+}
 
 function changeMaster(
   io: Io,
   verb: "kill" | "restore",
   body: Readonly<Record<string, unknown>>,
   options: ChangeOptions,
-  more?: More<MasterAnswer>,
+  besides?: Besides<MasterAnswer>,
 ): Promise<number> {
   const call = { method: "POST", body, stops: verb !== "restore" } as const;
-  return change(io, `/${verb}`, masterAnswer, call, options, masterLine, more);
+  return change(io, `/${verb}`, masterAnswer, call, options, masterLine, besides);
 }
 
 function changeFlag(
@@ -159,13 +180,13 @@ function changeFlag(
   verb: "kill" | "restore" | "downgrade",
   body: Readonly<Record<string, unknown>>,
   options: ChangeOptions,
-  more?: More<FlagAnswer>,
+  besides?: Besides<z.infer<typeof switchedFlagAnswer>>,
 ): Promise<number> {
   const call = { method: "POST", body, stops: verb !== "restore" } as const;
-  return change(io, `/flags/${encodeURIComponent(key)}/${verb}`, switchedFlagAnswer, call, options, flagLine, more);
+  return change(io, `/flags/${encodeURIComponent(key)}/${verb}`, switchedFlagAnswer, call, options, flagLine, besides);
 }
 
-/** Makes the change, says what is so now and, with `more`, what else there is to know, and waits for the receipts. */
+/** Makes the change, says what is so now, and waits for the receipts. */
 async function change<T extends { revision: string; auditId?: number | null | undefined }>(
   io: Io,
   path: string,
@@ -173,7 +194,7 @@ async function change<T extends { revision: string; auditId?: number | null | un
   call: Parameters<ApiClient["call"]>[2],
   options: ChangeOptions,
   line: (answer: T) => string,
-  more: More<T> = async () => [],
+  { more = async () => [], last = async () => {} }: Besides<T> = {},
 ): Promise<number> {
   const api = createApiClient(io);
   const answer = await api.call(`${baseOf(options)}${path}`, schema, call);
@@ -181,10 +202,15 @@ async function change<T extends { revision: string; auditId?: number | null | un
     io.out(answer.auditId === null ? `${line(answer)} (it was so before: nothing changed)` : line(answer));
     for (const each of await orWhyNot(more(answer))) io.out(each);
   }
-  if (!options.wait) return options.json === true ? show(io, options, answer, []) : EXIT_OK;
+  if (!options.wait) {
+    if (options.json === true) show(io, options, answer, []);
+    await last(answer);
+    return EXIT_OK;
+  }
   const proof = await waitForReceipts(io, api, encodeURIComponent(options.env), answer.revision);
   if (options.json === true) show(io, options, { ...answer, receipts: proof.receipts }, []);
   else sayProof(io, proof);
+  await last(answer);
   return proof.exitCode;
 }
 

@@ -6,6 +6,8 @@ export interface Io {
   err(line: string): void;
   /** Replaces the line that is being counted up; only on a terminal. */
   progress: ((line: string) => void) | null;
+  /** Asks a question and waits for a line, null when none comes any more; null where nobody sits at a terminal. */
+  ask: ((question: string) => Promise<string | null>) | null;
   fetch: typeof fetch;
   monotonicMs(): number;
   sleep(delayMs: number): Promise<void>;

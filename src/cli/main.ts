@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The `andon` command's process: hands the outside world to `program.ts` and exits with its code. */
+import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { readEnvironment } from "../config.ts";
 import { version } from "../version.ts";
@@ -13,10 +14,23 @@ const io: Io = {
   out: (line) => process.stdout.write(`${line}\n`),
   err: (line) => process.stderr.write(`${line}\n`),
   progress: process.stderr.isTTY ? (line) => process.stderr.write(`\r\u001B[K${line}\r`) : null,
+  ask: process.stdin.isTTY && process.stderr.isTTY ? ask : null,
   fetch,
   monotonicMs: () => performance.now(),
   sleep: (delayMs) => sleep(delayMs),
 };
+
+function ask(question: string): Promise<string | null> {
+  return new Promise((resolve) => {
+    const terminal = createInterface({ input: process.stdin, output: process.stderr });
+    // Ctrl-C and Ctrl-D close it.
+    terminal.once("close", () => resolve(null));
+    terminal.question(question, (answer) => {
+      resolve(answer);
+      terminal.close();
+    });
+  });
+}
 
 process.exitCode = await run(
   process.argv.slice(2),

@@ -1,16 +1,6 @@
 /** The `andon` command: its verbs, options and help. Parsing only; what a verb does is in `commands.ts`. */
 import { Command, CommanderError, InvalidArgumentError } from "commander";
-import {
-  audit,
-  type ChangeOptions,
-  type Common,
-  downgrade,
-  kill,
-  receipts,
-  restore,
-  setBlock,
-  status,
-} from "./commands.ts";
+import { audit, type Common, downgrade, kill, receipts, restore, setBlock, status } from "./commands.ts";
 import { CliError, EXIT_FAILED, EXIT_OK, EXIT_USAGE, type Io } from "./io.ts";
 import { printingOnly } from "./printable.ts";
 
@@ -24,8 +14,9 @@ export interface Local {
 }
 
 const EXAMPLES = `
-Set ANDON_URL and ANDON_TOKEN, then:
+Set ANDON_URL and ANDON_OP_TOKEN (ANDON_TOKEN is the application's), then:
   $ andon status
+  $ andon kill support-chat
   $ andon kill support-chat --reason "answers leak prices"
   $ andon kill --all --reason "key leaked" --until 2030-01-31T06:00:00Z
   $ andon downgrade support-chat --model claude-sonnet-5-5 --reason "cost"
@@ -83,7 +74,7 @@ function createProgram(io: Io, local: Local, version: string, exit: (code: numbe
       .option("--json", "print JSON");
   const change = (name: string, summary: string) =>
     read(name, summary)
-      .requiredOption("--reason <text>", "why; the next on-call reads it")
+      .option("--reason <text>", "why; the next on-call reads it. Asked on a terminal when left out, after a kill")
       .option("--no-wait", "do not wait for the receipts");
   const until = ["--until <time>", "ends by itself at this time, such as 2030-01-31T06:00:00Z"] as const;
 
@@ -123,12 +114,11 @@ function createProgram(io: Io, local: Local, version: string, exit: (code: numbe
     .action(async (flag: string, options: Parameters<typeof downgrade>[2]) => exit(await downgrade(io, flag, options)));
   change("block <model>", "take a model out everywhere")
     .option(...until)
-    .action(async (model: string, options: ChangeOptions & { reason: string; until?: string }) =>
+    .action(async (model: string, options: Parameters<typeof setBlock>[3]) =>
       exit(await setBlock(io, model, true, options)),
     );
   change("unblock <model>", "let a model be used again").action(
-    async (model: string, options: ChangeOptions & { reason: string }) =>
-      exit(await setBlock(io, model, false, options)),
+    async (model: string, options: Parameters<typeof setBlock>[3]) => exit(await setBlock(io, model, false, options)),
   );
   read("receipts", "who applied a revision")
     .option("--revision <revision>", "instead of the newest one")

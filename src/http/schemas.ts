@@ -65,7 +65,12 @@ export const untilSchema = z.iso
     description: "When it ends by itself. Left out: until someone restores it.",
   });
 
-export const killBody = z.strictObject({ reason: reasonSchema, until: optionalField(untilSchema) }).openapi("Kill");
+export const killBody = z
+  .strictObject({
+    reason: reasonSchema.nullable().openapi({ description: "Null: a kill waits for nothing; it is told afterwards." }),
+    until: optionalField(untilSchema),
+  })
+  .openapi("Kill");
 
 const rampSchema = z
   .number("must be a percentage")
@@ -173,6 +178,7 @@ export const tokenBody = z
   })
   .openapi("CreateToken");
 
+export const lateReasonBody = z.strictObject({ reason: reasonSchema }).openapi("LateReason");
 export const revertBody = z.strictObject({ reason: optionalField(reasonSchema) }).openapi("Revert");
 
 export const receiptsQuery = z.strictObject({

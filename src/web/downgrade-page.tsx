@@ -3,7 +3,8 @@ import type { FlagResource } from "../domain/resources.ts";
 import { Choices, type FieldErrors, FormErrors } from "./form-parts.tsx";
 import { HowLong } from "./how-long.tsx";
 import type { Form } from "./page-context.ts";
-import { REASONS, ReasonChoice, reasonOf } from "./reason-choice.tsx";
+import { REASONS } from "../domain/reasons.ts";
+import { ReasonChoice, reasonOf } from "./reason-choice.tsx";
 
 export interface DowngradeProps {
   flag: FlagResource;

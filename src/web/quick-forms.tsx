@@ -1,7 +1,7 @@
 /** The forms that follow a change on its own card: undo, and why. Plain forms; the script only saves the page load. */
 import { MAX_REASON_CHARS } from "../domain/limits.ts";
 import type { LastChange } from "./board-state.ts";
-import { REASONS } from "./reason-choice.tsx";
+import { REASONS } from "../domain/reasons.ts";
 
 const SECOND_MS = 1_000;
 

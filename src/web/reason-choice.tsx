@@ -1,10 +1,7 @@
-/** Why something was done: presets one tap away, or own words. The same list wherever a reason is asked. */
+/** Why something was done: presets one tap away, or own words. */
 import { MAX_REASON_CHARS } from "../domain/limits.ts";
 import { Field, type FieldErrors } from "./form-parts.tsx";
 import type { Form } from "./page-context.ts";
-
-export const REASONS = ["Cost", "Bad answers", "Provider trouble", "Security", "Drill"] as const;
-export const RESTORE_REASONS = ["Fixed", "False alarm", "Provider recovered", "Drill over"] as const;
 
 /** Presets as radio buttons with a text field for anything else. */
 export function ReasonChoice(props: {

@@ -14,10 +14,11 @@ async function printed(args: readonly string[], answer: unknown, status = 200): 
     lines.push(line);
   };
   const io: Io = {
-    env: { ANDON_URL: "http://localhost", ANDON_TOKEN: "x" },
+    env: { ANDON_URL: "http://localhost", ANDON_OP_TOKEN: "x" },
     out: say,
     err: say,
     progress: say,
+    ask: null,
     fetch: async () => Response.json(answer, { status }),
     monotonicMs: () => 0,
     sleep: async () => undefined,

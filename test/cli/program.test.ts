@@ -30,14 +30,19 @@ interface Result {
 
 const local: Local = { serve: async () => 0, demo: async (args) => args.length, signInLink: async () => 0 };
 
-async function andon(args: readonly string[], env: Record<string, string> = {}): Promise<Result> {
+async function andon(
+  args: readonly string[],
+  env: Record<string, string> = {},
+  ask: Io["ask"] = null,
+): Promise<Result> {
   const out: string[] = [];
   const err: string[] = [];
   const io: Io = {
-    env: { ANDON_URL: "http://localhost", ANDON_TOKEN: harness.tokens.operator, ...env },
+    env: { ANDON_URL: "http://localhost", ANDON_OP_TOKEN: harness.tokens.operator, ...env },
     out: (line) => out.push(line),
     err: (line) => err.push(line),
     progress: null,
+    ask,
     fetch: async (input, init) => harness.app.request(new Request(input, init)),
     monotonicMs: () => clockMs,
     sleep: async (delayMs) => {
@@ -115,16 +120,84 @@ describe("andon kill", () => {
 
   it("works with a kill token, which may not read receipts: made, and not confirmed", async () => {
     const kill = ["kill", "support-chat", "--reason", "x"];
-    const { code, err } = await andon(kill, { ANDON_TOKEN: harness.tokens.kill });
+    const { code, err } = await andon(kill, { ANDON_OP_TOKEN: harness.tokens.kill });
     expect(code).toBe(3);
-    expect((await andon([...kill, "--no-wait"], { ANDON_TOKEN: harness.tokens.kill })).code).toBe(0);
+    expect((await andon([...kill, "--no-wait"], { ANDON_OP_TOKEN: harness.tokens.kill })).code).toBe(0);
     expect(err).toContain("The change is made, but its receipts cannot be read with this token");
+  });
+});
+
+const reasonNow = async () => (await andon(["status", "support-chat"])).out;
+const asked = async () => {
+  throw new Error("was asked");
+};
+
+describe("why", () => {
+  const quick = ["kill", "support-chat", "--no-wait"];
+  const restoreIt = ["restore", "support-chat", "--no-wait", "--reason", "next test"];
+  beforeEach(async () => {
+    await andon(restoreIt);
+  });
+
+  it("is asked after a kill on a terminal: by then the flag is off", async () => {
+    let stateWhenAsked = "";
+    const { code, out, err } = await andon(quick, {}, async () => {
+      stateWhenAsked = await reasonNow();
+      return "2";
+    });
+    expect(code).toBe(0);
+    expect(stateWhenAsked).toMatch(/^support-chat: off since .* by test op$/);
+    expect(err).toContain("1 Cost · 2 Bad answers");
+    expect(out).toContain("Noted: Bad answers");
+    expect(await reasonNow()).toContain('"Bad answers"');
+  });
+
+  it("may be told later: an empty answer, or none, leaves the kill as it is", async () => {
+    for (const answer of ["", null]) {
+      expect((await andon(quick, {}, async () => answer)).code).toBe(0);
+      expect(await reasonNow()).toMatch(/^support-chat: off since .* by test op$/);
+    }
+  });
+
+  it("is never asked in a pipe, with --reason, or of a kill token; the kill is made all the same", async () => {
+    const piped = await andon(quick);
+    expect(piped).toMatchObject({ code: 0, err: expect.stringContaining("No reason was given") });
+    await andon(restoreIt);
+    expect((await andon([...quick, "--reason", "given"], {}, asked)).code).toBe(0);
+    await andon(restoreIt);
+    expect((await andon([...quick, "--json"], {}, asked)).code).toBe(0);
+    await andon(restoreIt);
+    expect((await andon(quick, { ANDON_OP_TOKEN: harness.tokens.kill }, asked)).code).toBe(0);
+    expect(await reasonNow()).toContain("off since");
+  });
+
+  it("that is answered after somebody restored the flag does not turn it off again", async () => {
+    const { code, err } = await andon(quick, {}, async () => {
+      await andon(restoreIt);
+      return "too late";
+    });
+    expect(code).toBe(0);
+    expect(err).toContain("Its reason was not noted");
+    expect(await reasonNow()).toMatch(/^support-chat: (?:on|downgraded)/);
+  });
+
+  it("is asked before a restore until it is answered; in a pipe that is wrong usage and nothing is done", async () => {
+    await andon([...quick, "--reason", "x"]);
+    const restore = ["restore", "support-chat", "--no-wait"];
+    const piped = await andon(restore);
+    expect(piped).toMatchObject({ code: 2, err: expect.stringContaining("Give --reason") });
+    expect((await andon(restore, {}, async () => null)).err).toContain("Nothing was changed");
+    expect(await reasonNow()).toContain("off since");
+    const answers = ["", "1"];
+    expect((await andon(restore, {}, async () => answers.shift() ?? null)).code).toBe(0);
+    expect((await andon(["audit", "--flag", "support-chat", "--limit", "1"])).out).toContain('"Fixed"');
   });
 });
 
 describe("the other verbs", () => {
   it("restore, downgrade, block, status and audit say what is so now", async () => {
     const quick = ["--reason", "x", "--no-wait"];
+    await andon(["kill", "support-chat", ...quick]);
     expect((await andon(["restore", "support-chat", ...quick])).out).toBe("support-chat: on, claude-opus-5-5");
     expect((await andon(["downgrade", "support-chat", ...quick])).out).toMatch(
       /^support-chat: downgraded to claude-sonnet-5-5 since/,
@@ -206,7 +279,7 @@ describe("what is so, and not what was asked for", () => {
 
 describe("wrong usage exits with 2", () => {
   it.each([
-    [["kill", "support-chat"]],
+    [["restore", "support-chat"]],
     [["kill", "--reason", "x"]],
     [["kill", "support-chat", "--all", "--reason", "x"]],
     [["restore", "--all", "--ramp", "10", "--reason", "x"]],
@@ -230,22 +303,37 @@ describe("wrong usage exits with 2", () => {
     },
   );
 
-  it.each([{ ANDON_TOKEN: "" }, { ANDON_URL: "" }, { ANDON_URL: "localhost:4280" }])("%j", async (env) => {
+  it.each([{ ANDON_OP_TOKEN: "" }, { ANDON_URL: "" }, { ANDON_URL: "localhost:4280" }])("%j", async (env) => {
     const { code, err } = await andon(["status"], env);
     expect(code).toBe(2);
     expect(err).toContain(Object.keys(env)[0]);
   });
 });
 
+describe("a token of the wrong kind", () => {
+  it.each([
+    [{ ANDON_OP_TOKEN: "", ANDON_TOKEN: "andon_sdk_secret" }, "ANDON_TOKEN is the application's (kind sdk)"],
+    [{ ANDON_OP_TOKEN: "andon_sdk_secret" }, "ANDON_OP_TOKEN holds an sdk token"],
+  ])("is told which one the command wants, and where to make it: %j", async (env, words) => {
+    const { code, err } = await andon(["status"], env);
+    expect(code).toBe(2);
+    expect(err).toContain(words);
+    expect(err).toContain("Set ANDON_OP_TOKEN to an op token");
+    expect(err).toContain("Tokens page");
+    expect(err).not.toContain("secret");
+  });
+});
+
 describe("what fails exits with 1 and says what to do", () => {
   it.each([
     [["status", "nowhere"], {}, 'There is no flag "nowhere"'],
-    [["status"], { ANDON_TOKEN: "andon_op_unknown" }, "Check ANDON_TOKEN"],
+    [["status"], { ANDON_OP_TOKEN: "andon_op_unknown" }, "Check ANDON_OP_TOKEN"],
     [["status", "--env", "nowhere"], {}, 'There is no environment "nowhere"'],
     [["kill", "support-chat", "--reason", "x", "--until", "2020-01-01T00:00:00Z"], {}, "until: must be in the future"],
-    [["restore", "support-chat", "--reason", "x"], { ANDON_TOKEN: "kill" }, "Not allowed"],
+    [["restore", "support-chat", "--reason", "x"], { ANDON_OP_TOKEN: "kill" }, "Not allowed"],
   ] as const)("%j", async (args, env, words) => {
-    const token = "ANDON_TOKEN" in env && env.ANDON_TOKEN === "kill" ? { ANDON_TOKEN: harness.tokens.kill } : env;
+    const token =
+      "ANDON_OP_TOKEN" in env && env.ANDON_OP_TOKEN === "kill" ? { ANDON_OP_TOKEN: harness.tokens.kill } : env;
     const { code, err } = await andon(args, token);
     expect(code).toBe(1);
     expect(err).toContain(words);
@@ -254,10 +342,11 @@ describe("what fails exits with 1 and says what to do", () => {
 
   it("a server that does not answer, with the way to stop calls without it", async () => {
     const io: Io = {
-      env: { ANDON_URL: "http://127.0.0.1:1", ANDON_TOKEN: "x" },
+      env: { ANDON_URL: "http://127.0.0.1:1", ANDON_OP_TOKEN: "x" },
       out: () => {},
       err: (line) => lines.push(line),
       progress: null,
+      ask: null,
       fetch,
       monotonicMs: () => 0,
       sleep: async () => {},

@@ -34,6 +34,7 @@ function recording(): { io: Io; out: string[]; err: string[] } {
     out: (line) => out.push(line),
     err: (line) => err.push(line),
     progress: null,
+    ask: null,
     fetch,
     monotonicMs: () => 0,
     sleep: async () => {},

@@ -106,6 +106,7 @@ export const ROUTES: Readonly<Record<string, RouteEntry>> = {
   "POST /v1/environments/:env/channels/:id/test": { demand: "operator", path: `${ENV}/channels/unknown/test` },
   "GET /v1/environments/:env/audit": { demand: "viewer", path: `${ENV}/audit` },
   "POST /v1/environments/:env/audit/:id/revert": { demand: "operator", path: `${ENV}/audit/1/revert`, body: REASON },
+  "POST /v1/environments/:env/audit/:id/reason": { demand: "operator", path: `${ENV}/audit/1/reason`, body: REASON },
   "GET /v1/prices": { demand: "viewer", path: "/v1/prices", global: true },
   "PUT /v1/prices/:model/:validFrom": {
     demand: "admin",

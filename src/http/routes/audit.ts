@@ -2,10 +2,10 @@
 import { z } from "@hono/zod-openapi";
 import { AppError } from "../../errors.ts";
 import { listAudit } from "../../services/audit.ts";
-import { revert } from "../../services/undo.ts";
+import { revert, setReason } from "../../services/undo.ts";
 import { type Api, body, changeRoute, createApi, environmentParams, json, readRoute } from "../openapi.ts";
 import { auditSchema, revertedSchema } from "../resource-schemas.ts";
-import { auditQuery, revertBody } from "../schemas.ts";
+import { auditQuery, lateReasonBody, revertBody } from "../schemas.ts";
 
 const tags = ["Audit"];
 const AUDIT_ID_PATTERN = /^[1-9]\d{0,14}$/;
@@ -35,6 +35,16 @@ const undo = changeRoute("operator", {
   responses: { 200: json(revertedSchema, "What was changed back.") },
 });
 
+const reason = changeRoute("operator", {
+  method: "post",
+  path: "/v1/environments/{env}/audit/{id}/reason",
+  tags,
+  operationId: "giveReason",
+  summary: "Say why, after a kill, a downgrade or a block; 409 when it is not in force any more",
+  request: { params: environmentParams.extend({ id: z.string().regex(AUDIT_ID_PATTERN) }), ...body(lateReasonBody) },
+  responses: { 200: json(revertedSchema, "What the reason was noted for.") },
+});
+
 export function auditRoutes(): Api {
   return createApi()
     .openapi(list, async (c) => {
@@ -44,6 +54,11 @@ export function auditRoutes(): Api {
     .openapi(undo, async (c) => {
       const { env, id } = c.req.valid("param");
       const { value, revision } = await revert(c.get("ctx"), env, Number(id), c.req.valid("json").reason ?? null);
+      return c.json({ target: value.target, revision }, 200);
+    })
+    .openapi(reason, async (c) => {
+      const { env, id } = c.req.valid("param");
+      const { value, revision } = await setReason(c.get("ctx"), env, Number(id), c.req.valid("json").reason);
       return c.json({ target: value.target, revision }, 200);
     });
 }

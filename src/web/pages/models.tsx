@@ -18,7 +18,8 @@ import {
   serviceContext,
   setFlash,
 } from "../page-context.ts";
-import { REASONS, ReasonChoice, reasonOf } from "../reason-choice.tsx";
+import { REASONS } from "../../domain/reasons.ts";
+import { ReasonChoice, reasonOf } from "../reason-choice.tsx";
 import { sendPage } from "../render.tsx";
 
 export function modelPages(deps: Deps): Hono<PageEnv> {
