@@ -146,6 +146,12 @@ export interface EvaluationContext {
 export const DEFAULT_OFF_MESSAGE = "This feature is switched off at the moment. Please try again later.";
 
 export const HEADER_INSTANCE = "Andon-Instance";
+/** New for each process: two that share an instance name are counted as two. */
+export const HEADER_BOOT = "Andon-Boot";
+/** What `ANDON_KILL` holds off in this process: keys of flags separated by commas, or `*`. Not sent when it is nothing. */
+export const HEADER_LOCAL = "Andon-Local";
+/** Longest value of that header; a client that holds off more says `*`. */
+export const LOCAL_MAX_CHARS = 1024;
 export const HEADER_APP = "Andon-App";
 export const HEADER_SDK = "Andon-SDK";
 export const HEADER_STALE = "Andon-Stale";

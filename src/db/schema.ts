@@ -16,8 +16,10 @@ import {
   text,
   timestamp,
 } from "drizzle-orm/pg-core";
+import { sql } from "drizzle-orm";
 import type { ChainStep, OffCause, OffMode, Rule, SwitchState } from "../../sdk-client/src/protocol.ts";
 import type { ActorRecord } from "../domain/actor.ts";
+import type { NotCountedBecause, StoppedBy } from "../domain/fleet.ts";
 import type { CauseKind, StandingState } from "../domain/standing.ts";
 
 const moment = (name: string) => timestamp(name, { withTimezone: true, mode: "date", precision: 3 });
@@ -181,6 +183,7 @@ export const audit = pgTable(
   },
   (t) => [
     index("audit_environment_id_id").on(t.environmentId, t.id),
+    index("audit_environment_id_revision").on(t.environmentId, t.revision),
     index("audit_target").on(t.environmentId, t.targetKind, t.target, t.id),
   ],
 );
@@ -190,6 +193,8 @@ export const instances = pgTable(
   {
     environmentId: environmentId(),
     instance: text("instance").notNull(),
+    /** Tells processes of one name apart; "" for clients that do not send it. */
+    boot: text("boot").notNull().default(""),
     app: text("app"),
     sdk: text("sdk"),
     lineage: text("lineage"),
@@ -198,15 +203,42 @@ export const instances = pgTable(
     appliedAt: moment("applied_at"),
     firstSeen: moment("first_seen").notNull().defaultNow(),
     lastSeen: moment("last_seen").notNull().defaultNow(),
-    /** Set when the instance said that it stopped. */
+    /** Set when the instance said that it stopped, or when a new process took its name after its connection was lost. */
     stoppedAt: moment("stopped_at"),
-    /** When the connection of its parked poll closed; null once it is heard of again. */
+    stoppedBy: text("stopped_by").$type<StoppedBy>(),
+    /** When its connection was lost; null once it is heard of again. */
     disconnectedAt: moment("disconnected_at"),
+    /** What its `ANDON_KILL` holds off: keys of flags, or `*`; null for nothing. */
+    local: text("local").array(),
   },
-  (t) => [primaryKey({ columns: [t.environmentId, t.instance] }), index("instances_last_seen").on(t.lastSeen)],
+  (t) => [
+    primaryKey({ columns: [t.environmentId, t.instance, t.boot] }),
+    // Without the columns that a sighting or a receipt changes: those writes touch no index.
+    index("instances_running")
+      .on(t.environmentId)
+      .where(sql`stopped_at is null`),
+    index("instances_stopped")
+      .on(t.environmentId, t.stoppedAt)
+      .where(sql`stopped_at is not null`),
+  ],
 );
 
-/** When an instance was first seen to have applied a revision. Kept for the newest revisions only. */
+/** Clients that are served and not counted: `atLeast` names of one token, of the last moments. */
+export const instancesNotCounted = pgTable(
+  "instances_not_counted",
+  {
+    environmentId: environmentId(),
+    tokenId: text("token_id")
+      .notNull()
+      .references(() => tokens.id, { onDelete: "cascade" }),
+    because: text("because").$type<NotCountedBecause>().notNull(),
+    atLeast: integer("at_least").notNull(),
+    seenAt: moment("seen_at").notNull().defaultNow(),
+  },
+  (t) => [primaryKey({ columns: [t.environmentId, t.tokenId] })],
+);
+
+/** When an instance was first seen to have applied a revision. Kept for the newest revisions, longer than the instance. */
 export const receipts = pgTable(
   "receipts",
   {
@@ -214,9 +246,12 @@ export const receipts = pgTable(
     lineage: text("lineage").notNull(),
     revision: bigint("revision", { mode: "number" }).notNull(),
     instance: text("instance").notNull(),
+    boot: text("boot").notNull().default(""),
     appliedAt: moment("applied_at").notNull(),
+    /** Of the instance: only those that ran at the commit are timed. */
+    firstSeen: moment("first_seen").notNull().defaultNow(),
   },
-  (t) => [primaryKey({ columns: [t.environmentId, t.lineage, t.revision, t.instance] })],
+  (t) => [primaryKey({ columns: [t.environmentId, t.lineage, t.revision, t.instance, t.boot] })],
 );
 
 /** When each of the newest revisions was committed: what receipts are timed against. */

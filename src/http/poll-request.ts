@@ -1,10 +1,19 @@
 /** What a client says with a poll, parsed once and bounded. */
 import type { IncomingHttpHeaders } from "node:http";
-import { HEADER_APP, HEADER_INSTANCE, HEADER_SDK, parseRevision } from "../../sdk-client/src/protocol.ts";
+import {
+  HEADER_APP,
+  HEADER_BOOT,
+  HEADER_INSTANCE,
+  HEADER_LOCAL,
+  HEADER_SDK,
+  LOCAL_MAX_CHARS,
+  parseRevision,
+} from "../../sdk-client/src/protocol.ts";
 import { type Fault, AppError } from "../errors.ts";
 
 export const INSTANCE_MAX_CHARS = 128;
 const LABEL_MAX_CHARS = 128;
+const BOOT_MAX_CHARS = 64;
 const ETAG_MAX_CHARS = 128;
 /** Longest time a poll is parked; below the idle timeouts of common load balancers (60 s and more). */
 export const WAIT_MAX_SECONDS = 60;
@@ -27,6 +36,8 @@ export function nodeHeaders(headers: IncomingHttpHeaders): HeaderReader {
 
 export interface PollLabels {
   instance: string | null;
+  /** Tells processes of one name apart; "" from a client that does not send it. */
+  boot: string;
   app: string | null;
   sdk: string | null;
 }
@@ -48,12 +59,29 @@ export function labelsOf(header: HeaderReader): PollLabels {
   };
   const labels = {
     instance: label(HEADER_INSTANCE, INSTANCE_MAX_CHARS),
+    boot: label(HEADER_BOOT, BOOT_MAX_CHARS) ?? "",
     app: label(HEADER_APP, LABEL_MAX_CHARS),
     sdk: label(HEADER_SDK, LABEL_MAX_CHARS),
   };
   const [first] = faults;
   if (first !== undefined) throw new AppError("INVALID", `${first.path}: ${first.message}`, { faults });
   return labels;
+}
+
+/**
+ * What the client's `ANDON_KILL` holds off, as keys of flags separated by commas, or `*`; null for nothing. What is too
+ * long to be kept counts as all: an instance that refuses must never look as if it did not.
+ */
+export function localOf(header: HeaderReader): string | null {
+  const value = header(HEADER_LOCAL.toLowerCase());
+  if (value === undefined) return null;
+  if (value.length > LOCAL_MAX_CHARS) return "*";
+  const names = value
+    .split(",")
+    .map((name) => name.trim())
+    .filter((name) => name !== "" && PRINTABLE.test(name));
+  if (names.includes("*")) return "*";
+  return names.length === 0 ? null : [...new Set(names)].toSorted().join(",");
 }
 
 /** The revision of `If-None-Match`; null when there is none or it is none of ours. */

@@ -234,36 +234,54 @@ export const listOf = <T extends z.ZodType>(item: T) => z.object({ items: z.arra
 
 const disconnectedSeconds = z.number().nullable().openapi({
   description:
-    "Seconds since the connection of its parked poll closed without a goodbye: it may be gone, or restarting. Null while nothing says so.",
+    "Seconds since its connection was lost without a goodbye: it may still be serving. Null while nothing says so.",
 });
+
+const instanceName = z.string().openapi({
+  description: "`host-7`; `host-7 (2)` is the second of several processes of that name.",
+});
+const notCountedSchema = z
+  .array(z.object({ token: z.string(), because: z.enum(["new names", "full"]), atLeast: z.number() }))
+  .openapi({
+    description:
+      "Clients that are served and not counted, by token: it makes up too many names, or the environment is full.",
+  });
 
 const instanceSchema = z
   .object({
-    instance: z.string(),
+    instance: instanceName,
     app: z.string().nullable(),
     sdk: z.string().nullable(),
     revision: z.string().nullable(),
     appliedAt: time.nullable(),
     lastSeen: time,
-    state: z.enum(["live", "silent", "stopped"]),
+    state: z.enum(["live", "lost", "silent", "stopped"]),
+    stoppedBy: z.enum(["goodbye", "successor"]).nullable(),
     silentSeconds: z.number(),
     current: z.boolean(),
     disconnectedSeconds,
+    local: z
+      .array(z.string())
+      .nullable()
+      .openapi({ description: "What its `ANDON_KILL` holds off: keys of flags, or `*`. Null for nothing." }),
   })
   .openapi("Instance");
 export const instancesSchema = z
   .object({
     items: z.array(instanceSchema),
-    live: z.number(),
+    live: z.number().openapi({ description: "Connected." }),
+    lost: z.number().openapi({ description: "Connection lost within the hour; they may still be serving." }),
     silent: z.number(),
     stopped: z.number(),
-    current: z.number(),
+    current: z.number().openapi({ description: "Connected ones that decide by the newest revision." }),
+    local: z.number().openapi({ description: "Of live and lost: under `ANDON_KILL`." }),
+    notCounted: notCountedSchema,
   })
   .openapi("Instances");
 
 const stragglerSchema = z
   .object({
-    instance: z.string(),
+    instance: instanceName,
     app: z.string().nullable(),
     revision: z.string().nullable(),
     lastSeen: time,
@@ -275,11 +293,20 @@ export const receiptsSchema = z
   .object({
     revision,
     committedAt: time,
-    applied: z.number().openapi({ description: "Live instances that decide by it or by a later one." }),
-    live: z.number(),
-    stragglers: z.array(stragglerSchema),
+    applied: z.number().openapi({ description: "Connected instances that decide by it or by a later one." }),
+    live: z.number().openapi({ description: "All that run or may still run: connected, or lost within the hour." }),
+    stragglers: z
+      .array(stragglerSchema)
+      .openapi({ description: "Of live: have not applied it. At most 1,000 of each." }),
+    behind: z.number().openapi({ description: "How many stragglers there are." }),
+    lost: z.number().openapi({ description: "Of live: connection lost without a goodbye. Never in applied." }),
+    local: z.number().openapi({
+      description: "Of live: hold off by `ANDON_KILL` what this revision turned on. Never in applied.",
+    }),
+    localInstances: z.array(instanceName),
     silent: z.array(stragglerSchema),
     stopped: z.number(),
+    notCounted: notCountedSchema,
     p50Ms: z.number().nullable(),
     p99Ms: z.number().nullable(),
     lastMs: z.number().nullable(),

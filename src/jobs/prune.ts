@@ -1,5 +1,5 @@
 /** Removes what nobody asks for any more: old receipts and revisions, instances long gone, old usage, old alerts. */
-import { pruneReceipts } from "../services/instances.ts";
+import { pruneInstances } from "../services/instances.ts";
 import { pruneAlerts } from "../services/outbox.ts";
 import { pruneUsage } from "../services/usage-prune.ts";
 import type { Job } from "./runner.ts";
@@ -8,7 +8,7 @@ export const pruneJob: Job = {
   name: "prune",
   everyMs: 60_000,
   async run(deps) {
-    await pruneReceipts(deps.db);
+    await pruneInstances(deps.db);
     await pruneUsage(deps);
     await pruneAlerts(deps);
   },

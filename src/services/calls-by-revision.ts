@@ -1,5 +1,5 @@
 /** Writes, for the ledger, which revision the calls of the last minutes were decided by; `calls-since.ts` reads it. */
-import { and, eq, inArray, isNotNull, lt, sql } from "drizzle-orm";
+import { and, desc, eq, inArray, isNotNull, lt, sql } from "drizzle-orm";
 import { callsByRevision } from "../db/ledger-schema.ts";
 import { instances } from "../db/schema.ts";
 import type { Db } from "../db/types.ts";
@@ -30,7 +30,9 @@ export async function readApplied(
         inArray(instances.instance, names),
         isNotNull(instances.revision),
       ),
-    );
+    )
+    // Of several processes of one name the slowest that runs decides: the last one here.
+    .orderBy(sql`${instances.stoppedAt} is null`, desc(instances.revision));
   const applied = new Map<string, Applied>();
   for (const { instance, lineage, n, since } of rows) {
     if (lineage !== null && n !== null && since !== null)

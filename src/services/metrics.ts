@@ -11,7 +11,8 @@ import { LATENCY_BUCKETS_MS } from "../domain/ledger.ts";
 import { MAX_SERIES, type MetricFamily, type Sample } from "../domain/metric.ts";
 import { windowAt } from "../domain/window.ts";
 import { listBudgets } from "./budget-view.ts";
-import { getReceipts, listInstances } from "./instances.ts";
+import { listInstances } from "./instances.ts";
+import { getReceipts } from "./receipts.ts";
 import type { PreparedSnapshot } from "./snapshot-store.ts";
 import { readTrips } from "./surroundings.ts";
 

@@ -13,7 +13,6 @@ import { boardParts } from "./board-parts.tsx";
 import { type Board, type LastKnownBoard, loadBoard } from "./board-state.ts";
 import { encode, type Encoded, type Encoding } from "./compress.ts";
 import { PartVersions } from "./parts.ts";
-import { isComplete } from "./proof.ts";
 import { toHtml } from "./render.tsx";
 
 /** How long a board waits for a change. Shorter than what the page takes for a lost connection. */
@@ -258,6 +257,5 @@ function numberOf({ name }: Edition, after: string): number {
 
 function isCounting(board: Board | LastKnownBoard): boolean {
   if (board.kind === "last known") return false;
-  const proofs = [board.masterLast, ...board.rows.map((row) => row.last)].map((last) => last?.proof ?? null);
-  return proofs.some((proof) => proof !== null && proof.live > 0 && !isComplete(proof));
+  return [board.masterLast, ...board.rows.map((row) => row.last)].some((last) => (last?.proof.behind.count ?? 0) > 0);
 }

@@ -5,6 +5,7 @@
 import type { Snapshot } from "../../sdk-client/src/protocol.ts";
 import type { Ctx } from "../context.ts";
 import { seesEnvironment } from "../domain/actor.ts";
+import type { Fleet } from "../domain/fleet.ts";
 import type { AuditResource, EnvironmentResource, FlagResource, MasterResource } from "../domain/resources.ts";
 import type { IncidentResource } from "../domain/money-resources.ts";
 import { AppError } from "../errors.ts";
@@ -14,9 +15,10 @@ import { getEnvironment } from "../services/environments.ts";
 import { listFlags } from "../services/flags.ts";
 import { type Lapsed, lapsedTrips } from "../services/incident-trips.ts";
 import { listIncidents } from "../services/incidents.ts";
-import { listInstances } from "../services/instances.ts";
+import { fleetOf } from "../services/fleet.ts";
+import { lastReceiptsMs, restoredIn } from "../services/receipts.ts";
 import { type Untaken, untakenOfIncidents } from "../services/untaken-alerts.ts";
-import { type InstanceView, type Proof, proofOf } from "./proof.ts";
+import { type TimedProof, timedProof } from "./proof.ts";
 
 /** Undo is offered, and accepted, for this long after a change. */
 export const UNDO_MS = 10_000;
@@ -42,7 +44,7 @@ export interface LastChange {
   actorId: string;
   /** While it is young enough, see `UNDO_MS`. */
   isUndoable: boolean;
-  proof: Proof | null;
+  proof: TimedProof;
 }
 
 export interface FlagRow {
@@ -58,7 +60,7 @@ export interface Board {
   master: MasterResource;
   masterLast: LastChange | null;
   rows: FlagRow[];
-  instances: InstanceView[];
+  fleet: Fleet;
   money: BoardMoney;
   /** Whose cause still stands, newest first. */
   incidents: IncidentResource[];
@@ -115,9 +117,9 @@ function lastKnown(ctx: Ctx, environmentKey: string): LastKnownBoard | null {
 
 async function freshBoard(ctx: Ctx, environmentKey: string): Promise<Board> {
   const environment = await getEnvironment(ctx, environmentKey);
-  const [flags, instances, audit, money, incidents, untaken, lapsed] = await Promise.all([
+  const [flags, fleet, audit, money, incidents, untaken, lapsed] = await Promise.all([
     listFlags(ctx, environmentKey),
-    listInstances(ctx, environmentKey),
+    fleetOf(ctx, environmentKey),
     listAudit(ctx, environmentKey, { limit: RECENT_CHANGES }),
     boardMoney(ctx, environmentKey),
     listIncidents(ctx, environmentKey, { open: true, limit: MAX_OPEN_INCIDENTS }),
@@ -127,12 +129,10 @@ async function freshBoard(ctx: Ctx, environmentKey: string): Promise<Board> {
   const nowMs = ctx.deps.clock.nowMs();
   const changes = latestChanges(audit.items);
   await addOlderChanges(ctx, environmentKey, flags.items, changes);
-  let timed = 0;
-  const describe = async (entry: AuditResource | undefined): Promise<LastChange | null> => {
+  const timed = await lastReceiptsMs(ctx, environmentKey, timedRevisions(changes.values(), nowMs));
+  const describe = (entry: AuditResource | undefined): LastChange | null => {
     if (entry === undefined || entry.revision === null) return null;
     const ageMs = nowMs - Date.parse(entry.at);
-    const exact = ageMs < TIMED_PROOF_MS && timed < MAX_TIMED_PROOFS;
-    if (exact) timed += 1;
     return {
       auditId: entry.id,
       action: entry.action,
@@ -140,7 +140,7 @@ async function freshBoard(ctx: Ctx, environmentKey: string): Promise<Board> {
       actorId: entry.actor.id,
       // An undo is recorded like the change it takes back; offering to undo it again would only confuse.
       isUndoable: entry.revertible && entry.reverts === null && ageMs < UNDO_MS,
-      proof: await proofOf(ctx, environmentKey, entry.revision, environment.revision, instances.items, exact),
+      proof: timedProof(fleet, { n: entry.revision, restored: restoredIn(entry.action, entry.target.key) }, timed),
     };
   };
   const sorted = flags.items.toSorted((a, b) => a.name.localeCompare(b.name) || a.key.localeCompare(b.key));
@@ -150,16 +150,21 @@ async function freshBoard(ctx: Ctx, environmentKey: string): Promise<Board> {
     revision: flags.revision,
     nowMs,
     master: environment.master,
-    masterLast: await describe(changes.get("master")),
-    rows: await Promise.all(
-      sorted.map(async (flag) => ({ flag, last: await describe(changes.get(`flag ${flag.key}`)) })),
-    ),
-    instances: instances.items,
+    masterLast: describe(changes.get("master")),
+    rows: sorted.map((flag) => ({ flag, last: describe(changes.get(`flag ${flag.key}`)) })),
+    fleet,
     money,
     incidents: incidents.items,
     untaken,
     lapsed,
   };
+}
+
+/** Changes young enough to be timed, the newest first. */
+function timedRevisions(changes: Iterable<AuditResource>, nowMs: number): number[] {
+  const young = [...changes].filter(({ at }) => nowMs - Date.parse(at) < TIMED_PROOF_MS);
+  const revisions = young.flatMap(({ revision }) => (revision === null ? [] : [revision]));
+  return revisions.toSorted((a, b) => b - a).slice(0, MAX_TIMED_PROOFS);
 }
 
 /** A flag that was killed or downgraded long ago still has to say where that has arrived. */

@@ -8,7 +8,7 @@ import type { Board } from "./board-state.ts";
 export function FirstSteps({ board, admin, publicUrl }: { board: Board; admin: boolean; publicUrl: string }) {
   const base = `/e/${board.environment.key}`;
   const flag = board.rows[0]?.flag;
-  const connected = board.instances.length > 0;
+  const connected = board.fleet.any;
   if (flag !== undefined && connected) return null;
   if (!admin) {
     return (

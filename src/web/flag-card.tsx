@@ -5,11 +5,12 @@
 import type { Child } from "hono/jsx";
 import type { FlagResource } from "../domain/resources.ts";
 import type { Board, FlagRow, LastChange } from "./board-state.ts";
+import { HeldLine } from "./held-line.tsx";
 import { concerns } from "./incident-news.tsx";
 import { ProofView } from "./proof-view.tsx";
 import { Running } from "./running.tsx";
 import { missesReason, UndoPlace, WhyPlace } from "./own-parts.tsx";
-import { isComplete } from "./proof.ts";
+import { isAwaited } from "./proof.ts";
 import { StateLine } from "./state-line.tsx";
 import { killTrip, lightOf } from "./text.ts";
 
@@ -49,6 +50,7 @@ export function FlagCard({ row, board, operator, money }: FlagCardProps) {
       <p class="state">
         <StateLine flag={flag} nowMs={board.nowMs} />
       </p>
+      <HeldLine fleet={board.fleet} flag={flag.key} />
       {money}
       <div class="acts">
         {last?.isUndoable === true && operator ? <UndoPlace what={flag.key} /> : null}
@@ -68,7 +70,7 @@ export function FlagCard({ row, board, operator, money }: FlagCardProps) {
 function showsProof(last: LastChange, nowMs: number, flag: FlagResource): boolean {
   if (nowMs - Date.parse(last.at) < PROOF_SHOWN_MS) return true;
   if (isOff(flag)) return true;
-  return last.proof !== null && last.proof.live > 0 && !isComplete(last.proof);
+  return isAwaited(last.proof);
 }
 
 /** An open incident carries the proof of its trip already. */

@@ -6,7 +6,7 @@ import { Moment } from "./moment.tsx";
 import { Place } from "./parts.ts";
 import { ProofView } from "./proof-view.tsx";
 import { MASTER, masterMissesReason, UndoPlace, WhyPlace } from "./own-parts.tsx";
-import { isComplete } from "./proof.ts";
+import { isAwaited } from "./proof.ts";
 import { lightOf } from "./text.ts";
 
 const PROOF_SHOWN_MS = 2 * 60_000;
@@ -16,7 +16,7 @@ export function MasterNews({ board, operator }: { board: Board; operator: boolea
   const base = `/e/${board.environment.key}`;
   const age = last === null ? Number.POSITIVE_INFINITY : board.nowMs - Date.parse(last.at);
   const young = age < PROOF_SHOWN_MS;
-  const lagging = last?.proof !== null && last !== null && last.proof.live > 0 && !isComplete(last.proof);
+  const lagging = last !== null && isAwaited(last.proof);
   if (master.state === "on" && !young && !lagging) return null;
   const off = master.state === "off";
   return (

@@ -1,31 +1,19 @@
 /** What is not as it should be now, in a sentence each, or that all is on; and who is connected. */
 import type { FlagResource } from "../domain/resources.ts";
 import type { Board } from "./board-state.ts";
+import { fleetWords, notCountedWords } from "./fleet-text.ts";
 import { concerns } from "./incident-news.tsx";
 import { Moment } from "./moment.tsx";
 import { Place } from "./parts.ts";
 import { TripWords } from "./state-line.tsx";
 import { UnpricedLine } from "./unpriced-line.tsx";
-import {
-  age,
-  blockedFirstSteps,
-  count,
-  downgradeTrip,
-  killTrip,
-  type Light,
-  lightOf,
-  listed,
-  percent,
-} from "./text.ts";
+import { blockedFirstSteps, downgradeTrip, killTrip, type Light, lightOf, listed, percent } from "./text.ts";
 
 /** One sentence for each thing that is not as it should be; else that all is on. */
 export function Now({ board }: { board: Board }) {
   const wrong = board.rows.filter(({ flag }) => ownLight(flag) !== "on");
   // What an open incident tells above is not told twice.
   const untold = wrong.filter(({ flag }) => !board.incidents.some((incident) => concerns(incident, flag)));
-  const silent = board.instances.filter((one) => one.state === "silent");
-  const live = board.instances.filter((one) => one.state === "live");
-  const cutOff = live.filter((one) => one.disconnectedSeconds !== null);
   const masterOff = board.master.state === "off";
   return (
     <section class="now" id="now" aria-labelledby="now-title">
@@ -54,17 +42,10 @@ export function Now({ board }: { board: Board }) {
           ))}
         </ul>
       )}
-      <p class="dim">
-        {live.length === cutOff.length
-          ? "No instance is connected"
-          : `${count(live.length - cutOff.length, "instance")} connected`}
-        {cutOff.length === 0
-          ? ""
-          : `; ${cutOff.length} cut off, probably gone: ${listed(cutOff.map((one) => one.instance))}`}
-        {silent.length === 0
-          ? "."
-          : `; ${silent.length} silent: ${listed(silent.map((one) => `${one.instance} for ${age(one.silentSeconds)}`))}.`}
-      </p>
+      <p class="dim">{fleetWords(board.fleet)}.</p>
+      {notCountedWords(board.fleet.notCounted).map((words) => (
+        <p class="lag">{words}</p>
+      ))}
       <Place id="unpriced" />
     </section>
   );

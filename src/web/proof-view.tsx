@@ -1,19 +1,21 @@
 /**
- * Receipts as a person reads them: squares, a count, and the names of those that lag or are silent. It never says that
- * a change is everywhere while a live instance has not applied it.
+ * Receipts as a person reads them: squares, a count, and the names of those that lag, were lost or are silent. It never
+ * says that a change is everywhere while an instance that may be serving has not proven it.
  */
-import { isComplete, type Laggard, type Proof } from "./proof.ts";
-import { age, count, listed, took } from "./text.ts";
+import { hasApplied, type Member } from "../domain/fleet.ts";
+import { heldWords, lostWords, names, notCountedWords, silentWords, straggler } from "./fleet-text.ts";
+import { isComplete, type TimedProof } from "./proof.ts";
+import { count, took } from "./text.ts";
 
 /** More squares than this are no longer counted by eye; the rest is in the sentence. */
 const MAX_SQUARES = 120;
-const QUIET_SECONDS = 10;
 
-export function ProofView({ proof, fresh, what }: { proof: Proof | null; fresh: boolean; what: string }) {
-  if (proof === null) return <p class="dim">Receipts of this change are no longer kept.</p>;
-  if (proof.live === 0 && proof.silent.length === 0) {
+export function ProofView({ proof, fresh, what }: { proof: TimedProof; fresh: boolean; what: string }) {
+  const { behind, held, lost, silent, notCounted } = proof;
+  if (proof.live === 0 && silent.count === 0 && notCounted.length === 0) {
     return <p class="proof">No instance is connected. It holds for the first one that connects.</p>;
   }
+  const isAll = isComplete(proof) && silent.count === 0 && notCounted.length === 0;
   return (
     <div class="proof" data-announce={fresh ? `${what}: ${sentence(proof)}` : undefined}>
       <Squares proof={proof} />
@@ -33,36 +35,39 @@ export function ProofView({ proof, fresh, what }: { proof: Proof | null; fresh: 
                 : ` · ${took(proof.lastMs)} so far`}
           </>
         )}
-        {isComplete(proof) && proof.silent.length === 0 ? <span class="tick"> ✓ all</span> : null}
+        {isAll ? <span class="tick"> ✓ all</span> : null}
       </p>
-      {proof.stragglers.length === 0 ? null : <p class="lag">Not yet: {listed(proof.stragglers.map(straggler))}</p>}
-      {proof.silent.length === 0 ? null : <p class="lag">{silence(proof.silent)}</p>}
+      {behind.count === 0 ? null : <p class="lag">Not yet: {names(behind, straggler)}</p>}
+      {lost.count === 0 ? null : <p class="lag">{capital(lostWords(lost, hadApplied(proof.n)))}</p>}
+      {held.count === 0 ? null : <p class="lag">{heldWords(held)}</p>}
+      {silent.count === 0 ? null : <p class="lag">{silentWords(silent)}</p>}
+      {notCountedWords(notCounted).map((words) => (
+        <p class="lag">{words}</p>
+      ))}
     </div>
   );
 }
 
-function sentence(proof: Proof): string {
+function sentence(proof: TimedProof): string {
   return `${proof.applied} of ${count(proof.live, "instance")} applied it`;
 }
 
-/** A healthy client is heard of every few seconds; one that is not, or that was cut off, is named with its age. */
-function straggler({ instance, silentSeconds, disconnectedSeconds }: Laggard): string {
-  if (disconnectedSeconds !== null) return `${instance} (cut off ${age(disconnectedSeconds)} ago, probably gone)`;
-  return silentSeconds < QUIET_SECONDS ? instance : `${instance} (last heard of ${age(silentSeconds)} ago)`;
+/** It was proven once; what a process does whose connection is gone, nobody knows. */
+function hadApplied(n: number): (one: Member) => string {
+  const applied = hasApplied(n);
+  return (one) => (applied(one) ? " (had applied it)" : "");
 }
 
-function silence(silent: readonly Laggard[]): string {
-  const [first] = silent;
-  if (first !== undefined && silent.length === 1) return `1 silent for ${age(first.silentSeconds)}: ${first.instance}`;
-  return `${silent.length} silent: ${listed(silent.map((one) => `${one.instance} for ${age(one.silentSeconds)}`))}`;
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-function Squares({ proof }: { proof: Proof }) {
-  const total = proof.live + proof.silent.length;
+function Squares({ proof }: { proof: TimedProof }) {
+  const total = proof.live + proof.silent.count;
   const scale = total > MAX_SQUARES ? MAX_SQUARES / total : 1;
   const applied = Math.floor(proof.applied * scale);
-  const lagging = Math.min(Math.ceil(proof.stragglers.length * scale), MAX_SQUARES - applied);
-  const silent = Math.min(Math.ceil(proof.silent.length * scale), MAX_SQUARES - applied - lagging);
+  const lagging = Math.min(Math.ceil((proof.live - proof.applied) * scale), MAX_SQUARES - applied);
+  const silent = Math.min(Math.ceil(proof.silent.count * scale), MAX_SQUARES - applied - lagging);
   return (
     <div class="squares" aria-hidden="true">
       {squares("yes", applied)}

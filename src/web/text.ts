@@ -33,10 +33,10 @@ export function count(n: number, noun: string): string {
   return `${n} ${noun}${n === 1 ? "" : "s"}`;
 }
 
-/** "a, b and c"; names past `shown` are counted: "a, b and 3 more". */
-export function listed(names: readonly string[], shown = 3): string {
+/** "a, b and c"; names past `shown` are counted: "a, b and 3 more", also those that are of `total` and not at hand. */
+export function listed(names: readonly string[], shown = 3, total = names.length): string {
   const head = names.slice(0, shown);
-  const rest = names.length - head.length;
+  const rest = total - head.length;
   const parts = rest > 0 ? [...head, `${rest} more`] : head;
   const last = parts.at(-1) ?? "";
   return parts.length <= 1 ? last : `${parts.slice(0, -1).join(", ")} and ${last}`;

@@ -5,7 +5,8 @@ import type { Runtime } from "../../src/boot.ts";
 import { change } from "../../src/context.ts";
 import { environments, instances, receipts, revisions } from "../../src/db/schema.ts";
 import type { PreparedSnapshot } from "../../src/services/snapshot-store.ts";
-import { getReceipts, listInstances, pruneReceipts, REVISIONS_KEPT } from "../../src/services/instances.ts";
+import { listInstances, pruneInstances } from "../../src/services/instances.ts";
+import { getReceipts, REVISIONS_KEPT } from "../../src/services/receipts.ts";
 import { FakeClock } from "../support/clock.ts";
 import { adminCtx, startDeps } from "../support/server-deps.ts";
 import { until } from "../support/until.ts";
@@ -31,7 +32,8 @@ describe.each(["postgres", "memory"] as const)("on %s", (kind) => {
   const heard = (instance: string, n: number | null, key = "production") => {
     const { environmentId, lineage } = served(key);
     const applied = n === null ? null : { lineage, n };
-    runtime.deps.instances.seen({ environmentId, instance, app: "shop", sdk: "andon/1", applied });
+    const labels = { boot: "", app: "shop", sdk: "andon/1", local: null };
+    runtime.deps.instances.seen({ environmentId, tokenId: "test", instance, ...labels, applied });
   };
 
   it("counts an instance as applied by its receipt for the revision or a later one", async () => {
@@ -113,7 +115,7 @@ describe.each(["postgres", "memory"] as const)("on %s", (kind) => {
     await runtime.deps.db.execute(
       sql`update environments set revision = ${n + REVISIONS_KEPT} where id = ${environmentId}`,
     );
-    await pruneReceipts(runtime.deps.db);
+    await pruneInstances(runtime.deps.db);
     const old = await runtime.deps.db.$count(revisions, sql`environment_id = ${environmentId} and revision <= ${n}`);
     expect(old).toBe(0);
     expect(await runtime.deps.db.$count(revisions, sql`environment_id = ${environmentId}`)).toBe(3);

@@ -1,35 +1,85 @@
-/** The names beside a proof: one that runs and is late is told from one that was cut off. */
+/** The names beside a proof: one that runs and is late is told from one that was lost, held off, silent or not counted. */
 import { Hono } from "hono";
 import { expect, it } from "vitest";
-import type { InstanceView } from "../../src/web/proof.ts";
-import { countProof } from "../../src/web/proof.ts";
+import type { Fleet, FleetGroup, Member } from "../../src/domain/fleet.ts";
+import { timedProof } from "../../src/web/proof.ts";
 import { ProofView } from "../../src/web/proof-view.tsx";
 
-function late(instance: string, changes: Partial<InstanceView>): InstanceView {
+function member(instance: string, changes: Partial<Member> = {}): Member {
   return {
     instance,
     app: null,
     sdk: null,
+    state: "live",
+    n: 1,
     revision: "a.1",
     appliedAt: null,
     lastSeen: "2026-01-02T03:04:05.000Z",
-    state: "live",
     silentSeconds: 2,
-    current: false,
     disconnectedSeconds: null,
+    local: null,
     ...changes,
   };
 }
 
-it("names who is late, and who was cut off", async () => {
-  const instances = [
-    late("host-1", {}),
-    late("host-2", { silentSeconds: 52 }),
-    late("host-3", { silentSeconds: 20, disconnectedSeconds: 4 }),
-  ];
-  const proof = { ...countProof(instances, "a", 2), lastMs: null };
+/** All of them named, with `more` that are alike and are not. */
+function fleetOf(members: readonly Member[], more: readonly FleetGroup[] = []): Fleet {
+  const of = (state: Member["state"]) => members.filter((one) => one.state === state);
+  return {
+    groups: [...members.map(({ state, n, local }) => ({ state, n, local, count: 1 })), ...more],
+    live: of("live"),
+    lost: of("lost"),
+    silent: of("silent"),
+    held: members.filter(({ local }) => local !== null),
+    notCounted: [],
+    any: true,
+  };
+}
+
+async function html(fleet: Fleet, restored: string | null = null): Promise<string> {
+  const proof = timedProof(fleet, { n: 2, restored }, new Map());
   const page = new Hono().get("/", (c) => c.html(<ProofView proof={proof} fresh={false} what="Chat" />));
-  const html = await (await page.request("/")).text();
-  expect(html).toContain("<b>0 of 3</b>");
-  expect(html).toContain("host-1, host-2 (last heard of 50 s ago) and host-3 (cut off 4 s ago, probably gone)");
+  return (await page.request("/")).text();
+}
+
+it("names who is late, and who was lost and may still be serving", async () => {
+  const page = await html(
+    fleetOf([
+      member("host-1"),
+      member("host-2", { silentSeconds: 52 }),
+      member("host-3", { silentSeconds: 20, state: "lost", disconnectedSeconds: 4 }),
+    ]),
+  );
+  expect(page).toContain("<b>0 of 3</b>");
+  expect(page).toContain("Not yet: host-1 and host-2 (last heard of 50 s ago)");
+  expect(page).toContain("Connection lost 4 s ago, may still be serving: host-3<");
+});
+
+it("never counts a lost one as applied, and says that it had", async () => {
+  const page = await html(fleetOf([member("host-1", { n: 2 }), member("host-2", { n: 2, state: "lost" })]));
+  expect(page).toContain("<b>1 of 2</b>");
+  expect(page).toContain("may still be serving: host-2 (had applied it)");
+  expect(page).not.toContain("✓");
+});
+
+it("caps the names and never the count", async () => {
+  const page = await html(
+    fleetOf([member("a"), member("b"), member("c")], [{ state: "live", n: 1, local: null, count: 12 }]),
+  );
+  expect(page).toContain("<b>0 of 15</b>");
+  expect(page).toContain("Not yet: a, b, c and 12 more");
+});
+
+it("tells of a restore who holds the flag off by itself, and does not count it as applied", async () => {
+  const fleet = fleetOf([member("host-1", { n: 2 }), member("host-7", { n: 2, local: ["chat"] })]);
+  expect(await html(fleet, "chat")).toContain("1 instance holds it off by ANDON_KILL: host-7");
+  expect(await html(fleet, "chat")).toContain("<b>1 of 2</b>");
+  expect(await html(fleet, "search")).toContain("<b>2 of 2</b>");
+});
+
+it("does not say that all have it while some are not counted", async () => {
+  const notCounted = [{ token: "ci", because: "new names" as const, atLeast: 12 }];
+  const page = await html({ ...fleetOf([member("host-1", { n: 2 })]), notCounted });
+  expect(page).toContain("At least 12 more are not counted: token ci invents names.");
+  expect(page).not.toContain("✓");
 });

@@ -1,5 +1,6 @@
 /** Running clients, and the proof that they applied a revision. Both speak for all servers. */
-import { getReceipts, listInstances } from "../../services/instances.ts";
+import { listInstances } from "../../services/instances.ts";
+import { getReceipts } from "../../services/receipts.ts";
 import { type Api, createApi, environmentParams, json, readRoute } from "../openapi.ts";
 import { instancesSchema, receiptsSchema } from "../resource-schemas.ts";
 import { receiptsQuery } from "../schemas.ts";
@@ -11,9 +12,9 @@ const list = readRoute("viewer", {
   path: "/v1/environments/{env}/instances",
   tags,
   operationId: "listInstances",
-  summary: "Running clients, and those not heard of for a while",
+  summary: "Running clients, those whose connection is lost, those not heard of for a while, and those that stopped",
   request: { params: environmentParams },
-  responses: { 200: json(instancesSchema, "All known instances.") },
+  responses: { 200: json(instancesSchema, "Counts of all; at most 1,000 of each state are listed.") },
 });
 
 const receipts = readRoute("viewer", {

@@ -8,6 +8,7 @@ import { Hono } from "hono";
 import { HEADER_INSTANCE, HEADER_STALE, INSTANCE_PATH, SNAPSHOT_PATH } from "../../../sdk-client/src/protocol.ts";
 import type { Deps } from "../../deps.ts";
 import { AppError, invalid } from "../../errors.ts";
+import type { Process } from "../../services/instance-writes.ts";
 import type { PreparedSnapshot } from "../../services/snapshot-store.ts";
 import { toAway } from "../../services/away.ts";
 import { type Peer, peerOfSignal, peerOfSocket } from "../../services/peer.ts";
@@ -20,6 +21,7 @@ import {
   bearerOf,
   type HeaderReader,
   labelsOf,
+  localOf,
   nodeHeaders,
   waitMsOf,
 } from "../poll-request.ts";
@@ -60,15 +62,21 @@ function poll(deps: Deps, c: AppContext): Response | Promise<Response> {
   // Most polls have just what is served; that needs no parsing.
   const has = header("if-none-match") === served.etag ? { lineage: served.lineage, n: served.n } : appliedOf(header);
   if (has !== null && (has.lineage !== served.lineage || has.n > served.n)) {
-    return catchUp(deps, header, environmentId, has);
+    return catchUp(deps, header, { environmentId, tokenId }, has);
   }
-  const { instance, app, sdk } = labels;
-  const sighting = instance === null ? 0 : deps.instances.seen({ environmentId, instance, app, sdk, applied: has });
-  if (has?.n !== served.n) return full(deps, served, acceptsGzip(header));
+  const { instance, boot, app, sdk } = labels;
+  const process = instance === null ? null : { environmentId, instance, boot };
+  const local = localOf(header);
+  const sighting = process === null ? 0 : deps.instances.seen({ ...process, tokenId, app, sdk, local, applied: has });
   const waitMs = waitMsOf(header);
+  if (has?.n !== served.n) {
+    // A client that waits comes again at once after news, to wait for more.
+    if (process !== null && waitMs > 0) deps.instances.answered(process, sighting);
+    return full(deps, served, acceptsGzip(header));
+  }
   if (waitMs === 0 || !mayPark(deps)) return notModified(deps, served.etag);
   const gzip = acceptsGzip(header);
-  return park(deps, c, { environmentId, tokenId, served, waitMs, gzip, instance, sighting });
+  return park(deps, c, { environmentId, tokenId, served, waitMs, gzip, process, sighting });
 }
 
 /** A server that has not heard from its database parks nobody: another one may know more. */
@@ -82,7 +90,7 @@ interface Parking {
   served: PreparedSnapshot;
   waitMs: number;
   gzip: boolean;
-  instance: string | null;
+  process: Process | null;
   sighting: number;
 }
 
@@ -91,13 +99,17 @@ interface Parking {
  * is done for the others, and most of that is reaching for what no cache holds any more.
  */
 function park(deps: Deps, c: AppContext, parking: Parking): Promise<Response> {
-  const { environmentId, tokenId, served, waitMs, gzip, instance, sighting } = parking;
+  const { environmentId, tokenId, served, waitMs, gzip, process, sighting } = parking;
   const peer = peerOf(c);
   const outgoing = outgoingOfGet(c);
   return new Promise((resolve, reject) => {
     deps.snapshots.whenChanged(environmentId, served.revision, { timeoutMs: waitMs, peer }, (gone) => {
       try {
-        if (gone && instance !== null) deps.instances.disconnected(environmentId, instance, sighting);
+        if (process !== null) {
+          if (gone) deps.instances.disconnected(process, sighting);
+          // A server that stops sends its clients to another one.
+          else if (!deps.snapshots.draining) deps.instances.answered(process, sighting);
+        }
         // The token may have been revoked meanwhile.
         if (deps.tokens.byId(tokenId) === null) throw unauthenticated();
         const now = deps.snapshots.current(environmentId);
@@ -131,7 +143,7 @@ function outgoingOfGet(c: AppContext): ServerResponse | null {
 async function catchUp(
   deps: Deps,
   header: HeaderReader,
-  environmentId: string,
+  { environmentId, tokenId }: { environmentId: string; tokenId: string },
   has: { lineage: string; n: number },
 ): Promise<Response> {
   try {
@@ -144,8 +156,9 @@ async function catchUp(
   const labels = labelsOf(header);
   const isReceipt = has.lineage === now.lineage && has.n <= now.n;
   if (labels.instance !== null) {
-    const { app, sdk, instance } = labels;
-    deps.instances.seen({ environmentId, instance, app, sdk, applied: isReceipt ? has : null });
+    const { app, sdk, instance, boot } = labels;
+    const applied = isReceipt ? has : null;
+    deps.instances.seen({ environmentId, tokenId, instance, boot, app, sdk, local: localOf(header), applied });
   }
   if (has.lineage === now.lineage && has.n > now.n) {
     throw new AppError("NOT_READY", "This server is behind what the client has. It keeps its state and asks again.", {
@@ -159,10 +172,10 @@ async function catchUp(
 
 function stop(deps: Deps, c: AppContext): Response {
   const header = headerReader(c);
-  const { environmentId } = authenticate(deps, c, header);
-  const { instance } = labelsOf(header);
+  const { environmentId, tokenId } = authenticate(deps, c, header);
+  const { instance, boot } = labelsOf(header);
   if (instance === null) throw invalid(HEADER_INSTANCE, "expected the id of the instance that stopped");
-  deps.instances.stopped(environmentId, instance);
+  deps.instances.stopped({ environmentId, tokenId, instance, boot });
   return new Response(null, { status: 204 });
 }
 

@@ -6,8 +6,10 @@ import { listAudit } from "../../services/audit.ts";
 import { boardMoney } from "../../services/board-money.ts";
 import { flagSpend } from "../../services/flag-spend.ts";
 import { getFlag } from "../../services/flags.ts";
-import { listInstances } from "../../services/instances.ts";
+import { fleetOf } from "../../services/fleet.ts";
 import { AuditList } from "../audit-list.tsx";
+import { fleetWords } from "../fleet-text.ts";
+import { HeldLine } from "../held-line.tsx";
 import { ownBudget } from "../flag-money.tsx";
 import { Moment } from "../moment.tsx";
 import { mayAdminister, mayOperate, type PageEnv, serviceContext } from "../page-context.ts";
@@ -18,7 +20,7 @@ import { selfUpdating } from "../self-updating.ts";
 import { StateLine } from "../state-line.tsx";
 import { CallsChart, SpendChart } from "../spend-charts.tsx";
 import { RecentCalls, Spenders } from "../spenders.tsx";
-import { count, killTrip, lightOf, percent } from "../text.ts";
+import { killTrip, lightOf, percent } from "../text.ts";
 
 const HISTORY = 20;
 
@@ -28,11 +30,11 @@ export function flagPages(deps: Deps): Hono<PageEnv> {
     const { environment, key } = c.req.param();
     const ctx = serviceContext(c, deps);
     const actor = c.get("actor");
-    const [flag, money, audit, instances] = await Promise.all([
+    const [flag, money, audit, fleet] = await Promise.all([
       getFlag(ctx, environment, key),
       boardMoney(ctx, environment),
       listAudit(ctx, environment, { target: { kind: "flag", key }, limit: HISTORY }),
-      listInstances(ctx, environment),
+      fleetOf(ctx, environment),
     ]);
     const nowMs = deps.clock.nowMs();
     const budget = ownBudget(money.budgets, key);
@@ -64,9 +66,9 @@ export function flagPages(deps: Deps): Hono<PageEnv> {
             <StateLine flag={flag} nowMs={nowMs} />
           </p>
           <p class="dim">
-            {instances.live === 0 ? "No instance is connected." : `${count(instances.live, "instance")} connected.`}{" "}
-            <Evaluated flag={flag} nowMs={nowMs} />
+            {fleetWords(fleet)}. <Evaluated flag={flag} nowMs={nowMs} />
           </p>
+          <HeldLine fleet={fleet} flag={key} />
           {mayOperate(actor) ? <Actions flag={flag} path={path} base={`/e/${environment}`} /> : null}
         </section>
         <div class="part" {...selfUpdating("money", path)}>
