@@ -58,7 +58,13 @@ export const masterAnswer = z.looseObject({
 });
 export type MasterAnswer = z.infer<typeof masterAnswer>;
 
-export const modelAnswer = z.looseObject({ model: z.string(), blocked: z.boolean(), revision: z.string(), auditId });
+export const modelAnswer = z.looseObject({
+  model: z.string(),
+  blocked: z.boolean(),
+  warnings: z.array(z.string()).default([]),
+  revision: z.string(),
+  auditId,
+});
 export const modelsAnswer = z.looseObject({
   items: z.array(
     z.looseObject({

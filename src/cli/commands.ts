@@ -121,10 +121,15 @@ export async function setBlock(
   io: Io,
   model: string,
   blocked: boolean,
-  options: ChangeOptions & { until?: string },
+  options: ChangeOptions & { until?: string; newModel?: boolean },
 ): Promise<number> {
   const reason = await requireReason(io, options.reason, blocked ? REASONS : RESTORE_REASONS);
-  const body = { blocked, reason, ...(options.until !== undefined && { until: options.until }) };
+  const body = {
+    blocked,
+    reason,
+    ...(options.until !== undefined && { until: options.until }),
+    ...(options.newModel === true && { newModel: true }),
+  };
   const call = { method: "PUT", body, stops: blocked } as const;
   return change(
     io,
@@ -133,6 +138,7 @@ export async function setBlock(
     call,
     options,
     (answer) => `${answer.model}: ${answer.blocked ? "blocked" : "not blocked"}`,
+    ({ warnings }) => Promise.resolve(warnings),
   );
 }
 

@@ -114,6 +114,7 @@ function createProgram(io: Io, local: Local, version: string, exit: (code: numbe
     .action(async (flag: string, options: Parameters<typeof downgrade>[2]) => exit(await downgrade(io, flag, options)));
   change("block <model>", "take a model out everywhere")
     .option(...until)
+    .option("--new-model", "take a name that looks like a slip as it is")
     .action(async (model: string, options: Parameters<typeof setBlock>[3]) =>
       exit(await setBlock(io, model, true, options)),
     );

@@ -21,6 +21,7 @@ export const MAX_PAGE_SIZE = 200;
 export const DEFAULT_PAGE_SIZE = 50;
 export const MAX_FLAGS_PER_ENVIRONMENT = 1_000;
 export const MAX_CHAINS_PER_ENVIRONMENT = 200;
+export const MAX_ALIASES_PER_ENVIRONMENT = 200;
 export const MAX_ENVIRONMENTS = 50;
 export const MAX_ACTIVE_TOKENS = 1_000;
 export const SIGN_IN_LINK_HOURS = 24;

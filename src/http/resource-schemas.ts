@@ -164,6 +164,12 @@ export const modelResourceSchema = z
   })
   .openapi("Model");
 
+export const aliasesSchema = z
+  .object({ aliases: z.record(z.string(), z.string()), revision })
+  .openapi("Aliases", { description: "The model behind each name that does not say it." });
+
+const warnings = z.array(z.string()).openapi({ description: "What is taken, and may not be meant." });
+
 export const masterSchema = z
   .object({
     state: switchState,
@@ -220,8 +226,8 @@ const auditId = z
 
 export const changedFlagSchema = flagSchema.extend({ revision }).openapi("ChangedFlag");
 export const switchedFlagSchema = flagSchema.extend({ revision, auditId }).openapi("SwitchedFlag");
-export const changedChainSchema = chainSchema.extend({ revision }).openapi("ChangedChain");
-export const changedModelSchema = modelResourceSchema.extend({ revision, auditId }).openapi("ChangedModel");
+export const changedChainSchema = chainSchema.extend({ revision, warnings }).openapi("ChangedChain");
+export const changedModelSchema = modelResourceSchema.extend({ revision, auditId, warnings }).openapi("ChangedModel");
 export const masterWithRevisionSchema = masterSchema.extend({ revision }).openapi("MasterWithRevision");
 export const switchedMasterSchema = masterSchema.extend({ revision, auditId }).openapi("SwitchedMaster");
 export const revertedSchema = z

@@ -129,8 +129,14 @@ export const updateFlagBody = z
   .strictObject({ ...flagFields, name: optionalField(flagFields.name) })
   .openapi("UpdateFlag");
 
+const newModelSchema = optionalField(z.boolean("must be true or false")).openapi({
+  description:
+    "True: take a model name that is one slip from a known one as it is. Left out, it is refused with the name that may have been meant.",
+});
+
 export const chainBody = z
   .strictObject({
+    newModel: newModelSchema,
     steps: z
       .array(chainStepSchema, "must be a list of steps, best model first")
       .min(1, "must have at least one step")
@@ -144,9 +150,19 @@ export const modelBody = z
     blocked: z.boolean("must be true or false"),
     reason: reasonSchema,
     until: optionalField(untilSchema),
+    newModel: newModelSchema,
   })
   .refine((body) => body.blocked || body.until === undefined, { path: ["until"], message: "only a block has an end" })
   .openapi("PutModel");
+
+export const aliasesBody = z
+  .strictObject({
+    aliases: z
+      .record(modelSchema, modelSchema, "must be an object of names and their models")
+      .openapi({ example: { "arn:aws:bedrock:…:application-inference-profile/a1b2c3": "claude-opus-5-5" } }),
+    newModel: newModelSchema,
+  })
+  .openapi("PutAliases", { description: "All mappings: those left out are forgotten." });
 
 export const environmentBody = z
   .strictObject({ key: environmentKeySchema, name: requiredText(MAX_NAME_CHARS, "must not be empty") })

@@ -3,7 +3,7 @@ import { and, count, eq, gte, isNotNull, isNull, lt, sql } from "drizzle-orm";
 import { canonicalModel } from "../../sdk-client/src/model-id.ts";
 import { change, type Changed, type Ctx, requireEnvironment } from "../context.ts";
 import { budgetRaises, budgets, budgetWindows, usageMinutes } from "../db/ledger-schema.ts";
-import type { Db } from "../db/types.ts";
+import type { Db, EnvironmentRow } from "../db/types.ts";
 import { type LadderStep, MAX_BUDGETS_PER_ENVIRONMENT, MAX_RAISE_DAYS, MAX_RAISES, nanoUsd } from "../domain/budget.ts";
 import type { BudgetResource } from "../domain/money-resources.ts";
 import { isTimeZone, type Period, windowAt } from "../domain/window.ts";
@@ -46,7 +46,7 @@ export async function createBudget(
     if ((existing[0]?.n ?? 0) >= MAX_BUDGETS_PER_ENVIRONMENT) {
       throw new AppError("CONFLICT", `An environment holds at most ${MAX_BUDGETS_PER_ENVIRONMENT} budgets.`);
     }
-    const columns = await columnsOf(tx, environment.id, input);
+    const columns = await columnsOf(tx, environment, input);
     const rows = await tx
       .insert(budgets)
       .values({ id: ctx.deps.newId(), environmentId: environment.id, ...columns, createdAt: at, updatedAt: at })
@@ -76,7 +76,7 @@ export async function updateBudget(
     const current = await requireBudget(tx, environment.id, id);
     requireMatch(ifMatch, current.version);
     const before = definitionOf(current);
-    const columns = await columnsOf(tx, environment.id, { ...before, ...patch }, current.model);
+    const columns = await columnsOf(tx, environment, { ...before, ...patch }, current.model);
     if (patch.name !== undefined && patch.name !== current.name) await requireFreeName(tx, environment.id, patch.name);
     const rows = await tx
       .update(budgets)
@@ -312,14 +312,19 @@ function countsDifferently(before: BudgetRow, after: BudgetRow): boolean {
 }
 
 /** @param modelBefore the model of the budget that is edited: it stays, even when nothing knows it any more */
-async function columnsOf(tx: Db, environmentId: string, input: BudgetDefinition, modelBefore: string | null = null) {
+async function columnsOf(
+  tx: Db,
+  environment: EnvironmentRow,
+  input: BudgetDefinition,
+  modelBefore: string | null = null,
+) {
   if (!isTimeZone(input.timezone)) {
     throw invalid("timezone", `"${input.timezone}" is not an IANA time zone; write it like "Europe/Berlin" or "UTC"`);
   }
-  if (input.scope.flag !== undefined) await requireFlag(tx, environmentId, input.scope.flag);
+  if (input.scope.flag !== undefined) await requireFlag(tx, environment.id, input.scope.flag);
   const { model } = input.scope;
   if (model !== undefined && model !== modelBefore) {
-    await requireKnownModel(tx, environmentId, model, "scope.model");
+    await requireKnownModel(tx, environment, model, "scope.model");
   }
   return {
     name: input.name,

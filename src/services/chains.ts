@@ -9,6 +9,7 @@ import { CHAIN_NAME_PATTERN, MAX_CHAINS_PER_ENVIRONMENT } from "../domain/limits
 import type { ChainResource } from "../domain/resources.ts";
 import { AppError, invalid } from "../errors.ts";
 import { requireMatch } from "./if-match.ts";
+import { checkModels } from "./known-models.ts";
 import { tripNewcomers } from "./trips.ts";
 
 export async function listChains(
@@ -42,16 +43,19 @@ export async function putChain(
   ctx: Ctx,
   environmentKey: string,
   name: string,
-  input: { steps: ChainStep[] },
+  input: { steps: ChainStep[]; newModel?: boolean | undefined },
   ifMatch?: string,
-): Promise<Changed<ChainResource> & { created: boolean }> {
+): Promise<Changed<ChainResource> & { created: boolean; warnings: string[] }> {
   const environment = await requireEnvironment(ctx, environmentKey, "admin");
   requireDistinct(input.steps);
   let created = false;
+  let warnings: string[] = [];
   const changed = await change(ctx, environment.id, async (open) => {
     const { tx, at, record } = open;
     const current = await findChain(tx, environment.id, name);
     const users = (await usersByChain(tx, environment.id)).get(name) ?? [];
+    const named = input.steps.map(({ model }, at) => ({ path: `steps.${at}.model`, model }));
+    warnings = await checkModels(tx, open.environment, named, input.newModel === true);
     if (current === undefined) {
       if (ifMatch !== undefined) throw new AppError("PRECONDITION_FAILED", `There is no chain "${name}" any more.`);
       await requireRoom(tx, environment.id);
@@ -95,7 +99,7 @@ export async function putChain(
     await tripNewcomers(ctx, open, users);
     return chainResource(row, users);
   });
-  return { ...changed, created };
+  return { ...changed, created, warnings };
 }
 
 /** Deletes a chain that no flag uses; CONFLICT names the flags otherwise. */

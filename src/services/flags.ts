@@ -5,6 +5,7 @@ import { change, type Changed, type Ctx, read, requireEnvironment } from "../con
 import { chains, flags } from "../db/schema.ts";
 import type { Db, EnvironmentRow, FlagRow } from "../db/types.ts";
 import { type Checks, flagInForce, flagResource, type Surroundings } from "../domain/flag.ts";
+import { didYouMean } from "../domain/did-you-mean.ts";
 import { FLAG_KEY_PATTERN, MAX_FLAGS_PER_ENVIRONMENT } from "../domain/limits.ts";
 import type { FlagResource } from "../domain/resources.ts";
 import { AppError, invalid } from "../errors.ts";
@@ -175,9 +176,8 @@ export async function deleteFlag(
 
 /** The flag's row; NOT_FOUND when there is none. */
 export async function requireFlag(db: Db, environmentId: string, key: string): Promise<FlagRow> {
-  requireFlagKey(key);
-  const [row] = await db.select().from(flags).where(isFlag(environmentId, key));
-  if (row === undefined) throw noSuchFlag(key);
+  const [row] = isFlagKey(key) ? await db.select().from(flags).where(isFlag(environmentId, key)) : [];
+  if (row === undefined) throw await noSuchFlag(db, environmentId, key);
   return row;
 }
 
@@ -187,12 +187,13 @@ export async function requireFlagAndAround(
   environment: EnvironmentRow,
   key: string,
 ): Promise<{ flag: FlagRow; around: Surroundings; checks: Checks | undefined }> {
-  requireFlagKey(key);
-  const [row] = await db
-    .select({ flag: flags, ...surroundingColumns(environment.id), checks: checksColumn(environment.id, key) })
-    .from(flags)
-    .where(isFlag(environment.id, key));
-  if (row === undefined) throw noSuchFlag(key);
+  const [row] = isFlagKey(key)
+    ? await db
+        .select({ flag: flags, ...surroundingColumns(environment.id), checks: checksColumn(environment.id, key) })
+        .from(flags)
+        .where(isFlag(environment.id, key))
+    : [];
+  if (row === undefined) throw await noSuchFlag(db, environment.id, key);
   return { flag: row.flag, around: surroundingsOf(environment, row), checks: row.checks[0] };
 }
 
@@ -202,26 +203,32 @@ export async function requireFlagAndChecks(
   environmentId: string,
   key: string,
 ): Promise<{ flag: FlagRow; checks: Checks | undefined }> {
-  requireFlagKey(key);
-  const [row] = await db
-    .select({ flag: flags, checks: checksColumn(environmentId, key) })
-    .from(flags)
-    .where(isFlag(environmentId, key));
-  if (row === undefined) throw noSuchFlag(key);
+  const [row] = isFlagKey(key)
+    ? await db
+        .select({ flag: flags, checks: checksColumn(environmentId, key) })
+        .from(flags)
+        .where(isFlag(environmentId, key))
+    : [];
+  if (row === undefined) throw await noSuchFlag(db, environmentId, key);
   return { flag: row.flag, checks: row.checks[0] };
 }
 
 /** What is no key is not asked for: the database refuses some texts (NUL) with an error of its own. */
-function requireFlagKey(key: string): void {
-  if (!FLAG_KEY_PATTERN.test(key)) throw noSuchFlag(key);
+function isFlagKey(key: string): boolean {
+  return FLAG_KEY_PATTERN.test(key);
 }
 
 function isFlag(environmentId: string, key: string) {
   return and(eq(flags.environmentId, environmentId), eq(flags.key, key));
 }
 
-function noSuchFlag(key: string): AppError {
-  return new AppError("NOT_FOUND", `There is no flag "${key}" in this environment.`);
+async function noSuchFlag(db: Db, environmentId: string, key: string): Promise<AppError> {
+  const rows = await db.select({ key: flags.key }).from(flags).where(eq(flags.environmentId, environmentId));
+  const meant = didYouMean(
+    key,
+    rows.map((row) => row.key),
+  );
+  return new AppError("NOT_FOUND", `There is no flag "${key}" in this environment${meant === "" ? "." : meant}`);
 }
 
 /** Writes columns of a flag under the environment's lock and counts its version up. */
@@ -268,11 +275,10 @@ function defined(patch: Partial<FlagDefinition>): Partial<FlagDefinition> {
 
 async function requireChain(tx: Db, environmentId: string, name: string | null | undefined): Promise<void> {
   if (name === null || name === undefined) return;
-  const rows = await tx
-    .select({ name: chains.name })
-    .from(chains)
-    .where(and(eq(chains.environmentId, environmentId), eq(chains.name, name)));
-  if (rows.length === 0) throw invalid("chain", `there is no chain "${name}"; create it first`);
+  const rows = await tx.select({ name: chains.name }).from(chains).where(eq(chains.environmentId, environmentId));
+  const names = rows.map((row) => row.name);
+  if (names.includes(name)) return;
+  throw invalid("chain", `there is no chain "${name}"${didYouMean(name, names) || "; create it first"}`);
 }
 
 async function requireRoom(tx: Db, environmentId: string): Promise<void> {

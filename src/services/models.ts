@@ -6,6 +6,7 @@ import { change, type Changed, type Ctx, read, requireEnvironment } from "../con
 import { chains, modelBlocks } from "../db/schema.ts";
 import type { Db, ModelBlockRow } from "../db/types.ts";
 import type { ModelResource } from "../domain/resources.ts";
+import { checkModels } from "./known-models.ts";
 
 /** The models of all chains and all blocked ones, by id. */
 export async function listModels(
@@ -31,16 +32,21 @@ export async function putModel(
   ctx: Ctx,
   environmentKey: string,
   model: string,
-  input: { blocked: boolean; reason: string | null; until: Date | null },
-): Promise<Changed<ModelResource> & { auditId: number | null }> {
+  input: { blocked: boolean; reason: string | null; until: Date | null; newModel?: boolean | undefined },
+): Promise<Changed<ModelResource> & { auditId: number | null; warnings: string[] }> {
   const environment = await requireEnvironment(ctx, environmentKey, "operator");
   let auditId: number | null = null;
+  let warnings: string[] = [];
   const changed = await change(ctx, environment.id, async ({ tx, at, environment: locked, record }) => {
     const { nameOf } = modelTable({ blocked: [], aliases: locked.aliases });
     const users = usersOf(await readSteps(tx, environment.id), model, nameOf);
     const current = await findBlock(tx, environment.id, model, nameOf);
     // A block stays under the spelling that it was made with: lifting it by another lifts it.
     const target = current?.model ?? model;
+    // A block of a name that nobody has stops nothing, and looks as if it did.
+    if (input.blocked && current === undefined) {
+      warnings = await checkModels(tx, locked, [{ path: "model", model }], input.newModel === true);
+    }
     const next = input.blocked
       ? {
           reason: input.reason ?? current?.reason ?? null,
@@ -61,7 +67,7 @@ export async function putModel(
     });
     return modelResource(model, row, users);
   });
-  return { ...changed, auditId };
+  return { ...changed, auditId, warnings };
 }
 
 export interface Block {

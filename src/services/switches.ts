@@ -16,6 +16,7 @@ import {
   type Surroundings,
 } from "../domain/flag.ts";
 import { flagResource } from "../domain/flag.ts";
+import { didYouMean } from "../domain/did-you-mean.ts";
 import type { FlagResource } from "../domain/resources.ts";
 import { later, type ManualLevel, resolveLevel, restore, sameMoment } from "../domain/switch.ts";
 import { AppError, invalid } from "../errors.ts";
@@ -143,7 +144,10 @@ function targetLevel(input: { level?: number; model?: string }, models: readonly
   if (input.model !== undefined) {
     const meant = canonicalModel(input.model);
     const level = models.findIndex((model) => canonicalModel(model) === meant);
-    if (level === -1) throw invalid("model", `"${input.model}" is not in the chain; it has ${models.join(", ")}`);
+    if (level === -1) {
+      const meantInstead = didYouMean(input.model, models);
+      throw invalid("model", `"${input.model}" is not in the chain; it has ${models.join(", ")}${meantInstead}`);
+    }
     return level;
   }
   const level = input.level ?? now + 1;

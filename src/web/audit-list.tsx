@@ -38,6 +38,7 @@ const VERBS: Readonly<Record<string, string>> = {
   "price.deleted": "deleted the added price of",
   "token.created": "created the token",
   "token.revoked": "revoked the token",
+  "aliases.edited": "mapped names of models in",
   "environment.created": "created the environment",
   "reason.given": "said why about",
 };

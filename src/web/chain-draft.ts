@@ -39,6 +39,11 @@ export function chainDraftOf(chain: ChainResource): ChainDraft {
   };
 }
 
+/** The press that says: these model names are meant as they are. */
+export function confirmsNew(form: Form): boolean {
+  return form.has("newModel");
+}
+
 export function chainDraftFrom(form: Form): ChainDraft {
   const steps: StepDraft[] = [];
   for (let at = 0; at < MAX_CHAIN_STEPS && form.has(`steps.${at}.model`); at += 1) {

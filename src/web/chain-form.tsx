@@ -2,6 +2,7 @@
 import { MAX_CHAIN_STEPS } from "../domain/limits.ts";
 import type { ChainDraft } from "./chain-draft.ts";
 import { Field, type FieldErrors, FormErrors } from "./form-parts.tsx";
+import { NewModelChoice } from "./new-model-choice.tsx";
 
 export interface ChainFormProps {
   draft: ChainDraft;
@@ -124,6 +125,7 @@ export function ChainForm({ draft, errors, version, action, cancel, usedBy, mode
           </button>
         </div>
       ) : null}
+      {[...errors.keys()].some((path) => /^steps\.\d+\.model$/.test(path)) ? <NewModelChoice /> : null}
       <div class="acts">
         <button class="main" name="do" value="save">
           {isNew ? "Create chain" : "Save"}

@@ -153,9 +153,9 @@ const faultOf = async (answer: Promise<Response>) => (await expectProblem(answer
 
 describe("a budget of a model", () => {
   it("that no price, chain or call knows is refused, with what may have been meant", async () => {
-    expect(await faultOf(harness.call("POST", BUDGETS, { body: ofModel("claude-opus-5.5") }))).toEqual({
+    expect(await faultOf(harness.call("POST", BUDGETS, { body: ofModel("claude-opsu-5-5") }))).toEqual({
       path: "scope.model",
-      message: 'no price, chain or call knows the model "claude-opus-5.5"; did you mean "claude-opus-5-5"?',
+      message: 'no price, chain or call knows the model "claude-opsu-5-5"; did you mean "claude-opus-5-5"?',
     });
     expect((await faultOf(harness.call("POST", BUDGETS, { body: ofModel("house-model") })))?.message).toBe(
       'no price, chain or call knows the model "house-model"; give it a price or a chain first',
@@ -173,6 +173,7 @@ describe("a budget of a model", () => {
     for (const model of [
       "claude-haiku-4-5",
       "claude-haiku-4-5-20251001",
+      "anthropic/claude-haiku-4.5",
       "us.anthropic.claude-haiku-4-5-20251001-v1:0",
       "chain-model",
       "called-model",

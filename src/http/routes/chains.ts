@@ -72,11 +72,17 @@ export function chainRoutes(): Api {
     })
     .openapi(put, async (c) => {
       const { env, name } = c.req.valid("param");
-      const { value, revision, created } = await putChain(c.get("ctx"), env, name, c.req.valid("json"), ifMatchOf(c));
+      const { value, revision, created, warnings } = await putChain(
+        c.get("ctx"),
+        env,
+        name,
+        c.req.valid("json"),
+        ifMatchOf(c),
+      );
       setEtag(c, value.version);
-      if (!created) return c.json({ ...value, revision }, 200);
+      if (!created) return c.json({ ...value, revision, warnings }, 200);
       c.header("Location", `/v1/environments/${env}/chains/${name}`);
-      return c.json({ ...value, revision }, 201);
+      return c.json({ ...value, revision, warnings }, 201);
     })
     .openapi(remove, async (c) => {
       const { env, name } = c.req.valid("param");

@@ -1,8 +1,9 @@
-/** Model blocks. A model id that has a slash is written with %2F in the path. */
+/** Model blocks, and names that do not say their model. A model id that has a slash is written with %2F in the path. */
+import { getAliases, putAliases } from "../../services/aliases.ts";
 import { listModels, putModel } from "../../services/models.ts";
 import { type Api, body, changeRoute, createApi, environmentParams, futureDate, json, readRoute } from "../openapi.ts";
-import { changedModelSchema, listOf, modelResourceSchema } from "../resource-schemas.ts";
-import { modelBody, modelSchema } from "../schemas.ts";
+import { aliasesSchema, changedModelSchema, listOf, modelResourceSchema } from "../resource-schemas.ts";
+import { aliasesBody, modelBody, modelSchema } from "../schemas.ts";
 
 const tags = ["Models"];
 
@@ -26,17 +27,45 @@ const put = changeRoute("operator", {
   responses: { 200: json(changedModelSchema, "The model as it is now.") },
 });
 
+const aliases = readRoute("viewer", {
+  method: "get",
+  path: "/v1/environments/{env}/aliases",
+  tags,
+  operationId: "getAliases",
+  summary: "The model behind each name that does not say it",
+  request: { params: environmentParams },
+  responses: { 200: json(aliasesSchema, "Models by name.") },
+});
+
+const putAll = changeRoute("admin", {
+  method: "put",
+  path: "/v1/environments/{env}/aliases",
+  tags,
+  operationId: "putAliases",
+  summary: "Map names that do not say their model: inference profiles, deployments",
+  request: { params: environmentParams, ...body(aliasesBody) },
+  responses: { 200: json(aliasesSchema, "The mappings as they are now.") },
+});
+
 export function modelRoutes(): Api {
   return createApi()
     .openapi(list, async (c) => c.json(await listModels(c.get("ctx"), c.req.valid("param").env), 200))
     .openapi(put, async (c) => {
       const { env, id } = c.req.valid("param");
-      const { blocked, reason, until } = c.req.valid("json");
-      const { value, revision, auditId } = await putModel(c.get("ctx"), env, id, {
+      const { blocked, reason, until, newModel } = c.req.valid("json");
+      const { value, revision, auditId, warnings } = await putModel(c.get("ctx"), env, id, {
         blocked,
         reason,
         until: futureDate(c, "until", until),
+        newModel,
       });
-      return c.json({ ...value, revision, auditId }, 200);
+      return c.json({ ...value, revision, auditId, warnings }, 200);
+    })
+    .openapi(aliases, async (c) => c.json(await getAliases(c.get("ctx"), c.req.valid("param").env), 200))
+    .openapi(putAll, async (c) => {
+      const { aliases: wanted, newModel = false } = c.req.valid("json");
+      const input = { aliases: wanted, newModel };
+      const { value, revision } = await putAliases(c.get("ctx"), c.req.valid("param").env, input);
+      return c.json({ aliases: value, revision }, 200);
     });
 }

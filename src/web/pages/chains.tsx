@@ -10,6 +10,7 @@ import {
   type ChainDraft,
   chainDraftFrom,
   chainDraftOf,
+  confirmsNew,
   EMPTY_CHAIN,
   parseChain,
   reshapedChain,
@@ -39,8 +40,12 @@ export function chainPages(deps: Deps): Hono<PageEnv> {
           faults: [{ path: "name", message: "is taken" }],
         });
       }
-      await putChain(ctx, environment, name, { steps });
-      return done(c, `/e/${environment}/chains`, `Created the chain ${name}. Give it to a flag to use it.`);
+      const { warnings } = await putChain(ctx, environment, name, { steps, newModel: confirmsNew(form) });
+      return done(
+        c,
+        `/e/${environment}/chains`,
+        [`Created the chain ${name}. Give it to a flag to use it.`, ...warnings].join(" "),
+      );
     } catch (error) {
       return formPage(c, deps, draft, errorsOf(error), null);
     }
@@ -60,8 +65,9 @@ export function chainPages(deps: Deps): Hono<PageEnv> {
     const changed = reshapedChain(draft, form.text("do"));
     if (changed !== null) return formPage(c, deps, changed, NO_ERRORS, version);
     try {
-      await putChain(serviceContext(c, deps), environment, name, { steps: parseChain(draft).steps }, `"${version}"`);
-      return done(c, `/e/${environment}/chains`, `Saved the chain ${name}.`);
+      const input = { steps: parseChain(draft).steps, newModel: confirmsNew(form) };
+      const { warnings } = await putChain(serviceContext(c, deps), environment, name, input, `"${version}"`);
+      return done(c, `/e/${environment}/chains`, [`Saved the chain ${name}.`, ...warnings].join(" "));
     } catch (error) {
       return formPage(c, deps, draft, errorsOf(error), version);
     }

@@ -4,13 +4,17 @@ import type { Deps } from "../../deps.ts";
 import { MODEL_PATTERN } from "../../domain/limits.ts";
 import type { ModelResource } from "../../domain/resources.ts";
 import { AppError, invalid } from "../../errors.ts";
+import { getAliases, setAlias } from "../../services/aliases.ts";
 import { listModels, putModel } from "../../services/models.ts";
 import { done, flashOf } from "../act.tsx";
+import { AliasCard } from "../alias-card.tsx";
 import { Field, fieldErrors, type FieldErrors, FormErrors, NO_ERRORS } from "../form-parts.tsx";
 import { HowLong, untilOf } from "../how-long.tsx";
 import { Moment } from "../moment.tsx";
+import { NewModelChoice } from "../new-model-choice.tsx";
 import {
   type Form,
+  mayAdminister,
   mayOperate,
   type PageContext,
   type PageEnv,
@@ -33,13 +37,18 @@ export function modelPages(deps: Deps): Hono<PageEnv> {
       const model = form.trimmed("model");
       if (!MODEL_PATTERN.test(model)) throw invalid("model", "must be a model id such as claude-sonnet-5-5");
       const reason = reasonOf(form);
-      const input = { blocked: true, reason: reason === "" ? null : reason, until: untilOf(form, deps.clock.nowMs()) };
-      const { value } = await putModel(serviceContext(c, deps), environment, model, input);
+      const input = {
+        blocked: true,
+        reason: reason === "" ? null : reason,
+        until: untilOf(form, deps.clock.nowMs()),
+        newModel: form.has("newModel"),
+      };
+      const { value, warnings } = await putModel(serviceContext(c, deps), environment, model, input);
       const chains = value.usedBy.length === 0 ? "No chain has it." : `${value.usedBy.join(", ")} now step past it.`;
       return done(
         c,
         `/e/${environment}/models`,
-        `Blocked ${model}. ${chains} The board shows who is downgraded by it.`,
+        [`Blocked ${model}. ${chains} The board shows who is downgraded by it.`, ...warnings].join(" "),
       );
     } catch (error) {
       const errors = fieldErrors(error);
@@ -64,13 +73,37 @@ export function modelPages(deps: Deps): Hono<PageEnv> {
       return c.redirect(`/e/${environment}/models`, 303);
     }
   });
+  app.post("/e/:environment/models/aliases", async (c) => {
+    const { environment } = c.req.param();
+    const form = await readForm(c);
+    const [name, model] = [form.trimmed("name"), form.trimmed("of")];
+    try {
+      if (!MODEL_PATTERN.test(name)) throw invalid("name", "must be a name as applications send it");
+      if (form.text("do") === "forget") {
+        await setAlias(serviceContext(c, deps), environment, { name, model: null, newModel: true });
+        return done(c, `/e/${environment}/models`, `${name} is not mapped any more.`);
+      }
+      if (!MODEL_PATTERN.test(model)) throw invalid("of", "must be a model id such as claude-sonnet-5-5");
+      await setAlias(serviceContext(c, deps), environment, { name, model, newModel: form.has("newModel") });
+      return done(c, `/e/${environment}/models`, `${name} counts as ${model} from now on.`);
+    } catch (error) {
+      const errors = fieldErrors(error);
+      if (errors === null) throw error;
+      // The block form above has a field "model" of its own.
+      const fault = errors.get("model");
+      if (fault !== undefined) errors.set("of", fault);
+      errors.delete("model");
+      return page(c, deps, errors, form);
+    }
+  });
   return app;
 }
 
 async function page(c: PageContext, deps: Deps, errors: FieldErrors, form?: Form) {
   const { environment = "" } = c.req.param();
   const actor = c.get("actor");
-  const { items } = await listModels(serviceContext(c, deps), environment);
+  const ctx = serviceContext(c, deps);
+  const [{ items }, { aliases }] = await Promise.all([listModels(ctx, environment), getAliases(ctx, environment)]);
   const operator = mayOperate(actor);
   const nowMs = deps.clock.nowMs();
   const base = `/e/${environment}/models`;
@@ -97,7 +130,10 @@ async function page(c: PageContext, deps: Deps, errors: FieldErrors, form?: Form
       {operator ? (
         <form class="card stack" method="post" action={`${base}/block`} id="block">
           <h2>Block a model</h2>
-          <FormErrors errors={errors} fields={["model", "reason"]} />
+          <FormErrors
+            errors={errors.has("name") || errors.has("of") ? NO_ERRORS : errors}
+            fields={["model", "reason"]}
+          />
           <p>
             Takes it out everywhere, at once: every chain steps past it. A flag whose chain has no other model goes off.
           </p>
@@ -124,11 +160,13 @@ async function page(c: PageContext, deps: Deps, errors: FieldErrors, form?: Form
             required={false}
           />
           <HowLong value={form?.text("minutes") ?? ""} />
+          {errors.has("model") ? <NewModelChoice /> : null}
           <div>
             <button class="danger">Block it</button>
           </div>
         </form>
       ) : null}
+      <AliasCard aliases={aliases} admin={mayAdminister(actor)} base={base} errors={errors} form={form} />
     </>,
   );
 }
