@@ -138,7 +138,7 @@ export async function setBlock(
     call,
     options,
     (answer) => `${answer.model}: ${answer.blocked ? "blocked" : "not blocked"}`,
-    ({ warnings }) => Promise.resolve(warnings),
+    { more: ({ warnings }) => Promise.resolve(warnings) },
   );
 }
 
