@@ -54,7 +54,7 @@ export async function putChain(
     const { tx, at, record } = open;
     const current = await findChain(tx, environment.id, name);
     const users = (await usersByChain(tx, environment.id)).get(name) ?? [];
-    const named = input.steps.map(({ model }, at) => ({ path: `steps.${at}.model`, model }));
+    const named = input.steps.map(({ model }, step) => ({ path: `steps.${step}.model`, model }));
     warnings = await checkModels(tx, open.environment, named, input.newModel === true);
     if (current === undefined) {
       if (ifMatch !== undefined) throw new AppError("PRECONDITION_FAILED", `There is no chain "${name}" any more.`);
