@@ -62,7 +62,7 @@ export const VARIABLES: readonly Variable[] = [
     name: "ANDON_PUBLIC_URL",
     default: "http://HOST:PORT",
     description:
-      "Where browsers reach this server. Links in alerts and for signing in are made of it; with `https` the session cookie is `Secure`. Set it whenever `HOST` is not this machine alone.",
+      "Where browsers reach this server, without a path. Links in alerts and for signing in are made of it; with `https` the session cookie is `Secure`. Set it whenever `HOST` is not this machine alone.",
   },
   {
     name: "ANDON_SECRET",
@@ -103,6 +103,13 @@ function isUrl(value: string, protocols: readonly string[]): boolean {
   return URL.canParse(value) && protocols.includes(new URL(value).protocol);
 }
 
+/** The pages live at the root of their host: their links and cookies know no path before them. */
+function isOrigin(value: string): boolean {
+  if (!URL.canParse(value)) return true;
+  const { pathname, search, hash, username } = new URL(value);
+  return /^\/*$/.test(pathname) && search === "" && hash === "" && username === "";
+}
+
 function wholeNumber(min: number, max: number) {
   const expected = `expected a whole number from ${min} to ${max}`;
   return z
@@ -136,6 +143,7 @@ const schema = z
     ANDON_PUBLIC_URL: z
       .string()
       .refine((value) => isUrl(value, ["http:", "https:"]), "expected a URL like https://andon.example.com")
+      .refine(isOrigin, "expected a host of its own, without a path: https://andon.example.com, not …/andon")
       .transform((value) => value.replace(/\/+$/, ""))
       .optional(),
     ANDON_SECRET: z.string().min(SECRET_MIN_CHARS, `expected at least ${SECRET_MIN_CHARS} characters`).optional(),

@@ -54,6 +54,8 @@ describe("parseConfig", () => {
     ["HOST", "http://x"],
     ["DATABASE_URL", "mysql://db/andon"],
     ["ANDON_PUBLIC_URL", "andon.example.com"],
+    ["ANDON_PUBLIC_URL", "https://corp.example.com/andon"],
+    ["ANDON_PUBLIC_URL", "https://andon.example.com/?from=mail"],
     ["ANDON_SECRET", "too short"],
     ["ANDON_ADMIN_TOKEN", "andon_sdk_0123456789012345678901234"],
     ["ANDON_ADMIN_TOKEN", "andon_op_short"],

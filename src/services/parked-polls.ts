@@ -45,11 +45,12 @@ export class ParkedPolls {
 
   /**
    * Calls `then` once: on `release` of the environment and within it, after `timeoutMs` or somewhat sooner, when the server drains, or when
-   * the peer goes; `gone` is true for the last. A peer that waits already is not parked twice. A callback and no promise:
+   * the peer goes; `gone` is true for the last. A peer has one place: what waited for it before is let go. A callback and no promise:
    * the last of a thousand waits for all that is done for the others. Must not throw.
    */
   park(environmentId: string, timeoutMs: number, peer: Peer, then: (gone: boolean) => void): void {
-    if (!this.open || peer.gone || peer.onGone !== null || timeoutMs <= 0) {
+    peer.leave?.(false);
+    if (!this.open || peer.gone || timeoutMs <= 0) {
       then(peer.gone);
       return;
     }
@@ -58,12 +59,12 @@ export class ParkedPolls {
     const leave = (gone: boolean) => {
       if (!waiters.delete(waiter)) return;
       this.#count -= 1;
-      peer.onGone = null;
+      peer.leave = null;
       waiter.timer.cancel();
       then(gone);
     };
     const waiter: Waiter = { peer, then, timer: this.#clock.schedule(this.#spread(timeoutMs), () => leave(false)) };
-    peer.onGone = () => leave(true);
+    peer.leave = leave;
     waiters.add(waiter);
     this.#count += 1;
   }
@@ -80,7 +81,7 @@ export class ParkedPolls {
     this.#waiting.get(environmentId)?.clear();
     this.#count -= waiters.length;
     for (const { peer, then } of waiters) {
-      peer.onGone = null;
+      peer.leave = null;
       then(false);
     }
     for (const { timer } of waiters) timer.cancel();

@@ -1,15 +1,15 @@
 /**
  * Who waits for an answer, as far as waiting goes. A poll's place goes with its socket, not with its response: of
  * requests that were sent one behind the other only the first has a response that hears of the end. And one socket has
- * one place, as its second poll is answered after its first anyway.
+ * one place, which its next poll takes over: answers that pile up would keep Node from reading that it closed.
  */
 import type { Socket } from "node:net";
 
 export interface Peer {
   /** True once nobody hears the answer any more. */
   readonly gone: boolean;
-  /** Called once, when it goes; null while nothing waits for it. */
-  onGone: (() => void) | null;
+  /** Ends what waits for it, `gone` or not; null while nothing does. */
+  leave: ((gone: boolean) => void) | null;
 }
 
 const peers = new WeakMap<Socket, Peer>();
@@ -30,12 +30,10 @@ export function peerOfSignal(signal: AbortSignal): Peer {
 }
 
 function watch(isGone: boolean, listen: (goes: () => void) => void): Peer {
-  const peer = { gone: isGone, onGone: nobody() };
+  const peer: { gone: boolean; leave: Peer["leave"] } = { gone: isGone, leave: null };
   listen(() => {
     peer.gone = true;
-    peer.onGone?.();
+    peer.leave?.(true);
   });
   return peer;
 }
-
-const nobody = (): (() => void) | null => null;

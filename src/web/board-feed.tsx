@@ -186,7 +186,7 @@ export class BoardFeed {
     await new Promise<void>((resolve) => {
       if (revision === undefined) clock.schedule(timeoutMs, resolve);
       else {
-        const peer = { gone: false, onGone: null };
+        const peer = { gone: false, leave: null };
         snapshots.whenChanged(this.#environmentId, revision, { timeoutMs, peer }, () => resolve());
       }
     });

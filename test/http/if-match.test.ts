@@ -47,6 +47,14 @@ describe("If-Match", () => {
     );
   });
 
+  it("accepts the ETag as a proxy that compresses weakens it, and no other version so", async () => {
+    const weak = `W/${await etagOf(FLAG)}`;
+    const edit = (etag: string) =>
+      harness.call("PATCH", FLAG, { body: { owner: "behind nginx" }, headers: { "if-match": etag } });
+    await expectStatus(edit(weak), 200);
+    await expectProblem(edit(weak), 412);
+  });
+
   it.each([
     ["PATCH", FLAG, { owner: "x" }],
     ["DELETE", FLAG, undefined],

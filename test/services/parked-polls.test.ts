@@ -5,7 +5,7 @@ import { ParkedPolls } from "../../src/services/parked-polls.ts";
 import { FakeClock } from "../support/clock.ts";
 
 const noSpread = () => 0;
-const somebody = (): Peer => ({ gone: false, onGone: null });
+const somebody = (): Peer => ({ gone: false, leave: null });
 const park = (parked: ParkedPolls, environmentId: string, peer = somebody()): Promise<boolean> =>
   new Promise((resolve) => parked.park(environmentId, 25_000, peer, resolve));
 
@@ -31,7 +31,7 @@ it("lets a poll go when its time is up, and keeps no timer of one that left befo
   await waiting;
   const peer = somebody();
   const gone = park(parked, "a", peer);
-  peer.onGone?.();
+  peer.leave?.(true);
   await gone;
   expect(parked.count).toBe(0);
   expect(clock.pending).toBe(0);
@@ -39,7 +39,7 @@ it("lets a poll go when its time is up, and keeps no timer of one that left befo
 
 it("parks nobody who is gone already or while the server drains", async () => {
   const parked = new ParkedPolls(new FakeClock(), noSpread);
-  await park(parked, "a", { gone: true, onGone: null });
+  await park(parked, "a", { gone: true, leave: null });
   const waiting = park(parked, "a");
   parked.drain();
   await waiting;
@@ -48,11 +48,12 @@ it("parks nobody who is gone already or while the server drains", async () => {
   expect(parked.count).toBe(0);
 });
 
-it("gives a peer that waits already no second place", async () => {
+it("lets a peer's poll go when its next one takes the place", async () => {
   const parked = new ParkedPolls(new FakeClock(), noSpread);
   const peer = somebody();
+  const first = park(parked, "a", peer);
   void park(parked, "a", peer);
-  await park(parked, "a", peer);
+  expect(await first).toBe(false);
   expect(parked.count).toBe(1);
 });
 

@@ -10,6 +10,9 @@ import { adminCtx, makeToken } from "../support/server-deps.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
+/** More than what Node reads of one connection while its answers pile up. */
+const MANY = 1000;
+
 let server: TestServer;
 let token: string;
 
@@ -91,17 +94,15 @@ it("a process that is killed with SIGKILL is marked at once", async () => {
   expect(await instance("killed")).toMatchObject({ state: "live" });
 });
 
-it("a thousand polls sent one behind the other on one connection have one place, which goes with it", async () => {
+it("polls sent one behind the other on one connection have one place, which goes with it", async () => {
   const { port, hostname } = new URL(server.url);
   const socket = connect(Number(port), hostname);
-  const one = `GET /sdk/v1/snapshot HTTP/1.1\r\nHost: andon\r\nAuthorization: Bearer ${token}\r\nIf-None-Match: ${etag()}\r\nPrefer: wait=25\r\n\r\n`;
-  socket.write(one.repeat(1000));
-  await until("the first is parked", () => server.deps.snapshots.parkedPolls > 0);
-  socket.write(one);
-  await setMaster(server, "off");
-  const again = one.replace(/If-None-Match: \S+/, `If-None-Match: ${etag()}`);
-  socket.write(again.repeat(1000));
-  await until("one is parked", () => server.deps.snapshots.parkedPolls === 1);
-  socket.destroy();
-  await until("its place is free", () => server.deps.snapshots.parkedPolls === 0);
+  let answers = "";
+  socket.setEncoding("utf8").on("data", (text: string) => (answers += text));
+  const poll = `GET /sdk/v1/snapshot HTTP/1.1\r\nHost: andon\r\nAuthorization: Bearer ${token}\r\nIf-None-Match: ${etag()}\r\nPrefer: wait=25\r\n\r\n`;
+  socket.write(poll.repeat(MANY));
+  await until("all but the last are answered", () => answers.split("HTTP/1.1 304").length >= MANY);
+  expect(server.deps.snapshots.parkedPolls).toBeLessThanOrEqual(1);
+  socket.write(poll.repeat(MANY), () => socket.destroy());
+  await until("the place is free", () => server.deps.snapshots.parkedPolls === 0);
 });
