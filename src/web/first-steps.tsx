@@ -35,7 +35,13 @@ export function FirstSteps({ board, admin, publicUrl }: { board: Board; admin: b
           <a href={`${base}/flags/new`}>Create a flag</a> for the feature.
         </Step>
         <Step done={connected}>
-          <a href={`${base}/tokens?kind=sdk`}>Create an sdk token</a> for the application, and put this into it:
+          <a href={`${base}/tokens?kind=sdk`}>Create an sdk token</a> for the application. Its place is{" "}
+          <code>ANDON_TOKEN</code> in the application's environment. (<code>ANDON_OP_TOKEN</code> is another one: an op
+          token, for people, CI and the <code>andon</code> command.)
+        </Step>
+        <Step done={connected}>
+          Put the client into the application. It is not published: do not install <code>andon</code> or{" "}
+          <code>andon-client</code> by name.
           <Snippet flagKey={flag?.key ?? "support-chat"} publicUrl={publicUrl} />
         </Step>
         <li class={connected ? "done" : "waiting"} aria-live="polite">
@@ -62,6 +68,14 @@ function Step({ done, children }: { done: boolean; children?: Child }) {
   );
 }
 
+/** How the client gets into an application, until it is on npm. README and the client's own say the same lines. */
+export const INSTALL_LINES = [
+  "# in a clone of Andon, after npm ci:",
+  "npm pack --workspace andon-client",
+  "# in the application, with that file beside it:",
+  "npm install ./andon-client-0.1.0.tgz @anthropic-ai/sdk",
+] as const;
+
 /** The lines an application needs, with the address of this server. The token stays out of the code. */
 export function Snippet({ flagKey, publicUrl }: { flagKey: string; publicUrl: string }) {
   const code = [
@@ -78,13 +92,23 @@ export function Snippet({ flagKey, publicUrl }: { flagKey: string; publicUrl: st
     `});`,
   ].join("\n");
   return (
-    <div class="snippet">
-      <pre tabindex={0} aria-label="Code for the application">
-        <code id="snippet">{code}</code>
-      </pre>
-      <button type="button" class="quiet" data-copy="snippet" hidden>
-        Copy the code
-      </button>
-    </div>
+    <>
+      <div class="snippet">
+        <pre tabindex={0} aria-label="Commands that install the client">
+          <code id="install">{INSTALL_LINES.join("\n")}</code>
+        </pre>
+        <button type="button" class="quiet" data-copy="install" hidden>
+          Copy the commands
+        </button>
+      </div>
+      <div class="snippet">
+        <pre tabindex={0} aria-label="Code for the application">
+          <code id="snippet">{code}</code>
+        </pre>
+        <button type="button" class="quiet" data-copy="snippet" hidden>
+          Copy the code
+        </button>
+      </div>
+    </>
   );
 }

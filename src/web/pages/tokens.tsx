@@ -195,11 +195,17 @@ function createdPage(c: PageContext, deps: Deps, secret: string, kind: string, n
         <>
           <h2>In the application</h2>
           <p>
-            Put the token into its environment as <code>ANDON_TOKEN</code>, not into the code:
+            Put the token into its environment as <code>ANDON_TOKEN</code>, not into the code, and the client into the
+            application. It is not published: do not install <code>andon</code> or <code>andon-client</code> by name.
           </p>
           <Snippet flagKey="support-chat" publicUrl={deps.config.publicUrl} />
         </>
-      ) : null}
+      ) : (
+        <p>
+          The <code>andon</code> command and CI read it from <code>ANDON_OP_TOKEN</code>; over the API it is sent as{" "}
+          <code>Authorization: Bearer …</code>.{kind === "op" ? " A person signs in to this board with it." : ""}
+        </p>
+      )}
     </section>,
   );
 }
