@@ -178,6 +178,7 @@ export function flagResource(flag: StoredFlag, around: Surroundings, checks: Che
     },
     trips: around.trips.filter((trip) => trip.flag === flag.key).map(tripResource),
     effective: effective(flag, steps, force, around),
+    sends: [],
     standing: standingResource(standingOf(standingFacts(flag, around))),
     evaluated: checks === undefined ? null : { ...checks, at: checks.at.toISOString() },
     version: flag.version,

@@ -53,6 +53,18 @@ export interface EffectiveResource {
   blocked: string[];
 }
 
+/** A model that calls of a flag use and its row would not name. */
+export interface SentModelResource {
+  model: string;
+  /** Not a model of the chain; a step that is passed now (its level or a block); or a lower one than calls start at. */
+  why: "OUTSIDE" | "PASSED" | "LOWER";
+  attempts: number;
+  nanoUsd: number;
+  /** When the newest of them began, and in which instance. */
+  newestAt: string;
+  newestInstance: string;
+}
+
 /** What holds for a flag now, since when without a break, and the cause that decides. */
 export interface StandingResource {
   state: StandingState;
@@ -100,6 +112,11 @@ export interface FlagResource {
   level: LevelResource;
   trips: TripResource[];
   effective: EffectiveResource;
+  /**
+   * Models of calls that began since their instance applied the state in force, in the last 15 minutes, and that the chain
+   * does not account for. `[]` in the answer to a change.
+   */
+  sends: SentModelResource[];
   standing: StandingResource;
   /** How often clients evaluated it, on and off, and when one last told so; null: never. */
   evaluated: { at: string; on: number; off: number } | null;

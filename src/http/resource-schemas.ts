@@ -131,6 +131,23 @@ export const flagSchema = z
       blocked: z.array(z.string()).openapi({ description: "Models of its chain that are blocked." }),
     }),
     standing: standingSchema,
+    sends: z
+      .array(
+        z.object({
+          model: z.string(),
+          why: z.enum(["OUTSIDE", "PASSED", "LOWER"]).openapi({
+            description: "Outside the chain; a step that is passed now; or lower than where calls start, alone.",
+          }),
+          attempts: z.number(),
+          nanoUsd: z.number(),
+          newestAt: time,
+          newestInstance: z.string(),
+        }),
+      )
+      .openapi({
+        description:
+          "Models of calls begun since their instance applied the state in force (15 minutes at most) that its chain does not account for. Empty in the answer to a change.",
+      }),
     evaluated: z
       .object({ at: time, on: z.number(), off: z.number() })
       .nullable()

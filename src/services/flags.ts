@@ -11,6 +11,7 @@ import type { FlagResource } from "../domain/resources.ts";
 import { AppError, invalid } from "../errors.ts";
 import { checksColumn, forgetChecks, readChecks } from "./flag-checks.ts";
 import { requireMatch } from "./if-match.ts";
+import { withSentModels } from "./sent-models.ts";
 import { readSurroundings, surroundingColumns, surroundingsOf } from "./surroundings.ts";
 import { tripNewcomers } from "./trips.ts";
 
@@ -53,24 +54,27 @@ export async function listFlags(
   environmentKey: string,
 ): Promise<{ items: FlagResource[]; revision: string }> {
   const environment = await requireEnvironment(ctx, environmentKey, "viewer");
-  const [rows, around, checks] = await read(
-    ctx,
-    async (db) =>
-      [
-        await db.select().from(flags).where(eq(flags.environmentId, environment.id)).orderBy(asc(flags.key)),
-        await readSurroundings(db, environment),
-        await readChecks(db, environment.id),
-      ] as const,
-  );
+  const items = await read(ctx, async (db) => {
+    const rows = await db.select().from(flags).where(eq(flags.environmentId, environment.id)).orderBy(asc(flags.key));
+    const around = await readSurroundings(db, environment);
+    const checks = await readChecks(db, environment.id);
+    const resources = rows.map((row) => flagResource(row, around, checks.get(row.key)));
+    return withSentModels(ctx, db, environment, resources, around);
+  });
   return {
-    items: rows.map((row) => flagResource(row, around, checks.get(row.key))),
+    items,
     revision: ctx.deps.snapshots.revisionOf(environment.id, environment.revision),
   };
 }
 
 export async function getFlag(ctx: Ctx, environmentKey: string, key: string): Promise<FlagResource> {
   const environment = await requireEnvironment(ctx, environmentKey, "viewer");
-  return read(ctx, (db) => resourceOf(db, environment, key));
+  return read(ctx, async (db) => {
+    const { flag, around, checks } = await requireFlagAndAround(db, environment, key);
+    const resource = flagResource(flag, around, checks);
+    const [shown = resource] = await withSentModels(ctx, db, environment, [resource], around);
+    return shown;
+  });
 }
 
 /** Creates a flag, switched on, unless a budget that it belongs to is reached already. CONFLICT when the key is taken. */

@@ -76,7 +76,7 @@ export async function boardParts(board: Board | LastKnownBoard, options: BoardPa
     [
       news,
       { id: "now", html: toHtml(<Now board={board} />), children: [figures("unpriced", <Unpriced board={board} />)] },
-      await flagList(board, operator),
+      await flagList(board, visitor),
       { ...leaf("shared", <SharedBudgets board={board} />), pace: "figures" },
       steps,
       {
@@ -101,11 +101,11 @@ function region(inner: Child, children: Part[]): Part {
 }
 
 /** The rows. Another order alone is not sent: on an open page nothing changes its place. */
-async function flagList(board: Board, operator: boolean): Promise<Part> {
+async function flagList(board: Board, visitor: Actor): Promise<Part> {
   const rows: Part[] = [];
   for (const [at, row] of board.rows.entries()) {
     if (at % ROWS_PER_TURN === 0) await nextTurn();
-    rows.push(flagRow(row, board, operator));
+    rows.push(flagRow(row, board, visitor));
   }
   return {
     id: "flags",
@@ -124,14 +124,20 @@ async function flagList(board: Board, operator: boolean): Promise<Part> {
   };
 }
 
-function flagRow(row: FlagRow, board: Board, operator: boolean): Part {
+function flagRow(row: FlagRow, board: Board, visitor: Actor): Part {
   const { flag } = row;
   const { money, nowMs } = board;
   const base = `/e/${board.environment.key}`;
   return {
     id: `flag-${flag.key}`,
     html: toHtml(
-      <FlagCard row={row} board={board} operator={operator} money={<FlagMoneyView flag={flag} money={money} />} />,
+      <FlagCard
+        row={row}
+        board={board}
+        operator={mayOperate(visitor)}
+        admin={mayAdminister(visitor)}
+        money={<FlagMoneyView flag={flag} money={money} />}
+      />,
     ),
     children: flagMoneyParts({ flag, light: lightOf(flag), money, base, nowMs }),
   };

@@ -1,6 +1,7 @@
 /** A chain as its form has it, and the way from there to what the service takes. Field names are the API's paths. */
+import { isDearer, modelTable } from "../../sdk-client/src/model-table.ts";
 import type { ChainStep } from "../../sdk-client/src/protocol.ts";
-import { MAX_CHAIN_STEPS } from "../domain/limits.ts";
+import { MAX_CHAIN_STEPS, MODEL_PATTERN } from "../domain/limits.ts";
 import type { ChainResource } from "../domain/resources.ts";
 import { AppError, type Fault } from "../errors.ts";
 import { fromIssues } from "../http/problem.ts";
@@ -56,6 +57,18 @@ export function chainDraftFrom(form: Form): ChainDraft {
     });
   }
   return { name: form.trimmed("name"), steps };
+}
+
+/** The draft with a step more for `model`: before the first that costs less, as a chain goes from dear to cheap. */
+export function withStep(draft: ChainDraft, model: string, nowMs: number): ChainDraft {
+  if (!MODEL_PATTERN.test(model) || draft.steps.length >= MAX_CHAIN_STEPS) return draft;
+  const prices = modelTable({ blocked: [] });
+  if (draft.steps.some((step) => prices.nameOf(step.model) === prices.nameOf(model))) return draft;
+  const rates = prices.ratesOf(model, nowMs);
+  const cheaper = draft.steps.findIndex((step) => isDearer(rates, prices.ratesOf(step.model, nowMs)));
+  const steps = [...draft.steps];
+  steps.splice(cheaper < 0 ? steps.length : cheaper, 0, { ...EMPTY_STEP, model });
+  return { ...draft, steps };
 }
 
 /** `add-step`, `remove-step.1`, `raise-step.1`: what a button other than "save" does. Null for "save". */

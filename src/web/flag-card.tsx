@@ -11,6 +11,7 @@ import { ProofView } from "./proof-view.tsx";
 import { Running } from "./running.tsx";
 import { missesReason, UndoPlace, WhyPlace } from "./own-parts.tsx";
 import { isAwaited } from "./proof.ts";
+import { SentModels } from "./sent-models.tsx";
 import { StateLine } from "./state-line.tsx";
 import { killTrip, lightOf } from "./text.ts";
 
@@ -21,11 +22,12 @@ export interface FlagCardProps {
   row: FlagRow;
   board: Board;
   operator: boolean;
+  admin: boolean;
   /** What stands in the card and changes by itself, see `board-parts.tsx`. */
   money: Child;
 }
 
-export function FlagCard({ row, board, operator, money }: FlagCardProps) {
+export function FlagCard({ row, board, operator, admin, money }: FlagCardProps) {
   const { flag, last } = row;
   const light = lightOf(flag);
   const base = `/e/${board.environment.key}`;
@@ -50,6 +52,7 @@ export function FlagCard({ row, board, operator, money }: FlagCardProps) {
       <p class="state">
         <StateLine flag={flag} nowMs={board.nowMs} />
       </p>
+      <SentModels flag={flag} base={base} admin={admin} />
       <HeldLine fleet={board.fleet} flag={flag.key} />
       {money}
       <div class="acts">

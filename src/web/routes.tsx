@@ -21,6 +21,7 @@ import { channelPages } from "./pages/channels.tsx";
 import { environmentPages } from "./pages/environments.tsx";
 import { flagEditPages } from "./pages/flag-edit.tsx";
 import { flagPages } from "./pages/flag.tsx";
+import { holdPages } from "./pages/hold.tsx";
 import { incidentPages } from "./pages/incidents.tsx";
 import { instancePages } from "./pages/instances.tsx";
 import { modelPages } from "./pages/models.tsx";
@@ -58,6 +59,7 @@ export function webRoutes(deps: Deps): Hono<PageEnv> {
     switchPages,
     flagEditPages,
     flagPages,
+    holdPages,
     budgetPages,
     incidentPages,
     alertPages,

@@ -13,6 +13,7 @@ import {
   confirmsNew,
   EMPTY_CHAIN,
   parseChain,
+  withStep,
   reshapedChain,
 } from "../chain-draft.ts";
 import { ChainForm } from "../chain-form.tsx";
@@ -55,7 +56,8 @@ export function chainPages(deps: Deps): Hono<PageEnv> {
     const { environment, name } = c.req.param();
     requireScope(c.get("actor"), "admin");
     const chain = await getChain(serviceContext(c, deps), environment, name);
-    return formPage(c, deps, chainDraftOf(chain), NO_ERRORS, chain.version, chain.usedBy);
+    const draft = withStep(chainDraftOf(chain), c.req.query("add") ?? "", deps.clock.nowMs());
+    return formPage(c, deps, draft, NO_ERRORS, chain.version, chain.usedBy);
   });
   app.post("/e/:environment/chains/:name", async (c) => {
     const { environment, name } = c.req.param();

@@ -17,6 +17,7 @@ import { sendPage } from "../render.tsx";
 import { operatorText } from "../rule-fields.tsx";
 import { formatValue } from "../rule-value.ts";
 import { selfUpdating } from "../self-updating.ts";
+import { SentModels } from "../sent-models.tsx";
 import { StateLine } from "../state-line.tsx";
 import { CallsChart, SpendChart } from "../spend-charts.tsx";
 import { RecentCalls, Spenders } from "../spenders.tsx";
@@ -65,6 +66,7 @@ export function flagPages(deps: Deps): Hono<PageEnv> {
           <p class="state">
             <StateLine flag={flag} nowMs={nowMs} />
           </p>
+          <SentModels flag={flag} base={`/e/${environment}`} admin={mayAdminister(actor)} />
           <p class="dim">
             {fleetWords(fleet)}. <Evaluated flag={flag} nowMs={nowMs} />
           </p>
@@ -91,6 +93,13 @@ export function flagPages(deps: Deps): Hono<PageEnv> {
           <section class="card">
             <h2>Chain</h2>
             <Chain flag={flag} environment={environment} />
+            {flag.chain !== null && mayAdminister(actor) ? (
+              <p>
+                <a class="button" href={`${path}/hold`}>
+                  {flag.chainOnly ? "Let go of the chain…" : "Hold to chain…"}
+                </a>
+              </p>
+            ) : null}
           </section>
           <section class="card">
             <div class="title">
@@ -197,6 +206,7 @@ function Chain({ flag, environment }: { flag: FlagResource; environment: string 
     <>
       <p>
         <a href={`/e/${environment}/chains/${flag.chain}`}>{flag.chain}</a>
+        {flag.chainOnly ? " · held to it: no other model is sent" : ""}
       </p>
       <ol class="chain">
         {flag.steps.map((step, at) => {
