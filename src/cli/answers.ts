@@ -1,6 +1,31 @@
 /** What the commands read of the API's answers. Unknown fields are ignored, so that an older command works with a newer server. */
 import { z } from "zod";
 
+/** What holds now, and by what. Kinds that this command does not know are told without their cause. */
+const standing = z.looseObject({
+  state: z.string(),
+  since: z.string(),
+  cause: z.looseObject({
+    kind: z.string(),
+    by: z.string().nullable(),
+    reason: z.string().nullable(),
+    at: z.string().nullable(),
+    until: z.string().nullable(),
+    budget: z.looseObject({ id: z.string(), name: z.string() }).nullable(),
+    atPercent: z.number().nullable(),
+    models: z.array(z.string()),
+  }),
+  heldSince: z.string().nullable(),
+  began: z.string().nullable(),
+  over: z
+    .looseObject({
+      budget: z.looseObject({ name: z.string() }),
+      spentNanoUsd: z.number(),
+      limitNanoUsd: z.number(),
+    })
+    .nullable(),
+});
+
 export const flagAnswer = z.looseObject({
   key: z.string(),
   switch: z.looseObject({
@@ -32,15 +57,25 @@ export const flagAnswer = z.looseObject({
         action: z.string(),
         level: z.number().nullable(),
         atPercent: z.number(),
-        budget: z.looseObject({ name: z.string() }),
+        budget: z.looseObject({ id: z.string().default(""), name: z.string() }),
         since: z.string(),
         until: z.string().nullable(),
       }),
     )
     .default([]),
   effective: z.looseObject({ state: z.string(), reason: z.string(), model: z.string().nullable() }),
+  /** Absent from servers before 0.2. */
+  standing: standing.optional(),
 });
 export type FlagAnswer = z.infer<typeof flagAnswer>;
+
+/** What is left of a budget's ladder. */
+export const budgetAnswer = z.looseObject({
+  enforcement: z.string(),
+  ladder: z.array(z.looseObject({ atPercent: z.number(), action: z.string() })),
+  now: z.looseObject({ spentNanoUsd: z.number(), limitNanoUsd: z.number() }),
+});
+export type BudgetAnswer = z.infer<typeof budgetAnswer>;
 
 export const flagsAnswer = z.looseObject({ items: z.array(flagAnswer), revision: z.string() });
 /** Null when the call changed nothing. */

@@ -3,6 +3,8 @@ import type { z } from "zod";
 import { type ApiClient, createApiClient } from "./api-client.ts";
 import {
   auditAnswer,
+  type BudgetAnswer,
+  budgetAnswer,
   type FlagAnswer,
   flagAnswer,
   flagsAnswer,
@@ -89,8 +91,19 @@ export async function restore(
   if (target === null) return changeMaster(io, "restore", body, options, { more: () => stillOff(io, options) });
   const before = options.json === true ? [] : (await readFlag(io, target, options)).trips;
   return changeFlag(io, target, "restore", body, options, {
-    more: async ({ trips }) => before.filter(({ id }) => trips.every((left) => left.id !== id)).map(overriddenLine),
+    more: ({ trips }) =>
+      Promise.all(
+        before
+          .filter(({ id }) => trips.every((left) => left.id !== id))
+          .map(async (trip) => overriddenLine(trip, await readBudget(io, trip.budget.id, options))),
+      ),
   });
+}
+
+/** Null from an older server, which does not name the budget of a trip. */
+async function readBudget(io: Io, id: string, options: Common): Promise<BudgetAnswer | null> {
+  if (id === "") return null;
+  return createApiClient(io).call(`${baseOf(options)}/budgets/${encodeURIComponent(id)}`, budgetAnswer);
 }
 
 async function stillOff(io: Io, options: Common): Promise<string[]> {

@@ -3,16 +3,52 @@
  * prepared for later (a level, a ramp) is said to be for later.
  */
 import type { FlagAnswer } from "./answers.ts";
-import { reached, whoAndWhy } from "./text.ts";
+import { usd } from "../domain/alert-text.ts";
+import { reached, standingText, whoAndWhy } from "./text.ts";
 
 type Trip = FlagAnswer["trips"][number];
+type Standing = NonNullable<FlagAnswer["standing"]>;
 
 /** `support-chat: off since 02:41 UTC by maria, "leaks prices"; will step to claude-haiku-4-5 when restored`. */
 export function flagLine(flag: FlagAnswer): string {
-  return `${flag.key}: ${flag.effective.state === "off" ? offState(flag) : onState(flag)}`;
+  const isOff = flag.effective.state === "off";
+  if (flag.standing !== undefined) return `${flag.key}: ${standingState(flag, flag.standing)}`;
+  return `${flag.key}: ${isOff ? offState(flag) : onState(flag)}`;
 }
 
-/** Every cause that keeps it off: restoring one of two would not bring it back. */
+/** Of a server that tells what holds. */
+function standingState(flag: FlagAnswer, standing: Standing): string {
+  const words = standingText(standing);
+  const { effective } = flag;
+  const forSome = share(flag);
+  const ramp = forSome === "" ? "" : `, on${forSome}`;
+  switch (standing.state) {
+    case "off":
+      return `off${words}${alsoOff(flag, standing)}${whenRestored(flag)}`;
+    case "over": {
+      const { over } = standing;
+      const money = over === null ? "" : `: ${usd(over.spentNanoUsd)} of ${usd(over.limitNanoUsd)}`;
+      return `over its limit${ramp}${effective.model === null ? "" : `, ${effective.model}`},${words}${money}`;
+    }
+    case "downgraded":
+      return `downgraded to ${effective.model ?? "another model"}${ramp}${words}`;
+    default:
+      return `on${forSome}${effective.model === null ? "" : `, ${effective.model}`}`;
+  }
+}
+
+/** What keeps it off besides: restoring one of two would not bring it back. */
+function alsoOff({ switch: own, trips, effective }: FlagAnswer, { cause: { kind } }: Standing): string {
+  const trip = trips.find(({ action }) => action === "kill");
+  const also = [
+    ...(own.state === "off" && kind !== "KILLED" ? [`; also off${whoAndWhy(own)}`] : []),
+    ...(trip !== undefined && kind !== "TRIPPED" ? [`; also off${reached(trip)}`] : []),
+  ];
+  if (effective.reason === "MASTER" && own.state === "on") also.push("; its own switch is on");
+  return also.join("");
+}
+
+/** Of an older server: every cause that keeps it off. */
 function offState(flag: FlagAnswer): string {
   const { effective, switch: own } = flag;
   const trip = flag.trips.find(({ action }) => action === "kill");

@@ -1,5 +1,6 @@
 /** How the commands speak: sentences in product words, times in UTC. */
-import type { AuditAnswer, FlagAnswer, LateInstance, MasterAnswer, ReceiptsAnswer } from "./answers.ts";
+import { standingWords } from "../domain/standing-words.ts";
+import type { AuditAnswer, BudgetAnswer, FlagAnswer, LateInstance, MasterAnswer, ReceiptsAnswer } from "./answers.ts";
 
 const MAX_NAMED = 5;
 /** A client that runs is heard of every 25 s, when its parked poll ends; another server tells of it up to 10 s later. */
@@ -70,9 +71,41 @@ export function reached(trip: FlagAnswer["trips"][number]): string {
   return ` since ${moment(trip.since)}, budget "${trip.budget.name}" reached ${String(trip.atPercent)} %${end}`;
 }
 
-/** What a restore did to a trip. */
-export function overriddenLine({ budget, atPercent }: FlagAnswer["trips"][number]): string {
-  return `Budget "${budget.name}" had reached ${String(atPercent)} %: overridden until its window ends. A higher step of its ladder still acts.`;
+/** Since when, by whom and why, in the words of the pages. */
+export function standingText(standing: NonNullable<FlagAnswer["standing"]>): string {
+  return standingWords(standing)
+    .map((word) => {
+      if (typeof word === "string") return word;
+      switch (word.type) {
+        case "at":
+          return moment(word.at);
+        case "and":
+          return ", ";
+        case "reason":
+          return `, "${word.reason}"`;
+        case "budget":
+          return `"${word.name}"`;
+        case "model":
+          return word.model;
+        case "until":
+          return `, until ${moment(word.at)}`;
+      }
+    })
+    .join("");
+}
+
+/** What a restore did to a trip, and what of its budget still acts; null: that could not be read. */
+export function overriddenLine({ budget, atPercent }: FlagAnswer["trips"][number], left: BudgetAnswer | null): string {
+  const done = `Budget "${budget.name}" had reached ${String(atPercent)} %: overridden until its window ends.`;
+  return left === null ? done : `${done} ${nextStep(left)}`;
+}
+
+function nextStep({ ladder, enforcement, now }: BudgetAnswer): string {
+  const sharePercent = (now.spentNanoUsd / Math.max(1, now.limitNanoUsd)) * 100;
+  const higher = ladder.filter((step) => step.atPercent > sharePercent && step.action !== "alert");
+  const [next] = enforcement === "track" ? [] : higher.toSorted((a, b) => a.atPercent - b.atPercent);
+  if (next === undefined) return "No higher step is left: nothing stops its spending until then.";
+  return `A higher step still acts: ${next.action} at ${String(next.atPercent)} %.`;
 }
 
 function moment(iso: string): string {

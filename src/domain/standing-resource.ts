@@ -3,20 +3,11 @@ import type { StandingResource } from "./resources.ts";
 import type { Cause, Standing } from "./standing.ts";
 
 export function standingResource({ state, since, cause, began, over, revision }: Standing): StandingResource {
-  const { kind, at, until } = cause;
+  const { at } = cause;
   return {
     state,
     since: since.toISOString(),
-    cause: {
-      kind,
-      by: "by" in cause ? cause.by : null,
-      reason: "reason" in cause ? cause.reason : null,
-      at: at?.toISOString() ?? null,
-      until: until?.toISOString() ?? null,
-      budget: "budget" in cause ? cause.budget : null,
-      atPercent: percentOf(cause),
-      models: "models" in cause ? [...cause.models] : [],
-    },
+    cause: causeResource(cause),
     heldSince: at !== null && at > since ? at.toISOString() : null,
     began,
     over:
@@ -29,6 +20,20 @@ export function standingResource({ state, since, cause, began, over, revision }:
             limitNanoUsd: over.limitNanoUsd,
           },
     revision,
+  };
+}
+
+export function causeResource(cause: Cause): StandingResource["cause"] {
+  const { kind, at, until } = cause;
+  return {
+    kind,
+    by: "by" in cause ? cause.by : null,
+    reason: "reason" in cause ? cause.reason : null,
+    at: at?.toISOString() ?? null,
+    until: until?.toISOString() ?? null,
+    budget: "budget" in cause ? cause.budget : null,
+    atPercent: percentOf(cause),
+    models: "models" in cause ? [...cause.models] : [],
   };
 }
 

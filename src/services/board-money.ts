@@ -5,14 +5,20 @@
 import { and, asc, desc, eq, gt, gte, inArray, isNull, lte, sql } from "drizzle-orm";
 import { type Ctx, read, requireEnvironment } from "../context.ts";
 import { budgetRaises, budgets, budgetWindows, usageMinutes } from "../db/ledger-schema.ts";
-import type { Db } from "../db/types.ts";
+import { canonicalModel } from "../../sdk-client/src/model-id.ts";
+import type { Db, EnvironmentRow } from "../db/types.ts";
 import type { Deps } from "../deps.ts";
+import type { Surroundings } from "../domain/flag.ts";
+import { overCause } from "../domain/over-limit.ts";
+import type { FlagResource, StandingResource } from "../domain/resources.ts";
+import { causeResource } from "../domain/standing-resource.ts";
 import { effectiveLimitNanoUsd, type Enforcement, type LadderStep } from "../domain/budget.ts";
 import { burnNanoUsdPerHour, limitReachedAtMs } from "../domain/forecast.ts";
 import { latencyQuantileMs, MINUTE_MS } from "../domain/ledger.ts";
 import { type Period, windowAt } from "../domain/window.ts";
 import { paceOf, readSpending } from "./budget-pace.ts";
 import { budgetOf } from "./budget-rows.ts";
+import { readSurroundings } from "./surroundings.ts";
 
 /** The span of burn, errors and p95. */
 const PACE_MS = 15 * MINUTE_MS;
@@ -36,6 +42,22 @@ export interface BudgetGlance {
   /** At this rate; null: not in this window. */
   limitReachedAt: string | null;
   windowEndsAt: string;
+  /** While the effective limit is reached: since when, and what lets it be, see `StandingResource`. */
+  over: { since: string; cause: StandingResource["cause"] } | null;
+}
+
+/** Budgets of more than one flag that are over their limit while something that spends from them is on. */
+export function overShared({ budgets: all }: BoardMoney, flags: readonly FlagResource[]): BudgetGlance[] {
+  const on = flags.filter(({ standing }) => standing.state !== "off");
+  return all.filter(
+    ({ scope, over }) => over !== null && scope.flag === undefined && on.some((flag) => isOnModel(flag, scope.model)),
+  );
+}
+
+/** A flag without a chain may be on any model. */
+function isOnModel({ effective: { models } }: FlagResource, model: string | undefined): boolean {
+  if (model === undefined || models.length === 0) return true;
+  return models.some((one) => canonicalModel(one) === canonicalModel(model));
 }
 
 export interface FlagMoney {
@@ -78,14 +100,15 @@ const kept = new WeakMap<Deps, Map<string, Kept>>();
 
 /** Money and calls of an environment as they stand now, at most a second old. */
 export async function boardMoney(ctx: Ctx, environmentKey: string): Promise<BoardMoney> {
-  const { id, revision } = await requireEnvironment(ctx, environmentKey, "viewer");
+  const environment = await requireEnvironment(ctx, environmentKey, "viewer");
+  const { id, revision } = environment;
   const { deps } = ctx;
   const nowMs = deps.clock.monotonicMs();
   const environments = kept.get(deps) ?? new Map<string, Kept>();
   kept.set(deps, environments);
   const known = environments.get(id);
   if (known !== undefined && known.revision === revision && nowMs - known.atMs < KEPT_MS) return known.money;
-  const money = read(ctx, (db) => gather(db, id, deps.clock.nowMs()));
+  const money = read(ctx, (db) => gather(db, environment, deps.clock.nowMs()));
   const entry = { revision, atMs: nowMs, money };
   environments.set(id, entry);
   try {
@@ -97,7 +120,9 @@ export async function boardMoney(ctx: Ctx, environmentKey: string): Promise<Boar
   }
 }
 
-async function gather(db: Db, environmentId: string, nowMs: number): Promise<BoardMoney> {
+async function gather(db: Db, environment: EnvironmentRow, nowMs: number): Promise<BoardMoney> {
+  const environmentId = environment.id;
+  const around = await readSurroundings(db, environment);
   const definitions = await readGlances(db, environmentId, nowMs);
   const timezone = zoneOfToday(definitions.map(({ row }) => row));
   const midnightMs = windowAt("day", timezone, nowMs).startMs;
@@ -148,9 +173,16 @@ async function gather(db: Db, environmentId: string, nowMs: number): Promise<Boa
         burnNanoUsdPerHour: burn,
         limitReachedAt: reachedMs === null ? null : new Date(reachedMs).toISOString(),
         windowEndsAt: new Date(endMs).toISOString(),
+        over: overOf(row.id, around),
       };
     }),
   };
+}
+
+function overOf(budgetId: string, { over, overridden }: Surroundings): BudgetGlance["over"] {
+  const found = over.find((one) => one.budgetId === budgetId);
+  if (found === undefined) return null;
+  return { since: found.since.toISOString(), cause: causeResource(overCause(found, overridden)) };
 }
 
 async function readGlances(db: Db, environmentId: string, nowMs: number) {

@@ -122,6 +122,7 @@ function Trips({ budget }: { budget: BudgetResource }) {
 function lightOfBudget({ now }: BudgetResource): Light {
   const inForce = now.trips.filter((trip) => trip.overriddenBy === null);
   if (inForce.some((trip) => trip.action === "kill")) return "off";
+  if (now.spentNanoUsd >= now.limitNanoUsd) return "over";
   return inForce.length > 0 ? "downgraded" : "on";
 }
 

@@ -151,7 +151,14 @@ type LimitLineBudget = Pick<
 /** "limit at 03:41", "limit not reached today", "limit reached · resets 00:00 Berlin". */
 export function LimitLine({ budget, nowMs }: { budget: LimitLineBudget; nowMs: number }) {
   const resets = resetText(budget.windowEndsAt, budget.timezone, budget.period);
-  if (sharePercent(budget.spentNanoUsd, budget.limitNanoUsd) >= 100) return <>limit reached · {resets}</>;
+  const reached = sharePercent(budget.spentNanoUsd, budget.limitNanoUsd);
+  if (reached >= 100) {
+    return (
+      <>
+        <b>{timesText(reached)}</b> · {resets}
+      </>
+    );
+  }
   if (budget.limitReachedAt === null) {
     return (
       <>
@@ -167,6 +174,12 @@ export function LimitLine({ budget, nowMs }: { budget: LimitLineBudget; nowMs: n
       at this rate · {resets}
     </>
   );
+}
+
+/** "limit reached", "163 % of its limit", "29 times its limit". */
+function timesText(reached: number): string {
+  if (reached < 150) return "limit reached";
+  return reached < 200 ? `${reached} % of its limit` : `${Math.floor(reached / 100)} times its limit`;
 }
 
 function Calls({ id, usage }: { id: string; usage: FlagMoney }) {

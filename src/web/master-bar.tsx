@@ -1,5 +1,5 @@
 /** The master switch: always in reach on the board, and news on top of it while it is off. */
-import type { BoardMoney } from "../services/board-money.ts";
+import { type BoardMoney, overShared } from "../services/board-money.ts";
 import type { Board } from "./board-state.ts";
 import { usdPerHour, usdRough } from "./money-text.ts";
 import { Moment } from "./moment.tsx";
@@ -69,11 +69,13 @@ export function MasterNews({ board, operator }: { board: Board; operator: boolea
 }
 
 export function MasterBar({ board, operator }: { board: Board; operator: boolean }) {
-  const lights = board.rows.map(({ flag }) => lightOf(flag));
+  const flags = board.rows.map(({ flag }) => flag);
+  const lights = flags.map(lightOf);
   const off = board.master.state === "off";
   const sum = (light: string) => lights.filter((one) => one === light).length;
   const path = `/e/${board.environment.key}/kill`;
-  const light = off ? "off" : "on";
+  const isOver = lights.includes("over") || overShared(board.money, flags).length > 0;
+  const light = off ? "off" : isOver ? "over" : "on";
   return (
     <section class="master" id="master" aria-label="Master switch">
       <div>
@@ -85,6 +87,7 @@ export function MasterBar({ board, operator }: { board: Board; operator: boolean
             ? "Off by the master switch"
             : [
                 `${sum("on")} on`,
+                ...(sum("over") > 0 ? [`${sum("over")} over the limit`] : []),
                 ...(sum("downgraded") > 0 ? [`${sum("downgraded")} downgraded`] : []),
                 ...(sum("off") > 0 ? [`${sum("off")} off`] : []),
               ].join(" · ")}

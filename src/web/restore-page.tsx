@@ -7,8 +7,8 @@ import { RESTORE_REASONS } from "../domain/reasons.ts";
 import { ReasonChoice, reasonOf } from "./reason-choice.tsx";
 import type { BudgetGlance } from "../services/board-money.ts";
 import { resetText, sharePercent } from "./money-text.ts";
-import { TripWords } from "./state-line.tsx";
-import { count, downgradeTrip, isRestorable, killTrip, listed, percent } from "./text.ts";
+import { StateLine } from "./state-line.tsx";
+import { count, isRestorable, killTrip, listed, percent } from "./text.ts";
 
 const RAMPS = [
   { value: "10", label: "10 % of users first", note: "Then look, and restore the rest." },
@@ -89,31 +89,11 @@ export function RestorePage(props: FlagProps) {
   );
 }
 
+/** What holds it, in the words of the board. */
 function Cause({ flag, nowMs }: { flag: FlagResource; nowMs: number }) {
-  const { switch: own, level } = flag;
-  if (own.state === "off") {
-    return (
-      <p>
-        Off since <Moment at={own.since} nowMs={nowMs} exact />
-        {own.by === null ? "" : ` by ${own.by}`}.{" "}
-        {own.reason === null ? "No reason was given." : `Reason: ${own.reason}.`} Is it over?
-      </p>
-    );
-  }
-  const trip = killTrip(flag) ?? downgradeTrip(flag);
-  if (trip !== null) {
-    return (
-      <p>
-        {trip.action === "kill" ? "Off" : "Downgraded"} <TripWords trip={trip} nowMs={nowMs} />
-        {trip.until === null ? "" : "; it ends by itself when the budget resets"}. Is the cause over?
-      </p>
-    );
-  }
-  if (level.manual === null) return null;
   return (
     <p>
-      Downgraded since <Moment at={level.manual.since} nowMs={nowMs} exact /> by {level.manual.by}.{" "}
-      {level.manual.reason === null ? "No reason was given." : `Reason: ${level.manual.reason}.`} Is it over?
+      <StateLine flag={flag} nowMs={nowMs} />. Is it over?
     </p>
   );
 }

@@ -1,6 +1,6 @@
 /** The budgets that several flags spend from, on the board: their bars, and what they have done to flags. */
 import { usd } from "../domain/alert-text.ts";
-import type { BudgetGlance } from "../services/board-money.ts";
+import { type BudgetGlance, overShared } from "../services/board-money.ts";
 import type { Board } from "./board-state.ts";
 import { byShare, LimitLine } from "./flag-money.tsx";
 import { periodNow, usdLimit, usdPerHour } from "./money-text.ts";
@@ -54,9 +54,11 @@ function Entry({ budget, board, path }: { budget: BudgetGlance; board: Board; pa
   );
 }
 
-/** The hardest thing that the budget does to any flag now. */
+/** Over the limit while something is on; else the hardest thing that the budget does to any flag now. */
 function lightOf(budget: BudgetGlance, board: Board): Light {
-  const standing = board.rows.flatMap(({ flag }) => flag.trips).filter((trip) => trip.budget.id === budget.id);
+  const flags = board.rows.map(({ flag }) => flag);
+  if (overShared(board.money, flags).includes(budget)) return "over";
+  const standing = flags.flatMap(({ trips }) => trips).filter((trip) => trip.budget.id === budget.id);
   if (standing.some(({ action }) => action === "kill")) return "off";
   return standing.length > 0 ? "downgraded" : "on";
 }

@@ -1,122 +1,76 @@
 /** The state of a flag in one sentence, beginning with the word of its light. */
-import type { FlagResource, TripResource } from "../domain/resources.ts";
-import { Moment } from "./moment.tsx";
-import { blockedFirstSteps, downgradeTrip, killTrip, listed, percent } from "./text.ts";
+import type { FlagResource } from "../domain/resources.ts";
+import { standingWords } from "../domain/standing-words.ts";
+import { Words } from "./standing-words.tsx";
+import { killTrip, lightOf, percent } from "./text.ts";
 
 /** What the flag does now, since when, by whom and why. */
 export function StateLine({ flag, nowMs }: { flag: FlagResource; nowMs: number }) {
-  const { effective } = flag;
-  switch (effective.state) {
+  const { standing } = flag;
+  const words = <Words words={standingWords(standing)} nowMs={nowMs} exact={standing.cause.kind === "KILLED"} />;
+  const word = <b class={`word ${lightOf(flag)}`}>{WORDS[standing.state]}</b>;
+  switch (standing.state) {
     case "off":
-      return <OffLine flag={flag} nowMs={nowMs} />;
+      return (
+        <>
+          {word}
+          {words}
+          {standing.cause.kind === "MASTER" ? <UnderMaster flag={flag} /> : null}
+        </>
+      );
+    case "over":
+      return (
+        <>
+          {word} on <Model flag={flag} />
+          {words}
+          {admitted(flag)}
+        </>
+      );
     case "downgraded":
-      return <DowngradedLine flag={flag} nowMs={nowMs} />;
+      return (
+        <>
+          {word} to <Model flag={flag} />
+          {words}
+          {admitted(flag)}
+        </>
+      );
     case "ramping":
       return (
         <>
-          <b class="word downgraded">Ramping</b> on for {percent(flag.switch.ramp ?? 100)} of users ·{" "}
-          <Model flag={flag} /> · since <Moment at={flag.switch.since} nowMs={nowMs} />
-          {by(flag.switch.by, flag.switch.reason)}
+          {word} on for {percent(flag.switch.ramp ?? 100)} of users · <Model flag={flag} /> ·{words}
         </>
       );
     case "on":
       return (
         <>
-          <b class="word on">On</b> <Model flag={flag} />
-          {flag.rollout < 100 ? ` · for ${percent(flag.rollout)} of users` : ""}
-          <span class="dim">
-            {" "}
-            · since <Moment at={flag.switch.since} nowMs={nowMs} />
-            {by(flag.switch.by, flag.switch.reason)}
-          </span>
+          {word} <Model flag={flag} />
+          {admitted(flag)}
+          <span class="dim"> ·{words}</span>
         </>
       );
   }
 }
 
-function OffLine({ flag, nowMs }: { flag: FlagResource; nowMs: number }) {
-  const { effective, switch: own } = flag;
-  if (effective.reason === "NO_MODEL") {
-    return (
-      <>
-        <b class="word off">Off</b> every model of its chain <code>{flag.chain ?? ""}</code> is blocked
-      </>
-    );
-  }
-  if (own.state === "on") {
-    const trip = killTrip(flag);
-    if (trip !== null) {
-      return (
-        <>
-          <b class="word off">Off</b> <TripWords trip={trip} nowMs={nowMs} />
-          {effective.reason === "MASTER" ? " · the master switch is off too" : ""}
-        </>
-      );
-    }
-    return (
-      <>
-        <b class="word off">Off</b> by the master switch; its own switch is on
-      </>
-    );
-  }
-  return (
-    <>
-      <b class="word off">Off</b> since <Moment at={own.since} nowMs={nowMs} exact />
-      {by(own.by, own.reason)}
-      {own.until === null ? null : (
-        <>
-          {" "}
-          · until <Moment at={own.until} nowMs={nowMs} />
-        </>
-      )}
-      {effective.reason === "MASTER" ? " · the master switch is off too" : ""}
-    </>
-  );
-}
+/** The word of each state, as a sentence begins. */
+const WORDS = {
+  off: "Off",
+  over: "Over its limit",
+  downgraded: "Downgraded",
+  ramping: "Ramping",
+  on: "On",
+} as const;
 
-function DowngradedLine({ flag, nowMs }: { flag: FlagResource; nowMs: number }) {
-  const { manual, level } = flag.level;
-  const trip = downgradeTrip(flag);
-  const blocked = blockedFirstSteps(flag);
+/** What is left when the master switch is restored. */
+function UnderMaster({ flag }: { flag: FlagResource }) {
+  if (flag.switch.state === "off") {
+    return ` · killed by hand too${flag.switch.by === null ? "" : `, by ${flag.switch.by}`}`;
+  }
+  const trip = killTrip(flag);
+  if (trip === null) return " · its own switch is on";
   return (
     <>
-      <b class="word downgraded">Downgraded</b> to <Model flag={flag} />
-      {trip === null ? null : (
-        <>
-          {" "}
-          <TripWords trip={trip} nowMs={nowMs} />
-        </>
-      )}
-      {trip !== null || manual === null || level === 0 ? null : (
-        <>
-          {" "}
-          since <Moment at={manual.since} nowMs={nowMs} />
-          {by(manual.by, manual.reason)}
-          {manual.until === null ? null : (
-            <>
-              {" "}
-              · until <Moment at={manual.until} nowMs={nowMs} />
-            </>
-          )}
-        </>
-      )}
-      {blocked.length === 0 ? null : (
-        <>
-          {" "}
-          · <code>{listed(blocked)}</code> {blocked.length === 1 ? "is" : "are"} blocked
-        </>
-      )}
-      {flag.switch.ramp === null ? "" : ` · on for ${percent(flag.switch.ramp)} of users`}
-    </>
-  );
-}
-
-/** "since 02:41 · budget Daily reached 80 %". */
-export function TripWords({ trip, nowMs }: { trip: TripResource; nowMs: number }) {
-  return (
-    <>
-      since <Moment at={trip.since} nowMs={nowMs} /> · budget <b>{trip.budget.name}</b> reached
-      {trip.atPercent === 100 ? "" : ` ${trip.atPercent} %`}
+      {" · off by budget "}
+      <b>{trip.budget.name}</b> too
     </>
   );
 }
@@ -129,6 +83,8 @@ function Model({ flag }: { flag: FlagResource }) {
   );
 }
 
-function by(who: string | null, reason: string | null): string {
-  return `${who === null ? "" : ` by ${who}`}${reason === null ? "" : ` — ${reason}`}`;
+/** Whom it is on for, when not for everybody: the smaller of rollout and ramp. */
+function admitted({ switch: { ramp }, rollout }: FlagResource): string {
+  const share = Math.min(ramp ?? 100, rollout);
+  return share < 100 ? ` · for ${percent(share)} of users` : "";
 }

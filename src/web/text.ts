@@ -47,19 +47,12 @@ export function percent(value: number): string {
   return `${Number(value.toFixed(2))} %`;
 }
 
-export type Light = "on" | "downgraded" | "off";
+/** `over`: amber with "!", on though its budget is over the limit. */
+export type Light = "on" | "downgraded" | "over" | "off";
 
-/** The colour and word of a flag: a ramp counts as less than on. */
-export function lightOf(flag: FlagResource): Light {
-  switch (flag.effective.state) {
-    case "on":
-      return "on";
-    case "downgraded":
-    case "ramping":
-      return "downgraded";
-    case "off":
-      return "off";
-  }
+/** The colour and shape of a flag: a ramp counts as less than on. */
+export function lightOf({ standing: { state } }: FlagResource): Light {
+  return state === "ramping" ? "downgraded" : state;
 }
 
 /** The trip that keeps a flag off; null when none does. */
@@ -67,20 +60,7 @@ export function killTrip(flag: FlagResource): TripResource | null {
   return flag.trips.find((trip) => trip.action === "kill") ?? null;
 }
 
-/** The trip that put a flag at its level; null when a person set it as far down, or nobody did. */
-export function downgradeTrip(flag: FlagResource): TripResource | null {
-  const { level, manual } = flag.level;
-  if (level === 0 || (manual !== null && manual.level >= level)) return null;
-  const downgrades = flag.trips.filter((trip) => trip.action === "downgrade");
-  return downgrades.toSorted((a, b) => (b.level ?? 0) - (a.level ?? 0))[0] ?? null;
-}
-
 /** Whether a person's or a budget's doing can be taken back: what "Restore…" is offered for. */
 export function isRestorable(flag: FlagResource): boolean {
   return flag.switch.state === "off" || flag.trips.length > 0 || flag.level.level > 0 || flag.switch.ramp !== null;
-}
-
-/** Why a chain does not start at its first step though nobody set a level: its first steps are blocked. */
-export function blockedFirstSteps(flag: FlagResource): string[] {
-  return flag.steps.slice(flag.level.level, flag.effective.step ?? 0).map((step) => step.model);
 }

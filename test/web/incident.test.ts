@@ -132,8 +132,8 @@ describe.each([
     await page.getByRole("button", { name: "Block it" }).click();
     await page.getByText("Blocked claude-opus-5-5.").waitFor();
     await page.goto(`${world.server.url}/e/production`);
-    expect(await page.locator(".now").innerText()).toContain(
-      "Support chat is downgraded to claude-sonnet-5-5 because claude-opus-5-5 is blocked.",
+    expect(await page.locator(".now").innerText()).toMatch(
+      /Support chat is downgraded to claude-sonnet-5-5 since .* · claude-opus-5-5 is blocked by maria — Provider trouble\./,
     );
     await page.goto(`${world.server.url}/e/production/models`);
     await page.getByRole("button", { name: "Unblock claude-opus-5-5" }).click();
