@@ -147,7 +147,20 @@ export const tokens = pgTable("tokens", {
   createdAt: moment("created_at").notNull().defaultNow(),
   expiresAt: moment("expires_at"),
   revokedAt: moment("revoked_at"),
+  /** Sessions that began before are over; null: none but those in `ended_sessions`. */
+  sessionsFrom: moment("sessions_from"),
 });
+
+/** Sessions that were signed out of before their cookie ran out; kept until it has. */
+export const endedSessions = pgTable(
+  "ended_sessions",
+  {
+    id: text("id").primaryKey(),
+    tokenId: text("token_id").notNull(),
+    expiresAt: moment("expires_at").notNull(),
+  },
+  (t) => [index("ended_sessions_of_token").on(t.tokenId), index("ended_sessions_expiry").on(t.expiresAt)],
+);
 
 /** One-time sign-in links: only the SHA-256 of the link's secret is kept. */
 export const signInLinks = pgTable("sign_in_links", {

@@ -1,6 +1,6 @@
 /**
- * The session of a person at the board: a signed cookie that names a token by its id and nothing else. The token is
- * looked up on every request, so revoking or expiring it ends its sessions at once.
+ * The session of a person at the board: a signed cookie that names itself and a token by their ids and nothing else. Both
+ * are looked up on every request: signing out ends a session, and revoking or expiring a token all of its, at once.
  */
 import { hkdfSync } from "node:crypto";
 import type { Context } from "hono";
@@ -10,9 +10,12 @@ import { errors, jwtVerify, SignJWT } from "jose";
 import type { Deps } from "../deps.ts";
 import type { Actor } from "../domain/actor.ts";
 import { AppError } from "../errors.ts";
+import { endSession } from "../services/sign-out.ts";
+import type { Session } from "../services/token-store.ts";
 import { failedAttemptsOf } from "./failed-attempts.ts";
 
 const COOKIE_NAME = "andon_session";
+const SECOND_MS = 1_000;
 const SESSION_SECONDS = 12 * 60 * 60;
 const ISSUER = "andon";
 const AUDIENCE = "andon-board";
@@ -21,12 +24,13 @@ const MAX_COOKIE_CHARS = 1_024;
 
 /** Signs in: sets the cookie of a session of the token with this id. */
 export async function createSession(c: Context, deps: Deps, tokenId: string): Promise<void> {
-  const nowSeconds = Math.floor(deps.clock.nowMs() / 1_000);
+  const nowSeconds = Math.floor(deps.clock.nowMs() / SECOND_MS);
   const value = await new SignJWT()
     .setProtectedHeader({ alg: "HS256" })
     .setIssuer(ISSUER)
     .setAudience(AUDIENCE)
     .setSubject(tokenId)
+    .setJti(deps.newId())
     .setIssuedAt(nowSeconds)
     .setExpirationTime(nowSeconds + SESSION_SECONDS)
     .sign(keyOf(deps));
@@ -35,17 +39,17 @@ export async function createSession(c: Context, deps: Deps, tokenId: string): Pr
 
 /** Who is signed in; null without a session, or when its token was revoked or has expired. */
 export async function readSession(c: Context, deps: Deps): Promise<Actor | null> {
-  const value = isHttps(deps) ? getCookie(c, COOKIE_NAME, "host") : getCookie(c, COOKIE_NAME);
-  if (value === undefined || value.length > MAX_COOKIE_CHARS) return null;
-  const tokenId = await subjectOf(value, deps);
-  if (tokenId === null) return null;
-  const actor = deps.tokens.byId(tokenId);
+  const session = await sessionOf(c, deps);
+  if (session === null || deps.tokens.hasEnded(session)) return null;
+  const actor = deps.tokens.byId(session.tokenId);
   return actor?.kind === "op" ? actor : null;
 }
 
-/** Signs out: removes the cookie. */
-export function endSession(c: Context, deps: Deps): void {
+/** Signs out: removes the cookie, and ends the session so that no copy of it is good. DATABASE_AWAY without the latter. */
+export async function signOut(c: Context, deps: Deps): Promise<void> {
+  const session = await sessionOf(c, deps);
   deleteCookie(c, COOKIE_NAME, cookieOptions(deps));
+  if (session !== null) await endSession(deps, session);
 }
 
 /**
@@ -67,16 +71,20 @@ export function signInWithToken(deps: Deps, token: string, address = "sign-in"):
   return actor;
 }
 
-async function subjectOf(value: string, deps: Deps): Promise<string | null> {
+async function sessionOf(c: Context, deps: Deps): Promise<Session | null> {
+  const value = isHttps(deps) ? getCookie(c, COOKIE_NAME, "host") : getCookie(c, COOKIE_NAME);
+  if (value === undefined || value.length > MAX_COOKIE_CHARS) return null;
   try {
     const { payload } = await jwtVerify(value, keyOf(deps), {
       algorithms: ["HS256"],
       issuer: ISSUER,
       audience: AUDIENCE,
-      requiredClaims: ["sub", "exp"],
+      requiredClaims: ["sub", "jti", "iat", "exp"],
       currentDate: new Date(deps.clock.nowMs()),
     });
-    return payload.sub ?? null;
+    const { jti: id, sub: tokenId, iat, exp } = payload;
+    if (id === undefined || tokenId === undefined || iat === undefined || exp === undefined) return null;
+    return { id, tokenId, issuedAtMs: iat * SECOND_MS, expiresAtMs: exp * SECOND_MS };
   } catch (error) {
     // A cookie that is old, forged or signed by a former secret is no session; anything else is a fault of ours.
     if (error instanceof errors.JOSEError) return null;

@@ -1,6 +1,7 @@
 /** Removes what nobody asks for any more: old receipts and revisions, instances long gone, old usage, old alerts. */
 import { pruneInstances } from "../services/instances.ts";
 import { pruneAlerts } from "../services/outbox.ts";
+import { pruneSessions } from "../services/sign-out.ts";
 import { pruneUsage } from "../services/usage-prune.ts";
 import type { Job } from "./runner.ts";
 
@@ -11,5 +12,6 @@ export const pruneJob: Job = {
     await pruneInstances(deps.db);
     await pruneUsage(deps);
     await pruneAlerts(deps);
+    await pruneSessions(deps);
   },
 };

@@ -3,7 +3,7 @@
  * presented is remembered with its hash only so that polls do not hash each time, and is looked up afresh every time.
  */
 import { isNull } from "drizzle-orm";
-import { tokens } from "../db/schema.ts";
+import { endedSessions, tokens } from "../db/schema.ts";
 import type { Db } from "../db/types.ts";
 import type { Clock } from "../deps.ts";
 import type { Actor } from "../domain/actor.ts";
@@ -20,13 +20,24 @@ export interface TokenStore {
   find(token: string): Actor | null;
   /** The actor by the id of its token, for sessions; null when unknown, revoked or expired. */
   byId(id: string): Actor | null;
+  /** True when this session was signed out of, wherever that was. */
+  hasEnded(session: Session): boolean;
   /** Reads all tokens afresh. Resolves when a state read after this call is in force. */
   refresh(): Promise<void>;
+}
+
+/** What the cookie of a session names. */
+export interface Session {
+  id: string;
+  tokenId: string;
+  issuedAtMs: number;
+  expiresAtMs: number;
 }
 
 interface Entry {
   actor: Actor;
   expiresAtMs: number | null;
+  sessionsFromMs: number | null;
 }
 
 export class DatabaseTokenStore implements TokenStore {
@@ -36,6 +47,7 @@ export class DatabaseTokenStore implements TokenStore {
   readonly #hashes = new Map<string, string>();
   #byHash = new Map<string, Entry>();
   #byId = new Map<string, Entry>();
+  #ended: ReadonlySet<string> = new Set();
 
   constructor(options: { db: Db; clock: Clock }) {
     this.#db = options.db;
@@ -49,6 +61,11 @@ export class DatabaseTokenStore implements TokenStore {
 
   byId(id: string): Actor | null {
     return this.#valid(this.#byId.get(id));
+  }
+
+  hasEnded({ id, tokenId, issuedAtMs }: Session): boolean {
+    const fromMs = this.#byId.get(tokenId)?.sessionsFromMs ?? null;
+    return this.#ended.has(id) || (fromMs !== null && issuedAtMs <= fromMs);
   }
 
   refresh(): Promise<void> {
@@ -75,18 +92,21 @@ export class DatabaseTokenStore implements TokenStore {
 
   async #read(): Promise<void> {
     const rows = await this.#db.select().from(tokens).where(isNull(tokens.revokedAt));
+    const ended = await this.#db.select({ id: endedSessions.id }).from(endedSessions);
     const byHash = new Map<string, Entry>();
     const byId = new Map<string, Entry>();
     for (const row of rows) {
       const entry: Entry = {
         actor: { kind: row.kind, id: row.id, name: row.name, role: row.role, environmentIds: row.environmentIds },
         expiresAtMs: row.expiresAt?.getTime() ?? null,
+        sessionsFromMs: row.sessionsFrom?.getTime() ?? null,
       };
       byId.set(row.id, entry);
       if (row.hash !== null) byHash.set(row.hash, entry);
     }
     this.#byHash = byHash;
     this.#byId = byId;
+    this.#ended = new Set(ended.map(({ id }) => id));
     this.#hashes.clear();
   }
 }

@@ -4,6 +4,7 @@ import { pino } from "pino";
 import { z } from "zod";
 import { createApp } from "../../src/app.ts";
 import { boot } from "../../src/boot.ts";
+import type { DatabaseConfig } from "../../src/config.ts";
 import type { Clock, Deps } from "../../src/deps.ts";
 import type { AppEnv } from "../../src/http/app-env.ts";
 import { type DatabaseKind, freshDatabase } from "../support/database.ts";
@@ -40,7 +41,8 @@ export interface Harness {
 }
 
 export interface HarnessOptions {
-  database?: DatabaseKind;
+  /** A kind for a fresh database, or an existing one to share. */
+  database?: DatabaseKind | DatabaseConfig;
   clock?: Clock;
   publicUrl?: string;
 }
@@ -56,7 +58,7 @@ export async function startHarness({
       host: "127.0.0.1",
       port: 0,
       publicUrl,
-      database: await freshDatabase(database),
+      database: typeof database === "object" ? database : await freshDatabase(database),
       secret: "a secret for tests only, not for anything else",
       adminToken: ADMIN_TOKEN,
       logLevel: "trace",

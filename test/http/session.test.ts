@@ -2,8 +2,12 @@
 import { decodeJwt } from "jose";
 import { Hono } from "hono";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createSession, endSession, readSession, signInWithToken } from "../../src/http/session.ts";
+import { createSession, readSession, signInWithToken } from "../../src/http/session.ts";
+import { endedSessions } from "../../src/db/schema.ts";
+import { pruneSessions } from "../../src/services/sign-out.ts";
 import { FakeClock } from "../support/clock.ts";
+import { freshDatabase } from "../support/database.ts";
+import { until } from "../support/until.ts";
 import { createdToken, expectJson, expectStatus, type Harness, seed, startHarness } from "./harness.ts";
 import { expectProblem } from "./problem-shape.ts";
 
@@ -27,6 +31,10 @@ async function signIn(tokenId = "admin-from-environment", on = harness): Promise
   return (await page.request("/")).headers.get("set-cookie") ?? "";
 }
 
+/** The button of every page. */
+const signOut = (cookie: string, on = harness) =>
+  on.call("POST", "/sign-out", asBrowser(cookie, { "sec-fetch-site": "same-origin" }));
+
 const cookieOf = (setCookie: string) => setCookie.slice(0, setCookie.indexOf(";"));
 const asBrowser = (cookie: string, headers: Record<string, string> = {}) => ({
   token: null,
@@ -34,7 +42,7 @@ const asBrowser = (cookie: string, headers: Record<string, string> = {}) => ({
 });
 
 describe("the session cookie", () => {
-  it("is HttpOnly, SameSite=Lax, for 12 hours, and names a token's id and nothing else", async () => {
+  it("is HttpOnly, SameSite=Lax, for 12 hours, and names itself and a token by id and nothing else", async () => {
     const setCookie = await signIn();
     expect(setCookie).toMatch(/^andon_session=/);
     expect(setCookie).toContain("Max-Age=43200");
@@ -46,6 +54,7 @@ describe("the session cookie", () => {
       "exp",
       "iat",
       "iss",
+      "jti",
       "sub",
     ]);
   });
@@ -65,7 +74,7 @@ describe("the session cookie", () => {
     await https.close();
   });
 
-  it("ends after 12 hours, when its token is revoked, and on signing out", async () => {
+  it("ends after 12 hours, and when its token is revoked", async () => {
     const body = { kind: "op", role: "viewer", name: "session" };
     const made = await expectJson(harness.call("POST", "/v1/tokens", { body }), createdToken, 201);
     const cookie = cookieOf(await signIn(made.id));
@@ -78,14 +87,38 @@ describe("the session cookie", () => {
     await expectStatus(harness.call("GET", "/v1/environments", asBrowser(long)), 200);
     clock.advance(2_000);
     await expectProblem(harness.call("GET", "/v1/environments", asBrowser(long)), 401);
+  });
 
-    const out = new Hono().post("/", (c) => {
-      endSession(c, harness.deps);
-      return c.text("out");
+  it("is over on every server once it was signed out of: a copy is worth nothing, other sessions go on", async () => {
+    const database = await freshDatabase("postgres");
+    const [one, other] = [await startHarness({ clock, database }), await startHarness({ clock, database })];
+    const [copied, second] = [cookieOf(await signIn()), cookieOf(await signIn())];
+    const answered = await signOut(copied, one);
+    expect(answered.headers.get("set-cookie")).toMatch(/andon_session=; Max-Age=0/);
+    await expectProblem(one.call("GET", "/v1/environments", asBrowser(copied)), 401);
+    await until("the other server has heard", async () => {
+      return (await other.call("GET", "/v1/environments", asBrowser(copied))).status === 401;
     });
-    expect((await out.request("/", { method: "POST" })).headers.get("set-cookie")).toMatch(
-      /^andon_session=; Max-Age=0/,
-    );
+    for (const server of [one, other]) {
+      await expectStatus(server.call("GET", "/v1/environments", asBrowser(second)), 200);
+      await server.close();
+    }
+  });
+
+  it("that was signed out of stays so for as long as its cookie lasts, in a bounded and pruned table", async () => {
+    const first = cookieOf(await signIn());
+    await signOut(first);
+    for (let times = 0; times < 101; times += 1) await signOut(cookieOf(await signIn()));
+    const kept = async () => (await harness.deps.db.select().from(endedSessions)).length;
+    expect(await kept()).toBeLessThanOrEqual(100);
+    await expectProblem(harness.call("GET", "/v1/environments", asBrowser(first)), 401);
+    clock.advance(1_000);
+    const fresh = cookieOf(await signIn());
+    await expectStatus(harness.call("GET", "/v1/environments", asBrowser(fresh)), 200);
+    await signOut(fresh);
+    clock.advance(12 * HOUR_MS + 1_000);
+    await pruneSessions(harness.deps);
+    expect(await kept()).toBe(0);
   });
 
   it.each(["nonsense", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZG1pbi1mcm9tLWVudmlyb25tZW50In0.", ""])(

@@ -6,8 +6,9 @@ import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
 import { AppError } from "../../errors.ts";
 import { remoteAddressOf } from "../../http/auth.ts";
-import { createSession, endSession, readSession, signInWithToken } from "../../http/session.ts";
+import { createSession, readSession, signInWithToken, signOut } from "../../http/session.ts";
 import { peekSignInLink, redeemSignInLink } from "../../services/sign-in.ts";
+import { flashOf } from "../act.tsx";
 import { Field, type FieldErrors, NO_ERRORS } from "../form-parts.tsx";
 import { type PageContext, type PageEnv, readForm, setFlash } from "../page-context.ts";
 import { sendPage } from "../render.tsx";
@@ -50,9 +51,14 @@ export function signInPages(deps: Deps): Hono<PageEnv> {
     return c.redirect("/", 303);
   });
 
-  app.post("/sign-out", (c) => {
-    endSession(c, deps);
-    setFlash(c, { tone: "done", text: "You are signed out." });
+  app.post("/sign-out", async (c) => {
+    try {
+      await signOut(c, deps);
+      setFlash(c, { tone: "done", text: "You are signed out." });
+    } catch (error) {
+      const why = flashOf(error).text;
+      setFlash(c, { tone: "problem", text: `You are signed out here. A copy of this session may go on: ${why}` });
+    }
     return c.redirect("/sign-in", 303);
   });
 
