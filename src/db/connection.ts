@@ -8,6 +8,7 @@ import { drizzle } from "drizzle-orm/postgres-js";
 import type { Logger } from "pino";
 import postgres from "postgres";
 import { ReadOnlyError } from "./away.ts";
+import type { Target } from "./database-url.ts";
 
 const STATEMENT_TIMEOUT_MS = 4000;
 const LOCK_TIMEOUT_MS = 3000;
@@ -21,7 +22,7 @@ export const SESSION_MAX_AGE_MS = 10 * 60_000;
 const AGE_SHARE_MIN = 0.5;
 
 export interface ClientOptions {
-  url: string;
+  target: Target;
   log: Logger;
   /** Shown in pg_stat_activity. */
   name: string;
@@ -30,16 +31,21 @@ export interface ClientOptions {
 }
 
 /** A postgres.js client of one connection, made when it is first used. */
-export function openClient({ url, log, name, onClose }: ClientOptions): postgres.Sql {
+export function openClient({ target, log, name, onClose }: ClientOptions): postgres.Sql {
+  const { url, ssl, options, socketFolder, hasSeveralHosts } = target;
   return postgres(url, {
     max: 1,
+    ssl,
+    ...(socketFolder !== null && { host: socketFolder }),
+    // Only among several: with one host that does not fit, the driver would connect to it again for ever.
+    ...(hasSeveralHosts && { target_session_attrs: "read-write" }),
     max_lifetime: null,
     fetch_types: false,
     connect_timeout: CONNECT_TIMEOUT_SECONDS,
     backoff: () => RECONNECT_DELAY_SECONDS,
     onnotice: (notice) => log.debug({ notice: notice["message"] }, "notice from the database"),
     ...(onClose && { onclose: onClose }),
-    connection: { application_name: name },
+    connection: { application_name: name, ...(options !== null && { options }) },
   });
 }
 

@@ -52,7 +52,7 @@ export class Pool {
         this.query(query, parameters, settings),
       begin: (work: (sql: postgres.Sql) => Promise<unknown>) => this.#transaction(work),
     };
-    this.client = overlay(postgres(options.url, { max: 1 }), facade);
+    this.client = overlay(postgres(options.target.url, { max: 1 }), facade);
   }
 
   /** One query on any connection. */

@@ -6,13 +6,15 @@ import { drizzle } from "drizzle-orm/postgres-js";
 import { migrate } from "drizzle-orm/postgres-js/migrator";
 import type { Logger } from "pino";
 import { StartError } from "../start-error.ts";
-import { isDatabaseAway } from "./away.ts";
-import { openClient } from "./connection.ts";
+import { isDatabaseAway, isReadOnly } from "./away.ts";
+import { Connection, openClient } from "./connection.ts";
 import { type Database, unsupportedVersion } from "./database.ts";
 import { type Listener, type Listening, NOTIFY_CHANNEL } from "./listen.ts";
+import { parseDatabaseUrl, type Target } from "./database-url.ts";
 import { migrationsFolder } from "./migrate.ts";
 import { DATABASE_DEADLINE_MS, isRefusal, Pool } from "./pool.ts";
 import { Pulse } from "./pulse.ts";
+import { startFault } from "./start-fault.ts";
 import * as schema from "./schema.ts";
 import type { Db } from "./types.ts";
 
@@ -35,13 +37,17 @@ const LEAD_LOCK = 2;
 
 /** Connects and checks the version. Throws when the server cannot be reached or is not supported. */
 export async function openPostgres(url: string, log: Logger): Promise<Database> {
+  const target = parseDatabaseUrl(url);
+  if (target.ignored.length > 0) {
+    log.warn({ parameters: target.ignored }, "parameters of DATABASE_URL that mean nothing to Andon are passed over");
+  }
   const pulse = new Pulse();
   const pools: Pool[] = [];
   const renew = () => pools.forEach((pool) => pool.renew());
   const patient = { waitMs: DATABASE_DEADLINE_MS, waitingMax: WAITING_MAX };
   const impatient = { waitMs: PAGE_WAIT_MS, waitingMax: PAGES_WAITING_MAX, pulse };
   const pool = (name: string, maxConnections: number, patience: typeof patient | typeof impatient) => {
-    const made = new Pool({ url, log, name, maxConnections, onSuspect: renew, ...patience });
+    const made = new Pool({ target, log, name, maxConnections, onSuspect: renew, ...patience });
     pools.push(made);
     return made;
   };
@@ -54,7 +60,7 @@ export async function openPostgres(url: string, log: Logger): Promise<Database> 
     await Promise.all(pools.map((each) => each.close(each === leader ? 0 : CLOSE_GRACE_MS)));
   };
   try {
-    const unsupported = unsupportedVersion(await firstAnswer(changes, log));
+    const unsupported = unsupportedVersion(await firstAnswer(changes, { url, target, log }));
     if (unsupported !== null) throw new StartError(unsupported);
   } catch (error) {
     await close();
@@ -65,8 +71,8 @@ export async function openPostgres(url: string, log: Logger): Promise<Database> 
     lanes: { changes: laneOf(changes), sync: laneOf(sync), usage: laneOf(usage), pages: laneOf(pages) },
     check: (question) => pulse.watch(question, isRefusal),
     renew,
-    migrate: () => migrateUnderLock(url, log),
-    listen: (listening) => listenOn(url, log, listening),
+    migrate: () => migrateUnderLock(url, target, log),
+    listen: (listening) => listenOn(target, log, listening),
     lead: async () => {
       const rows = await leader.query(LEAD_SQL);
       return rows[0]?.["leads"] === true;
@@ -78,25 +84,62 @@ export async function openPostgres(url: string, log: Logger): Promise<Database> 
 const laneOf = ({ client }: Pool): Db => drizzle({ client, schema });
 
 /** The server's version number. A database that starts together with Andon gets a while to come up. */
-async function firstAnswer(pool: Pool, log: Logger): Promise<number> {
+async function firstAnswer(
+  pool: Pool,
+  { url, target, log }: { url: string; target: Target; log: Logger },
+): Promise<number> {
   for (let attempt = 1; ; attempt += 1) {
     try {
+      // First, as it sets nothing: what is set in a shared session would hold for strangers.
+      await requireSessions(target, log);
       const rows = await pool.query("select current_setting('server_version_num') as version");
       return Number(rows[0]?.["version"]);
     } catch (error) {
+      const fault = startFault(url, error);
+      if (fault !== null) throw fault;
       if (!isDatabaseAway(error)) throw error;
-      if (attempt >= START_ATTEMPTS) {
-        throw new StartError(
-          "The database of DATABASE_URL does not answer. Check that it runs and that its host and port are right.",
-          { cause: error },
-        );
-      }
+      if (attempt >= START_ATTEMPTS) throw new StartError(noAnswer(url, error), { cause: error });
       if (attempt === 1)
         log.warn({ err: error, attempts: START_ATTEMPTS }, "the database does not answer yet; trying again");
       await new Promise((resolve) => setTimeout(resolve, START_RETRY_MS));
     }
   }
 }
+
+function noAnswer(url: string, error: unknown): string {
+  if (isReadOnly(error)) {
+    return "The database of DATABASE_URL takes no changes: it is a standby, or it is closed for writing. Lead to the primary.";
+  }
+  const why = error instanceof Error ? error.message : String(error);
+  return `The database of DATABASE_URL does not answer (${new URL(url).host}: ${why}). Check that it runs and that its host and port are right.`;
+}
+
+/**
+ * Throws when a pooler shares sessions between clients (its transaction mode): LISTEN, the lead and timeouts need a
+ * session of their own. Two clients ask in turn who serves them: each must be served by one and the same, and not the other's.
+ */
+async function requireSessions(target: Target, log: Logger): Promise<void> {
+  const clients = [1, 2].map(() => new Connection({ target, log, name: "andon start" }));
+  const timer = setTimeout(() => clients.forEach((client) => client.destroy()), DATABASE_DEADLINE_MS);
+  try {
+    const served: Set<number>[] = clients.map(() => new Set());
+    for (let round = 0; round < SESSION_PROOF_ROUNDS; round += 1) {
+      for (const [index, client] of clients.entries()) {
+        const [row] = await client.query("select pg_backend_pid() as pid");
+        served[index]?.add(Number(row?.["pid"]));
+      }
+    }
+    const all = new Set(served.flatMap((pids) => [...pids]));
+    if (served.some(({ size }) => size !== 1) || all.size !== clients.length) throw new StartError(NO_SESSIONS);
+  } finally {
+    clearTimeout(timer);
+    await Promise.all(clients.map((client) => client.close(0)));
+  }
+}
+
+const SESSION_PROOF_ROUNDS = 3;
+const NO_SESSIONS =
+  "DATABASE_URL leads through a pooler in transaction mode, which gives no session of its own: LISTEN and advisory locks do not work there. Use the pooler's session mode or the direct connection (PgBouncer: pool_mode=session; Supabase: port 5432; Neon: the host without -pooler).";
 
 /** Idempotent: a session that already holds the lock does not take it twice, one that reconnected asks again. */
 const LEAD_SQL = `
@@ -110,20 +153,27 @@ const LEAD_SQL = `
     else pg_try_advisory_lock(${ADVISORY_CLASS}, ${LEAD_LOCK})
   end as leads`;
 
-async function migrateUnderLock(url: string, log: Logger): Promise<void> {
-  const client = openClient({ url, log, name: "andon migrate" });
+async function migrateUnderLock(url: string, target: Target, log: Logger): Promise<void> {
+  const client = openClient({ target, log, name: "andon migrate" });
   try {
     await client`select pg_advisory_lock(${ADVISORY_CLASS}, ${MIGRATE_LOCK})`;
     await migrate(drizzle({ client }), { migrationsFolder: migrationsFolder() });
+  } catch (error) {
+    throw startFault(url, rootOf(error)) ?? error;
   } finally {
     // Ending the session frees the lock.
     await client.end({ timeout: CLOSE_GRACE_MS / 1000 });
   }
 }
 
+/** Drizzle wraps the database's error in one that quotes the statement. */
+function rootOf(error: unknown): unknown {
+  return error instanceof Error && error.cause instanceof Error ? rootOf(error.cause) : error;
+}
+
 /** postgres.js listens again by itself after a lost connection. Rejects when that is not so within the deadline. */
-async function listenOn(url: string, log: Logger, { onNotify, onListening }: Listening): Promise<Listener> {
-  const client = openClient({ url, log, name: "andon listen" });
+async function listenOn(target: Target, log: Logger, { onNotify, onListening }: Listening): Promise<Listener> {
+  const client = openClient({ target, log, name: "andon listen" });
   const close = () => client.end({ timeout: 0 });
   const timer = setTimeout(() => void close(), DATABASE_DEADLINE_MS);
   timer.unref();
