@@ -14,6 +14,7 @@ import { isAwaited } from "./proof.ts";
 import { SentModels } from "./sent-models.tsx";
 import { StateLine } from "./state-line.tsx";
 import { killTrip, lightOf } from "./text.ts";
+import { RefreshLink } from "./without-script.tsx";
 
 /** How long a finished proof stays on the card. */
 const PROOF_SHOWN_MS = 2 * 60_000;
@@ -63,6 +64,7 @@ export function FlagCard({ row, board, operator, admin, money }: FlagCardProps) 
         <div class="proof-box">
           <ProofView proof={last.proof} fresh={board.nowMs - Date.parse(last.at) < PROOF_SHOWN_MS} what={flag.name} />
           {isOff(flag) ? <Running flag={flag} /> : null}
+          <RefreshLink anchor={`flag-${flag.key}`} />
         </div>
       ) : null}
       {operator && missesReason(last, flag) ? <WhyPlace what={flag.key} /> : null}

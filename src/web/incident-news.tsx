@@ -11,6 +11,7 @@ import { Moment } from "./moment.tsx";
 import { ProofView } from "./proof-view.tsx";
 import { Running } from "./running.tsx";
 import { age, count, listed } from "./text.ts";
+import { RefreshLink } from "./without-script.tsx";
 
 const PROOF_SHOWN_MS = 2 * 60_000;
 
@@ -87,6 +88,7 @@ function Incident({ incident, rows, killed, board, operator }: News & { board: B
             what={incident.title}
           />
           {killed.length === 1 && killed[0] !== undefined ? <Running flag={killed[0].flag} /> : null}
+          <RefreshLink anchor={`incident-${incident.id}`} />
         </div>
       )}
       <div class="acts">

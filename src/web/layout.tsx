@@ -19,6 +19,7 @@ export interface Frame {
   /** Keys of the environments the visitor may see. */
   environments: readonly string[];
   flash: Flash | null;
+  head: Child;
 }
 
 export function Page({ frame, children }: { frame: Frame; children?: Child }) {
@@ -32,6 +33,7 @@ export function Page({ frame, children }: { frame: Frame; children?: Child }) {
         <link rel="icon" type="image/svg+xml" href={assetPath("favicon.svg")} />
         <link rel="stylesheet" href={assetPath("board.css")} />
         <script src={assetPath("board.js")} defer></script>
+        {frame.head}
       </head>
       <body>
         <a class="skip" href="#main">

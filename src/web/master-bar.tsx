@@ -8,6 +8,7 @@ import { ProofView } from "./proof-view.tsx";
 import { MASTER, masterMissesReason, UndoPlace, WhyPlace } from "./own-parts.tsx";
 import { isAwaited } from "./proof.ts";
 import { lightOf } from "./text.ts";
+import { RefreshLink } from "./without-script.tsx";
 
 const PROOF_SHOWN_MS = 2 * 60_000;
 
@@ -61,6 +62,7 @@ export function MasterNews({ board, operator }: { board: Board; operator: boolea
               may finish.
             </p>
           ) : null}
+          <RefreshLink anchor="master-news" />
         </div>
       )}
       {operator && masterMissesReason(board) ? <WhyPlace what={MASTER} /> : null}

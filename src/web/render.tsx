@@ -36,6 +36,8 @@ export interface PageOptions {
   actor: Actor | null;
   environment?: string;
   status?: ContentfulStatusCode;
+  /** What else belongs into the head. */
+  head?: Child;
 }
 
 /** A whole page. Takes the message that an action before it left. */
@@ -48,6 +50,7 @@ export function sendPage(c: Context, deps: Deps, options: PageOptions, body: Chi
     environment: options.environment ?? null,
     environments: actor === null ? [] : visibleEnvironments(deps, actor),
     flash: takeFlash(c),
+    head: options.head ?? null,
   };
   return sendHtml(c, `<!doctype html>${toHtml(<Page frame={frame}>{body}</Page>)}`, options.status);
 }

@@ -22,14 +22,8 @@ afterAll(async () => {
   await world.close();
 });
 
-/** By itself with JavaScript; by asking again without it. */
-async function eventually(what: string, shown: () => Promise<boolean>, javaScript: boolean): Promise<void> {
-  await until(what, async () => {
-    if (await shown()) return true;
-    if (!javaScript) await page.reload();
-    return false;
-  });
-}
+/** By itself, with JavaScript and without it. */
+const eventually = (what: string, shown: () => Promise<boolean>) => until(what, shown);
 
 const card = (key: string) => page.locator(`#flag-${key}`);
 const enabled = (flag: string) => world.clients.map((client) => client.isEnabled(flag));
@@ -66,7 +60,7 @@ describe.each([
   it("kills in one click, counts the receipts of all instances, takes a reason, and undoes", async () => {
     await page.getByRole("button", { name: "Kill Draft reply" }).click();
     await card("draft-reply").getByText("Off", { exact: true }).waitFor();
-    await eventually("all receipts", () => card("draft-reply").getByText("3 of 3").isVisible(), javaScript);
+    await eventually("all receipts", () => card("draft-reply").getByText("3 of 3").isVisible());
     expect(enabled("draft-reply")).toEqual([false, false, false]);
     expect(await card("draft-reply").innerText()).toContain("by you");
     expect(await card("draft-reply").innerText()).toContain("calls that were running may finish");
@@ -115,7 +109,7 @@ describe.each([
     await page.getByRole("button", { name: "Turn everything off" }).click();
     await page.getByRole("heading", { name: "Everything is off" }).waitFor();
     const news = page.locator("#master-news");
-    await eventually("all receipts", () => news.getByText("3 of 3").isVisible(), javaScript);
+    await eventually("all receipts", () => news.getByText("3 of 3").isVisible());
     expect(enabled("support-chat")).toEqual([false, false, false]);
     await news.getByRole("link", { name: "Restore…" }).click();
     expect(await page.locator("main").innerText()).toContain("Turns 3 flags on again");
@@ -138,6 +132,36 @@ describe.each([
     await page.goto(`${world.server.url}/e/production/models`);
     await page.getByRole("button", { name: "Unblock claude-opus-5-5" }).click();
     await page.getByText("Unblocked claude-opus-5-5").waitFor();
+  });
+});
+
+describe("the board without JavaScript", () => {
+  beforeEach(async () => {
+    opened = await openPage(browser, world.server, { javaScriptEnabled: false });
+    page = opened.page;
+    await signIn(page, world.server.url, world.operator);
+    await page.waitForURL("**/e/production");
+  });
+  afterEach(async () => {
+    await opened.context.close();
+  });
+
+  it("takes away an undo that has passed, and then stands still; Refresh is at the proof and stays there", async () => {
+    const undo = card("draft-reply").getByRole("button", { name: /^Undo/ });
+    await page.getByRole("button", { name: "Kill Draft reply" }).click();
+    await undo.waitFor();
+    clock.moveTo(clock.nowMs() + 9_500);
+    await page.reload();
+    await undo.waitFor();
+    clock.moveTo(clock.nowMs() + 1_000);
+    await undo.waitFor({ state: "detached" });
+    await card("draft-reply").getByText("3 of 3").waitFor();
+    expect(await page.locator("meta[http-equiv=refresh]").count()).toBe(0);
+    for (let times = 0; times < 2; times += 1) {
+      const before = page.url();
+      await card("draft-reply").getByRole("link", { name: "Refresh" }).click();
+      await page.waitForURL((url) => url.href !== before && url.hash === "#flag-draft-reply");
+    }
   });
 });
 

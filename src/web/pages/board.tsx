@@ -8,6 +8,7 @@ import { momentText } from "../moment.tsx";
 import { ownPartsOf, withOwnParts } from "../own-parts.tsx";
 import { boardRoleOf, type PageEnv, rememberEnvironment, serviceContext } from "../page-context.ts";
 import { sendEncoded, sendHtml, sendPage } from "../render.tsx";
+import { AskAgain, withFreshLinks } from "../without-script.tsx";
 
 const MAX_VERSION_CHARS = 64;
 
@@ -24,14 +25,21 @@ export function boardPages(deps: Deps): Hono<PageEnv> {
     return sendPage(
       c,
       deps,
-      { title: `Board of ${key}`, section: "board", actor, environment: key },
+      {
+        title: `Board of ${key}`,
+        section: "board",
+        actor,
+        environment: key,
+        head: <AskAgain board={board} actor={actor} />,
+      },
       <>
         <noscript>
           <p class="banner">
-            Without JavaScript this page does not update itself: it shows {at}. <a href={`/e/${key}`}>Refresh</a>
+            Without JavaScript this page updates itself only while a change is on its way: it shows {at}.{" "}
+            <a href={`/e/${key}`}>Refresh</a>
           </p>
         </noscript>
-        {raw(withOwnParts(html, ownPartsOf(board, actor)))}
+        {raw(withFreshLinks(withOwnParts(html, ownPartsOf(board, actor)), c.get("requestId")))}
       </>,
     );
   });
