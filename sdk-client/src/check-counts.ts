@@ -32,6 +32,15 @@ export class CheckCounts {
     return taken;
   }
 
+  /** Adds counts that were taken and surely not counted. */
+  putBack(taken: Readonly<Record<string, Checks>>): void {
+    for (const [flag, { on, off }] of Object.entries(taken)) {
+      const checks = this.#find(flag);
+      checks.on += on;
+      checks.off += off;
+    }
+  }
+
   #find(flag: string): Checks {
     const known = this.#counts.get(flag);
     const checks = known ?? { on: 0, off: 0 };

@@ -2,7 +2,7 @@
  * Usage that the application reports by itself, for calls that no guard saw. Invariant: what comes out is a valid
  * record; a fault is named, never thrown.
  */
-import { MAX_TOKENS_PER_CLASS, MAX_WEB_SEARCHES, NO_USAGE, type TokenUsage } from "./usage.ts";
+import { MAX_TOKENS_PER_CALL, MAX_TOKENS_PER_CLASS, MAX_WEB_SEARCHES, NO_USAGE, type TokenUsage } from "./usage.ts";
 import type { UsageOutcome, UsageRecord } from "./usage-protocol.ts";
 
 /** A record with defaults: all but `flag`, `model` and `usage` may be left out. Never put content into it. */
@@ -58,7 +58,7 @@ function parse(given: unknown, nowMs: number): UsageRecord {
     requestedModel: fields["requestedModel"] === undefined ? model : text(fields, "requestedModel"),
     outcome,
     exact: fields["exact"] === undefined ? true : flag(fields, "exact"),
-    usage: usageOf(fieldsOf(fields["usage"], "usage")),
+    usage: usageOf(fieldsOf(fields["usage"], "usage"), fields["count"] === undefined ? 1 : whole(fields, "count")),
     attempt: fields["attempt"] === undefined ? 1 : Math.max(1, whole(fields, "attempt")),
     latencyMs: fields["latencyMs"] === undefined ? 0 : whole(fields, "latencyMs"),
   };
@@ -68,11 +68,13 @@ function parse(given: unknown, nowMs: number): UsageRecord {
   return record;
 }
 
-function usageOf(fields: Fields): TokenUsage {
+/** @param calls how many calls it is the sum of */
+function usageOf(fields: Fields, calls: number): TokenUsage {
   const usage: TokenUsage = { ...NO_USAGE };
   for (const name of CLASSES) {
-    const max = name === "webSearches" ? MAX_WEB_SEARCHES : MAX_TOKENS_PER_CLASS;
-    if (fields[name] !== undefined) usage[name] = whole(fields, name, max);
+    const maxTokens = Math.min(MAX_TOKENS_PER_CLASS, MAX_TOKENS_PER_CALL * calls);
+    if (fields[name] !== undefined)
+      usage[name] = whole(fields, name, name === "webSearches" ? MAX_WEB_SEARCHES : maxTokens);
   }
   return usage;
 }

@@ -105,6 +105,14 @@ export class UsageBuffer {
     return taken;
   }
 
+  /** Puts back, in front, what was taken and surely not counted, each as JSON. */
+  putBack(taken: readonly string[]): void {
+    const records = taken.map((json): UsageRecord => JSON.parse(json));
+    this.#records.unshift(...records);
+    this.#bytes += records.reduce((sum, record) => sum + fit(record), 0);
+    while (this.#records.length > this.#bounds.maxRecords || this.#bytes > this.#bounds.maxBytes) this.#sumUp();
+  }
+
   /** The older half becomes sums: what happened last is what on-call looks at. */
   #sumUp(): void {
     const old = this.#records.splice(0, Math.ceil(this.#records.length / 2));

@@ -26,6 +26,10 @@ const FLUSH_TRIES = 2;
 const REFUSALS_TO_BELIEVE = 3;
 /** Failures after which the batch was surely not counted; any other leaves that open. */
 const NOT_COUNTED: ReadonlySet<string> = new Set(["status 401", "status 403", "status 404", "status 429"]);
+/** The server has no room for this client's batches now: what they hold may come in fewer. */
+const NO_ROOM = "status 429";
+/** How long a flush waits after that, when the server does not say. */
+const NO_ROOM_PAUSE_MS = 250;
 
 export interface ReporterHost {
   /** The server's newest revision, as an acknowledgement told it. */
@@ -108,8 +112,7 @@ export class UsageReporter {
     }
     const droppedBefore = this.#buffer.dropped;
     this.#buffer.add(record);
-    const lost = this.#buffer.dropped - droppedBefore;
-    if (lost > 0) this.#drop(lost, "There is no room for more usage, not even for sums; it is lost", "no room");
+    this.#noteLost(droppedBefore);
     if (!this.#isWaiting) this.#setWaiting(true);
     if (this.#buffer.holdsBatch && this.#sending === null && this.#failures === 0) this.#schedule(0);
   }
@@ -128,10 +131,31 @@ export class UsageReporter {
     if (this.#sending !== null) await this.#sending;
     for (let failures = 0; this.#hasSomething;) {
       if (await this.#send()) continue;
+      if (this.#stop.signal.aborted) return false;
+      if (this.#lastCause === NO_ROOM) {
+        await this.#pause();
+        continue;
+      }
       failures += 1;
       if (failures >= FLUSH_TRIES || this.#stop.signal.aborted) return false;
     }
     return true;
+  }
+
+  /** Until the server may have room again, or the client is stopped. */
+  #pause(): Promise<void> {
+    const { runtime } = this.#target;
+    const { signal } = this.#stop;
+    const leftMs = Math.max(NO_ROOM_PAUSE_MS, this.#pausedUntilMs - runtime.monotonicMs());
+    return new Promise((resolve) => {
+      const stopTimer = runtime.startTimer(done, leftMs, false);
+      signal.addEventListener("abort", done, { once: true });
+      function done(): void {
+        stopTimer();
+        signal.removeEventListener("abort", done);
+        resolve();
+      }
+    });
   }
 
   /** Sends nothing more. What still waits is lost, which is said in the log. */
@@ -200,6 +224,7 @@ export class UsageReporter {
     switch (outcome.kind) {
       case "failed":
         this.#isInDoubt ||= !NOT_COUNTED.has(outcome.cause);
+        if (outcome.cause === NO_ROOM && !this.#isInDoubt) this.#thaw();
         return this.#failed(outcome.cause, outcome.detail, outcome.retryAfterMs);
       case "refused":
         this.#refusals += 1;
@@ -217,6 +242,16 @@ export class UsageReporter {
         for (const rejected of outcome.rejected) this.#rejected(rejected);
         if (outcome.revision !== null) this.#host.sawRevision(outcome.revision);
         return this.#batches.length > 0 || this.#buffer.holdsBatch ? 0 : this.#intervalMs;
+    }
+  }
+
+  /** Nothing of the batches was counted, so that they need not be repeated as they are: all goes into later ones. */
+  #thaw(): void {
+    for (const batch of this.#batches.splice(0).toReversed()) {
+      const droppedBefore = this.#buffer.dropped;
+      this.#buffer.putBack(batch.records);
+      this.#checks.putBack(batch.checks);
+      this.#noteLost(droppedBefore);
     }
   }
 
@@ -256,6 +291,11 @@ export class UsageReporter {
 
   #rejected({ path, message }: Rejected): void {
     this.#drop(1, "Andon rejected a record of usage; it is lost", `${path.replaceAll(/\d+/g, "*")}: ${message}`);
+  }
+
+  #noteLost(droppedBefore: number): void {
+    const lost = this.#buffer.dropped - droppedBefore;
+    if (lost > 0) this.#drop(lost, "There is no room for more usage, not even for sums; it is lost", "no room");
   }
 
   /** Counts what is lost, and says so once for each kind of cause: an error per record would drown the log. */

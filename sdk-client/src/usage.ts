@@ -29,7 +29,9 @@ export interface UsagePart {
   exact: boolean;
 }
 
-/** Largest count read from one field; above it the part is clamped and inexact. */
+/** Largest count of one call, also when it is read from a field: above it the part is clamped and inexact. */
+export const MAX_TOKENS_PER_CALL = 10_000_000;
+/** Largest count of one record, which may be the sum of many calls. */
 export const MAX_TOKENS_PER_CLASS = 1_000_000_000;
 /** Largest number of web searches in one record. */
 export const MAX_WEB_SEARCHES = 1_000_000;
@@ -151,11 +153,11 @@ function add(parts: UsagePart[], part: UsagePart): void {
 
 function clamp(usage: TokenUsage): TokenUsage {
   return {
-    input: Math.min(usage.input, MAX_TOKENS_PER_CLASS),
-    output: Math.min(usage.output, MAX_TOKENS_PER_CLASS),
-    cacheWrite5m: Math.min(usage.cacheWrite5m, MAX_TOKENS_PER_CLASS),
-    cacheWrite1h: Math.min(usage.cacheWrite1h, MAX_TOKENS_PER_CLASS),
-    cacheRead: Math.min(usage.cacheRead, MAX_TOKENS_PER_CLASS),
+    input: Math.min(usage.input, MAX_TOKENS_PER_CALL),
+    output: Math.min(usage.output, MAX_TOKENS_PER_CALL),
+    cacheWrite5m: Math.min(usage.cacheWrite5m, MAX_TOKENS_PER_CALL),
+    cacheWrite1h: Math.min(usage.cacheWrite1h, MAX_TOKENS_PER_CALL),
+    cacheRead: Math.min(usage.cacheRead, MAX_TOKENS_PER_CALL),
     webSearches: Math.min(usage.webSearches, MAX_WEB_SEARCHES),
   };
 }
@@ -192,11 +194,11 @@ function readCacheWrites(entry: Fields): { cacheWrite5m: number; cacheWrite1h: n
   const rest = Math.max(0, total.value - split);
   const exact = short.exact && long.exact && total.exact && total.value === split;
   return long.value > 0
-    ? { cacheWrite5m: short.value, cacheWrite1h: Math.min(long.value + rest, MAX_TOKENS_PER_CLASS), exact }
-    : { cacheWrite5m: Math.min(short.value + rest, MAX_TOKENS_PER_CLASS), cacheWrite1h: 0, exact };
+    ? { cacheWrite5m: short.value, cacheWrite1h: Math.min(long.value + rest, MAX_TOKENS_PER_CALL), exact }
+    : { cacheWrite5m: Math.min(short.value + rest, MAX_TOKENS_PER_CALL), cacheWrite1h: 0, exact };
 }
 
-function count(value: unknown, max = MAX_TOKENS_PER_CLASS): { value: number; exact: boolean } {
+function count(value: unknown, max = MAX_TOKENS_PER_CALL): { value: number; exact: boolean } {
   if (typeof value !== "number" || !(value >= 0)) return { value: 0, exact: false };
   const whole = Math.min(Math.ceil(value), max);
   return { value: whole, exact: whole === value };

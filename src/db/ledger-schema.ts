@@ -65,11 +65,11 @@ export const usageMinutes = pgTable(
     cacheWrite1h: amount("cache_write_1h"),
     cacheRead: amount("cache_read"),
     webSearches: amount("web_searches"),
-    exactNanoUsd: amount("exact_nano_usd"),
-    estimatedNanoUsd: amount("estimated_nano_usd"),
+    exactNanoUsd: money("exact_nano_usd"),
+    estimatedNanoUsd: money("estimated_nano_usd"),
     /** Attempts at a model without a price, counted at the dearest rate. */
     unpriced: amount("unpriced"),
-    latency: integer("latency").array().notNull(),
+    latency: bigint("latency", { mode: "number" }).array().notNull(),
   },
   (t) => [primaryKey({ columns: [t.environmentId, t.minute, t.flag, t.model] })],
 );
@@ -100,6 +100,23 @@ export const callsByRevision = pgTable(
       columns: [t.environmentId, t.minute, t.flag, t.lineage, t.revision, t.model, t.requestedModel],
     }),
   ],
+);
+
+/**
+ * Names of flags and models in use that nobody has defined, as far as they are kept apart; what is beyond the bound counts
+ * as `other`. A name keeps its place for a day.
+ */
+export const usageNames = pgTable(
+  "usage_names",
+  {
+    environmentId: environmentId(),
+    kind: text("kind").$type<"flag" | "model">().notNull(),
+    name: text("name").notNull(),
+    /** Whose report brought it: the places are shared. */
+    tokenId: text("token_id").notNull(),
+    admittedAt: moment("admitted_at").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.environmentId, t.kind, t.name] })],
 );
 
 /** The newest calls, one row an attempt. Bounded by time and number. */
@@ -203,8 +220,8 @@ export const budgetWindows = pgTable(
       .references(() => budgets.id, { onDelete: "cascade" }),
     startsAt: moment("starts_at").notNull(),
     endsAt: moment("ends_at").notNull(),
-    spentNanoUsd: amount("spent_nano_usd"),
-    exactNanoUsd: amount("exact_nano_usd"),
+    spentNanoUsd: money("spent_nano_usd"),
+    exactNanoUsd: money("exact_nano_usd"),
     /** The ladder's memory of this window, see domain/ladder.ts; null until a step was looked at. */
     ladderState: jsonb("ladder_state").$type<LadderMemory>(),
     /** Set once, when the end of the window was acted on. */

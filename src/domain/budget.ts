@@ -3,6 +3,7 @@
  * Invariant: money is an integer number of nano-USD (1e-9 USD) that never leaves the safe integers.
  */
 import { canonicalModel } from "../../sdk-client/src/model-id.ts";
+import { OTHER } from "./other.ts";
 import type { Period } from "./window.ts";
 
 /**
@@ -111,7 +112,9 @@ export interface Spender {
  * the id of the user or session. A record without a user matches no budget about users.
  */
 export function subjectOf(scope: BudgetScope, record: Spender): string | null {
-  if (scope.flag !== undefined && scope.flag !== record.flag) return null;
+  // What is counted as `other` is of no one flag and no one model.
+  if (scope.flag !== undefined && (scope.flag !== record.flag || record.flag === OTHER)) return null;
+  if (scope.model !== undefined && record.model === OTHER) return null;
   if (scope.model !== undefined && canonicalModel(scope.model) !== canonicalModel(record.model)) return null;
   const user = matchOne(scope.user, record.user);
   const session = matchOne(scope.session, record.session);

@@ -4,11 +4,10 @@
  */
 import { parseRevision } from "../../sdk-client/src/protocol.ts";
 import { MINUTE_MS, type PricedRecord } from "./ledger.ts";
+import { OTHER } from "./other.ts";
 
 /** The span in which calls are told apart by revision. */
 export const CALLS_SPAN_MS = 15 * MINUTE_MS;
-/** In place of the models of calls beyond {@link CallKeys}' bound. No model has a name with brackets. */
-export const OTHER_MODELS = "(other)";
 /** Different revisions and models of one flag in one minute that are told apart. */
 const MAX_KEYS_PER_FLAG = 40;
 
@@ -98,8 +97,8 @@ function rowOf(priced: PricedRecord, context: CallsContext): CallSums {
     flag,
     lineage: admitted && n > 0 ? context.lineage : "",
     n: admitted ? n : 0,
-    model: admitted ? model : OTHER_MODELS,
-    requestedModel: admitted ? requestedModel : OTHER_MODELS,
+    model: admitted ? model : OTHER,
+    requestedModel: admitted ? requestedModel : OTHER,
     attempts: record.part === undefined ? (record.count ?? 1) : 0,
     nanoUsd: BigInt(costNanoUsd),
     newestStartMs: startMs,

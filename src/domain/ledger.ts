@@ -17,6 +17,8 @@ export interface PricedRecord {
   record: UsageRecord;
   /** The instance that reported it. */
   instance: string;
+  /** Whose report it is. */
+  tokenId: string;
   /** The time it counts as, Unix time in milliseconds: its own, unless its clock is far off. */
   atMs: number;
   costNanoUsd: number;
@@ -39,8 +41,9 @@ export interface MinuteSums {
   cacheWrite1h: number;
   cacheRead: number;
   webSearches: number;
-  exactNanoUsd: number;
-  estimatedNanoUsd: number;
+  /** Any number of records have any sum: beyond what a number holds. */
+  exactNanoUsd: bigint;
+  estimatedNanoUsd: bigint;
   unpriced: number;
   /** Attempts per latency bucket, `LATENCY_BUCKETS_MS.length + 1` numbers. */
   latency: number[];
@@ -106,8 +109,8 @@ function add(sum: MinuteSums, { record, costNanoUsd, priced }: PricedRecord): vo
   sum.cacheWrite1h += record.usage.cacheWrite1h;
   sum.cacheRead += record.usage.cacheRead;
   sum.webSearches += record.usage.webSearches;
-  if (record.exact) sum.exactNanoUsd += costNanoUsd;
-  else sum.estimatedNanoUsd += costNanoUsd;
+  if (record.exact) sum.exactNanoUsd += BigInt(costNanoUsd);
+  else sum.estimatedNanoUsd += BigInt(costNanoUsd);
   if (!priced) sum.unpriced += summed;
   const bucket = bucketOf(record.latencyMs);
   sum.latency[bucket] = (sum.latency[bucket] ?? 0) + count;
@@ -135,8 +138,8 @@ function emptySums(minuteMs: number, flag: string, model: string): MinuteSums {
     cacheWrite1h: 0,
     cacheRead: 0,
     webSearches: 0,
-    exactNanoUsd: 0,
-    estimatedNanoUsd: 0,
+    exactNanoUsd: 0n,
+    estimatedNanoUsd: 0n,
     unpriced: 0,
     latency: Array.from({ length: LATENCY_BUCKETS_MS.length + 1 }, () => 0),
   };

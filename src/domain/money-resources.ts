@@ -1,5 +1,6 @@
 /** What the API and the board show of money. Times are ISO 8601 in UTC, money is integer nano-USD. */
 import type { Budget, LadderStep } from "./budget.ts";
+import type { Total } from "./total.ts";
 import type { Period } from "./window.ts";
 
 export interface BudgetResource {
@@ -27,6 +28,8 @@ export interface BudgetNow {
   spentNanoUsd: number;
   /** The part the provider's own usage proves; the rest is estimated. */
   exactNanoUsd: number;
+  /** Both with every digit, where a number may not hold them. */
+  totals: { spentNanoUsd: Total; exactNanoUsd: Total };
   /** The limit with the raises in force. */
   limitNanoUsd: number;
   /** Spending per hour over the last minutes. */

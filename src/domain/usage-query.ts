@@ -3,6 +3,8 @@
  * Sums of flags and models come from the ledger and are complete; sums of users and sessions from the kept recent calls.
  */
 
+import type { Total } from "./total.ts";
+
 export const USAGE_GROUPS = ["flag", "model", "user", "session"] as const;
 export type UsageGroup = (typeof USAGE_GROUPS)[number];
 
@@ -24,11 +26,11 @@ export const DEFAULT_SPAN_MS = DAY_MS;
 export const MAX_USAGE_ROWS = 10_000;
 
 export interface UsageTokens {
-  input: number;
-  output: number;
-  cacheWrite5m: number;
-  cacheWrite1h: number;
-  cacheRead: number;
+  input: Total;
+  output: Total;
+  cacheWrite5m: Total;
+  cacheWrite1h: Total;
+  cacheRead: Total;
 }
 
 export interface UsageRow {
@@ -46,15 +48,15 @@ export interface UsageRow {
   aborted: number;
   refused: number;
   /** All tokens that were sent: input, cache writes and cache reads. */
-  promptTokens: number;
-  outputTokens: number;
+  promptTokens: Total;
+  outputTokens: Total;
   /** By price class; null for users and sessions, whose calls are kept without it. */
   tokens: UsageTokens | null;
   webSearches: number | null;
-  costNanoUsd: number;
+  costNanoUsd: Total;
   /** The part that the provider's own usage proves. */
-  exactNanoUsd: number;
-  estimatedNanoUsd: number;
+  exactNanoUsd: Total;
+  estimatedNanoUsd: Total;
   /** Attempts at a model without a price, counted at the dearest rate; null for users and sessions. */
   unpriced: number | null;
   /** Milliseconds. From the ledger: the upper bound of the bucket that holds the quantile. Null without any attempt. */

@@ -15,7 +15,7 @@ import { stepKey } from "../domain/ladder.ts";
 import { MAX_CHAIN_STEPS, MAX_NAME_CHARS } from "../domain/limits.ts";
 import { PERIODS } from "../domain/window.ts";
 import { optionalField } from "./optional-field.ts";
-import { flagKeySchema, modelSchema, reasonSchema, untilSchema } from "./schemas.ts";
+import { flagKeySchema, modelSchema, reasonSchema, totalSchema, untilSchema } from "./schemas.ts";
 
 const MAX_ID_CHARS = 64;
 const MAX_ZONE_CHARS = 64;
@@ -190,8 +190,8 @@ export const budgetSchema = z
     now: z.object({
       windowStartsAt: time,
       windowEndsAt: time,
-      spentNanoUsd: nanoUsd,
-      exactNanoUsd: nanoUsd,
+      spentNanoUsd: totalSchema("Whole nano-USD (1e-9 USD)."),
+      exactNanoUsd: totalSchema("Whole nano-USD (1e-9 USD)."),
       limitNanoUsd: nanoUsd,
       burnNanoUsdPerHour: nanoUsd,
       limitReachedAt: time.nullable().openapi({ description: "At this rate; null: not in this window." }),

@@ -226,3 +226,9 @@ export const auditQuery = pageQuery.extend({
 function isWebUrl(value: string): boolean {
   return URL.canParse(value) && ["http:", "https:"].includes(new URL(value).protocol);
 }
+
+/** A sum that may be larger than the integers of JSON readers. */
+export const totalSchema = (description: string) =>
+  z
+    .union([z.number(), z.string()])
+    .openapi({ description: `${description} As text where it is above 2^53, so that no digit is lost.` });

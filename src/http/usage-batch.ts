@@ -11,10 +11,11 @@ import { idFault, isFields, isUsageRecord, wholeFault } from "./usage-record.ts"
 /** Evaluations of one flag in one batch. */
 const MAX_CHECKS = 1_000_000_000_000;
 
-/** The batch with its valid records and what was rejected of it. INVALID when the envelope itself is faulty. */
-export function parseUsageBatch(body: unknown): Submission {
+/** The batch of a token with its valid records and what was rejected of it. INVALID when the envelope itself is faulty. */
+export function parseUsageBatch(body: unknown, tokenId: string): Submission {
   const { batchId, instance, items, checks } = envelopeOf(body);
   const records: UsageRecord[] = [];
+  const indexes: number[] = [];
   const rejected: Submission["rejected"] = [];
   const seen = new Set<string>();
   for (const [index, item] of items.entries()) {
@@ -22,9 +23,10 @@ export function parseUsageBatch(body: unknown): Submission {
     // The same record twice in one batch is one record.
     if (seen.has(item.id)) continue;
     seen.add(item.id);
+    indexes.push(index);
     records.push(Number.isInteger(item.at) ? item : { ...item, at: Math.round(item.at) });
   }
-  return { batchId, instance, records, rejected, checks };
+  return { batchId, instance, tokenId, records, indexes, rejected, checks };
 }
 
 interface Envelope {

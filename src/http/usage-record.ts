@@ -2,7 +2,7 @@
  * Reads one usage record. By hand and not by a schema: this is the hot path of the ledger, thousands a second, and each
  * field is looked at once. Unknown fields are ignored: clients may be newer. What passes can be stored as it is.
  */
-import { MAX_TOKENS_PER_CLASS, MAX_WEB_SEARCHES } from "../../sdk-client/src/usage.ts";
+import { MAX_TOKENS_PER_CALL, MAX_TOKENS_PER_CLASS, MAX_WEB_SEARCHES } from "../../sdk-client/src/usage.ts";
 import type { UsageOutcome, UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
 import type { Fault } from "../errors.ts";
 
@@ -21,7 +21,7 @@ type Fields = Readonly<Record<string, unknown>>;
 /** Whether a value is a usage record; what is wrong with it first is reported. */
 export function isUsageRecord(value: unknown, report: (fault: Fault) => void): value is UsageRecord {
   const fault = isFields(value)
-    ? (requiredFault(value) ?? usageFault(value["usage"]) ?? optionalFault(value))
+    ? (requiredFault(value) ?? optionalFault(value) ?? usageFault(value["usage"], value["count"] ?? 1))
     : { path: "", message: "must be an object" };
   if (fault !== null) report(fault);
   return fault === null;
@@ -49,11 +49,13 @@ function requiredFault(fields: Fields): Fault | null {
 
 const TOKEN_CLASSES = ["input", "output", "cacheWrite5m", "cacheWrite1h", "cacheRead"] as const;
 
-function usageFault(usage: unknown): Fault | null {
+/** @param calls how many calls it is the sum of */
+function usageFault(usage: unknown, calls: unknown): Fault | null {
   if (!isFields(usage)) return { path: "usage", message: "must be an object" };
+  const max = Math.min(MAX_TOKENS_PER_CLASS, MAX_TOKENS_PER_CALL * (typeof calls === "number" ? calls : 1));
   for (const name of TOKEN_CLASSES) {
     const count = usage[name];
-    if (!isWhole(count, 0, MAX_TOKENS_PER_CLASS)) return wholeFault(count, `usage.${name}`, 0, MAX_TOKENS_PER_CLASS);
+    if (!isWhole(count, 0, max)) return wholeFault(count, `usage.${name}`, 0, max);
   }
   return wholeFault(usage["webSearches"], "usage.webSearches", 0, MAX_WEB_SEARCHES);
 }

@@ -2,13 +2,15 @@
 import { z } from "@hono/zod-openapi";
 import { USAGE_BUCKETS, USAGE_GROUPS } from "../domain/usage-query.ts";
 import { optionalField } from "./optional-field.ts";
-import { pageQuery } from "./schemas.ts";
+import { pageQuery, totalSchema } from "./schemas.ts";
 
 const MAX_ZONE_CHARS = 64;
 const MAX_LABEL_CHARS = 256;
 
 const time = z.string().openapi({ format: "date-time" });
 const nanoUsd = z.number().openapi({ description: "Whole nano-USD (1e-9 USD)." });
+const totalNanoUsd = totalSchema("Whole nano-USD (1e-9 USD).");
+const totalTokens = totalSchema("Tokens.");
 const moment = z.iso
   .datetime({ offset: true, error: "must be a time with its zone, such as 2030-01-31T06:00:00Z" })
   .transform((text) => new Date(text))
@@ -52,16 +54,22 @@ const usageRowSchema = z
     errors: count,
     aborted: count,
     refused: count,
-    promptTokens: count.openapi({ description: "Input, cache writes and cache reads." }),
-    outputTokens: count,
+    promptTokens: totalSchema("Input, cache writes and cache reads."),
+    outputTokens: totalTokens,
     tokens: z
-      .object({ input: count, output: count, cacheWrite5m: count, cacheWrite1h: count, cacheRead: count })
+      .object({
+        input: totalTokens,
+        output: totalTokens,
+        cacheWrite5m: totalTokens,
+        cacheWrite1h: totalTokens,
+        cacheRead: totalTokens,
+      })
       .nullable()
       .openapi({ description: "By price class; null for users and sessions." }),
     webSearches: count.nullable(),
-    costNanoUsd: nanoUsd,
-    exactNanoUsd: nanoUsd,
-    estimatedNanoUsd: nanoUsd,
+    costNanoUsd: totalNanoUsd,
+    exactNanoUsd: totalNanoUsd,
+    estimatedNanoUsd: totalNanoUsd,
     unpriced: count.nullable().openapi({ description: "Attempts at a model without a price." }),
     p50Ms: count.nullable(),
     p95Ms: count.nullable(),

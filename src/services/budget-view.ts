@@ -1,11 +1,12 @@
 /** What people see of a budget now: spent, limit, burn, when the limit will be reached, and the bound of overspending. */
-import { and, asc, eq, gt, inArray, isNull, lte } from "drizzle-orm";
+import { and, asc, eq, getTableColumns, gt, inArray, isNull, lte, sql } from "drizzle-orm";
 import { type Ctx, read, requireEnvironment } from "../context.ts";
 import { budgetRaises, budgets, budgetWindows, trips } from "../db/ledger-schema.ts";
 import type { Db } from "../db/types.ts";
 import { effectiveLimitNanoUsd, NANO_PER_USD } from "../domain/budget.ts";
 import { limitReachedAtMs, overshootBoundNanoUsd } from "../domain/forecast.ts";
 import type { BudgetNow, BudgetResource } from "../domain/money-resources.ts";
+import { totalOf } from "../domain/total.ts";
 import { windowAt } from "../domain/window.ts";
 import { AppError } from "../errors.ts";
 import { paceOf, readSpending, type Spending } from "./budget-pace.ts";
@@ -73,7 +74,7 @@ async function budgetResources(
 
 interface Facts {
   raises: readonly RaiseRow[];
-  windows: readonly (typeof budgetWindows.$inferSelect)[];
+  windows: readonly (typeof budgetWindows.$inferSelect & { spentDigits: string; exactDigits: string })[];
   trips: readonly (typeof trips.$inferSelect)[];
   spending: Spending;
 }
@@ -87,7 +88,11 @@ async function readFacts(db: Db, environmentId: string, ids: string[], nowMs: nu
       .where(and(inArray(budgetRaises.budgetId, ids), isNull(budgetRaises.endedAt)))
       .orderBy(asc(budgetRaises.at), asc(budgetRaises.id)),
     windows: await db
-      .select()
+      .select({
+        ...getTableColumns(budgetWindows),
+        spentDigits: sql<string>`${budgetWindows.spentNanoUsd}::text`,
+        exactDigits: sql<string>`${budgetWindows.exactNanoUsd}::text`,
+      })
       .from(budgetWindows)
       .where(
         and(inArray(budgetWindows.budgetId, ids), lte(budgetWindows.startsAt, now), gt(budgetWindows.endsAt, now)),
@@ -149,6 +154,10 @@ function budgetNow(row: BudgetRow, raises: readonly RaiseRow[], facts: Facts, no
     windowEndsAt: new Date(endMs).toISOString(),
     spentNanoUsd,
     exactNanoUsd: window?.exactNanoUsd ?? 0,
+    totals: {
+      spentNanoUsd: totalOf(window?.spentDigits ?? "0"),
+      exactNanoUsd: totalOf(window?.exactDigits ?? "0"),
+    },
     limitNanoUsd,
     burnNanoUsdPerHour: pace.burn,
     limitReachedAt: reachedAtMs === null ? null : new Date(reachedAtMs).toISOString(),

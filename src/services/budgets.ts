@@ -1,10 +1,16 @@
 /** Budgets: made, edited, raised and deleted by people; what they do by themselves is in `ladder-run.ts`. */
 import { and, count, eq, gte, isNotNull, isNull, lt, sql } from "drizzle-orm";
-import { canonicalModel } from "../../sdk-client/src/model-id.ts";
 import { change, type Changed, type Ctx, requireEnvironment } from "../context.ts";
 import { budgetRaises, budgets, budgetWindows, usageMinutes } from "../db/ledger-schema.ts";
 import type { Db, EnvironmentRow } from "../db/types.ts";
-import { type LadderStep, MAX_BUDGETS_PER_ENVIRONMENT, MAX_RAISE_DAYS, MAX_RAISES, nanoUsd } from "../domain/budget.ts";
+import {
+  type LadderStep,
+  MAX_BUDGETS_PER_ENVIRONMENT,
+  MAX_RAISE_DAYS,
+  MAX_RAISES,
+  nanoUsd,
+  subjectOf,
+} from "../domain/budget.ts";
 import type { BudgetResource } from "../domain/money-resources.ts";
 import { isTimeZone, type Period, windowAt } from "../domain/window.ts";
 import { AppError, invalid } from "../errors.ts";
@@ -15,6 +21,7 @@ import { requireMatch } from "./if-match.ts";
 import { resolveEndedIncidents } from "./incidents.ts";
 import { requireKnownModel } from "./known-models.ts";
 import { runOpenWindows } from "./ladder-run.ts";
+import { whole } from "./ledger-writes.ts";
 import { overWouldChange } from "./over-run.ts";
 import { endAllTrips } from "./trips.ts";
 
@@ -281,24 +288,24 @@ async function countFromLedger(tx: Db, row: BudgetRow, at: Date): Promise<void> 
   const sums = await tx
     .select({
       model: usageMinutes.model,
-      exact: sql`coalesce(sum(${usageMinutes.exactNanoUsd}), 0)`.mapWith(Number),
-      estimated: sql`coalesce(sum(${usageMinutes.estimatedNanoUsd}), 0)`.mapWith(Number),
+      exact: sql`coalesce(sum(${usageMinutes.exactNanoUsd}), 0)::text`.mapWith(BigInt),
+      estimated: sql`coalesce(sum(${usageMinutes.estimatedNanoUsd}), 0)::text`.mapWith(BigInt),
     })
     .from(usageMinutes)
     .where(and(...scope))
     .groupBy(usageMinutes.model);
-  const matching = sums.filter(
-    ({ model }) => row.model === null || canonicalModel(model) === canonicalModel(row.model),
-  );
-  const exactNanoUsd = matching.reduce((sum, { exact }) => sum + exact, 0);
-  const spentNanoUsd = matching.reduce((sum, { estimated }) => sum + estimated, exactNanoUsd);
-  if (spentNanoUsd === 0) return;
+  const scoped = row.model === null ? {} : { model: row.model };
+  const matching = sums.filter(({ model }) => subjectOf(scoped, { model, flag: row.flag ?? "" }) !== null);
+  const exact = matching.reduce((sum, one) => sum + one.exact, 0n);
+  const spent = matching.reduce((sum, one) => sum + one.estimated, exact);
+  if (spent === 0n) return;
+  const amounts = { spentNanoUsd: whole(spent), exactNanoUsd: whole(exact) };
   await tx
     .insert(budgetWindows)
-    .values({ budgetId: row.id, startsAt: new Date(startMs), endsAt: new Date(endMs), spentNanoUsd, exactNanoUsd })
+    .values({ budgetId: row.id, startsAt: new Date(startMs), endsAt: new Date(endMs), ...amounts })
     .onConflictDoUpdate({
       target: [budgetWindows.budgetId, budgetWindows.startsAt],
-      set: { spentNanoUsd, exactNanoUsd },
+      set: amounts,
     });
 }
 

@@ -10,7 +10,7 @@ import { CALLS_SPAN_MS } from "../domain/calls.ts";
 import { MINUTE_MS } from "../domain/ledger.ts";
 
 export interface ModelCalls {
-  /** The model that was sent, and the one that was asked for. `OTHER_MODELS` for those beyond the bound. */
+  /** The model that was sent, and the one that was asked for. `other` for those beyond the bound. */
   model: string;
   requestedModel: string;
   /** May be 0 where a model only worked beside the answer of another. */

@@ -5,6 +5,7 @@ import { trips } from "../db/ledger-schema.ts";
 import type { CallResource, UsageAnswer } from "../domain/usage-query.ts";
 import { type Period, windowAt } from "../domain/window.ts";
 import { listCalls } from "./recent-calls.ts";
+import { type Spenders, topSpenders } from "./top-spenders.ts";
 import { getUsage } from "./usage-view.ts";
 
 const HOUR_MS = 3_600_000;
@@ -28,8 +29,8 @@ export interface FlagSpend {
   /** Minutes, or hours of a week or month; only those with calls, oldest first. */
   usage: UsageAnswer["items"];
   /** Of the last hour, from the calls that are kept. */
-  users: UsageAnswer["items"];
-  sessions: UsageAnswer["items"];
+  users: Spenders;
+  sessions: Spenders;
   /** The newest first. */
   calls: CallResource[];
   trips: PastTrip[];
@@ -46,7 +47,7 @@ export async function flagSpend(
   const nowMs = ctx.deps.clock.nowMs();
   const { startMs, endMs } = windowAt(of.period, of.timezone, nowMs);
   const to = new Date(nowMs + 1);
-  const lastHour = { from: new Date(nowMs - HOUR_MS), to, flag };
+  const lastHour = { flag, since: new Date(nowMs - HOUR_MS) };
   const [usage, users, sessions, calls, past] = await Promise.all([
     getUsage(ctx, environmentKey, {
       from: new Date(startMs),
@@ -56,8 +57,8 @@ export async function flagSpend(
       flag,
       ...(of.model !== undefined && { model: of.model }),
     }),
-    getUsage(ctx, environmentKey, { ...lastHour, groupBy: ["user"] }),
-    getUsage(ctx, environmentKey, { ...lastHour, groupBy: ["session"] }),
+    read(ctx, (db) => topSpenders(db, environment.id, { ...lastHour, by: "user" })),
+    read(ctx, (db) => topSpenders(db, environment.id, { ...lastHour, by: "session" })),
     listCalls(ctx, environmentKey, { flag, limit: RECENT_CALLS }),
     tripsSince(ctx, environment.id, flag, new Date(startMs)),
   ]);
@@ -67,8 +68,8 @@ export async function flagSpend(
     period: of.period,
     timezone: of.timezone,
     usage: usage.items,
-    users: users.items,
-    sessions: sessions.items,
+    users,
+    sessions,
     calls: calls.items,
     trips: past,
   };

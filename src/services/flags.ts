@@ -7,6 +7,7 @@ import type { Db, EnvironmentRow, FlagRow } from "../db/types.ts";
 import { type Checks, flagInForce, flagResource, type Surroundings } from "../domain/flag.ts";
 import { didYouMean } from "../domain/did-you-mean.ts";
 import { FLAG_KEY_PATTERN, MAX_FLAGS_PER_ENVIRONMENT } from "../domain/limits.ts";
+import { OTHER } from "../domain/other.ts";
 import type { FlagResource } from "../domain/resources.ts";
 import { AppError, invalid } from "../errors.ts";
 import { checksColumn, forgetChecks, readChecks } from "./flag-checks.ts";
@@ -84,6 +85,8 @@ export async function createFlag(
   input: { key: string; name: string } & Partial<FlagDefinition>,
 ): Promise<Changed<FlagResource>> {
   const environment = await requireEnvironment(ctx, environmentKey, "admin");
+  if (input.key === OTHER)
+    throw invalid("key", `"${OTHER}" is what unknown names are counted under; choose another key`);
   return change(ctx, environment.id, async (open) => {
     const { tx, at, record } = open;
     await requireRoom(tx, environment.id);

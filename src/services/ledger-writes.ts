@@ -2,8 +2,9 @@
  * The hot SQL of the ledger: one statement per table for a whole transaction's worth of records. Rows are written in the
  * order of their keys, so that two servers never wait for each other in a circle.
  */
-import { and, eq, inArray, sql } from "drizzle-orm";
+import { and, eq, sql } from "drizzle-orm";
 import { budgetWindows, usageBatches } from "../db/ledger-schema.ts";
+import { returnedRows } from "../db/returned-rows.ts";
 import type { Db } from "../db/types.ts";
 import type { MinuteSums, PricedRecord } from "../domain/ledger.ts";
 
@@ -23,15 +24,24 @@ export async function claimBatches(
   batches: readonly BatchRow[],
   at: Date,
 ): Promise<Set<string>> {
-  const rows = batches
-    .map((batch) => ({ environmentId, receivedAt: at, ...batch }))
-    .toSorted((a, b) => (a.batchId < b.batchId ? -1 : 1));
-  const claimed = await tx
-    .insert(usageBatches)
-    .values(rows)
-    .onConflictDoNothing()
-    .returning({ batchId: usageBatches.batchId });
-  return new Set(claimed.map((row) => row.batchId));
+  const rows = batches.toSorted((a, b) => (a.batchId < b.batchId ? -1 : 1));
+  // One parameter for all rows: there may be more batches than a statement has parameters.
+  const claimed = await tx.execute(sql`
+    insert into usage_batches (environment_id, batch_id, received_at, accepted, rejected)
+    select ${environmentId}, v."batchId", ${at.toISOString()}::timestamptz, v.accepted, v.rejected
+    from jsonb_to_recordset(cast(${JSON.stringify(rows)} as text)::jsonb) as v("batchId" text, accepted integer,
+      rejected jsonb)
+    on conflict do nothing
+    returning batch_id`);
+  return new Set(returnedRows(claimed).map((row) => String(row["batch_id"])));
+}
+
+/** Writes down what was rejected of a claimed batch after all. */
+export async function amendBatch(tx: Db, environmentId: string, batch: BatchRow): Promise<void> {
+  await tx
+    .update(usageBatches)
+    .set({ accepted: batch.accepted, rejected: batch.rejected })
+    .where(and(eq(usageBatches.environmentId, environmentId), eq(usageBatches.batchId, batch.batchId)));
 }
 
 /** What was answered for batches that were counted before. */
@@ -40,12 +50,22 @@ export async function readBatches(tx: Db, environmentId: string, batchIds: reado
   return tx
     .select({ batchId: usageBatches.batchId, accepted: usageBatches.accepted, rejected: usageBatches.rejected })
     .from(usageBatches)
-    .where(and(eq(usageBatches.environmentId, environmentId), inArray(usageBatches.batchId, [...batchIds])));
+    .where(
+      and(
+        eq(usageBatches.environmentId, environmentId),
+        sql`${usageBatches.batchId} in (select jsonb_array_elements_text(cast(${JSON.stringify(batchIds)} as text)::jsonb))`,
+      ),
+    );
 }
 
 /** Adds to the minute sums. */
 export async function addMinutes(tx: Db, environmentId: string, sums: readonly MinuteSums[]): Promise<void> {
   if (sums.length === 0) return;
+  const rows = sums.map((sum) => ({
+    ...sum,
+    exactNanoUsd: String(sum.exactNanoUsd),
+    estimatedNanoUsd: String(sum.estimatedNanoUsd),
+  }));
   await tx.execute(sql`
     insert into usage_minutes as known (environment_id, minute, flag, model, calls, attempts, errors, aborted, refused,
       input, output, cache_write_5m, cache_write_1h, cache_read, web_searches, exact_nano_usd, estimated_nano_usd,
@@ -53,10 +73,10 @@ export async function addMinutes(tx: Db, environmentId: string, sums: readonly M
     select ${environmentId}, to_timestamp(v."minuteMs" / 1000.0), v.flag, v.model, v.calls, v.attempts, v.errors,
       v.aborted, v.refused, v.input, v.output, v."cacheWrite5m", v."cacheWrite1h", v."cacheRead", v."webSearches",
       v."exactNanoUsd", v."estimatedNanoUsd", v.unpriced, v.latency
-    from jsonb_to_recordset(cast(${JSON.stringify(sums)} as text)::jsonb) as v("minuteMs" bigint, flag text, model text,
+    from jsonb_to_recordset(cast(${JSON.stringify(rows)} as text)::jsonb) as v("minuteMs" bigint, flag text, model text,
       calls bigint, attempts bigint, errors bigint, aborted bigint, refused bigint, input bigint, output bigint,
-      "cacheWrite5m" bigint, "cacheWrite1h" bigint, "cacheRead" bigint, "webSearches" bigint, "exactNanoUsd" bigint,
-      "estimatedNanoUsd" bigint, unpriced bigint, latency int[])
+      "cacheWrite5m" bigint, "cacheWrite1h" bigint, "cacheRead" bigint, "webSearches" bigint, "exactNanoUsd" numeric,
+      "estimatedNanoUsd" numeric, unpriced bigint, latency bigint[])
     on conflict (environment_id, minute, flag, model) do update set
       calls = known.calls + excluded.calls,
       attempts = known.attempts + excluded.attempts,
@@ -138,8 +158,8 @@ export interface WindowSum {
   budgetId: string;
   startsAt: Date;
   endsAt: Date;
-  spentNanoUsd: number;
-  exactNanoUsd: number;
+  spentNanoUsd: bigint;
+  exactNanoUsd: bigint;
 }
 
 export type WindowRow = typeof budgetWindows.$inferSelect;
@@ -147,9 +167,11 @@ export type WindowRow = typeof budgetWindows.$inferSelect;
 /** Adds to the budgets' windows under their row locks and answers with what they hold now. */
 export async function addToWindows(tx: Db, sums: readonly WindowSum[]): Promise<WindowRow[]> {
   if (sums.length === 0) return [];
-  const rows = sums.toSorted((a, b) =>
-    a.budgetId < b.budgetId ? -1 : a.budgetId > b.budgetId ? 1 : a.startsAt.getTime() - b.startsAt.getTime(),
-  );
+  const rows = sums
+    .toSorted((a, b) =>
+      a.budgetId < b.budgetId ? -1 : a.budgetId > b.budgetId ? 1 : a.startsAt.getTime() - b.startsAt.getTime(),
+    )
+    .map((sum) => ({ ...sum, spentNanoUsd: whole(sum.spentNanoUsd), exactNanoUsd: whole(sum.exactNanoUsd) }));
   return tx
     .insert(budgetWindows)
     .values(rows)
@@ -162,3 +184,6 @@ export async function addToWindows(tx: Db, sums: readonly WindowSum[]): Promise<
     })
     .returning();
 }
+
+/** A value of a numeric column, to the last digit. */
+export const whole = (amount: bigint) => sql`${String(amount)}::numeric`;

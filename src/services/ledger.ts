@@ -11,7 +11,7 @@ import { afterCommit, changeIn, type Ctx, lockEnvironment, withTransaction } fro
 import type { Db } from "../db/types.ts";
 import type { Deps } from "../deps.ts";
 import { systemActor } from "../domain/actor.ts";
-import { addNanoUsd, type Budget, subjectOf } from "../domain/budget.ts";
+import { type Budget, NANO_PER_USD, subjectOf } from "../domain/budget.ts";
 import { CallKeys, tallyCalls } from "../domain/calls.ts";
 import { type MinuteSums, type PricedRecord, tally } from "../domain/ledger.ts";
 import { windowAt } from "../domain/window.ts";
@@ -22,6 +22,8 @@ import { runLadder, wouldChange } from "./ladder-run.ts";
 import { addChecks } from "./flag-checks.ts";
 import {
   addMinutes,
+  amendBatch,
+  type BatchRow,
   addRecent,
   addToWindows,
   claimBatches,
@@ -30,14 +32,15 @@ import {
   type WindowSum,
 } from "./ledger-writes.ts";
 import { readPrices } from "./price-rows.ts";
+import { UsageNames } from "./usage-names.ts";
+import { UsageQueue, type Waiting } from "./usage-queue.ts";
 
-/** Records and counts of checks waiting for a transaction, per environment; more are refused until it has caught up. */
-export const MAX_QUEUED_RECORDS = 200_000;
-/** Records of one transaction. */
-const MAX_RECORDS_PER_TRANSACTION = 20_000;
 /** A record's own time counts within these bounds of the server's; else it counts as of its receipt. */
 const MAX_LATE_MS = 24 * 3_600_000;
 const MAX_EARLY_MS = 60_000;
+/** One call costs no more; a sum of calls, no more a call. */
+const MAX_CALL_NANO_USD = 1_000 * NANO_PER_USD;
+const TOO_DEAR = `costs more than ${MAX_CALL_NANO_USD / NANO_PER_USD} USD a call`;
 const RETRY_AFTER_SECONDS = 1;
 /** A transaction that lost a deadlock or a serialization race is tried again. */
 const MAX_TRIES = 5;
@@ -45,8 +48,12 @@ const MAX_TRIES = 5;
 export interface Submission {
   batchId: string;
   instance: string;
+  /** Who reports: tokens share the room there is. */
+  tokenId: string;
   /** Valid records only. */
   records: readonly UsageRecord[];
+  /** Where in the batch each of them was; left out, all of it is valid. */
+  indexes?: readonly number[];
   rejected: { index: number; path: string; message: string }[];
   /** Evaluations by flag since the instance's last batch. */
   checks?: ReadonlyMap<string, { on: number; off: number }>;
@@ -61,16 +68,10 @@ export interface Counted {
 interface Queue {
   /** Which calls have had rows of their own lately. */
   calls: CallKeys;
-  waiting: Waiting[];
-  records: number;
+  names: UsageNames;
+  waiting: UsageQueue;
   /** Resolves when nothing is waiting any more; null while nothing is being counted. */
   draining: Promise<void> | null;
-}
-
-interface Waiting {
-  submission: Submission;
-  resolve: (counted: Counted) => void;
-  reject: (error: unknown) => void;
 }
 
 export class Ledger {
@@ -83,7 +84,7 @@ export class Ledger {
     this.#ctx = { actor: systemActor("budget", "budget"), requestId: "ledger", deps };
   }
 
-  /** Counts a batch. Resolves after commit; RATE_LIMITED when too much is waiting; DATABASE_AWAY when nothing was counted. */
+  /** Counts a batch. Resolves after commit; RATE_LIMITED when too much of its token is waiting; DATABASE_AWAY when nothing was counted. */
   submit(environmentId: string, submission: Submission): Promise<Counted> {
     if (this.#closed) {
       throw new AppError("NOT_READY", "This server is stopping. Send this batch again with the same batchId.", {
@@ -91,14 +92,14 @@ export class Ledger {
       });
     }
     const queue = this.#queueOf(environmentId);
-    if (queue.records + sizeOf(submission) > MAX_QUEUED_RECORDS) {
-      const words = "Too much usage is waiting to be counted. Send this batch again with the same batchId.";
-      throw new AppError("RATE_LIMITED", words, { retryAfterSeconds: RETRY_AFTER_SECONDS });
-    }
     return new Promise<Counted>((resolve, reject) => {
-      queue.waiting.push({ submission, resolve, reject });
-      queue.records += sizeOf(submission);
-      queue.draining ??= this.#drain(environmentId, queue);
+      if (queue.waiting.add({ submission, resolve, reject })) {
+        queue.draining ??= this.#drain(environmentId, queue);
+      } else {
+        const words =
+          "Too much usage of this token is waiting to be counted. Send this batch again, alone or with more.";
+        reject(new AppError("RATE_LIMITED", words, { retryAfterSeconds: RETRY_AFTER_SECONDS }));
+      }
     });
   }
 
@@ -111,37 +112,52 @@ export class Ledger {
   #queueOf(environmentId: string): Queue {
     let queue = this.#queues.get(environmentId);
     if (queue === undefined) {
-      queue = { calls: new CallKeys(), waiting: [], records: 0, draining: null };
+      queue = { calls: new CallKeys(), names: new UsageNames(), waiting: new UsageQueue(), draining: null };
       this.#queues.set(environmentId, queue);
     }
     return queue;
   }
 
   async #drain(environmentId: string, queue: Queue): Promise<void> {
-    while (queue.waiting.length > 0) {
-      const taken = take(queue);
-      try {
-        const counted = await this.#count(
-          environmentId,
-          taken.map(({ submission }) => submission),
-          queue.calls,
-        );
-        for (const [index, answer] of counted.entries()) taken[index]?.resolve(answer);
-      } catch (error) {
-        // The clients keep their batches and send them again: nothing of this transaction was counted.
-        for (const { reject } of taken) reject(error);
-      }
+    while (!queue.waiting.isEmpty) {
+      const taken = queue.waiting.take();
+      await this.#settle(environmentId, queue, taken);
+      for (const waiting of taken) queue.waiting.done(waiting);
     }
     queue.draining = null;
   }
 
-  async #count(environmentId: string, submissions: readonly Submission[], calls: CallKeys): Promise<Counted[]> {
+  /**
+   * Counts these together, or, what the database refuses together, in halves: no batch fails for what another holds.
+   * Never rejects.
+   */
+  async #settle(environmentId: string, queue: Queue, taken: readonly Waiting[]): Promise<void> {
+    try {
+      const counted = await this.#count(
+        environmentId,
+        taken.map(({ submission }) => submission),
+        queue,
+      );
+      for (const [index, answer] of counted.entries()) taken[index]?.resolve(answer);
+    } catch (error) {
+      // The clients keep their batches and send them again: nothing of this transaction was counted.
+      if (error instanceof AppError || taken.length === 1) {
+        for (const { reject } of taken) reject(refusalOf(error));
+        return;
+      }
+      const half = Math.ceil(taken.length / 2);
+      await this.#settle(environmentId, queue, taken.slice(0, half));
+      await this.#settle(environmentId, queue, taken.slice(half));
+    }
+  }
+
+  async #count(environmentId: string, submissions: readonly Submission[], queue: Queue): Promise<Counted[]> {
     const ctx = this.#ctx;
     if (ctx === null) throw new AppError("NOT_READY", "The server is starting.");
     for (let attempt = 1, lockFirst = false; ; attempt += 1) {
       try {
         const done = await withTransaction(ctx, (tx) =>
-          count(ctx, tx, environmentId, { submissions, calls, lockFirst }),
+          count(ctx, tx, environmentId, { submissions, queue, lockFirst }),
         );
         if (done.changed) await afterCommit(ctx, () => ctx.deps.snapshots.refresh(environmentId));
         return done.counted;
@@ -160,10 +176,10 @@ async function count(
   ctx: Ctx,
   tx: Db,
   environmentId: string,
-  input: { submissions: readonly Submission[]; calls: CallKeys; lockFirst: boolean },
+  input: { submissions: readonly Submission[]; queue: Queue; lockFirst: boolean },
 ): Promise<{ counted: Counted[]; changed: boolean }> {
   const { deps } = ctx;
-  const { submissions, calls, lockFirst } = input;
+  const { submissions, queue, lockFirst } = input;
   if (lockFirst) await lockEnvironment(tx, environmentId);
   const nowMs = deps.clock.nowMs();
   const distinct = firstOfEach(submissions);
@@ -178,17 +194,21 @@ async function count(
     readApplied(tx, environmentId, distinct),
   ]);
   const fresh = distinct.filter(({ batchId }) => claimed.has(batchId));
-  const records = fresh.flatMap(({ instance, records: own }) =>
-    own.map((record) => priced(table, record, instance, nowMs)),
-  );
-  const sums = tally(records);
   const served = deps.snapshots.current(environmentId);
+  const { records: affordable, amended } = await priceAll(tx, environmentId, { fresh, table, nowMs });
+  const records = await queue.names.fold(tx, environmentId, affordable, {
+    nowMs,
+    table,
+    budgets,
+    snapshot: served?.snapshot,
+  });
+  const sums = tally(records);
   const callSums = tallyCalls(records, {
     nowMs,
     lineage: served?.lineage ?? "",
-    isFlag: (key) => served?.snapshot.flags[key] !== undefined,
+    isFlag: (key) => served !== undefined && Object.hasOwn(served.snapshot.flags, key),
     applied,
-    keys: calls,
+    keys: queue.calls,
   });
   const [, , windows] = await Promise.all([
     addMinutes(tx, environmentId, sums),
@@ -198,7 +218,7 @@ async function count(
     addCalls(tx, environmentId, callSums),
   ]);
   const changed = await runLadders(ctx, tx, environmentId, { budgets, windows, nowMs, lockFirst });
-  return { counted: await answers(tx, environmentId, submissions, claimed), changed };
+  return { counted: await answers(tx, environmentId, submissions, { claimed, amended }), changed };
 }
 
 async function runLadders(
@@ -220,7 +240,29 @@ async function runLadders(
   return true;
 }
 
-function priced(table: PriceTable, record: UsageRecord, instance: string, nowMs: number): PricedRecord {
+/** The records of these batches with what they cost; one that costs more than a call can is rejected after all. */
+async function priceAll(
+  tx: Db,
+  environmentId: string,
+  { fresh, table, nowMs }: { fresh: readonly Submission[]; table: PriceTable; nowMs: number },
+): Promise<{ records: PricedRecord[]; amended: Map<string, BatchRow> }> {
+  const records: PricedRecord[] = [];
+  const amended = new Map<string, BatchRow>();
+  for (const batch of fresh) {
+    const rejected = [...batch.rejected];
+    for (const [position, record] of batch.records.entries()) {
+      const one = priced(table, record, batch, nowMs);
+      if (one.costNanoUsd <= MAX_CALL_NANO_USD * (record.count ?? 1)) records.push(one);
+      else rejected.push({ index: batch.indexes?.[position] ?? position, path: "usage", message: TOO_DEAR });
+    }
+    const accepted = batch.records.length + batch.rejected.length - rejected.length;
+    if (accepted < batch.records.length) amended.set(batch.batchId, { batchId: batch.batchId, accepted, rejected });
+  }
+  for (const batch of amended.values()) await amendBatch(tx, environmentId, batch);
+  return { records, amended };
+}
+
+function priced(table: PriceTable, record: UsageRecord, batch: Submission, nowMs: number): PricedRecord {
   const atMs = record.at > nowMs + MAX_EARLY_MS || record.at < nowMs - MAX_LATE_MS ? nowMs : record.at;
   const { costNanoUsd, known } = priceUsage(table, {
     model: record.model,
@@ -231,7 +273,7 @@ function priced(table: PriceTable, record: UsageRecord, instance: string, nowMs:
     geo: record.geo ?? null,
     ...(record.promptTokens !== undefined && { promptTokens: record.promptTokens }),
   });
-  return { record, instance, atMs, costNanoUsd, priced: known };
+  return { record, instance: batch.instance, tokenId: batch.tokenId, atMs, costNanoUsd, priced: known };
 }
 
 /**
@@ -241,7 +283,7 @@ function priced(table: PriceTable, record: UsageRecord, instance: string, nowMs:
 export function windowSums(budgets: readonly Budget[], minutes: readonly MinuteSums[]): WindowSum[] {
   const sums = new Map<string, WindowSum>();
   for (const minute of minutes) {
-    const costNanoUsd = addNanoUsd(minute.exactNanoUsd, minute.estimatedNanoUsd);
+    const costNanoUsd = minute.exactNanoUsd + minute.estimatedNanoUsd;
     for (const budget of budgets) {
       if (subjectOf(budget.scope, minute) === null) continue;
       const { startMs, endMs } = windowAt(budget.period, budget.timezone, minute.minuteMs);
@@ -252,13 +294,13 @@ export function windowSums(budgets: readonly Budget[], minutes: readonly MinuteS
           budgetId: budget.id,
           startsAt: new Date(startMs),
           endsAt: new Date(endMs),
-          spentNanoUsd: 0,
-          exactNanoUsd: 0,
+          spentNanoUsd: 0n,
+          exactNanoUsd: 0n,
         };
         sums.set(key, sum);
       }
-      sum.spentNanoUsd = addNanoUsd(sum.spentNanoUsd, costNanoUsd);
-      sum.exactNanoUsd = addNanoUsd(sum.exactNanoUsd, minute.exactNanoUsd);
+      sum.spentNanoUsd += costNanoUsd;
+      sum.exactNanoUsd += minute.exactNanoUsd;
     }
   }
   return [...sums.values()];
@@ -268,7 +310,7 @@ async function answers(
   tx: Db,
   environmentId: string,
   submissions: readonly Submission[],
-  claimed: ReadonlySet<string>,
+  { claimed, amended }: { claimed: ReadonlySet<string>; amended: ReadonlyMap<string, BatchRow> },
 ): Promise<Counted[]> {
   const earlier = await readBatches(
     tx,
@@ -279,9 +321,10 @@ async function answers(
   return submissions.map(({ batchId, records, rejected }) => {
     const isFirst = !seen.has(batchId);
     seen.add(batchId);
-    if (claimed.has(batchId) && isFirst) return { accepted: records.length, duplicate: false, rejected };
+    const own = amended.get(batchId) ?? { accepted: records.length, rejected };
+    if (claimed.has(batchId) && isFirst) return { accepted: own.accepted, duplicate: false, rejected: own.rejected };
     const known = earlier.find((row) => row.batchId === batchId);
-    return { accepted: known?.accepted ?? records.length, duplicate: true, rejected: known?.rejected ?? rejected };
+    return { accepted: known?.accepted ?? own.accepted, duplicate: true, rejected: known?.rejected ?? own.rejected };
   });
 }
 
@@ -291,27 +334,27 @@ function firstOfEach(submissions: readonly Submission[]): Submission[] {
   return [...byId.values()];
 }
 
-/** What a batch weighs in the queue; an empty one is not weightless. */
-const sizeOf = ({ records, checks }: Submission): number => 1 + records.length + (checks?.size ?? 0);
+/** Values that a column cannot hold, and rows that break a rule. */
+const REFUSALS = /^(22|23|54)/;
 
-function take(queue: Queue): Waiting[] {
-  const taken: Waiting[] = [];
-  let records = 0;
-  for (const next of queue.waiting) {
-    if (taken.length > 0 && records + sizeOf(next.submission) > MAX_RECORDS_PER_TRANSACTION) break;
-    taken.push(next);
-    records += sizeOf(next.submission);
-  }
-  queue.waiting.splice(0, taken.length);
-  queue.records -= records;
-  return taken;
+/** For a batch that was refused alone: INVALID when the database will never take it, so that the client divides it. */
+function refusalOf(error: unknown): unknown {
+  const code = sqlStateOf(error, (state) => REFUSALS.test(state));
+  if (code === null) return error;
+  return new AppError("INVALID", `The database refuses this batch (${code}).`, {
+    faults: [{ path: "records", message: `are refused by the database (${code})` }],
+    cause: error,
+  });
 }
 
 const LOST_RACES = new Set(["40001", "40P01"]);
 
-function lostRace(error: unknown): boolean {
+const lostRace = (error: unknown): boolean => sqlStateOf(error, (state) => LOST_RACES.has(state)) !== null;
+
+/** The first such SQLSTATE among an error and its causes. */
+function sqlStateOf(error: unknown, isWanted: (state: string) => boolean): string | null {
   for (let current = error, depth = 0; current instanceof Error && depth < 5; current = current.cause, depth += 1) {
-    if ("code" in current && typeof current.code === "string" && LOST_RACES.has(current.code)) return true;
+    if ("code" in current && typeof current.code === "string" && isWanted(current.code)) return current.code;
   }
-  return false;
+  return null;
 }

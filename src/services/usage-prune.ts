@@ -4,10 +4,11 @@
  */
 import { and, asc, desc, eq, inArray, lt, lte, type SQL } from "drizzle-orm";
 import { environments } from "../db/schema.ts";
-import { usageBatches, usageMinutes, usageRecent } from "../db/ledger-schema.ts";
+import { usageBatches, usageMinutes, usageNames, usageRecent } from "../db/ledger-schema.ts";
 import type { Db } from "../db/types.ts";
 import type { Deps } from "../deps.ts";
 import { pruneCalls } from "./calls-by-revision.ts";
+import { NAME_KEPT_MS } from "./usage-names.ts";
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -21,7 +22,7 @@ const MAX_PORTIONS = 100;
 
 type Pruned = Pick<Deps, "db" | "clock" | "config">;
 
-/** Removes old batches and minutes. */
+/** Removes old batches, minutes, and names whose day is over. */
 export async function pruneUsage({ db, clock }: Pruned): Promise<void> {
   const before = (ms: number) => new Date(clock.nowMs() - ms);
   await inPortions(async () => {
@@ -35,6 +36,7 @@ export async function pruneUsage({ db, clock }: Pruned): Promise<void> {
     if (last !== undefined) await db.delete(usageBatches).where(lte(usageBatches.receivedAt, last.at));
     return old.length;
   });
+  await db.delete(usageNames).where(lt(usageNames.admittedAt, before(NAME_KEPT_MS)));
   for (const id of await environmentIds(db)) {
     const ofEnvironment = eq(usageMinutes.environmentId, id);
     await inPortions(async () => {

@@ -17,6 +17,7 @@ import {
   type UsageGroup,
   type UsageRow,
 } from "../domain/usage-query.ts";
+import { totalOf } from "../domain/total.ts";
 import { isTimeZone } from "../domain/window.ts";
 import { invalid } from "../errors.ts";
 import { spellingsOf } from "./model-spellings.ts";
@@ -96,6 +97,9 @@ function questionOf(ctx: Ctx, environmentId: string, query: UsageQuery): Questio
 }
 
 const total = (column: PgColumn) => sql`coalesce(sum(${column}), 0)`.mapWith(Number);
+/** Every digit of a sum. */
+const digits = (sum: SQL | PgColumn, where: SQL = sql``) =>
+  sql`coalesce(sum(${sum})${where}, 0)::text`.mapWith(totalOf);
 const tally = (condition: SQL) => sql`count(*) filter (where ${condition})`.mapWith(Number);
 const jsonNumbers = (text: unknown): number[] => (typeof text === "string" ? JSON.parse(text) : []);
 
@@ -107,6 +111,9 @@ const latencySums = sql`json_build_array(${sql.join(
   ),
   sql`, `,
 )})::text`.mapWith({ mapFromDriverValue: jsonNumbers });
+
+const PROMPT = sql`${usageMinutes.input} + ${usageMinutes.cacheWrite5m} + ${usageMinutes.cacheWrite1h} + ${usageMinutes.cacheRead}`;
+const COST = sql`${usageMinutes.exactNanoUsd} + ${usageMinutes.estimatedNanoUsd}`;
 
 async function sumLedger(db: Db, question: Question): Promise<UsageRow[]> {
   const { environmentId, from, to, flag, models } = question;
@@ -123,14 +130,16 @@ async function sumLedger(db: Db, question: Question): Promise<UsageRow[]> {
       errors: total(usageMinutes.errors),
       aborted: total(usageMinutes.aborted),
       refused: total(usageMinutes.refused),
-      input: total(usageMinutes.input),
-      output: total(usageMinutes.output),
-      cacheWrite5m: total(usageMinutes.cacheWrite5m),
-      cacheWrite1h: total(usageMinutes.cacheWrite1h),
-      cacheRead: total(usageMinutes.cacheRead),
+      promptTokens: digits(PROMPT),
+      input: digits(usageMinutes.input),
+      output: digits(usageMinutes.output),
+      cacheWrite5m: digits(usageMinutes.cacheWrite5m),
+      cacheWrite1h: digits(usageMinutes.cacheWrite1h),
+      cacheRead: digits(usageMinutes.cacheRead),
       webSearches: total(usageMinutes.webSearches),
-      exactNanoUsd: total(usageMinutes.exactNanoUsd),
-      estimatedNanoUsd: total(usageMinutes.estimatedNanoUsd),
+      costNanoUsd: digits(COST),
+      exactNanoUsd: digits(usageMinutes.exactNanoUsd),
+      estimatedNanoUsd: digits(usageMinutes.estimatedNanoUsd),
       unpriced: total(usageMinutes.unpriced),
       latency: latencySums,
     })
@@ -150,11 +159,11 @@ async function sumLedger(db: Db, question: Question): Promise<UsageRow[]> {
   return rows.map(({ input, output, cacheWrite5m, cacheWrite1h, cacheRead, latency, ...row }) => ({
     ...namesOf(question, row),
     ...countsOf(row),
-    promptTokens: input + cacheWrite5m + cacheWrite1h + cacheRead,
+    promptTokens: row.promptTokens,
     outputTokens: output,
     tokens: { input, output, cacheWrite5m, cacheWrite1h, cacheRead },
     webSearches: row.webSearches,
-    costNanoUsd: row.exactNanoUsd + row.estimatedNanoUsd,
+    costNanoUsd: row.costNanoUsd,
     exactNanoUsd: row.exactNanoUsd,
     estimatedNanoUsd: row.estimatedNanoUsd,
     unpriced: row.unpriced,
@@ -184,12 +193,11 @@ async function sumRecent(db: Db, question: Question): Promise<UsageRow[]> {
       errors: tally(sql`${usageRecent.outcome} = 'error'`),
       aborted: tally(sql`${usageRecent.outcome} = 'aborted'`),
       refused: tally(sql`${usageRecent.outcome} = 'refused'`),
-      promptTokens: total(usageRecent.input),
-      outputTokens: total(usageRecent.output),
-      costNanoUsd: total(usageRecent.costNanoUsd),
-      exactNanoUsd: sql`coalesce(sum(${usageRecent.costNanoUsd}) filter (where ${usageRecent.exact}), 0)`.mapWith(
-        Number,
-      ),
+      promptTokens: digits(usageRecent.input),
+      outputTokens: digits(usageRecent.output),
+      costNanoUsd: digits(usageRecent.costNanoUsd),
+      exactNanoUsd: digits(usageRecent.costNanoUsd, sql` filter (where ${usageRecent.exact})`),
+      estimatedNanoUsd: digits(usageRecent.costNanoUsd, sql` filter (where not ${usageRecent.exact})`),
       p50Ms: quantile(0.5),
       p95Ms: quantile(0.95),
       p99Ms: quantile(0.99),
@@ -216,7 +224,7 @@ async function sumRecent(db: Db, question: Question): Promise<UsageRow[]> {
     webSearches: null,
     costNanoUsd: row.costNanoUsd,
     exactNanoUsd: row.exactNanoUsd,
-    estimatedNanoUsd: row.costNanoUsd - row.exactNanoUsd,
+    estimatedNanoUsd: row.estimatedNanoUsd,
     unpriced: null,
     p50Ms: row.p50Ms,
     p95Ms: row.p95Ms,

@@ -22,7 +22,7 @@ interface ChartsProps {
 export function SpendChart({ spend, budget, nowMs }: ChartsProps) {
   const line = cumulative(spend, nowMs);
   const sum = line.at(-1)?.value ?? 0;
-  const exact = spend.usage.reduce((total, row) => total + row.exactNanoUsd, 0);
+  const exact = spend.usage.reduce((total, row) => total + Number(row.exactNanoUsd), 0);
   const marks = tripsOf(spend, budget).map(({ sinceMs, action, model }) => ({
     atMs: sinceMs,
     value: valueAt(line, sinceMs),
@@ -129,7 +129,7 @@ function cumulative(spend: FlagSpend, nowMs: number): { atMs: number; value: num
     const atMs = row.at === null ? spend.startMs : Date.parse(row.at);
     // Flat until the spending of this bucket began.
     points.push({ atMs, value: sum });
-    sum += row.costNanoUsd;
+    sum += Number(row.costNanoUsd);
     points.push({ atMs: Math.min(nowMs, atMs + bucketMs(spend)), value: sum });
   }
   points.push({ atMs: nowMs, value: sum });
@@ -165,7 +165,7 @@ function slotsOf(spend: FlagSpend, nowMs: number, n: number): Slot[] {
     const at = row.at === null ? 0 : Math.floor((Date.parse(row.at) - spend.startMs) / lengthMs);
     const slot = slots[at];
     if (slot === undefined) continue;
-    slot.spentNanoUsd += row.costNanoUsd;
+    slot.spentNanoUsd += Number(row.costNanoUsd);
     slot.calls += row.calls;
     slot.attempts += row.attempts;
     slot.errors += row.errors;

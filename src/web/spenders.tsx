@@ -1,49 +1,38 @@
 /** Who spends a flag's money, and its newest calls. From the calls that are kept; never content. */
 import { usd } from "../domain/alert-text.ts";
-import type { CallResource, UsageRow } from "../domain/usage-query.ts";
+import type { CallResource } from "../domain/usage-query.ts";
+import type { Spenders as TopSpenders } from "../services/top-spenders.ts";
 import { Moment } from "./moment.tsx";
 import { sharePercent, usdOfCall } from "./money-text.ts";
 import { took } from "./text.ts";
 
-const TOP = 5;
-
-export function Spenders({ users, sessions }: { users: readonly UsageRow[]; sessions: readonly UsageRow[] }) {
-  const total = users.reduce((sum, row) => sum + row.costNanoUsd, 0);
+export function Spenders({ users, sessions }: { users: TopSpenders; sessions: TopSpenders }) {
   return (
     <section class="card" aria-labelledby="spenders-title">
       <h2 id="spenders-title">Who spent it, last hour</h2>
-      {total === 0 ? (
+      {users.totalNanoUsd === 0 ? (
         <p class="dim">Nobody: nothing was spent in the last hour, or its calls are no longer kept.</p>
       ) : (
         <>
-          <Top title="Users" rows={users} name={(row) => row.user ?? ""} total={total} />
-          <Top title="Sessions" rows={sessions} name={(row) => row.session ?? ""} total={total} />
+          <Top title="Users" spenders={users} />
+          <Top title="Sessions" spenders={sessions} />
         </>
       )}
     </section>
   );
 }
 
-interface TopProps {
-  title: string;
-  rows: readonly UsageRow[];
-  name: (row: UsageRow) => string;
-  total: number;
-}
-
-function Top({ title, rows, name, total }: TopProps) {
-  const named = rows.filter((row) => name(row) !== "");
-  if (named.length === 0) return <p class="dim">{`${title}: the calls name none.`}</p>;
-  const top = named.toSorted((a, b) => b.costNanoUsd - a.costNanoUsd).slice(0, TOP);
+function Top({ title, spenders }: { title: string; spenders: TopSpenders }) {
+  if (spenders.top.length === 0) return <p class="dim">{`${title}: the calls name none.`}</p>;
   return (
     <>
       <h3>{title}</h3>
       <ul class="top-list">
-        {top.map((row) => (
+        {spenders.top.map(({ name, costNanoUsd }) => (
           <li>
-            <code>{name(row)}</code>
-            <span>{usd(row.costNanoUsd)}</span>
-            <span class="dim">{shareText(row.costNanoUsd, total)}</span>
+            <code>{name}</code>
+            <span>{usd(costNanoUsd)}</span>
+            <span class="dim">{shareText(costNanoUsd, spenders.totalNanoUsd)}</span>
           </li>
         ))}
       </ul>

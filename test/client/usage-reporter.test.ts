@@ -91,7 +91,7 @@ test("a full batch does not wait for the interval", async () => {
   expect(server.records).toHaveLength(MAX_RECORDS_PER_BATCH);
 });
 
-test.each<ReportFate>(["reset", "countSilently", 401, 403, 404, 429, 500, 503, 302, { text: "<html>" }])(
+test.each<ReportFate>(["reset", "countSilently", 401, 403, 404, 500, 503, 302, { text: "<html>" }])(
   "after %j the same bytes are sent again, and count once",
   async (fate) => {
     const { andon, server, passUntil } = await start();
@@ -103,6 +103,50 @@ test.each<ReportFate>(["reset", "countSilently", 401, 403, 404, 429, 500, 503, 3
     expect(server.records.map(({ id }) => id)).toEqual(ids);
   },
 );
+
+test("what a server has no room for comes with what is reported later, in fewer batches, and counts once", async () => {
+  const { andon, server, passUntil } = await start();
+  server.next.push(429, 429);
+  const ids = report(andon, 2);
+  andon.evaluate(FLAG);
+  await passUntil("the first refusal", () => server.reports.length === 1);
+  ids.push(...report(andon, 3, 2));
+  await passUntil("the second refusal", () => server.reports.length === 2);
+  ids.push(...report(andon, MAX_RECORDS_PER_BATCH - 5, 5));
+  await passUntil("the acknowledgement", () => andon.usageStats().acknowledgedRecords === ids.length);
+  expect(server.counted.size).toBe(1);
+  expect(server.records.map(({ id }) => id)).toEqual(ids);
+  expect([...server.counted.values()][0]?.checks?.[FLAG]).toEqual({ on: 1, off: 0 });
+  expect(andon.usageStats()).toMatchObject({ summedAttempts: 0, droppedRecords: 0 });
+});
+
+test("a batch that may have been counted is repeated as it is, also after the server had no room for it", async () => {
+  const { andon, server, passUntil } = await start();
+  server.next.push("countSilently", 429);
+  const ids = report(andon, 2);
+  await passUntil("the second try", () => server.reports.length === 2);
+  report(andon, 1, 2);
+  await passUntil("the acknowledgement", () => andon.usageStats().waiting === 0);
+  expect(server.records.map(({ id }) => id).toSorted()).toEqual([...ids, "record-2"]);
+});
+
+test("the flush of close waits for room, and loses nothing", async () => {
+  const { andon, server, runtime } = await start();
+  server.next.push({ status: 429, headers: { "retry-after": "1" } }, 429);
+  const ids = report(andon, 2);
+  const closed = andon.close();
+  await until("both refusals", () => {
+    if (server.reports.length === 1) runtime.advance(1_000);
+    return server.reports.length === 2;
+  });
+  await until("what is left", () => {
+    runtime.advance(50);
+    return server.counted.size === 1;
+  });
+  await closed;
+  expect(server.records.map(({ id }) => id)).toEqual(ids);
+  expect(andon.usageStats().droppedRecords).toBe(0);
+});
 
 test("a server that never answers is given up after ten seconds, and asked again", async () => {
   const { andon, server, runtime, passUntil } = await start();

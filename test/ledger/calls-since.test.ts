@@ -3,7 +3,8 @@ import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { sql } from "drizzle-orm";
 import type { UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
 import { returnedRows } from "../../src/db/returned-rows.ts";
-import { CALLS_SPAN_MS, OTHER_MODELS } from "../../src/domain/calls.ts";
+import { CALLS_SPAN_MS } from "../../src/domain/calls.ts";
+import { OTHER } from "../../src/domain/other.ts";
 import { type CallsSince, callsSince } from "../../src/services/calls-since.ts";
 import { pruneRecentCalls } from "../../src/services/usage-prune.ts";
 import { expectStatus, type Harness, startHarness } from "../http/harness.ts";
@@ -112,7 +113,7 @@ describe("calls since a state is in force", () => {
     expect(since.find(({ model }) => model === "claude-opus-5-5")).toMatchObject({ attempts: 2 });
     const total = attempts({ since, ending });
     expect(total.since + total.ending).toBe(902);
-    expect(ending.find(({ model }) => model === OTHER_MODELS)?.attempts).toBeGreaterThan(800);
+    expect(ending.find(({ model }) => model === OTHER)?.attempts).toBeGreaterThan(800);
     const ofFlags = sql`select count(*) filter (where flag = ${flag})::int as n,
       count(*) filter (where flag like 'user-%')::int as other from calls_by_revision`;
     const [rows] = returnedRows(await harness.deps.db.execute(ofFlags));

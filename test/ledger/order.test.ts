@@ -90,7 +90,10 @@ async function submit(first: number, environmentId: string, sent: UsageRecord[],
   const batch = { ...batchOf(sent), rejected: [] };
   const answers = await Promise.all(
     Array.from({ length: copies }, (_, copy) =>
-      ((first + copy) % 2 === 0 ? servers[0] : servers[1]).deps.ledger.submit(environmentId, batch),
+      ((first + copy) % 2 === 0 ? servers[0] : servers[1]).deps.ledger.submit(environmentId, {
+        ...batch,
+        tokenId: "app",
+      }),
     ),
   );
   expect(answers.filter(({ duplicate }) => !duplicate)).toHaveLength(1);

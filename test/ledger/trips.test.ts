@@ -250,7 +250,10 @@ describe("two servers on one PostgreSQL, two hundred reporters", () => {
       const { ledger } = index % 2 === 0 ? a.deps : b.deps;
       for (let round = 0; round < 5; round += 1) {
         const batch = { ...batchOf([callFor(0.2), callFor(0.1, { exact: false })]), rejected: [] };
-        const answers = await Promise.all([ledger.submit(environmentId, batch), ledger.submit(environmentId, batch)]);
+        const answers = await Promise.all([
+          ledger.submit(environmentId, { ...batch, tokenId: "app" }),
+          ledger.submit(environmentId, { ...batch, tokenId: "app" }),
+        ]);
         expect(answers.filter((answer) => answer.duplicate)).toHaveLength(1);
       }
     });

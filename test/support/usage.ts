@@ -38,7 +38,7 @@ export const batchOf = (records: readonly UsageRecord[], batchId: string = rando
 export function report(deps: Deps, records: readonly UsageRecord[], environment = "production") {
   const served = deps.snapshots.environmentByKey(environment);
   if (served === undefined) throw new Error(`there is no environment "${environment}"`);
-  return deps.ledger.submit(served.environmentId, { ...batchOf(records), rejected: [] });
+  return deps.ledger.submit(served.environmentId, { ...batchOf(records), tokenId: "app", rejected: [] });
 }
 
 /** 100 USD a day: alert at 50 %, downgrade at 80 %, kill at 100 %. */

@@ -180,11 +180,10 @@ function stop(deps: Deps, c: AppContext): Response {
 }
 
 /** The environment of the sdk token of any request of a client. 401 without a valid one, 403 for other kinds. */
-export function sdkEnvironment(deps: Deps, c: AppContext): string {
-  return authenticate(deps, c, headerReader(c)).environmentId;
+export function sdkToken(deps: Deps, c: AppContext): { tokenId: string; environmentId: string } {
+  return authenticate(deps, c, headerReader(c));
 }
 
-/** The token and its environment. 401 without a valid one, 403 for other kinds than sdk. */
 function authenticate(deps: Deps, c: AppContext, header: HeaderReader): { tokenId: string; environmentId: string } {
   const token = bearerOf(header);
   const actor = token === null ? null : deps.tokens.find(token);

@@ -1,12 +1,19 @@
 /** `POST /sdk/v1/usage`: what clients report. Answered after commit; a retry with the same `batchId` counts nothing twice. */
-import { Hono } from "hono";
+import { type MiddlewareHandler, Hono } from "hono";
 import { MAX_USAGE_BODY_BYTES, USAGE_PATH, type UsageAnswer } from "../../../sdk-client/src/usage-protocol.ts";
 import type { Deps } from "../../deps.ts";
+import { FairShare } from "../../domain/fair-share.ts";
 import { AppError } from "../../errors.ts";
 import type { AppEnv } from "../app-env.ts";
 import { bodyLimit } from "../body-limit.ts";
 import { parseUsageBatch } from "../usage-batch.ts";
-import { sdkEnvironment } from "./sdk.ts";
+import { sdkToken } from "./sdk.ts";
+
+/** Of the batches that are being read or counted. A token has its share: 5,000 instances with batches of 12 KiB have room. */
+const MAX_BYTES_AT_A_TIME = 128 * 1024 * 1024;
+/** What a request weighs at the least. */
+const MIN_REQUEST_BYTES = 1024;
+const RETRY_AFTER_SECONDS = 1;
 
 const boundedBatch = bodyLimit(
   MAX_USAGE_BODY_BYTES,
@@ -14,15 +21,34 @@ const boundedBatch = bodyLimit(
 );
 
 export function usageReportRoutes(deps: Deps): Hono<AppEnv> {
-  return new Hono<AppEnv>().post(USAGE_PATH, boundedBatch, async (c) => {
-    const environmentId = sdkEnvironment(deps, c);
-    const submission = parseUsageBatch(parseJson(await c.req.text()));
+  return new Hono<AppEnv>().post(USAGE_PATH, inTurn(deps), boundedBatch, async (c) => {
+    const { tokenId, environmentId } = sdkToken(deps, c);
+    const submission = parseUsageBatch(parseJson(await c.req.text()), tokenId);
     const counted = await deps.ledger.submit(environmentId, submission);
     const revision = deps.snapshots.current(environmentId)?.revision;
     if (revision === undefined) throw new AppError("NOT_READY", "The server is starting.", { retryAfterSeconds: 1 });
     const answer: UsageAnswer = { ...counted, revision };
     return c.json(answer, 200, { "Cache-Control": "no-store" });
   });
+}
+
+/** Refuses a token's request, before its body is read, while it has its share of the room: nothing of it was counted. */
+function inTurn(deps: Deps): MiddlewareHandler<AppEnv> {
+  const room = new FairShare(MAX_BYTES_AT_A_TIME);
+  return async (c, next) => {
+    const { tokenId } = sdkToken(deps, c);
+    const announced = Number(c.req.header("content-length") ?? MAX_USAGE_BODY_BYTES);
+    const bytes = Math.min(Math.max(announced || 0, MIN_REQUEST_BYTES), MAX_USAGE_BODY_BYTES);
+    if (!room.take(tokenId, bytes)) {
+      const words = "Too many batches of this token are being counted. Send this one again, alone or with more.";
+      throw new AppError("RATE_LIMITED", words, { retryAfterSeconds: RETRY_AFTER_SECONDS });
+    }
+    try {
+      await next();
+    } finally {
+      room.giveBack(tokenId, bytes);
+    }
+  };
 }
 
 function parseJson(text: string): unknown {

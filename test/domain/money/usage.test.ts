@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { priceTable } from "../../../sdk-client/src/price-table.ts";
 import { priceUsage } from "../../../sdk-client/src/price.ts";
 import {
-  MAX_TOKENS_PER_CLASS,
+  MAX_TOKENS_PER_CALL,
   MAX_USAGE_PARTS,
   mergeStreamUsage,
   NO_USAGE,
@@ -79,7 +79,7 @@ describe("the usage of an answer", () => {
       expect(readUsage(usage, models)).toMatchObject([{ model: OPUS, exact: false }]);
     }
     expect(readUsage({ ...full, output_tokens: 1e30 }, models)).toMatchObject([
-      { usage: { output: MAX_TOKENS_PER_CLASS }, exact: false },
+      { usage: { output: MAX_TOKENS_PER_CALL }, exact: false },
     ]);
     expect(readUsage({ ...full, output_tokens: 1.2 }, models)).toMatchObject([{ usage: { output: 2 }, exact: false }]);
   });

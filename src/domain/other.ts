@@ -1,0 +1,2 @@
+/** Names beyond a bound are counted under this one. No flag may be called so; no budget of a flag or model counts it. */
+export const OTHER = "other";
