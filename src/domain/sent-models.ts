@@ -4,7 +4,7 @@
  */
 import type { ModelTable } from "../../sdk-client/src/model-table.ts";
 import type { ChainStep } from "../../sdk-client/src/protocol.ts";
-import { OTHER_MODELS } from "./calls.ts";
+import { OTHER } from "./other.ts";
 import type { EffectiveResource, SentModelResource } from "./resources.ts";
 
 /** More are not worth a line each. */
@@ -35,7 +35,7 @@ export function sentModels(
   const chain = new Set(steps.map((step) => models.nameOf(step.model)));
   const usable = new Set(effective.models.map((model) => models.nameOf(model)));
   const first = models.nameOf(effective.model ?? "");
-  const known = calls.filter(({ model, attempts }) => model !== OTHER_MODELS && attempts > 0);
+  const known = calls.filter(({ model, attempts }) => model !== OTHER && attempts > 0);
   const usesFirst = known.some(({ model }) => models.nameOf(model) === first);
   const sent = new Map<string, SentModelResource>();
   for (const call of known) {
