@@ -4,6 +4,7 @@
  */
 import { availableParallelism, cpus } from "node:os";
 import { parseArgs } from "node:util";
+import { benchBoardFirst, benchBoardLive, benchBoardViewer, benchKillCrowded } from "./board/bench.ts";
 import { benchEvaluate } from "./evaluate/bench.ts";
 import { benchGuardOverhead } from "./guard/bench.ts";
 import { benchIngest } from "./ingest/bench.ts";
@@ -19,6 +20,10 @@ const BENCHES: ReadonlyMap<string, (effort: Effort) => Promise<Figure>> = new Ma
   ["guard.overhead", benchGuardOverhead],
   ["poll.304", benchPoll],
   ["kill.last_of_1000", benchKill],
+  ["kill.crowded", benchKillCrowded],
+  ["board.first", benchBoardFirst],
+  ["board.live", benchBoardLive],
+  ["board.viewer", benchBoardViewer],
   ["ingest.postgres", (effort) => benchIngest("postgres", effort)],
   ["ingest.pglite", (effort) => benchIngest("pglite", effort)],
 ]);

@@ -16,6 +16,7 @@ import { type ClientsTask, resultSchema, type Round } from "./protocol.ts";
 const CLIENTS = 1000;
 const START_TIMEOUT_MS = 10_000;
 const CLIENTS_TIMEOUT_MS = 120_000;
+const SETTLE_MS = 1_500;
 
 export async function benchKill(effort: Effort): Promise<Figure> {
   const andon = await startAndonServer();
@@ -31,13 +32,14 @@ export async function benchKill(effort: Effort): Promise<Figure> {
       restorePath: `${flagPath}/restore`,
       clients: CLIENTS,
       rounds: by(effort, 4, 1),
+      settleMs: SETTLE_MS,
     };
     const ours: Round[] = [];
     const theirs: Round[] = [];
     const turns = by(effort, 3, 1);
     for (let turn = 0; turn < turns; turn += 1) {
-      ours.push(...(await measure(task, "andon", effort)));
-      theirs.push(...(await measure({ ...task, url }, "floor", effort)));
+      ours.push(...(await measureKills(task, "andon", effort)));
+      theirs.push(...(await measureKills({ ...task, url }, "floor", effort)));
     }
     const ms = (pick: (round: Round) => number): string => median(ours.map(pick)).toFixed(0);
     return {
@@ -53,11 +55,11 @@ export async function benchKill(effort: Effort): Promise<Figure> {
   }
 }
 
-function last(rounds: readonly Round[]): number {
+export function last(rounds: readonly Round[]): number {
   return median(rounds.map((round) => round.lastMs));
 }
 
-async function measure(task: ClientsTask, name: string, effort: Effort): Promise<Round[]> {
+export async function measureKills(task: ClientsTask, name: string, effort: Effort): Promise<Round[]> {
   const worker = startWorker("bench/kill/clients.js", task);
   try {
     const { rounds } = await nextMessage(worker, resultSchema, CLIENTS_TIMEOUT_MS);

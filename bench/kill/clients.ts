@@ -1,5 +1,5 @@
 /**
- * A thousand parked clients in one process, each with its own connection, and the kill that they wait for. The same code
+ * Hundreds of parked clients in one process, each with its own connection, and the kill that they wait for. The same code
  * measures Andon and the floor. Invariant: a round counts only when every client had the new revision, whole.
  */
 import { connect } from "node:net";
@@ -12,8 +12,6 @@ import { clientsTaskSchema, type Round } from "./protocol.ts";
 
 const WAIT_SECONDS = 55;
 const ROUND_TIMEOUT_MS = 15_000;
-/** From the last answer until every next poll is parked again; the receipts of Andon are written meanwhile. */
-const SETTLE_MS = 1_500;
 
 const given = clientsTaskSchema.parse(task(clientsTaskSchema));
 const changedSchema = z.object({ revision: z.string() });
@@ -29,10 +27,10 @@ const rounds: Round[] = [];
 await everyone(() => revisions.every((revision) => revision !== ""));
 // Round 0 warms this process up and does not count.
 for (let round = 0; round <= given.rounds; round += 1) {
-  await sleep(SETTLE_MS);
+  await sleep(given.settleMs);
   const measured = await kill();
   if (round > 0) rounds.push(measured);
-  await sleep(SETTLE_MS);
+  await sleep(given.settleMs);
   const { revision } = await post(given.restorePath, { reason: "bench" });
   await everyone(() => revisions.every((known) => known === quoted(revision)));
 }

@@ -9,6 +9,8 @@ export const clientsTaskSchema = z.object({
   restorePath: z.string(),
   clients: z.number(),
   rounds: z.number(),
+  /** From the last answer until every next poll is parked again; the receipts of Andon are written meanwhile. */
+  settleMs: z.number(),
 });
 export type ClientsTask = z.infer<typeof clientsTaskSchema>;
 

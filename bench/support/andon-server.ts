@@ -22,7 +22,10 @@ export interface AndonServer {
 }
 
 /** Starts it, on the embedded database unless `env` names another. */
-export async function startAndonServer(env: Readonly<Record<string, string>> = {}): Promise<AndonServer> {
+export async function startAndonServer(
+  env: Readonly<Record<string, string>> = {},
+  { flags = FLAGS }: { flags?: number } = {},
+): Promise<AndonServer> {
   const folder = await mkdtemp(join(tmpdir(), "andon-bench-"));
   const server = await ServerProcess.on(join(folder, "data"), env);
   const close = async (): Promise<void> => {
@@ -32,7 +35,7 @@ export async function startAndonServer(env: Readonly<Record<string, string>> = {
   try {
     await server.start();
     const api = new OperatorApi(server.url, server.adminToken);
-    await fill(api);
+    await fill(api, flags);
     const body = { kind: "sdk", name: "bench", environments: ["production"] };
     const { secret } = await api.call("POST", "/v1/tokens", body, tokenSchema);
     const { url, adminToken, pid } = server;
@@ -44,11 +47,11 @@ export async function startAndonServer(env: Readonly<Record<string, string>> = {
   }
 }
 
-async function fill(api: OperatorApi): Promise<void> {
+async function fill(api: OperatorApi, flags: number): Promise<void> {
   for (const chain of CHAINS) {
     await api.change("PUT", `${ENVIRONMENT_PATH}/chains/${chain}`, { steps: MODELS.map((model) => ({ model })) });
   }
-  for (let index = 0; index < FLAGS; index += 1) {
+  for (let index = 0; index < flags; index += 1) {
     await api.change("POST", `${ENVIRONMENT_PATH}/flags`, {
       key: `feature-${index}`,
       name: `Feature ${index}`,

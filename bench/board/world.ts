@@ -1,0 +1,67 @@
+/** What the benches of the board measure: a real server on PostgreSQL with two hundred flags, and its visitor. */
+import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { type AndonServer, startAndonServer } from "../support/andon-server.ts";
+import { type Cluster, startCluster } from "../support/postgres.ts";
+
+export const BOARD_FLAGS = 200;
+export const BOARD_PATH = "/e/production";
+const SECRET_BYTES = 32;
+/** Of `/proc/<pid>/stat`: a tick of the kernel's clock. */
+const TICK_MS = 10;
+
+export interface BoardWorld {
+  andon: AndonServer;
+  cluster: Cluster;
+  databaseUrl: string;
+  /** The session of an operator, for the header `Cookie`. */
+  cookie: string;
+  close(): Promise<void>;
+}
+
+export async function startBoardWorld(): Promise<BoardWorld> {
+  const cluster = await startCluster({ isDurable: true });
+  try {
+    const databaseUrl = await cluster.createDatabase();
+    const andon = await startOn(databaseUrl, BOARD_FLAGS);
+    const close = async () => {
+      await andon.close();
+      await cluster.stop();
+    };
+    return { andon, cluster, databaseUrl, cookie: await signIn(andon), close };
+  } catch (error) {
+    await cluster.stop();
+    throw error;
+  }
+}
+
+/** A server on this database with so many flags. */
+export function startOn(databaseUrl: string, flags: number): Promise<AndonServer> {
+  const secret = randomBytes(SECRET_BYTES).toString("base64url");
+  return startAndonServer({ DATABASE_URL: databaseUrl, ANDON_SECRET: secret, ANDON_LOG_LEVEL: "warn" }, { flags });
+}
+
+export async function signIn({ url, adminToken }: AndonServer): Promise<string> {
+  const response = await fetch(`${url}/sign-in`, {
+    method: "POST",
+    redirect: "manual",
+    headers: { Origin: url },
+    body: new URLSearchParams({ token: adminToken }),
+  });
+  const cookie = response.headers
+    .getSetCookie()
+    .map((one) => one.split(";")[0])
+    .join("; ");
+  if (cookie === "") throw new Error(`signing in answered ${response.status} without a cookie`);
+  return cookie;
+}
+
+/** Processor time that the server has used, in milliseconds. */
+export async function cpuMs(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, "utf8");
+  const [user = "", system = ""] = stat
+    .slice(stat.lastIndexOf(") ") + 2)
+    .split(" ")
+    .slice(11, 13);
+  return (Number(user) + Number(system)) * TICK_MS;
+}
