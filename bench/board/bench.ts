@@ -100,8 +100,10 @@ export async function benchKillCrowded(effort: Effort): Promise<Figure> {
   let crowdWorker: Child | null = null;
   try {
     const boards = by(effort, 300, 30);
-    await remember(world, by(effort, REMEMBERED, 1_000));
-    await nameFlags(world.andon, by(effort, NAMES, 1_000));
+    const remembered = by(effort, REMEMBERED, 1_000);
+    const names = by(effort, NAMES, 1_000);
+    await remember(world, remembered);
+    await nameFlags(world.andon, names);
     crowdWorker = startCrowd(world, { boards, callingFlags: BOARD_FLAGS, tellAtSeconds: [1, CROWD_MAX_SECONDS] });
     await nextMessage(crowdWorker, crowdToldSchema, CROWD_GRACE_MS);
     const rounds = by(effort, 10, 1);
@@ -119,7 +121,7 @@ export async function benchKillCrowded(effort: Effort): Promise<Figure> {
       unit: "ms",
       ours: last(ours),
       floor: last(theirs),
-      note: `${boards} open boards, ${REMEMBERED} remembered instances, ${NAMES} flag names, ${BOARD_FLAGS} calls/s; p99 ${median(ours.map((round) => round.p99Ms)).toFixed(0)} ms, acknowledged after ${median(ours.map((round) => round.answeredMs)).toFixed(0)} ms (alone ${median(theirs.map((round) => round.answeredMs)).toFixed(0)}); medians of ${ours.length} kills each, alternating`,
+      note: `${boards} open boards, ${remembered} remembered instances, ${names} flag names, ${BOARD_FLAGS} calls/s; p99 ${median(ours.map((round) => round.p99Ms)).toFixed(0)} ms, acknowledged after ${median(ours.map((round) => round.answeredMs)).toFixed(0)} ms (alone ${median(theirs.map((round) => round.answeredMs)).toFixed(0)}); medians of ${ours.length} kills each, alternating`,
     };
   } finally {
     await crowdWorker?.stop("SIGKILL");

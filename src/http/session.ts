@@ -74,6 +74,23 @@ export function signInWithToken(deps: Deps, token: string, address = "sign-in"):
 async function sessionOf(c: Context, deps: Deps): Promise<Session | null> {
   const value = isHttps(deps) ? getCookie(c, COOKIE_NAME, "host") : getCookie(c, COOKIE_NAME);
   if (value === undefined || value.length > MAX_COOKIE_CHARS) return null;
+  const ofDeps = verified.get(deps) ?? new Map<string, Session>();
+  verified.set(deps, ofDeps);
+  const known = ofDeps.get(value);
+  if (known !== undefined) return known.expiresAtMs > deps.clock.nowMs() ? known : null;
+  const session = await verify(value, deps);
+  if (session === null) return null;
+  const [oldest] = ofDeps.keys();
+  if (ofDeps.size >= MAX_VERIFIED && oldest !== undefined) ofDeps.delete(oldest);
+  ofDeps.set(value, session);
+  return session;
+}
+
+/** Checking a signature takes longer than all else of an open board's request: each cookie is checked once. */
+const MAX_VERIFIED = 2_000;
+const verified = new WeakMap<Deps, Map<string, Session>>();
+
+async function verify(value: string, deps: Deps): Promise<Session | null> {
   try {
     const { payload } = await jwtVerify(value, keyOf(deps), {
       algorithms: ["HS256"],

@@ -9,8 +9,8 @@ import type { Deps } from "../deps.ts";
 import { type Role, systemActor } from "../domain/actor.ts";
 import { AppError } from "../errors.ts";
 import { Coalesced } from "../services/coalesce.ts";
-import { boardParts } from "./board-parts.tsx";
-import { type Board, type LastKnownBoard, loadBoard } from "./board-state.ts";
+import { boardParts, type RowMemory } from "./board-parts.tsx";
+import { type Board, type BoardMemory, type LastKnownBoard, loadBoard } from "./board-state.ts";
 import { encode, type Encoded, type Encoding } from "./compress.ts";
 import { PartVersions } from "./parts.ts";
 import { toHtml } from "./render.tsx";
@@ -36,8 +36,9 @@ interface Edition {
   name: string;
   board: Board | LastKnownBoard;
   versions: PartVersions;
-  /** Answers with the version of now, by what they follow on and the encoding. */
-  answers: Map<string, Promise<Encoded>>;
+  rows: RowMemory;
+  /** With the version of now, by what they follow on and the encoding: one for all who show the same. */
+  answers: Map<string, Promise<Answer>>;
   askedAtMs: number;
 }
 
@@ -45,7 +46,6 @@ interface Edition {
 export interface Answer {
   board: Board | LastKnownBoard;
   html: string;
-  /** The same, for all who show the same. */
   encoded: Encoded;
 }
 
@@ -76,6 +76,7 @@ export class BoardFeed {
   readonly #editions = new Map<Role, Edition>();
   readonly #asked = new Set<Role>();
   readonly #waiters = new Set<Waiter>();
+  readonly #memory: BoardMemory = { state: null, money: null };
   readonly #read = new Coalesced(() => this.#readOnce());
   #isFollowing = false;
   #readAtMs = Number.NEGATIVE_INFINITY;
@@ -118,13 +119,15 @@ export class BoardFeed {
     return this.#cursor(edition) + edition.versions.since(numberOf(edition, after));
   }
 
-  async #answer(edition: Edition, after: string, encoding: Encoding): Promise<Answer> {
+  #answer(edition: Edition, after: string, encoding: Encoding): Promise<Answer> {
     const { board, answers } = edition;
-    const html = this.#since(edition, after);
     const which = `${numberOf(edition, after)} ${encoding}`;
-    const encoded = answers.get(which) ?? encode(html, encoding);
-    answers.set(which, encoded);
-    return { board, html, encoded: await encoded };
+    const known = answers.get(which);
+    if (known !== undefined) return known;
+    const html = this.#since(edition, after);
+    const made = encode(html, encoding).then((encoded) => ({ board, html, encoded }));
+    answers.set(which, made);
+    return made;
   }
 
   async #fresh(role: Role): Promise<Edition> {
@@ -199,21 +202,21 @@ export class BoardFeed {
     const nowMs = clock.monotonicMs();
     const roles = new Set([...this.#asked, ...[...this.#waiters].map(({ role }) => role)]);
     this.#asked.clear();
-    const board = await loadBoard(
-      { actor: systemActor("board", "board"), requestId: "board", deps: this.#deps },
-      this.#key,
-    );
     const due = this.#due(nowMs);
+    const reader: Ctx = { actor: systemActor("board", "board"), requestId: "board", deps: this.#deps };
+    const board = await loadBoard(reader, this.#key, { memory: this.#memory, figures: due.figures });
     for (const role of roles) {
-      const parts = await boardParts(board, { role, publicUrl: config.publicUrl });
       const before = this.#editions.get(role);
+      const rows: RowMemory = before?.rows ?? new Map();
+      const parts = await boardParts(board, { role, publicUrl: config.publicUrl, rows });
       const versions = before?.versions ?? new PartVersions();
       const changed = versions.take(parts, due);
       const edition: Edition = {
         name: before?.name ?? this.#deps.newId(),
         board,
         versions,
-        answers: changed || before === undefined ? new Map<string, Promise<Encoded>>() : before.answers,
+        rows,
+        answers: changed || before === undefined ? new Map<string, Promise<Answer>>() : before.answers,
         askedAtMs: nowMs,
       };
       this.#editions.set(role, edition);
@@ -227,7 +230,7 @@ export class BoardFeed {
   #due(nowMs: number): { figures: boolean; chart: boolean } {
     const isAlone = this.#waiters.size === 0;
     const figures = isAlone || nowMs - this.#figuresAtMs >= FIGURES_MS;
-    const chart = isAlone || nowMs - this.#chartsAtMs >= CHARTS_MS;
+    const chart = isAlone || (figures && nowMs - this.#chartsAtMs >= CHARTS_MS);
     if (figures) this.#figuresAtMs = nowMs;
     if (chart) this.#chartsAtMs = nowMs;
     return { figures, chart };

@@ -9,7 +9,7 @@ import type { Board, FlagRow, LastKnownBoard } from "./board-state.ts";
 import { FirstSteps } from "./first-steps.tsx";
 import { FlagCard } from "./flag-card.tsx";
 import { FlagMoneyView, flagMoneyParts } from "./flag-money.tsx";
-import { IncidentNews } from "./incident-news.tsx";
+import { concerns, IncidentNews } from "./incident-news.tsx";
 import { LastKnown } from "./last-known.tsx";
 import { MasterBar, MasterMoney, MasterNews } from "./master-bar.tsx";
 import { Now, Unpriced } from "./now.tsx";
@@ -22,6 +22,19 @@ import { lightOf } from "./text.ts";
 export interface BoardPartsOptions {
   role: Role;
   publicUrl: string;
+  /** Of the role; kept for the next time. */
+  rows: RowMemory;
+}
+
+/** Rows as they were rendered last, by flag: most are the same a second later. */
+export type RowMemory = Map<string, { of: RowSource; part: Part }>;
+
+/** All that a row shows; what is missing here would be shown up to `FIGURES_MS` late. */
+interface RowSource {
+  flag: FlagRow["flag"];
+  money: Board["money"];
+  /** All else, as text: it is small, and made anew each time. */
+  rest: string;
 }
 
 /** Rows rendered in one turn of the event loop: a few milliseconds. */
@@ -76,7 +89,7 @@ export async function boardParts(board: Board | LastKnownBoard, options: BoardPa
     [
       news,
       { id: "now", html: toHtml(<Now board={board} />), children: [figures("unpriced", <Unpriced board={board} />)] },
-      await flagList(board, visitor),
+      await flagList(board, visitor, options.rows),
       { ...leaf("shared", <SharedBudgets board={board} />), pace: "figures" },
       steps,
       {
@@ -101,12 +114,26 @@ function region(inner: Child, children: Part[]): Part {
 }
 
 /** The rows. Another order alone is not sent: on an open page nothing changes its place. */
-async function flagList(board: Board, visitor: Actor): Promise<Part> {
+async function flagList(board: Board, visitor: Actor, memory: RowMemory): Promise<Part> {
   const rows: Part[] = [];
-  for (const [at, row] of board.rows.entries()) {
-    if (at % ROWS_PER_TURN === 0) await nextTurn();
-    rows.push(flagRow(row, board, visitor));
+  const held = board.fleet.held.map(({ instance, local, state }) => [instance, local, state]);
+  let rendered = 0;
+  for (const row of board.rows) {
+    const { flag, last } = row;
+    const concerned = board.incidents.some((incident) => concerns(incident, flag));
+    const of: RowSource = { flag, money: board.money, rest: JSON.stringify([last, concerned, held]) };
+    const known = memory.get(flag.key);
+    const isSame = known?.of.flag === flag && known.of.money === board.money && known.of.rest === of.rest;
+    const part = isSame ? known.part : flagRow(row, board, visitor);
+    if (!isSame) {
+      memory.set(flag.key, { of, part });
+      rendered += 1;
+      if (rendered % ROWS_PER_TURN === 0) await nextTurn();
+    }
+    rows.push(part);
   }
+  const keys = new Set(board.rows.map(({ flag }) => flag.key));
+  for (const key of memory.keys()) if (!keys.has(key)) memory.delete(key);
   return {
     id: "flags",
     html: toHtml(

@@ -1,6 +1,7 @@
 /**
- * Everything the board shows of one environment, gathered once per rendering. With the database away it is built from
- * the snapshot in memory and says so: the board never fails to open, and never passes old state off as fresh.
+ * Everything the board shows of one environment, read once for all who look. Flags and who changed them stand as long as
+ * the revision does; the rest is read each time. With the database away it is built from the snapshot in memory and says
+ * so: the board never fails to open, and never passes old state off as fresh.
  */
 import type { Snapshot } from "../../sdk-client/src/protocol.ts";
 import type { Ctx } from "../context.ts";
@@ -81,10 +82,31 @@ export interface LastKnownBoard {
   snapshot: Snapshot;
 }
 
+/** What one reading leaves for the next. What is equal stays the same object. */
+export interface BoardMemory {
+  state: BoardState | null;
+  money: BoardMoney | null;
+}
+
+interface BoardState {
+  environment: EnvironmentResource;
+  /** By name. */
+  flags: readonly FlagResource[];
+  revision: string;
+  /** The newest change of each `flag <key>` and of `master`. */
+  changes: ReadonlyMap<string, AuditResource>;
+}
+
+export interface Reading {
+  memory: BoardMemory;
+  /** Whether figures are read, or shown as they were. */
+  figures: boolean;
+}
+
 /** The board of an environment: fresh when the database answers, else as last known. NOT_FOUND as everywhere. */
-export async function loadBoard(ctx: Ctx, environmentKey: string): Promise<Board | LastKnownBoard> {
+export async function loadBoard(ctx: Ctx, environmentKey: string, reading: Reading): Promise<Board | LastKnownBoard> {
   const known = lastKnown(ctx, environmentKey);
-  const fresh = freshBoard(ctx, environmentKey).catch((error: unknown) => {
+  const fresh = freshBoard(ctx, environmentKey, reading).catch((error: unknown) => {
     // Away is what the last known state is for; anything else is the visitor's to see.
     if (known !== null && error instanceof AppError && NO_ANSWER.has(error.code)) return known;
     throw error;
@@ -115,20 +137,25 @@ function lastKnown(ctx: Ctx, environmentKey: string): LastKnownBoard | null {
   };
 }
 
-async function freshBoard(ctx: Ctx, environmentKey: string): Promise<Board> {
+async function freshBoard(ctx: Ctx, environmentKey: string, { memory, figures }: Reading): Promise<Board> {
   const environment = await getEnvironment(ctx, environmentKey);
-  const [flags, fleet, audit, money, incidents, untaken, lapsed] = await Promise.all([
-    listFlags(ctx, environmentKey),
+  const before = memory.state;
+  const [state, fleet, incidents, untaken, lapsed] = await Promise.all([
+    figures || before?.environment.revision !== environment.revision
+      ? readState(ctx, environment, before)
+      : { ...before, environment },
     fleetOf(ctx, environmentKey),
-    listAudit(ctx, environmentKey, { limit: RECENT_CHANGES }),
-    boardMoney(ctx, environmentKey),
     listIncidents(ctx, environmentKey, { open: true, limit: MAX_OPEN_INCIDENTS }),
     untakenOfIncidents(ctx, environmentKey),
     lapsedTrips(ctx, environmentKey),
   ]);
+  // A trip is never shown beside figures from before it.
+  const stays = figures || memory.money === null || before === null || haveMoved(before, state) ? null : memory.money;
+  const money = stays ?? (await boardMoney(ctx, environmentKey));
+  memory.state = state;
+  memory.money = money;
   const nowMs = ctx.deps.clock.nowMs();
-  const changes = latestChanges(audit.items);
-  await addOlderChanges(ctx, environmentKey, flags.items, changes);
+  const { changes } = state;
   const timed = await lastReceiptsMs(ctx, environmentKey, timedRevisions(changes.values(), nowMs));
   const describe = (entry: AuditResource | undefined): LastChange | null => {
     if (entry === undefined || entry.revision === null) return null;
@@ -143,21 +170,46 @@ async function freshBoard(ctx: Ctx, environmentKey: string): Promise<Board> {
       proof: timedProof(fleet, { n: entry.revision, restored: restoredIn(entry.action, entry.target.key) }, timed),
     };
   };
-  const sorted = flags.items.toSorted((a, b) => a.name.localeCompare(b.name) || a.key.localeCompare(b.key));
   return {
     kind: "fresh",
     environment,
-    revision: flags.revision,
+    revision: state.revision,
     nowMs,
     master: environment.master,
     masterLast: describe(changes.get("master")),
-    rows: sorted.map((flag) => ({ flag, last: describe(changes.get(`flag ${flag.key}`)) })),
+    rows: state.flags.map((flag) => ({ flag, last: describe(changes.get(`flag ${flag.key}`)) })),
     fleet,
     money,
     incidents: incidents.items,
     untaken,
     lapsed,
   };
+}
+
+async function readState(ctx: Ctx, environment: EnvironmentResource, before: BoardState | null): Promise<BoardState> {
+  const [flags, audit] = await Promise.all([
+    listFlags(ctx, environment.key),
+    listAudit(ctx, environment.key, { limit: RECENT_CHANGES }),
+  ]);
+  const changes = latestChanges(audit.items);
+  await addOlderChanges(ctx, environment.key, flags.items, changes);
+  const known = new Map(before?.flags.map((flag) => [flag.key, flag]));
+  const sorted = flags.items.toSorted((a, b) => a.name.localeCompare(b.name) || a.key.localeCompare(b.key));
+  return {
+    environment,
+    flags: sorted.map((flag) => {
+      const old = known.get(flag.key);
+      return old !== undefined && JSON.stringify(old) === JSON.stringify(flag) ? old : flag;
+    }),
+    revision: flags.revision,
+    changes,
+  };
+}
+
+/** Whether a budget has switched anything, or let go of it. */
+function haveMoved(before: BoardState, now: BoardState): boolean {
+  const trips = ({ flags }: BoardState) => JSON.stringify(flags.map((flag) => flag.trips));
+  return before.flags !== now.flags && trips(before) !== trips(now);
 }
 
 /** Changes young enough to be timed, the newest first. */

@@ -28,6 +28,7 @@ export function Place({ id }: { id: string }) {
 }
 
 interface Known {
+  part: Part;
   html: string;
   identity: string;
   children: readonly string[];
@@ -48,13 +49,24 @@ export class PartVersions {
     const next = new Map<string, Known>();
     const version = this.#version + 1;
     let changed = false;
+    const keep = (id: string): void => {
+      const known = this.#known.get(id);
+      if (known === undefined) return;
+      next.set(id, known);
+      for (const child of known.children) keep(child);
+    };
     const walk = (part: Part, isSentWithParent: boolean): void => {
       const before = this.#known.get(part.id);
+      if (before?.part === part && !isSentWithParent) {
+        keep(part.id);
+        return;
+      }
       const waits = before !== undefined && !isSentWithParent && part.pace !== undefined && !due[part.pace];
       const identity = part.identity ?? part.html;
       const isNew = !waits && before?.identity !== identity;
       changed ||= isNew;
       next.set(part.id, {
+        part,
         html: waits ? before.html : part.html,
         identity: waits ? before.identity : identity,
         children: part.children.map(({ id }) => id),

@@ -12,7 +12,7 @@ const run = promisify(execFile);
 
 const figureSchema = z.strictObject({
   name: z.string(),
-  unit: z.enum(["ns", "µs", "ms", "requests/s", "records/s"]),
+  unit: z.enum(["ns", "µs", "ms", "ms/s", "KB", "KB/s", "requests/s", "records/s"]),
   ours: z.number(),
   floor: z.number().optional(),
   peers: z.record(z.string(), z.number().positive()).optional(),
@@ -63,6 +63,22 @@ test.each(["ingest.postgres", "ingest.pglite"])(
     expect(ingest?.floor).toBeGreaterThan(0);
     expect(Object.keys(ingest?.peers ?? {})).toEqual(["an insert per record"]);
     expect(ingest?.note).toMatch(/memory \d+ → \d+ MiB/);
+  },
+);
+
+test(
+  "an open board is weighed, and a kill in a crowd of them beside the same kill alone",
+  { timeout: TIMEOUT_MS },
+  async () => {
+    const figures = await bench("board", "kill.crowded");
+    expect(figures.map(({ name, unit }) => `${name} ${unit}`)).toEqual([
+      "kill.crowded ms",
+      "board.first KB",
+      "board.live KB/s",
+      "board.viewer ms/s",
+    ]);
+    expect(figures[0]?.floor).toBeGreaterThan(0);
+    for (const { ours } of figures.slice(0, 3)) expect(ours).toBeGreaterThan(0);
   },
 );
 
