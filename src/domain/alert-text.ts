@@ -24,22 +24,24 @@ export function stepText(input: {
 }): string {
   const { budget, state, step, flags, limitNanoUsd } = input;
   const spent = `Budget ${budget.name} has reached ${step.atPercent} %: ${usd(state.spentNanoUsd)} of ${usd(limitNanoUsd)} ${aPeriod(budget.period)}.`;
-  return `${spent} ${consequence(budget, state, step, flags)}`;
+  return `${spent} ${consequence(budget, step, flags)}`;
 }
 
-/** How far a budget is over its limit, what of it is on, and who let it. */
-export function overText(input: {
-  budget: Budget;
+/** How far a budget is over its limit. */
+export function overText({ budget, over, percent }: { budget: Budget; over: OverBudget; percent: number }): string {
+  return `Budget ${budget.name} is over ${percent} %: ${usd(over.spentNanoUsd)} of ${usd(over.limitNanoUsd)} ${aPeriod(budget.period)}.`;
+}
+
+/** What of it is on, and who let it: for the alert that tells of it at once. */
+export function stillOnText(input: {
   over: OverBudget;
   overridden: readonly Overridden[];
-  percent: number;
   flags: readonly string[];
   timezone: string;
 }): string {
-  const { budget, over, overridden, percent, flags, timezone } = input;
-  const spent = `Budget ${budget.name} is over ${percent} %: ${usd(over.spentNanoUsd)} of ${usd(over.limitNanoUsd)} ${aPeriod(budget.period)}.`;
+  const { over, overridden, flags, timezone } = input;
   const on = flags.length === 0 ? "It is still spent from" : `Still on: ${named(flags)}`;
-  return `${spent} ${on}; ${letBy(overCause(over, overridden), timezone)}.`;
+  return ` ${on}; ${letBy(overCause(over, overridden), timezone)}.`;
 }
 
 function letBy(cause: OverCause, timezone: string): string {
@@ -65,22 +67,26 @@ function named(flags: readonly string[]): string {
   return `${flags.slice(0, NAMED_FLAGS).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
 }
 
-function consequence(budget: Budget, state: WindowState, step: LadderStep, flags: readonly string[]): string {
+/** What was done then; how long it holds is not history, see `holdsText`. */
+function consequence(budget: Budget, step: LadderStep, flags: readonly string[]): string {
   if (budget.enforcement === "track") return "This budget only tracks: nothing was switched.";
-  const until =
-    budget.onReset === "restore"
-      ? `until ${localMinute(state.window.endMs, budget.timezone)}`
-      : "until somebody restores";
   switch (step.action) {
     case "alert":
       return "Nothing was switched.";
     case "downgrade":
-      return flags.length === 0
-        ? "There was no further step to downgrade to."
-        : `Downgraded ${until}: ${flags.join(", ")}.`;
+      return flags.length === 0 ? "There was no further step to downgrade to." : `Downgraded: ${flags.join(", ")}.`;
     case "kill":
-      return flags.length === 0 ? "There was no flag to turn off." : `Turned off ${until}: ${flags.join(", ")}.`;
+      return flags.length === 0 ? "There was no flag to turn off." : `Turned off: ${flags.join(", ")}.`;
   }
+}
+
+/** How long what a step did holds, for the alert that tells of it at once; `""` for a step that did nothing. */
+export function holdsText(input: Pick<Parameters<typeof stepText>[0], "budget" | "state" | "step" | "flags">): string {
+  const { budget, state, step, flags } = input;
+  if (budget.enforcement === "track" || step.action === "alert" || flags.length === 0) return "";
+  return budget.onReset === "restore"
+    ? ` It holds until ${localMinute(state.window.endMs, budget.timezone)}, unless somebody restores it before.`
+    : " It holds until somebody restores.";
 }
 
 /** `2026-11-22 00:00 Europe/Berlin`. */

@@ -32,8 +32,9 @@ export interface BudgetNow {
   totals: { spentNanoUsd: Total; exactNanoUsd: Total };
   /** The limit with the raises in force. */
   limitNanoUsd: number;
-  /** Spending per hour over the last minutes. */
+  /** Spending per hour over the last `burnSpanSeconds`; of a flag that is off, what began since then. */
   burnNanoUsdPerHour: number;
+  burnSpanSeconds: number;
   /** When the limit is reached at this rate; null: not in this window. */
   limitReachedAt: string | null;
   /** How far the limit can be overspent at this rate before a trip stops it. */

@@ -36,7 +36,7 @@ export type Word =
 export function standingWords(standing: StandingFacts): Word[] {
   const { since, heldSince, began, cause } = standing;
   const words: Word[] = [" since ", { type: "at", at: since }];
-  if (heldSince === null) return [...words, ...how(cause), ...until(cause)];
+  if (heldSince === null) return [...words, ...how(cause, since), ...until(cause)];
   const first = began === null ? undefined : BEGAN[began];
   if (first !== undefined) words.push(` (${first})`);
   return [...words, ...held(cause, heldSince), ...until(cause)];
@@ -44,7 +44,7 @@ export function standingWords(standing: StandingFacts): Word[] {
 
 /** Who let a budget go over its limit: the end of a sentence that begins with the budget. */
 export function overWords(cause: CauseFacts): Word[] {
-  return how(cause);
+  return how(cause, null);
 }
 
 const BEGAN: Readonly<Record<string, string>> = {
@@ -56,8 +56,8 @@ const BEGAN: Readonly<Record<string, string>> = {
   BLOCK: "block",
 };
 
-/** The cause, where it is as old as the state. */
-function how(cause: CauseFacts): Word[] {
+/** The cause, where it is not younger than the state: its own time is told when that differs. */
+function how(cause: CauseFacts, since: string | null): Word[] {
   const { kind, budget, atPercent } = cause;
   const name: Word = { type: "budget", name: budget?.name ?? "" };
   const and: Word = { type: "and" };
@@ -77,7 +77,7 @@ function how(cause: CauseFacts): Word[] {
         ...why(cause),
       ];
     case "OVERRIDE":
-      return [and, `${cause.by ?? "somebody"} restored it over budget `, name, ...moment(cause), ...why(cause)];
+      return [and, `${cause.by ?? "somebody"} restored it over budget `, name, ...moment(cause, since), ...why(cause)];
     case "RAISE_ENDED":
       return [and, "the raise of budget ", name, cause.by === null ? "" : ` by ${cause.by}`, " has ended"];
     case "TRACK":
@@ -105,7 +105,7 @@ function held(cause: CauseFacts, heldSince: string): Word[] {
     case "RAMP":
       return [", held by hand since ", at, ...whoAndWhy(cause)];
     default:
-      return how(cause);
+      return how(cause, null);
   }
 }
 
@@ -126,8 +126,8 @@ function last({ models: blocked, by }: CauseFacts): Word[] {
   return [blocked.length > 1 ? `, the last by ${by}` : ` by ${by}`];
 }
 
-function moment({ at }: CauseFacts): Word[] {
-  return at === null ? [] : [" at ", { type: "at", at }];
+function moment({ at }: CauseFacts, since: string | null): Word[] {
+  return at === null || at === since ? [] : [" at ", { type: "at", at }];
 }
 
 function whoAndWhy(cause: CauseFacts): Word[] {

@@ -194,6 +194,7 @@ export const budgetSchema = z
       exactNanoUsd: totalSchema("Whole nano-USD (1e-9 USD)."),
       limitNanoUsd: nanoUsd,
       burnNanoUsdPerHour: nanoUsd,
+      burnSpanSeconds: z.number(),
       limitReachedAt: time.nullable().openapi({ description: "At this rate; null: not in this window." }),
       overshootBoundNanoUsd: nanoUsd,
       standing: z.array(z.string()).openapi({ description: "Ladder steps crossed now." }),

@@ -8,6 +8,7 @@ import type { Message } from "../adapters/notify/notify.ts";
 import { isDatabaseAway } from "../db/away.ts";
 import type { Deps } from "../deps.ts";
 import { type Outcome, outcomeOf, type Sent } from "../domain/delivery.ts";
+import { type Lapsed, lapsedOf } from "./incident-trips.ts";
 import { type Claimed, claimNext, dueChannels, LEASE_MS, settle } from "./outbox.ts";
 
 const MAX_CHANNELS_AT_ONCE = 16;
@@ -15,6 +16,8 @@ const MAX_CHANNELS_AT_ONCE = 16;
 const MAX_ALERTS_IN_A_ROW = 50;
 /** How late after its claim an alert may still be sent: its lease must outlast the attempt by far. */
 const MAX_CLAIM_AGE_MS = LEASE_MS / 3;
+/** Flags named in an alert that does not hold any more. */
+const MAX_LAPSED_NAMED = 5;
 const CLOSE_GRACE_MS = 3_000;
 
 /** What has to be there to send an alert; a webhook is sent the rest of it too. */
@@ -25,6 +28,19 @@ const alertSchema = z.looseObject({
   text: z.string(),
   url: z.string(),
 });
+
+const stepSchema = z.looseObject({ incidentId: z.string(), step: z.looseObject({ action: z.string() }) });
+
+/** " Not in force any more: support-chat, restored by maria 05:29 UTC." */
+function lapsedText({ trips }: Lapsed): string {
+  if (trips.length === 0) return "";
+  const each = trips.slice(0, MAX_LAPSED_NAMED).map(({ flag, overriddenBy, at }) => {
+    const how = overriddenBy === null ? "ended" : `restored by ${overriddenBy}`;
+    return `${flag}, ${how} ${at.slice(0, 16).replace("T", " ")} UTC`;
+  });
+  const more = trips.length - each.length;
+  return ` Not in force any more: ${each.join("; ")}${more > 0 ? `; and ${String(more)} more` : ""}.`;
+}
 
 type DeliveryDeps = Pick<Deps, "db" | "clock" | "log" | "notify">;
 
@@ -85,16 +101,27 @@ export class AlertDelivery {
       const claimed = await claimNext(db, channelId, this.#now());
       // One that took too long is left to whoever comes after the lease.
       if (claimed === null || clock.monotonicMs() - claimedMs > MAX_CLAIM_AGE_MS) return;
-      this.#unwritten.set(claimed.id, { claimed, outcome: await this.#attempt(claimed) });
+      const since = await this.#sinceThen(claimed);
+      this.#unwritten.set(claimed.id, { claimed, outcome: await this.#attempt(claimed, since) });
       await this.#writeDown(channelId);
     }
   }
 
-  async #attempt(claimed: Claimed): Promise<Outcome> {
+  /** An alert may be taken hours later: it says then what does not hold any more. */
+  async #sinceThen({ payload }: Claimed): Promise<string> {
+    const step = stepSchema.safeParse(payload);
+    if (!step.success) return "";
+    const lapsed = await lapsedOf(this.#deps.db, step.data.incidentId);
+    return lapsed === undefined || lapsed.action !== step.data.step.action ? "" : lapsedText(lapsed);
+  }
+
+  async #attempt(claimed: Claimed, since: string): Promise<Outcome> {
     const { clock, log, notify } = this.#deps;
     const { channel, attempts, createdAt, payload, messageId } = claimed;
     const alert = alertSchema.safeParse(payload);
-    const message: Message | null = alert.success ? { id: messageId, alert: alert.data } : null;
+    const message: Message | null = alert.success
+      ? { id: messageId, alert: { ...alert.data, text: `${alert.data.text}${since}` } }
+      : null;
     const sent: Sent =
       message === null
         ? { type: "refused", error: "This alert cannot be read; a newer version of Andon may have written it." }

@@ -13,14 +13,17 @@ import { overCause } from "../domain/over-limit.ts";
 import type { FlagResource, StandingResource } from "../domain/resources.ts";
 import { causeResource } from "../domain/standing-resource.ts";
 import { effectiveLimitNanoUsd, type Enforcement, type LadderStep } from "../domain/budget.ts";
-import { burnNanoUsdPerHour, limitReachedAtMs } from "../domain/forecast.ts";
+import { burnOfScope } from "../domain/burn.ts";
+import { limitReachedAtMs } from "../domain/forecast.ts";
 import { latencyQuantileMs, MINUTE_MS } from "../domain/ledger.ts";
 import { type Period, windowAt } from "../domain/window.ts";
-import { paceOf, readSpending } from "./budget-pace.ts";
+import { readSpending } from "./budget-pace.ts";
 import { budgetOf } from "./budget-rows.ts";
+import { isOff } from "./budget-view.ts";
+import { type OffBurn, readBurn } from "./burn.ts";
 import { readSurroundings } from "./surroundings.ts";
 
-/** The span of burn, errors and p95. */
+/** The span of errors and p95. */
 const PACE_MS = 15 * MINUTE_MS;
 /** The span of the sparkline. */
 export const HOUR_MINUTES = 60;
@@ -63,6 +66,8 @@ function isOnModel({ effective: { models } }: FlagResource, model: string | unde
 export interface FlagMoney {
   todayNanoUsd: number;
   burnNanoUsdPerHour: number;
+  /** While it is off. */
+  off: OffBurn | null;
   /** Spending of each of the last 60 minutes, oldest first. */
   minutesNanoUsd: number[];
   /** Of the last 15 minutes. */
@@ -108,7 +113,7 @@ export async function boardMoney(ctx: Ctx, environmentKey: string): Promise<Boar
   kept.set(deps, environments);
   const known = environments.get(id);
   if (known !== undefined && known.revision === revision && nowMs - known.atMs < KEPT_MS) return known.money;
-  const money = read(ctx, (db) => gather(db, environment, deps.clock.nowMs()));
+  const money = read(ctx, (db) => gather(ctx, db, environment, deps.clock.nowMs()));
   const entry = { revision, atMs: nowMs, money };
   environments.set(id, entry);
   try {
@@ -120,7 +125,7 @@ export async function boardMoney(ctx: Ctx, environmentKey: string): Promise<Boar
   }
 }
 
-async function gather(db: Db, environment: EnvironmentRow, nowMs: number): Promise<BoardMoney> {
+async function gather(ctx: Ctx, db: Db, environment: EnvironmentRow, nowMs: number): Promise<BoardMoney> {
   const environmentId = environment.id;
   const around = await readSurroundings(db, environment);
   const definitions = await readGlances(db, environmentId, nowMs);
@@ -130,8 +135,9 @@ async function gather(db: Db, environment: EnvironmentRow, nowMs: number): Promi
   const unpriced = await unpricedSince(db, environmentId, midnightMs);
   const minutes = await minutesSince(db, environmentId, nowMs - HOUR_MINUTES * MINUTE_MS);
   const latencies = await latencySince(db, environmentId, nowMs - PACE_MS);
-  // The rate of the last minute is all that slices are read for.
+  // The first calls of the last minute are all that slices are read for.
   const spending = await readSpending(db, environmentId, nowMs, MINUTE_MS);
+  const burn = await readBurn(ctx, db, environmentId, spending);
 
   const flags = new Map<string, FlagMoney>();
   const keys = new Set([...today.keys(), ...minutes.map((one) => one.flag)]);
@@ -140,25 +146,26 @@ async function gather(db: Db, environment: EnvironmentRow, nowMs: number): Promi
     const lately = own.filter((one) => one.minuteMs >= nowMs - PACE_MS);
     flags.set(key, {
       todayNanoUsd: today.get(key) ?? 0,
-      burnNanoUsdPerHour: burnOf(lately),
+      burnNanoUsdPerHour: burnOfScope(burn.rows, { flag: key }),
+      off: burn.off.get(key) ?? null,
       minutesNanoUsd: perMinute(own, nowMs),
       attempts: lately.reduce((sum, one) => sum + one.attempts, 0),
       errors: lately.reduce((sum, one) => sum + one.errors, 0),
       p95Ms: latencyQuantileMs(latencies.get(key) ?? [], 0.95),
     });
   }
-  const lately = minutes.filter((one) => one.minuteMs >= nowMs - PACE_MS);
   return {
     timezone,
     todayNanoUsd: [...today.values()].reduce((sum, spent) => sum + spent, 0),
-    burnNanoUsdPerHour: burnOf(lately),
+    burnNanoUsdPerHour: burnOfScope(burn.rows, {}),
     flags,
     unpriced,
     budgets: definitions.map(({ row, budget, spentNanoUsd }) => {
-      const { burn } = paceOf(spending, budget.scope);
+      const burning = burnOfScope(burn.rows, budget.scope);
+      const ahead = isOff(budget, burn) ? 0 : burning;
       const { endMs } = windowAt(budget.period, budget.timezone, nowMs);
       const limitNanoUsd = effectiveLimitNanoUsd(budget, nowMs);
-      const pace = { spentNanoUsd, limitNanoUsd, burnNanoUsdPerHour: burn, nowMs, windowEndMs: endMs };
+      const pace = { spentNanoUsd, limitNanoUsd, burnNanoUsdPerHour: ahead, nowMs, windowEndMs: endMs };
       const reachedMs = limitReachedAtMs(pace);
       return {
         id: row.id,
@@ -170,7 +177,7 @@ async function gather(db: Db, environment: EnvironmentRow, nowMs: number): Promi
         ladder: row.ladder,
         spentNanoUsd,
         limitNanoUsd,
-        burnNanoUsdPerHour: burn,
+        burnNanoUsdPerHour: burning,
         limitReachedAt: reachedMs === null ? null : new Date(reachedMs).toISOString(),
         windowEndsAt: new Date(endMs).toISOString(),
         over: overOf(row.id, around),
@@ -284,11 +291,6 @@ async function latencySince(db: Db, environmentId: string, sinceMs: number): Pro
     sums.set(flag, sum);
   }
   return sums;
-}
-
-function burnOf(minutes: readonly Minute[]): number {
-  const sum = minutes.reduce((total, one) => total + one.spentNanoUsd, 0);
-  return burnNanoUsdPerHour(sum, PACE_MS);
 }
 
 function perMinute(minutes: readonly Minute[], nowMs: number): number[] {

@@ -1,6 +1,6 @@
 /**
- * How fast an environment spends: the figures that a budget's burn and its bound of overspending are made from. One
- * reading serves all budgets of the environment.
+ * How fast an environment spends: what burn and a budget's bound of overspending are made from. One reading serves all
+ * budgets of the environment.
  */
 import { and, eq, gte, sql } from "drizzle-orm";
 import { usageMinutes, usageRecent } from "../db/ledger-schema.ts";
@@ -9,17 +9,13 @@ import { type BudgetScope, subjectOf } from "../domain/budget.ts";
 import { burnNanoUsdPerHour } from "../domain/forecast.ts";
 import { latencyQuantileMs, MINUTE_MS } from "../domain/ledger.ts";
 
-/** The span that burn is measured over. */
-const BURN_SPAN_MS = 15 * MINUTE_MS;
+/** The span that the bound of overspending looks back over. */
+const PACE_SPAN_MS = 15 * MINUTE_MS;
 /** A runaway is seconds old when it counts: the pace of single calls is taken over slices this short. */
 const SLICE_SECONDS = 5;
 const SLICE_MS = SLICE_SECONDS * 1_000;
 /** No rate is taken over less. */
 const MIN_SPAN_MS = 1_000;
-/** The rate of the last seconds counts as soon as there are so many attempts; before, it would be chance. */
-const YOUNG_SPAN_MS = MINUTE_MS;
-const YOUNG_MIN_ATTEMPTS = 10;
-const YOUNG_MIN_SPAN_MS = 10_000;
 
 interface Spent {
   flag: string;
@@ -38,22 +34,20 @@ export interface Spending {
 
 /** Money in nano-USD, an hour where it is a rate. */
 export interface Pace {
-  /** Of the last minutes, or of the last seconds when these are dearer. */
-  burn: number;
   /** Of the busiest minute or slice. */
   peakBurn: number;
   /** What the calls may cost that are running now. */
   inFlight: number;
 }
 
-/** @param slicesMs how far back slices are wanted: at least the last minute, at most the span of burn */
+/** @param slicesMs how far back slices are wanted: at least the last minute, at most 15 minutes */
 export async function readSpending(
   db: Db,
   environmentId: string,
   nowMs: number,
-  slicesMs = BURN_SPAN_MS,
+  slicesMs = PACE_SPAN_MS,
 ): Promise<Spending> {
-  const since = new Date(nowMs - BURN_SPAN_MS);
+  const since = new Date(nowMs - PACE_SPAN_MS);
   // From the beginning of a minute, as slices are weighed by their minute.
   const slicesSince = new Date(Math.floor((nowMs - slicesMs) / MINUTE_MS) * MINUTE_MS);
   const minutes = await db
@@ -116,7 +110,7 @@ function share(all: number, kept: number): number {
 }
 
 /**
- * Burn over the last minutes, the burn of their busiest minute or slice, and what the calls running now may cost: as many
+ * The burn of the busiest minute or slice of the last minutes, and what the calls running now may cost: as many
  * as run at once at that pace (rate times p95 latency, Little's law), each as dear as the dearest call seen lately.
  */
 export function paceOf(spending: Spending, scope: BudgetScope): Pace {
@@ -134,9 +128,7 @@ export function paceOf(spending: Spending, scope: BudgetScope): Pace {
   const attemptsPerMs = Math.max(minute.attempts / MINUTE_MS, slice.attempts / sliceMs);
   const running = Math.ceil(attemptsPerMs * (latencyQuantileMs(latency, 0.95) ?? 0));
   const dearest = slices.reduce((most, one) => Math.max(most, one.dearestNanoUsd), 0);
-  const mean = burnNanoUsdPerHour(sumOf(minutes).nanoUsd, BURN_SPAN_MS);
   return {
-    burn: Math.max(mean, youngBurn(slices, spending.nowMs)),
     peakBurn: Math.max(burnNanoUsdPerHour(minute.nanoUsd, MINUTE_MS), burnNanoUsdPerHour(slice.nanoUsd, sliceMs)),
     inFlight: running * dearest,
   };
@@ -149,24 +141,6 @@ export function paceOf(spending: Spending, scope: BudgetScope): Pace {
 function shortestSpanMs(slices: Spending["slices"], nowMs: number): number {
   const first = slices.reduce((least, one) => Math.min(least, one.firstMs), nowMs);
   return Math.max(MIN_SPAN_MS, Math.min(SLICE_MS, nowMs - first));
-}
-
-/** The rate since the first call of the last minute: a mean over many minutes tells of a new runaway too late. */
-function youngBurn(slices: readonly Spent[], nowMs: number): number {
-  const young = slices.filter(({ at }) => at > nowMs - YOUNG_SPAN_MS);
-  const { nanoUsd, attempts } = sumOf(young);
-  if (attempts < YOUNG_MIN_ATTEMPTS) return 0;
-  const sinceMs = young.reduce((first, { at }) => Math.min(first, at), nowMs);
-  return burnNanoUsdPerHour(nanoUsd, Math.max(YOUNG_MIN_SPAN_MS, Math.ceil(nowMs - sinceMs)));
-}
-
-function sumOf(spans: readonly Spent[]): { nanoUsd: number; attempts: number } {
-  const sum = { nanoUsd: 0, attempts: 0 };
-  for (const { nanoUsd, attempts } of spans) {
-    sum.nanoUsd += nanoUsd;
-    sum.attempts += attempts;
-  }
-  return sum;
 }
 
 /** The most that was spent, and the most attempts that ended, within one of the given spans. */

@@ -3,7 +3,8 @@ import { and, asc, eq, getTableColumns, gt, inArray, isNull, lte, sql } from "dr
 import { type Ctx, read, requireEnvironment } from "../context.ts";
 import { budgetRaises, budgets, budgetWindows, trips } from "../db/ledger-schema.ts";
 import type { Db } from "../db/types.ts";
-import { effectiveLimitNanoUsd, NANO_PER_USD } from "../domain/budget.ts";
+import { type Budget, effectiveLimitNanoUsd, NANO_PER_USD } from "../domain/budget.ts";
+import { burnOfScope, BURN_SPAN_MS } from "../domain/burn.ts";
 import { limitReachedAtMs, overshootBoundNanoUsd } from "../domain/forecast.ts";
 import type { BudgetNow, BudgetResource } from "../domain/money-resources.ts";
 import { totalOf } from "../domain/total.ts";
@@ -11,6 +12,7 @@ import { windowAt } from "../domain/window.ts";
 import { AppError } from "../errors.ts";
 import { paceOf, readSpending, type Spending } from "./budget-pace.ts";
 import { budgetOf, type BudgetRow, type RaiseRow } from "./budget-rows.ts";
+import { type Burn, readBurn } from "./burn.ts";
 
 /** How long a client may hold a record: its flush interval and the request. */
 const REPORT_INTERVAL_MS = 1_500;
@@ -64,6 +66,7 @@ async function budgetResources(
   if (rows.length === 0) return [];
   const nowMs = ctx.deps.clock.nowMs();
   const facts = await readFacts(
+    ctx,
     db,
     environmentId,
     rows.map((row) => row.id),
@@ -77,11 +80,14 @@ interface Facts {
   windows: readonly (typeof budgetWindows.$inferSelect & { spentDigits: string; exactDigits: string })[];
   trips: readonly (typeof trips.$inferSelect)[];
   spending: Spending;
+  burn: Burn;
 }
 
-async function readFacts(db: Db, environmentId: string, ids: string[], nowMs: number): Promise<Facts> {
+async function readFacts(ctx: Ctx, db: Db, environmentId: string, ids: string[], nowMs: number): Promise<Facts> {
   const now = new Date(nowMs);
+  const spending = await readSpending(db, environmentId, nowMs);
   return {
+    burn: await readBurn(ctx, db, environmentId, spending),
     raises: await db
       .select()
       .from(budgetRaises)
@@ -102,7 +108,7 @@ async function readFacts(db: Db, environmentId: string, ids: string[], nowMs: nu
       .from(trips)
       .where(and(inArray(trips.budgetId, ids), isNull(trips.endedAt)))
       .orderBy(asc(trips.flag), asc(trips.since)),
-    spending: await readSpending(db, environmentId, nowMs),
+    spending,
   };
 }
 
@@ -142,10 +148,12 @@ function budgetNow(row: BudgetRow, raises: readonly RaiseRow[], facts: Facts, no
   const pace = paceOf(facts.spending, budget.scope);
   const spentNanoUsd = window?.spentNanoUsd ?? 0;
   const limitNanoUsd = effectiveLimitNanoUsd(budget, nowMs);
+  const burn = burnOfScope(facts.burn.rows, budget.scope);
   const reachedAtMs = limitReachedAtMs({
     spentNanoUsd,
     limitNanoUsd,
-    burnNanoUsdPerHour: pace.burn,
+    // What is off does not reach its limit, though a straggler may still spend.
+    burnNanoUsdPerHour: isOff(budget, facts.burn) ? 0 : burn,
     nowMs,
     windowEndMs: endMs,
   });
@@ -159,7 +167,8 @@ function budgetNow(row: BudgetRow, raises: readonly RaiseRow[], facts: Facts, no
       exactNanoUsd: totalOf(window?.exactDigits ?? "0"),
     },
     limitNanoUsd,
-    burnNanoUsdPerHour: pace.burn,
+    burnNanoUsdPerHour: burn,
+    burnSpanSeconds: BURN_SPAN_MS / 1_000,
     limitReachedAt: reachedAtMs === null ? null : new Date(reachedAtMs).toISOString(),
     overshootBoundNanoUsd: overshootBoundNanoUsd({
       burnNanoUsdPerHour: pace.peakBurn,
@@ -172,4 +181,9 @@ function budgetNow(row: BudgetRow, raises: readonly RaiseRow[], facts: Facts, no
       .filter((trip) => trip.budgetId === row.id)
       .map(({ flag, action, atPercent, overriddenBy }) => ({ flag, action, atPercent, overriddenBy })),
   };
+}
+
+/** A budget of one flag that is off. */
+export function isOff({ scope }: Pick<Budget, "scope">, burn: Burn): boolean {
+  return scope.flag !== undefined && burn.off.has(scope.flag);
 }

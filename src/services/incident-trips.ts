@@ -1,12 +1,13 @@
 /**
- * What is left of what an incident's last step switched. The step's sentence is history and stays; the board says beside
- * it which of its trips people have overridden, or have ended, since.
+ * What is so now of what an incident switched. A step's sentence is history and stays; pages and alerts say beside it
+ * which of its trips hold, and which people have overridden, or have ended, since.
  */
-import { and, eq, isNull, sql } from "drizzle-orm";
+import { and, eq, isNull, type SQL, sql } from "drizzle-orm";
 import { type Ctx, read, requireEnvironment } from "../context.ts";
 import { incidents, trips } from "../db/ledger-schema.ts";
+import type { Db } from "../db/types.ts";
 
-/** A flag that the last step switched, and that none of the step's trips holds any more. */
+/** A flag that the last switching step switched, and that none of the step's trips holds any more. */
 export interface LapsedTrip {
   flag: string;
   /** Who overrode it; null when it ended without anybody overriding it. */
@@ -16,45 +17,75 @@ export interface LapsedTrip {
 }
 
 export interface Lapsed {
+  /** Flags that it still holds, by name. */
+  held: readonly string[];
+  action: "downgrade" | "kill";
+  /** When what it holds ends by itself, ISO 8601; null: when somebody restores. */
+  until: string | null;
   /** By flag. */
   trips: readonly LapsedTrip[];
   /** Nothing that the step switched is in force. */
   all: boolean;
 }
 
-/** By the id of the open incident; none for one whose last step holds all that it switched, or switched nothing. */
+/** By the id of the open incident; none for one that switched nothing. */
 export async function lapsedTrips(ctx: Ctx, environmentKey: string): Promise<ReadonlyMap<string, Lapsed>> {
   const environment = await requireEnvironment(ctx, environmentKey, "viewer");
-  const rows = await read(ctx, (db) =>
-    db
-      .select({ id: incidents.id, trip: trips })
-      .from(incidents)
-      .innerJoin(
-        trips,
-        and(
-          eq(trips.budgetId, incidents.budgetId),
-          // An incident is of one window, which its cause names in Unix milliseconds.
-          sql`${incidents.cause} = 'budget:' || ${trips.budgetId} || ':' ||
-            (extract(epoch from ${trips.windowStartsAt}) * 1000)::bigint`,
-          sql`${trips.action} = ${incidents.steps} -> -1 ->> 'action'`,
-          sql`${trips.atPercent} = (${incidents.steps} -> -1 ->> 'atPercent')::integer`,
-        ),
-      )
-      .where(and(eq(incidents.environmentId, environment.id), isNull(incidents.resolvedAt)))
-      .orderBy(trips.flag, trips.since),
+  return read(ctx, (db) =>
+    lapsedWhere(db, and(eq(incidents.environmentId, environment.id), isNull(incidents.resolvedAt))),
   );
+}
+
+/** Of one incident, open or not. */
+export async function lapsedOf(db: Db, incidentId: string): Promise<Lapsed | undefined> {
+  return (await lapsedWhere(db, eq(incidents.id, incidentId))).get(incidentId);
+}
+
+async function lapsedWhere(db: Db, where: SQL | undefined): Promise<ReadonlyMap<string, Lapsed>> {
+  const rows = await db
+    .select({ id: incidents.id, trip: trips })
+    .from(incidents)
+    .crossJoinLateral(
+      sql`(select step ->> 'action' as action, (step ->> 'atPercent')::integer as at_percent
+        from jsonb_array_elements(${incidents.steps}) with ordinality as each(step, n)
+        where step ->> 'action' in ('kill', 'downgrade') order by n desc limit 1) as "last_switch"`,
+    )
+    .innerJoin(
+      trips,
+      and(
+        eq(trips.budgetId, incidents.budgetId),
+        eq(trips.windowStartsAt, incidents.windowStartsAt),
+        sql`${trips.action} = "last_switch".action`,
+        sql`${trips.atPercent} = "last_switch".at_percent`,
+      ),
+    )
+    .where(where)
+    .orderBy(trips.flag, trips.since);
   const lapsed = new Map<string, Lapsed>();
   for (const [id, own] of groups(rows, (row) => row.id)) {
     const flags = groups(own, ({ trip }) => trip.flag);
-    const gone = [...flags.values()].flatMap((ofFlag) => lapsedOf(ofFlag.map(({ trip }) => trip)));
-    if (gone.length > 0) lapsed.set(id, { trips: gone, all: gone.length === flags.size });
+    const gone = [...flags.values()].flatMap((ofFlag) => lapsedTrip(ofFlag.map(({ trip }) => trip)));
+    const left = own.map(({ trip }) => trip).filter(holds);
+    lapsed.set(id, {
+      held: [...new Set(left.map(({ flag }) => flag))],
+      action: own[0]?.trip.action ?? "kill",
+      until: left[0]?.until?.toISOString() ?? null,
+      trips: gone,
+      all: gone.length === flags.size,
+    });
   }
   return lapsed;
 }
 
+type TripRow = typeof trips.$inferSelect;
+
+function holds({ overriddenAt, endedAt }: TripRow): boolean {
+  return overriddenAt === null && endedAt === null;
+}
+
 /** The newest trip of one flag tells, unless one is in force still. */
-function lapsedOf(oldestFirst: readonly (typeof trips.$inferSelect)[]): LapsedTrip[] {
-  if (oldestFirst.some((trip) => trip.overriddenAt === null && trip.endedAt === null)) return [];
+function lapsedTrip(oldestFirst: readonly TripRow[]): LapsedTrip[] {
+  if (oldestFirst.some(holds)) return [];
   const last = oldestFirst.at(-1);
   const at = last?.overriddenAt ?? last?.endedAt;
   if (last === undefined || at === undefined || at === null) return [];

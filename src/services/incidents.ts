@@ -5,7 +5,7 @@
 import { and, asc, desc, eq, inArray, isNull, type SQL, sql } from "drizzle-orm";
 import { type Change, change, type Changed, type Ctx, read, requireEnvironment } from "../context.ts";
 import { budgets, budgetWindows, channels, incidents, outbox, trips } from "../db/ledger-schema.ts";
-import { overText, stepText, usd } from "../domain/alert-text.ts";
+import { holdsText, overText, stepText, stillOnText, usd } from "../domain/alert-text.ts";
 import type { Budget, LadderStep } from "../domain/budget.ts";
 import type { WindowState } from "../domain/ladder.ts";
 import type { OverBudget, Overridden } from "../domain/over-limit.ts";
@@ -37,6 +37,7 @@ export async function noteStep(ctx: Ctx, open: Change, acted: Acted, occasion = 
     windowStartsAt: new Date(state.window.startMs),
     title: `${budget.name} reached ${step.atPercent} % of ${usd(limitNanoUsd)}`,
     entry: { atPercent: step.atPercent, action: step.action, text },
+    now: holdsText(acted),
     dedupKey: `${acted.key}:${limitNanoUsd}${occasion}`,
     flags,
     spentNanoUsd: state.spentNanoUsd,
@@ -70,12 +71,13 @@ export async function noteOver(
   },
 ): Promise<void> {
   const { budget, over, percent, flags } = found;
-  const text = overText({ ...found, timezone: budget.timezone });
+  const text = overText(found);
   await grow(ctx, open, {
     budget,
     windowStartsAt: over.windowStartsAt,
     title: `${budget.name} is over ${percent} % of ${usd(over.limitNanoUsd)}`,
     entry: { atPercent: percent, action: "over", text },
+    now: stillOnText({ ...found, timezone: budget.timezone }),
     dedupKey: `over@${percent}:${over.limitNanoUsd}`,
     flags,
     spentNanoUsd: over.spentNanoUsd,
@@ -101,6 +103,8 @@ interface Growth {
   windowStartsAt: Date;
   title: string;
   entry: { atPercent: number; action: string; text: string };
+  /** What is so as it is written, for the alert alone: the incident keeps what happened. */
+  now: string;
   /** Within the incident; an alert with the same is written once. */
   dedupKey: string;
   flags: readonly string[];
@@ -143,7 +147,7 @@ async function grow(ctx: Ctx, open: Change, growth: Growth): Promise<void> {
       environment: environment.key,
       incidentId: id,
       title,
-      text: entry.text,
+      text: `${entry.text}${growth.now}`,
       at: step.at,
       url: incidentUrl(ctx, environment.key),
       budget: { id: budget.id, name: budget.name },

@@ -5,7 +5,7 @@ import type { BudgetResource } from "../domain/money-resources.ts";
 import { aPeriod } from "../domain/window.ts";
 import { LimitLine } from "./flag-money.tsx";
 import { Moment } from "./moment.tsx";
-import { periodNow, usdLimit, usdPerHour, zoneName } from "./money-text.ts";
+import { periodNow, usdLimit, burnText, zoneName } from "./money-text.ts";
 import { SpendBar } from "./spend-bar.tsx";
 import type { Light } from "./text.ts";
 
@@ -52,7 +52,7 @@ export function BudgetEntry({ budget, base, nowMs, operator, admin, environment 
       <p>
         <b>{usd(now.spentNanoUsd)}</b> of {usdLimit(now.limitNanoUsd)} {periodNow(budget.period)}{" "}
         <span class="dim">
-          {usdPerHour(now.burnNanoUsdPerHour)} ·{" "}
+          {burnText(now.burnNanoUsdPerHour)} ·{" "}
           <LimitLine budget={{ ...now, period: budget.period, timezone: budget.timezone }} nowMs={nowMs} />
         </span>
       </p>

@@ -4,12 +4,12 @@ import type { FlagResource } from "../domain/resources.ts";
 import type { BoardMoney, BudgetGlance, FlagMoney } from "../services/board-money.ts";
 import { aPeriod } from "../domain/window.ts";
 import { Moment } from "./moment.tsx";
-import { periodNow, resetText, sharePercent, usdLimit, usdPerHour } from "./money-text.ts";
+import { burnText, periodNow, resetText, sharePercent, usdLimit, usdPerHour } from "./money-text.ts";
 import { type Part, Place } from "./parts.ts";
 import { toHtml } from "./render.tsx";
 import { Sparkline } from "./sparkline.tsx";
 import { SpendBar } from "./spend-bar.tsx";
-import { count, type Light, percent, took } from "./text.ts";
+import { count, type Light, listed, percent, took } from "./text.ts";
 
 export interface FlagMoneyProps {
   flag: FlagResource;
@@ -84,7 +84,7 @@ function Spend({ flag, light, money, base, nowMs }: FlagMoneyProps) {
       {budget === null ? (
         <WithoutBudget usage={usage} isShared={money.budgets.some(({ scope }) => scope.flag === undefined)} />
       ) : (
-        <WithBudget budget={budget} used={usage !== undefined} light={light} nowMs={nowMs} base={base} />
+        <WithBudget budget={budget} usage={usage} light={light} nowMs={nowMs} base={base} />
       )}
       {others > 0 ? (
         <p class="dim">
@@ -102,23 +102,45 @@ function WithoutBudget({ usage, isShared }: { usage: FlagMoney | undefined; isSh
   return (
     <>
       <p>
-        <b>{usd(usage.todayNanoUsd)}</b> today <span class="dim">{usdPerHour(usage.burnNanoUsdPerHour)}</span>
+        <b>{usd(usage.todayNanoUsd)}</b> today <BurnNow usage={usage} />
       </p>
       <p class="dim">{none}</p>
     </>
   );
 }
 
+/** What it burns; of one that is off, what of that did not stop, and what it was. */
+export function BurnNow({ usage: { burnNanoUsdPerHour: burn, off } }: { usage: FlagMoney }) {
+  if (off === null) return <span class="dim">{burnText(burn)}</span>;
+  const { wasNanoUsdPerHour: was, still, ended, ending } = off;
+  return (
+    <>
+      {burn > 0 ? (
+        <b class="word off">
+          still {burnText(burn)}: {listed(still)}
+        </b>
+      ) : (
+        <span class="dim">$0/h</span>
+      )}
+      <span class="dim">
+        {was > 0 ? `, was ${usdPerHour(was)}` : ""}
+        {ending.calls > 0 ? ` · up to ${count(ending.calls, "call")} ending, at most ${usd(ending.nanoUsd)}` : ""}
+        {ended.calls > 0 ? ` · ${count(ended.calls, "call")} ended since, ${usd(ended.nanoUsd)}` : ""}
+      </span>
+    </>
+  );
+}
+
 interface WithBudgetProps {
   budget: BudgetGlance;
-  used: boolean;
+  usage: FlagMoney | undefined;
   light: Light;
   nowMs: number;
   base: string;
 }
 
-function WithBudget({ budget, used, light, nowMs, base }: WithBudgetProps) {
-  if (!used && budget.spentNanoUsd === 0) {
+function WithBudget({ budget, usage, light, nowMs, base }: WithBudgetProps) {
+  if (usage === undefined && budget.spentNanoUsd === 0) {
     return (
       <p class="dim">
         no calls yet ·{" "}
@@ -134,7 +156,7 @@ function WithBudget({ budget, used, light, nowMs, base }: WithBudgetProps) {
       <p>
         <b>{usd(budget.spentNanoUsd)}</b> of {usdLimit(budget.limitNanoUsd)}{" "}
         {budget.period === "day" ? "" : `${periodNow(budget.period)} `}
-        <span class="dim">{usdPerHour(budget.burnNanoUsdPerHour)}</span>
+        {usage === undefined ? null : <BurnNow usage={usage} />}
       </p>
       <p class="dim">
         <LimitLine budget={budget} nowMs={nowMs} />

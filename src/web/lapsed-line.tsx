@@ -1,6 +1,7 @@
-/** Beside a step's sentence, which stays as it was: that what it switched is not in force any more, and by whose doing. */
+/** Beside a step's sentence, which stays as it was: what of it holds now, what does not any more, and by whose doing. */
 import type { Lapsed, LapsedTrip } from "../services/incident-trips.ts";
 import { Moment } from "./moment.tsx";
+import { listed } from "./text.ts";
 
 /** More flags than these are counted. */
 const SHOWN = 3;
@@ -8,6 +9,7 @@ const SHOWN = 3;
 /** "Not in force now: overridden by maria at 05:29". With several flags, or one of several: which. */
 export function LapsedLine({ lapsed, nowMs }: { lapsed: Lapsed; nowMs: number }) {
   const { trips, all } = lapsed;
+  if (trips.length === 0) return <Held lapsed={lapsed} nowMs={nowMs} />;
   const named = !all || trips.length > 1;
   const more = trips.length - SHOWN;
   return (
@@ -22,6 +24,17 @@ export function LapsedLine({ lapsed, nowMs }: { lapsed: Lapsed; nowMs: number })
         </>
       ))}
       {more > 0 ? `; and ${more} more` : ""}
+    </p>
+  );
+}
+
+/** "Off now, until 00:00: support-chat". */
+function Held({ lapsed: { held, action, until }, nowMs }: { lapsed: Lapsed; nowMs: number }) {
+  if (held.length === 0) return null;
+  return (
+    <p class="dim">
+      {action === "kill" ? "Off" : "Downgraded"} now, until{" "}
+      {until === null ? "somebody restores" : <Moment at={until} nowMs={nowMs} />}: {listed(held)}
     </p>
   );
 }

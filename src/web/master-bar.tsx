@@ -1,7 +1,7 @@
 /** The master switch: always in reach on the board, and news on top of it while it is off. */
 import { type BoardMoney, overShared } from "../services/board-money.ts";
 import type { Board } from "./board-state.ts";
-import { usdPerHour, usdRough } from "./money-text.ts";
+import { burnText, usdRough } from "./money-text.ts";
 import { Moment } from "./moment.tsx";
 import { Place } from "./parts.ts";
 import { ProofView } from "./proof-view.tsx";
@@ -115,9 +115,7 @@ export function MasterBar({ board, operator }: { board: Board; operator: boolean
 export function MasterMoney({ money }: { money: BoardMoney }) {
   return (
     <span id="master-money">
-      {money.flags.size === 0
-        ? ""
-        : ` · ${usdRough(money.todayNanoUsd)} today · ${usdPerHour(money.burnNanoUsdPerHour)} now`}
+      {money.flags.size === 0 ? "" : ` · ${usdRough(money.todayNanoUsd)} today · ${burnText(money.burnNanoUsdPerHour)}`}
     </span>
   );
 }

@@ -4,6 +4,7 @@
  */
 import { usd } from "../domain/alert-text.ts";
 import { NANO_PER_USD } from "../domain/budget.ts";
+import { BURN_SPAN_WORDS } from "../domain/burn.ts";
 import type { Period } from "../domain/window.ts";
 
 /** From here on cents are noise. */
@@ -18,6 +19,11 @@ export function usdLimit(nanoUsd: number): string {
 export function usdRough(nanoUsd: number): string {
   const dollars = nanoUsd / NANO_PER_USD;
   return dollars < WHOLE_FROM_USD ? usd(nanoUsd) : usdLimit(Math.ceil(dollars) * NANO_PER_USD);
+}
+
+/** `$48/h, last 5 min`: a rate says over what. */
+export function burnText(nanoUsdPerHour: number): string {
+  return `${usdPerHour(nanoUsdPerHour)}, ${BURN_SPAN_WORDS}`;
 }
 
 /** `$0.42/h`, `$48/h`. */

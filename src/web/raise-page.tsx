@@ -3,7 +3,7 @@ import { usd } from "../domain/alert-text.ts";
 import { MAX_REASON_CHARS } from "../domain/limits.ts";
 import type { BudgetResource } from "../domain/money-resources.ts";
 import { Choices, Field, type FieldErrors, FormErrors } from "./form-parts.tsx";
-import { clockIn, dateIn, periodNow, usdLimit, usdPerHour, zoneName } from "./money-text.ts";
+import { clockIn, dateIn, periodNow, usdLimit, burnText, zoneName } from "./money-text.ts";
 import type { Form } from "./page-context.ts";
 
 const HOUR_MS = 3_600_000;
@@ -27,7 +27,7 @@ export function RaisePage({ budget, environment, errors, form }: RaiseProps) {
       <FormErrors errors={errors} fields={["addUsd", "until", "reason"]} />
       <p>
         <b>{usd(now.spentNanoUsd)}</b> of {usdLimit(now.limitNanoUsd)} {periodNow(budget.period)}, at{" "}
-        {usdPerHour(now.burnNanoUsdPerHour)}.
+        {burnText(now.burnNanoUsdPerHour)}.
         {over > 0 ? ` It is overspent by ${usd(over)}: add more than that, or it stays reached.` : ""}
       </p>
       <div>

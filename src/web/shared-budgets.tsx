@@ -3,7 +3,7 @@ import { usd } from "../domain/alert-text.ts";
 import { type BudgetGlance, overShared } from "../services/board-money.ts";
 import type { Board } from "./board-state.ts";
 import { byShare, LimitLine } from "./flag-money.tsx";
-import { periodNow, usdLimit, usdPerHour } from "./money-text.ts";
+import { periodNow, usdLimit, burnText } from "./money-text.ts";
 import { SpendBar } from "./spend-bar.tsx";
 import { count, type Light } from "./text.ts";
 
@@ -47,7 +47,7 @@ function Entry({ budget, board, path }: { budget: BudgetGlance; board: Board; pa
       <p>
         <b>{usd(budget.spentNanoUsd)}</b> of {usdLimit(budget.limitNanoUsd)} {periodNow(budget.period)}{" "}
         <span class="dim">
-          {usdPerHour(budget.burnNanoUsdPerHour)} · <LimitLine budget={budget} nowMs={board.nowMs} />
+          {burnText(budget.burnNanoUsdPerHour)} · <LimitLine budget={budget} nowMs={board.nowMs} />
         </span>
       </p>
     </div>

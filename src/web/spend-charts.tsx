@@ -3,7 +3,7 @@ import { usd } from "../domain/alert-text.ts";
 import { thresholdNanoUsd } from "../domain/ladder.ts";
 import type { BudgetGlance } from "../services/board-money.ts";
 import type { FlagSpend } from "../services/flag-spend.ts";
-import { clockIn, dateIn, periodNow, resetText, usdLimit, usdPerHour, zoneName } from "./money-text.ts";
+import { clockIn, dateIn, periodNow, resetText, usdLimit, burnText, zoneName } from "./money-text.ts";
 import { count } from "./text.ts";
 import { TimeChart, type TimeChartProps } from "./time-chart.tsx";
 
@@ -41,7 +41,7 @@ export function SpendChart({ spend, budget, nowMs }: ChartsProps) {
             </>
           ) : (
             <>
-              {usd(budget.spentNanoUsd)} of {usdLimit(budget.limitNanoUsd)} · {usdPerHour(budget.burnNanoUsdPerHour)} ·{" "}
+              {usd(budget.spentNanoUsd)} of {usdLimit(budget.limitNanoUsd)} · {burnText(budget.burnNanoUsdPerHour)} ·{" "}
               {resetText(budget.windowEndsAt, budget.timezone, budget.period)}
             </>
           )}

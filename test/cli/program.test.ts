@@ -272,7 +272,7 @@ describe("what is so, and not what was asked for", () => {
       /^support-chat: off since .*, budget "Daily" reached 100 %, until /,
     );
     expect((await andon(["restore", "support-chat", ...quick])).out).toMatch(
-      /^support-chat: over its limit, claude-opus-5-5, since .* UTC, test op restored it over budget "Daily" at .* UTC, "x": \$2\.00 of \$1\.00\nBudget "Daily" had reached 100 %: overridden until its window ends\. No higher step is left: nothing stops its spending until then\.$/,
+      /^support-chat: over its limit, claude-opus-5-5, since .* UTC, test op restored it over budget "Daily", "x": \$2\.00 of \$1\.00\nBudget "Daily" had reached 100 %: overridden until its window ends\. No higher step is left: nothing stops its spending until then\.$/,
     );
   });
 });

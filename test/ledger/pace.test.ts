@@ -57,7 +57,7 @@ describe("of a runaway that is seven seconds old", () => {
     expect((await shown()).overshootBoundNanoUsd / NANO_PER_USD).toBeLessThan(4 * (blind + running * CALL_USD));
   });
 
-  it("the limit is foreseen at that rate, not at the mean of a quiet quarter of an hour", async () => {
+  it("the limit is foreseen at that rate, not at the mean of the quiet minutes before", async () => {
     const { limitReachedAt, burnNanoUsdPerHour, spentNanoUsd } = await shown();
     expect(spentNanoUsd).toBe(Math.round(7 * perSecond * NANO_PER_USD));
     const leftSeconds = (Date.parse(limitReachedAt ?? "") - clock.nowMs()) / SECOND_MS;
@@ -80,5 +80,6 @@ it("of a runaway that is a second old the bound holds as well", async () => {
 it("a few calls by chance in one minute are no rate", async () => {
   await rush(3);
   const { burnNanoUsdPerHour } = await shown();
-  expect(burnNanoUsdPerHour / NANO_PER_USD).toBeCloseTo(3 * CALL_USD * 4, 5);
+  // 09:00:21, and the last five minutes began at 08:55.
+  expect(burnNanoUsdPerHour / NANO_PER_USD).toBeCloseTo((3 * CALL_USD * 3_600) / 321, 5);
 });

@@ -54,14 +54,15 @@ describe("the money of a board", () => {
     const chat = money.flags.get("support-chat");
     expect(chat?.todayNanoUsd).toBe(3 * USD);
     expect(chat?.minutesNanoUsd.reduce((sum, one) => sum + one, 0)).toBe(5 * USD);
-    expect(chat?.burnNanoUsdPerHour).toBe(12 * USD);
-    expect(money.burnNanoUsdPerHour).toBe(16 * USD);
-    expect(money.budgets[0]).toMatchObject({
-      spentNanoUsd: 3 * USD,
-      limitNanoUsd: 10 * USD,
-      burnNanoUsdPerHour: 12 * USD,
-      limitReachedAt: new Date(clock.nowMs() + 35 * MINUTE_MS).toISOString(),
-    });
+    // Of the last five minutes, which began with a whole one.
+    const perHour = 3_600 / 302;
+    expect((chat?.burnNanoUsdPerHour ?? 0) / USD).toBeCloseTo(3 * perHour, 6);
+    expect(money.burnNanoUsdPerHour / USD).toBeCloseTo(4 * perHour, 6);
+    const [budget] = money.budgets;
+    expect(budget).toMatchObject({ spentNanoUsd: 3 * USD, limitNanoUsd: 10 * USD });
+    expect(budget?.burnNanoUsdPerHour).toBe(chat?.burnNanoUsdPerHour);
+    const leftMs = Date.parse(budget?.limitReachedAt ?? "") - clock.nowMs();
+    expect(leftMs / 1_000).toBeCloseTo((7 / 3) * 302, 1);
   });
 
   it("is gathered once a second, however many boards ask", async () => {

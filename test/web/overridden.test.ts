@@ -37,12 +37,15 @@ describe("an incident whose step turned flags off", () => {
   it("says when and by whom its one flag was restored", async () => {
     await world.api("POST", `${PRODUCTION}/budgets`, dailyBudget({ limitUsd: 100 }));
     await spend(120);
-    expect(await pages.text("/e/production")).toContain("Turned off until");
+    for (const page of ["/e/production", "/e/production/incidents"]) {
+      expect(await pages.text(page)).toMatch(/Turned off: support-chat\. Off now, until .*: support-chat/);
+    }
     expect(await pages.html("/e/production/incidents")).toContain('class="card off"');
     expect(await pages.text("/e/production")).not.toContain("Not in force now");
     await restore("support-chat");
     for (const page of ["/e/production", "/e/production/incidents"]) {
       expect(await pages.text(page)).toContain("Not in force now: overridden by fresh at 05:29 UTC");
+      expect(await pages.text(page)).not.toContain("until 2026-11-21");
     }
     expect(await pages.html("/e/production/incidents")).not.toContain('class="card off"');
   });
