@@ -9,16 +9,19 @@ import { DatabaseClock } from "./clock.ts";
 import type { Config, Settings } from "./config.ts";
 import { connect, openingText } from "./db/connect.ts";
 import type { Database } from "./db/database.ts";
+import { isSchemaNewer } from "./db/migrate.ts";
 import type { Clock, Deps } from "./deps.ts";
 import { describeError } from "./http/error-log.ts";
 import { JOBS } from "./jobs/jobs.ts";
 import { outboxJob } from "./jobs/outbox.ts";
 import { JobRunner } from "./jobs/runner.ts";
 import { keptSecret } from "./secret-file.ts";
+import { StartError } from "./start-error.ts";
 import { AlertDelivery } from "./services/alert-delivery.ts";
 import { applyAdminToken, FIRST_ADMIN_ID, firstRun, hasNoOtherAdmin } from "./services/first-run.ts";
 import { BufferedInstanceTracker } from "./services/instance-tracker.ts";
 import { Ledger } from "./services/ledger.ts";
+import { checkSecret } from "./services/secret-check.ts";
 import { RewoundHistory } from "./services/rewound.ts";
 import { createSignInLink } from "./services/sign-in.ts";
 import { DatabaseSnapshotStore } from "./services/snapshot-store.ts";
@@ -42,6 +45,8 @@ export interface Runtime {
   readonly deps: Deps;
   /** A fresh sign-in link's secret, when the operator needs one; else null. */
   readonly signInSecret: string | null;
+  /** What was found and is likely not meant, in words for the operator. */
+  readonly warnings: readonly string[];
   /** Answers all parked polls and parks no more. */
   drain: () => void;
   /** Writes the last receipts, stops everything and closes the database. */
@@ -55,16 +60,25 @@ export async function boot(settings: Settings, options: BootOptions = {}): Promi
   const say = options.say ?? (() => {});
   say(openingText(settings.database));
   const database = await connect(settings.database, log);
+  let isNewer = false;
   try {
     say("Bringing its tables up to date");
     await database.migrate();
     say("Reading flags, budgets and usage");
-    return await start(settings, database, { clock, log, jobs: options.jobs ?? true });
+    isNewer = await isSchemaNewer(database.lanes.changes);
+    const runtime = await start(settings, database, { clock, log, jobs: options.jobs ?? true });
+    return isNewer ? { ...runtime, warnings: [SCHEMA_NEWER, ...runtime.warnings] } : runtime;
   } catch (error) {
     await database.close();
-    throw error;
+    throw isNewer && !(error instanceof StartError)
+      ? new StartError(`${SCHEMA_NEWER} It cannot start on it.`, { cause: error })
+      : error;
   }
 }
+
+/** Told and not refused: during an upgrade, and back from one, releases meet. */
+const SCHEMA_NEWER =
+  "The schema of this database was made by a newer release of Andon. This one may not understand all of it: use it to get through an upgrade or back from one, and not for longer.";
 
 async function start(
   settings: Settings,
@@ -97,6 +111,7 @@ async function start(
   snapshots.onRewound = (environmentId, evidence) => rewound.report(deps, environmentId, evidence);
   const isFirstRun = await firstRun(deps);
   await applyAdminToken(deps, config.adminToken);
+  const secretWarning = await checkSecret(deps);
   const wantsLink = isFirstRun || (database.kind === "embedded" && (await hasNoOtherAdmin(db)));
   const signInSecret = wantsLink ? (await createSignInLink(deps, FIRST_ADMIN_ID)).secret : null;
 
@@ -108,6 +123,7 @@ async function start(
   return {
     deps,
     signInSecret,
+    warnings: secretWarning === null ? [] : [secretWarning],
     drain: () => snapshots.drain(),
     close: async () => {
       snapshots.drain();

@@ -79,12 +79,13 @@ function announce(settings: Settings, runtime: Runtime, server: ServerType): voi
   const address = server.address();
   const port = address === null || typeof address === "string" ? settings.port : address.port;
   const publicUrl = settings.port === 0 ? settings.publicUrl.replace(/:0$/, `:${String(port)}`) : settings.publicUrl;
-  for (const warning of settings.warnings) runtime.deps.log.warn(warning);
+  const warnings = [...settings.warnings, ...runtime.warnings];
+  for (const warning of warnings) runtime.deps.log.warn(warning);
   runtime.deps.log.info({ host: settings.host, port, database: settings.database.kind }, "listening");
   const lines = [
     `Andon ${version()} is running.`,
     `  Board: ${publicUrl}`,
-    ...settings.warnings.map((warning) => `  Warning: ${warning}`),
+    ...warnings.map((warning) => `  Warning: ${warning}`),
   ];
   if (runtime.signInSecret !== null) {
     lines.push(

@@ -30,6 +30,8 @@ export const installation = pgTable("installation", {
   lineageSalt: text("lineage_salt").notNull(),
   /** Grows with every token change, so that servers notice one in their version check. */
   tokensVersion: bigint("tokens_version", { mode: "number" }).notNull().default(1),
+  /** Tells ANDON_SECRET of the server that started last from another one; says nothing of it. */
+  secretCheck: text("secret_check"),
   createdAt: moment("created_at").notNull().defaultNow(),
 });
 

@@ -1,5 +1,6 @@
 /** What a start makes of what it finds: the admin's token from outside, sign-in links, supported versions. */
-import { eq } from "drizzle-orm";
+import { readFileSync } from "node:fs";
+import { eq, sql } from "drizzle-orm";
 import { describe, expect, it } from "vitest";
 import { unsupportedVersion } from "../../src/db/database.ts";
 import { audit, tokens } from "../../src/db/schema.ts";
@@ -30,6 +31,47 @@ describe("ANDON_ADMIN_TOKEN", () => {
       .where(eq(audit.target, "ANDON_ADMIN_TOKEN"));
     expect(entries.map(({ action }) => action)).toEqual(["token.created", "token.created", "token.revoked"]);
     await third.close();
+  });
+});
+
+describe("a start", () => {
+  const secret = "another secret for tests only, not for anything else";
+
+  it("with another ANDON_SECRET than the last one says so, once for each change, and serves", async () => {
+    const database = await freshDatabase("postgres");
+    const warningsWith = async (settings: { secret?: string } = {}) => {
+      const { warnings, deps, close } = await startDeps({ database, settings });
+      expect(deps.snapshots.all()).toHaveLength(2);
+      await close();
+      return warnings.join("\n");
+    };
+    expect(await warningsWith()).toBe("");
+    expect(await warningsWith()).toBe("");
+    expect(await warningsWith({ secret })).toContain("ANDON_SECRET is not the one");
+    expect(await warningsWith({ secret })).toBe("");
+  });
+
+  it("on a schema that a newer release has made says so, and serves as long as it understands it", async () => {
+    const database = await freshDatabase("postgres");
+    const first = await startDeps({ database });
+    await first.deps.db.execute(
+      sql`insert into drizzle.__drizzle_migrations (hash, created_at) values ('newer', ${Date.parse("2100-01-01")})`,
+    );
+    await first.close();
+    const second = await startDeps({ database });
+    expect(second.warnings).toEqual([expect.stringContaining("newer release")]);
+    await second.deps.db.execute(sql`alter table environments rename column key to name_in_urls`);
+    await second.close();
+    await expect(startDeps({ database })).rejects.toThrow(/newer release.*cannot start/s);
+  });
+});
+
+describe("migrations", () => {
+  it("are in the order of their times: one that is older than the newest of a database is never applied to it", () => {
+    const file = new URL("../../migrations/meta/_journal.json", import.meta.url);
+    const { entries }: { entries: { when: number }[] } = JSON.parse(readFileSync(file, "utf8"));
+    const times = entries.map(({ when }) => when);
+    expect(times).toEqual(times.toSorted((a, b) => a - b));
   });
 });
 
