@@ -12,6 +12,7 @@ import { Freshness } from "./freshness.ts";
 import type { GuardHost } from "./guard-host.ts";
 import type { UsageDraft } from "./guard-meter.ts";
 import { Latch } from "./latch.ts";
+import { LocalNames } from "./local-header.ts";
 import { type AndonLogger, consoleLogger, isLogger, safeLogger } from "./logger.ts";
 import { type ModelTable, modelTable } from "./model-table.ts";
 import { type AndonOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
@@ -64,6 +65,7 @@ export class Andon implements GuardHost {
   readonly #target: PollTarget | null;
   readonly #checks = new CheckCounts();
   readonly #unknownFlags: UnknownFlags;
+  readonly #localNames: LocalNames;
   readonly #poller: Poller | null;
   readonly #reporter: UsageReporter | null;
   #closing: Promise<void> | null = null;
@@ -75,6 +77,7 @@ export class Andon implements GuardHost {
     this.logger = safeLogger(isLogger(given?.logger) ? given.logger : consoleLogger(() => this.#runtime.monotonicMs()));
     const resolved = resolveOptions(given, internals.env ?? processEnv());
     this.#unknownFlags = new UnknownFlags(this.logger);
+    this.#localNames = new LocalNames(resolved.localKill, this.logger);
     for (const problem of resolved.problems) this.logger.error({}, problem);
     if (options !== undefined && given === undefined) this.logger.error({}, "The options of Andon cannot be read");
     this.instance = resolved.instance;
@@ -255,6 +258,7 @@ export class Andon implements GuardHost {
 
   #contact(serverStaleMs: number): void {
     this.#store.confirm();
+    if (this.#store.compiled !== null) this.#localNames.check(this.#store.compiled.flags);
     this.#freshness.contact(serverStaleMs);
     this.#live.open();
   }

@@ -4,9 +4,17 @@
  */
 import { parseRetryAfter } from "./backoff.ts";
 import { parseSnapshot } from "./parse-snapshot.ts";
-import { HEADER_APP, HEADER_INSTANCE, HEADER_SDK, HEADER_STALE, SNAPSHOT_PATH } from "./protocol.ts";
+import {
+  HEADER_APP,
+  HEADER_BOOT,
+  HEADER_INSTANCE,
+  HEADER_LOCAL,
+  HEADER_SDK,
+  HEADER_STALE,
+  SNAPSHOT_PATH,
+} from "./protocol.ts";
 import type { Revision, Snapshot } from "./protocol.ts";
-import type { Runtime } from "./runtime.ts";
+import { bootId, type Runtime } from "./runtime.ts";
 import { BodyError, type Transport, type TransportResponse } from "./transport.ts";
 import { SDK_NAME } from "./version.ts";
 
@@ -32,6 +40,8 @@ export interface PollTarget {
   readonly token: string;
   readonly instance: string;
   readonly app: string | null;
+  /** What `ANDON_KILL` holds off, as `Andon-Local` says it; null for nothing. */
+  readonly local: string | null;
   readonly transport: Transport;
   readonly runtime: Runtime;
 }
@@ -55,8 +65,10 @@ export function identityHeaders(target: PollTarget): Record<string, string> {
   return {
     Authorization: `Bearer ${target.token}`,
     [HEADER_INSTANCE]: target.instance,
+    [HEADER_BOOT]: bootId(),
     [HEADER_SDK]: SDK_NAME,
     ...(target.app === null ? {} : { [HEADER_APP]: target.app }),
+    ...(target.local === null ? {} : { [HEADER_LOCAL]: target.local }),
   };
 }
 

@@ -31,6 +31,14 @@ export const systemRuntime: Runtime = {
   },
 };
 
+let boot: string | null = null;
+
+/** Tells this process from others that use the same instance name, one before it or one beside it. */
+export function bootId(): string {
+  boot ??= globalThis.crypto.randomUUID();
+  return boot;
+}
+
 interface BuiltinModules {
   "node:crypto": typeof import("node:crypto");
   "node:fs": typeof import("node:fs");

@@ -1,4 +1,5 @@
 /** The way to the server: by which HTTP, under which name, and how to leave. Nothing here ever throws. */
+import { localHeader } from "./local-header.ts";
 import type { AndonLogger } from "./logger.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { identityHeaders, type PollTarget } from "./poll.ts";
@@ -15,7 +16,7 @@ export function linkTo(resolved: ResolvedOptions, runtime: Runtime): PollTarget 
       ? (nodeTransport(resolved.server.url) ?? fetchTransport(globalFetch()))
       : fetchTransport(resolved.fetch);
   const { instance, app } = resolved;
-  return { ...resolved.server, instance, app, transport, runtime };
+  return { ...resolved.server, instance, app, local: localHeader(resolved.localKill), transport, runtime };
 }
 
 /** Best effort: without it the server shows this instance as a straggler until it ages out. Never rejects. */

@@ -118,7 +118,7 @@ const lateInstance = z.looseObject({
   instance: z.string(),
   lastSeen: z.string(),
   silentSeconds: z.number(),
-  /** Seconds since the connection of its poll closed without a goodbye; absent from older servers. */
+  /** Seconds since its connection was lost without a goodbye; absent from older servers. */
   disconnectedSeconds: z.number().nullable().default(null),
 });
 export type LateInstance = z.infer<typeof lateInstance>;
@@ -129,6 +129,13 @@ export const receiptsAnswer = z.looseObject({
   stragglers: z.array(lateInstance),
   silent: z.array(lateInstance),
   lastMs: z.number().nullable(),
+  // Absent from older servers.
+  behind: z.number().optional(),
+  lost: z.number().default(0),
+  lostInstances: z.array(z.string()).default([]),
+  local: z.number().default(0),
+  localInstances: z.array(z.string()).default([]),
+  notCounted: z.array(z.looseObject({ token: z.string(), because: z.string(), atLeast: z.number() })).default([]),
 });
 export type ReceiptsAnswer = z.infer<typeof receiptsAnswer>;
 

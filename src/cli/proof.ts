@@ -17,14 +17,17 @@ export interface Proof {
 
 /**
  * Asks for the receipts of `revision` until all live instances applied it, for at most 10 s, or until only such are
- * left as are probably gone. EXIT_UNCONFIRMED when some have not applied it, or when nobody can tell.
+ * left as were lost or hold it off by ANDON_KILL. EXIT_UNCONFIRMED when some have not applied it, or when nobody can tell.
  */
 export async function waitForReceipts(io: Io, api: ApiClient, environment: string, revision: string): Promise<Proof> {
   const startedMs = io.monotonicMs();
   for (;;) {
     const receipts = await readReceipts(io, api, environment, revision);
     if (receipts === null) return { exitCode: EXIT_UNCONFIRMED, receipts };
-    if (receipts.applied >= receipts.live) return { exitCode: EXIT_OK, receipts };
+    if (receipts.applied >= receipts.live) {
+      // Of clients that are not counted nobody can tell.
+      return { exitCode: receipts.notCounted.length === 0 ? EXIT_OK : EXIT_UNCONFIRMED, receipts };
+    }
     const waitMs = nobodyLeft(receipts) ? WAIT_FOR_GONE_MS : WAIT_MS;
     if (io.monotonicMs() - startedMs >= waitMs) return { exitCode: EXIT_UNCONFIRMED, receipts };
     io.progress?.(receiptsLine(receipts));
@@ -32,8 +35,10 @@ export async function waitForReceipts(io: Io, api: ApiClient, environment: strin
   }
 }
 
-/** True when all that have not applied it are probably gone; a list that was cut does not tell. */
-function nobodyLeft({ applied, live, stragglers }: ReceiptsAnswer): boolean {
+/** True when all that have not applied it were lost, hold it off by themselves, or are probably gone. */
+function nobodyLeft({ applied, live, lost, local, stragglers }: ReceiptsAnswer): boolean {
+  if (applied + lost + local >= live) return true;
+  // A list that was cut does not tell.
   return stragglers.length === live - applied && stragglers.every(isProbablyGone);
 }
 

@@ -24,17 +24,37 @@ export function receiptsLine(receipts: ReceiptsAnswer): string {
   return `${String(receipts.applied)} of ${String(receipts.live)} instances applied it${time}`;
 }
 
-/** Who has not applied it, a line each, with what is known of it: live and late is another matter than gone. */
+/** Who has not applied it, a line each, with what is known of it: live and late is another matter than lost. */
 export function lateLines(receipts: ReceiptsAnswer): string[] {
   const late = [...receipts.stragglers, ...receipts.silent];
+  const total = (receipts.behind ?? receipts.stragglers.length) + receipts.silent.length;
   const lines = late.slice(0, MAX_NAMED).map((one) => `Not applied by ${one.instance}: ${lifeSign(one)}`);
-  return late.length > MAX_NAMED ? [...lines, `Nor by ${String(late.length - MAX_NAMED)} more`] : lines;
+  const named = new Set(late.map((one) => one.instance));
+  const lostSince = receipts.lostInstances.filter((instance) => !named.has(instance));
+  return [
+    ...lines,
+    ...(total > lines.length ? [`Nor by ${String(total - lines.length)} more`] : []),
+    ...(lostSince.length === 0 ? [] : [`Applied, but lost since, and may still be serving: ${some(lostSince)}`]),
+    ...(receipts.local === 0
+      ? []
+      : [`Held off by ANDON_KILL in ${String(receipts.local)}: ${some(receipts.localInstances, receipts.local)}`]),
+    ...receipts.notCounted.map(
+      ({ token, because, atLeast }) =>
+        `At least ${String(atLeast)} more are not counted: ${because === "new names" ? `token ${token} invents names` : `more instances came with token ${token} than are kept`}`,
+    ),
+  ];
+}
+
+function some(names: readonly string[], total = names.length): string {
+  const shown = names.slice(0, MAX_NAMED);
+  const more = total - shown.length;
+  return more > 0 ? `${shown.join(", ")} and ${String(more)} more` : shown.join(", ");
 }
 
 function lifeSign(late: LateInstance): string {
   const { disconnectedSeconds, silentSeconds, lastSeen } = late;
   if (disconnectedSeconds !== null) {
-    return `its connection closed ${String(disconnectedSeconds)} s ago, not heard of since (probably gone, or restarting)`;
+    return `connection lost ${String(disconnectedSeconds)} s ago, may still be serving`;
   }
   const since = `${String(silentSeconds)} s, since ${lastSeen.slice(11, 19)} UTC`;
   return isProbablyGone(late)

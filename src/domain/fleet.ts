@@ -44,6 +44,8 @@ export interface FleetGroup {
   state: RunState;
   n: number | null;
   local: readonly string[] | null;
+  /** Live, or lost or fallen silent less than `LOST_COUNTED_SECONDS` ago. */
+  isRecent: boolean;
   count: number;
 }
 
@@ -98,9 +100,9 @@ export interface Proof {
 /** The proof of one change. */
 export function proofOf(fleet: Fleet, change: Change): Proof {
   const applied = hasApplied(change.n);
-  const behind = (one: Counted) => !applied(one);
-  const held = (one: Counted) => change.restored !== null && holds(one, change.restored);
-  const some = (members: readonly Member[], matches: (one: Counted) => boolean): Some => ({
+  const behind = (one: Named) => !applied(one);
+  const held = (one: Named) => change.restored !== null && holds(one, change.restored);
+  const some = (members: readonly Member[], matches: (one: Named) => boolean): Some => ({
     count: countOf(fleet, matches),
     first: members.filter(matches),
   });
@@ -128,7 +130,7 @@ export function isAwaited(proof: Proof): boolean {
 
 /** Who holds a flag off by `ANDON_KILL`, whatever its switch says. */
 export function heldLocally(fleet: Fleet, flag: string): Some {
-  const matches = (one: Counted) => one.state !== "silent" && holds(one, flag);
+  const matches = (one: Named) => one.state !== "silent" && holds(one, flag);
   return { count: countOf(fleet, matches), first: fleet.held.filter(matches) };
 }
 
@@ -137,22 +139,24 @@ export function someIn(fleet: Fleet, state: RunState): Some {
   return { count: countOf(fleet, (one) => one.state === state), first: fleet[state] };
 }
 
-export function hasApplied(n: number): (one: Pick<Counted, "n">) => boolean {
+export function hasApplied(n: number): (one: Pick<Named, "n">) => boolean {
   return (one) => one.n !== null && one.n >= n;
 }
 
+/** What a group says, and a name of it too. */
+type Named = Pick<FleetGroup, "state" | "n" | "local">;
 /** What is known of every instance, named or not. */
-export type Counted = Pick<FleetGroup, "state" | "n" | "local">;
+export type Counted = Omit<FleetGroup, "count">;
 
 /** How many instances match, of all. */
 export function countOf(fleet: Fleet, matches: (one: Counted) => boolean): number {
   return fleet.groups.reduce((sum, group) => (matches(group) ? sum + group.count : sum), 0);
 }
 
-function inState(state: RunState): (one: Counted) => boolean {
+function inState(state: RunState): (one: Named) => boolean {
   return (one) => one.state === state;
 }
 
-function holds({ local }: Counted, flag: string): boolean {
+function holds({ local }: Named, flag: string): boolean {
   return local !== null && (local.includes(EVERY_FLAG) || local.includes(flag));
 }

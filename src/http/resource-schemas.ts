@@ -323,6 +323,7 @@ export const receiptsSchema = z
       .openapi({ description: "Of live: have not applied it. At most 1,000 of each." }),
     behind: z.number().openapi({ description: "How many stragglers there are." }),
     lost: z.number().openapi({ description: "Of live: connection lost without a goodbye. Never in applied." }),
+    lostInstances: z.array(instanceName),
     local: z.number().openapi({
       description: "Of live: hold off by `ANDON_KILL` what this revision turned on. Never in applied.",
     }),

@@ -67,14 +67,16 @@ export function fleetQuery({ environmentId, lineage, named }: Asked): SQL {
         case when revision is not null then lineage || '.' || revision end as revision,
         case when lineage = ${lineage} then revision end as n,
         ${stateOf(sql`clock.at`)} as state,
+        coalesce(disconnected_at, last_seen) > clock.at - ${LOST_COUNTED_SECONDS} * interval '1 second' as is_recent,
         ${secondsSince(sql`last_seen`)} as silent_seconds,
         ${secondsSince(sql`disconnected_at`)} as disconnected_seconds
       from instances cross join (select clock_timestamp() as at) as clock
       where environment_id = ${environmentId} and stopped_at is null
     )
     select
-      (select coalesce(json_agg(alike), '[]') from
-        (select state, n, local, count(*)::int as count from known group by state, n, local) as alike) as groups,
+      (select coalesce(json_agg(alike), '[]') from (
+        select state, n, local, is_recent as "isRecent", count(*)::int as count from known group by 1, 2, 3, 4
+      ) as alike) as groups,
       ${namedIn(sql`state = 'live'`, SLOWEST_FIRST)} as live,
       ${namedIn(sql`state = 'lost'`, SLOWEST_FIRST)} as lost,
       ${namedIn(sql`state = 'silent'`, SLOWEST_FIRST)} as silent,
@@ -84,7 +86,8 @@ export function fleetQuery({ environmentId, lineage, named }: Asked): SQL {
         from instances_not_counted join tokens on tokens.id = token_id
         where environment_id = ${environmentId}
           and seen_at > clock_timestamp() - ${NOT_COUNTED_SHOWN_SECONDS} * interval '1 second') as not_counted,
-      exists (select from instances where environment_id = ${environmentId}) as any`;
+      exists (select from known)
+        or exists (select from instances where environment_id = ${environmentId} and stopped_at is not null) as any`;
 }
 
 /** The state of a row that has not stopped. Ages are by the database's clock: this server's may differ from the writer's. */

@@ -11,8 +11,7 @@ import { LATENCY_BUCKETS_MS } from "../domain/ledger.ts";
 import { MAX_SERIES, type MetricFamily, type Sample } from "../domain/metric.ts";
 import { windowAt } from "../domain/window.ts";
 import { listBudgets } from "./budget-view.ts";
-import { listInstances } from "./instances.ts";
-import { getReceipts } from "./receipts.ts";
+import { fleetFamilies } from "./fleet-metrics.ts";
 import type { PreparedSnapshot } from "./snapshot-store.ts";
 import { readTrips } from "./surroundings.ts";
 
@@ -83,36 +82,12 @@ export async function databaseFamilies(ctx: Ctx): Promise<MetricFamily[]> {
     else known.samples.push(...family.samples);
   };
   for (const { key, environmentId } of served) {
-    for (const family of await instanceFamilies(ctx, key)) add(family);
+    for (const family of await fleetFamilies(ctx, key)) add(family);
     for (const family of await budgetFamilies(ctx, key)) add(family);
     for (const family of await tripFamilies(ctx, key, environmentId)) add(family);
     for (const family of await usageFamilies(ctx, key, environmentId)) add(family);
   }
   return [...families.values()].map((family) => ({ ...family, samples: family.samples.slice(0, MAX_SERIES) }));
-}
-
-async function instanceFamilies(ctx: Ctx, environment: string): Promise<MetricFamily[]> {
-  const { live, silent, current } = await listInstances(ctx, environment);
-  const { p50Ms, p99Ms, lastMs } = await getReceipts(ctx, environment);
-  const lags = [
-    ["0.5", p50Ms],
-    ["0.99", p99Ms],
-    ["1", lastMs],
-  ] as const;
-  return [
-    gauge("andon_instances", "Running clients: live, or silent for a while.", [
-      { labels: { environment, state: "live" }, value: live },
-      { labels: { environment, state: "silent" }, value: silent },
-    ]),
-    gauge("andon_instances_current", "Live clients that decide by the newest revision.", [
-      { labels: { environment }, value: current },
-    ]),
-    gauge(
-      "andon_receipt_lag_seconds",
-      "From the commit of the newest revision to its receipts.",
-      lags.flatMap(([quantile, ms]) => (ms === null ? [] : [{ labels: { environment, quantile }, value: ms / 1000 }])),
-    ),
-  ];
 }
 
 async function budgetFamilies(ctx: Ctx, environment: string): Promise<MetricFamily[]> {

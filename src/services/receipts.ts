@@ -40,6 +40,7 @@ export interface Receipts {
   behind: number;
   /** Of `live`: connection lost without a goodbye, whether or not it had applied it. Never in `applied`. */
   lost: number;
+  lostInstances: string[];
   /** Of `live`: connected, and holding off by `ANDON_KILL` what this revision has turned on. Never in `applied`. */
   local: number;
   localInstances: string[];
@@ -66,7 +67,7 @@ export async function getReceipts(ctx: Ctx, environmentKey: string, revision?: s
   const restored = await restoredBy(ctx, environment.id, n);
   const fleet = await flushedFleet(ctx, environment.id, lineage);
   const proof = proofOf(fleet, { n, restored });
-  const delaysMs = await readDelays(ctx, environment.id, { lineage, n, committedAt });
+  const delaysMs = await receiptDelaysMs(ctx, environment.id, { lineage, n, committedAt });
   const late = (one: Member) => !hasApplied(n)(one);
   return {
     revision: `${lineage}.${n}`,
@@ -76,8 +77,9 @@ export async function getReceipts(ctx: Ctx, environmentKey: string, revision?: s
     stragglers: byName([...proof.behind.first, ...proof.lost.first.filter(late)]).map(straggler),
     behind: proof.behind.count + proof.lostBehind,
     lost: proof.lost.count,
+    lostInstances: namesOf(proof.lost.first),
     local: proof.held.count,
-    localInstances: proof.held.first.map((one) => one.instance),
+    localInstances: namesOf(proof.held.first),
     silent: byName(proof.silent.first).map(straggler),
     stopped: await countStopped(ctx, environment.id),
     notCounted: [...fleet.notCounted],
@@ -130,7 +132,7 @@ export async function lastReceiptsMs(
 }
 
 /** Milliseconds from commit to the first receipt, ascending, of the instances that ran when it was committed. */
-async function readDelays(
+export async function receiptDelaysMs(
   ctx: Ctx,
   environmentId: string,
   { lineage, n, committedAt }: { lineage: string; n: number; committedAt: Date },
@@ -199,6 +201,10 @@ function requireRevision(text: string, lineage: string, newest: number): number 
   return parsed.n;
 }
 
+function namesOf(members: readonly Member[]): string[] {
+  return byName(members).map(({ instance }) => instance);
+}
+
 /** `host-9` before `host-10`. */
 export function byName(members: readonly Member[]): Member[] {
   return members.toSorted((a, b) => a.instance.localeCompare(b.instance, "en", { numeric: true }));
@@ -209,6 +215,6 @@ function straggler({ instance, app, revision, lastSeen, silentSeconds, disconnec
 }
 
 /** The nearest-rank quantile of ascending values; null without any. */
-function quantile(ascending: readonly number[], share: number): number | null {
+export function quantile(ascending: readonly number[], share: number): number | null {
   return ascending[Math.max(0, Math.ceil(share * ascending.length) - 1)] ?? null;
 }

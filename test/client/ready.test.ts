@@ -87,6 +87,40 @@ test("ANDON_KILL switches flags off before the server is asked, and after it say
   expect(andon.evaluate("chat")).toMatchObject({ enabled: false, reason: "LOCAL", revision: "a.1" });
 });
 
+test("ANDON_KILL is told with each poll, and a name in it that no flag has is warned of once", async () => {
+  const { url, server } = await startHarness();
+  const { lines, logger } = new Follower();
+  const andon = startClient({ url, logger, instance: "held" }, new ManualRuntime(), {
+    ANDON_KILL: "chat, caht, no key\u00e9",
+  });
+  await andon.ready({ timeoutMs: 5_000 });
+  const own = () => server.polls.filter(({ headers }) => headers["andon-instance"] === andon.instance);
+  await server.until(() => own().length > 1);
+  expect(new Set(own().map(({ headers }) => headers["andon-local"]))).toEqual(new Set(["chat,caht"]));
+  const told = lines.filter(({ message }) => message.startsWith("ANDON_KILL names"));
+  expect(told.map(({ fields }) => fields)).toEqual([{ flag: "caht" }, { flag: "no key\u00e9" }]);
+});
+
+test("ANDON_KILL that is too long for a header is told as everything, which is said", async () => {
+  const { url, server } = await startHarness();
+  const { lines, logger } = new Follower();
+  const names = Array.from({ length: 200 }, (_, n) => `feature-${n}`);
+  startClient({ url, logger }, new ManualRuntime(), { ANDON_KILL: names.join(",") });
+  await server.until(() => server.polls.some(({ headers }) => headers["andon-local"] === "*"));
+  expect(lines.some(({ message }) => message.includes("Andon shows it as all of them"))).toBe(true);
+});
+
+test("clients of one process name the same boot, in polls, reports and the goodbye", async () => {
+  const { url, server } = await startHarness();
+  const { logger } = new Follower();
+  const clients = [1, 2].map(() => startClient({ url, logger }, new ManualRuntime()));
+  await Promise.all(clients.map((client) => client.ready({ timeoutMs: 5_000 })));
+  await Promise.all(clients.map((client) => client.close()));
+  expect(server.requests.some(({ method }) => method === "DELETE")).toBe(true);
+  const boots = new Set(server.requests.map(({ headers }) => headers["andon-boot"]));
+  expect([...boots]).toEqual([expect.stringMatching(/^[\da-f-]{36}$/)]);
+});
+
 const badOptions: [string, Record<string, unknown>][] = [
   ["url", { url: "not a url" }],
   ["url", { url: "ftp://host" }],

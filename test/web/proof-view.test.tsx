@@ -26,7 +26,7 @@ function member(instance: string, changes: Partial<Member> = {}): Member {
 function fleetOf(members: readonly Member[], more: readonly FleetGroup[] = []): Fleet {
   const of = (state: Member["state"]) => members.filter((one) => one.state === state);
   return {
-    groups: [...members.map(({ state, n, local }) => ({ state, n, local, count: 1 })), ...more],
+    groups: [...members.map(({ state, n, local }) => ({ state, n, local, isRecent: true, count: 1 })), ...more],
     live: of("live"),
     lost: of("lost"),
     silent: of("silent"),
@@ -64,7 +64,7 @@ it("never counts a lost one as applied, and says that it had", async () => {
 
 it("caps the names and never the count", async () => {
   const page = await html(
-    fleetOf([member("a"), member("b"), member("c")], [{ state: "live", n: 1, local: null, count: 12 }]),
+    fleetOf([member("a"), member("b"), member("c")], [{ state: "live", n: 1, local: null, isRecent: true, count: 12 }]),
   );
   expect(page).toContain("<b>0 of 15</b>");
   expect(page).toContain("Not yet: a, b, c and 12 more");
