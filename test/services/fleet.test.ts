@@ -10,12 +10,13 @@ import { listInstances, pruneInstances, REMEMBERED_MAX } from "../../src/service
 import { NEW_NAMES_MAX } from "../../src/services/new-instances.ts";
 import { getReceipts, lastReceiptsMs } from "../../src/services/receipts.ts";
 import { createToken } from "../../src/services/tokens.ts";
+import { FakeClock } from "../support/clock.ts";
 import { adminCtx, startDeps } from "../support/server-deps.ts";
 
 let runtime: Runtime;
 let environmentId: string;
 beforeAll(async () => {
-  runtime = await startDeps();
+  runtime = await startDeps({ clock: new FakeClock(Date.now()) });
   const served = runtime.deps.snapshots.environmentByKey("production");
   if (served === undefined) throw new Error("no snapshot");
   ({ environmentId } = served);
