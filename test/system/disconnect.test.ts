@@ -170,7 +170,6 @@ it("a process that is killed with SIGKILL is marked at once", async () => {
   child.kill("SIGKILL");
   await isLost("killed");
 });
-});
 
 it("polls sent one behind the other on one connection have one place, which goes with it", async () => {
   const { port, hostname } = new URL(server.url);
