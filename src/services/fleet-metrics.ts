@@ -33,12 +33,14 @@ export function familiesOf(
   const waiting = countOf(fleet, (one) => one.state !== "silent" && one.n !== null && !applied(one));
   const lagsMs = [...delaysMs, ...Array.from({ length: waiting }, () => Math.max(0, ageMs))].toSorted((a, b) => a - b);
   return [
-    gauge("andon_instances", "Clients: live, lost (connection gone, may still be serving), or silent for long.", [
-      ...(["live", "lost", "silent"] as const).map((state) => ({
+    gauge(
+      "andon_instances",
+      "Clients: live, lost (connection gone, may still be serving), or silent for long.",
+      (["live", "lost", "silent"] as const).map((state) => ({
         labels: { environment, state },
         value: someIn(fleet, state).count,
       })),
-    ]),
+    ),
     gauge("andon_instances_current", "Live clients that decide by the newest revision.", [
       { labels, value: countOf(fleet, (one) => one.state === "live" && applied(one)) },
     ]),

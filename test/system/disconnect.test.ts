@@ -1,5 +1,6 @@
 /** Instances whose connection is lost without a goodbye: shown within 3 s, never taken for stopped, never for applied. */
 import { spawn } from "node:child_process";
+import { connect } from "node:net";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { INSTANCE_PATH } from "../../sdk-client/src/protocol.ts";
 import { listInstances } from "../../src/services/instances.ts";
