@@ -3,6 +3,8 @@
 export const ROLES = ["viewer", "operator", "admin"] as const;
 export type Role = (typeof ROLES)[number];
 export const TOKEN_KINDS = ["sdk", "op", "kill", "web"] as const;
+/** Those that something serves: a token of another kind could do nothing. */
+export const OFFERED_TOKEN_KINDS = ["sdk", "op", "kill"] as const satisfies readonly (typeof TOKEN_KINDS)[number][];
 export type TokenKind = (typeof TOKEN_KINDS)[number];
 
 /** What the audit keeps of an actor. Never a secret. */

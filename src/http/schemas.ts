@@ -3,7 +3,7 @@
  * Messages are written to follow the path of the fault: "rollout: must be 0 to 100".
  */
 import { z } from "@hono/zod-openapi";
-import { ROLES, TOKEN_KINDS } from "../domain/actor.ts";
+import { OFFERED_TOKEN_KINDS, ROLES } from "../domain/actor.ts";
 import {
   CHAIN_NAME_PATTERN,
   ENVIRONMENT_KEY_PATTERN,
@@ -170,7 +170,12 @@ export const environmentBody = z
 
 export const tokenBody = z
   .strictObject({
-    kind: z.enum(TOKEN_KINDS, `must be one of ${TOKEN_KINDS.join(", ")}`),
+    kind: z.enum(OFFERED_TOKEN_KINDS, {
+      error: ({ input }) =>
+        input === "web"
+          ? "is not offered yet: nothing serves tokens for browsers"
+          : `must be one of ${OFFERED_TOKEN_KINDS.join(", ")}`,
+    }),
     name: requiredText(MAX_NAME_CHARS, "must say what or whom the token is for"),
     role: optionalField(z.enum(ROLES, `must be one of ${ROLES.join(", ")}`)),
     environments: optionalField(

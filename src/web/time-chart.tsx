@@ -5,6 +5,8 @@
  */
 import type { Period } from "../domain/window.ts";
 import { timeTicks, valueTicks } from "./chart-axis.ts";
+import { placeLevels, placeMarks, type Spot } from "./chart-labels.ts";
+import { zoneName } from "./money-text.ts";
 
 export interface TimeChartProps {
   /** Unique on the page. */
@@ -32,11 +34,12 @@ interface Size {
 }
 
 const SIZES: readonly Size[] = [
-  { name: "wide", width: 760, height: 240 },
-  { name: "narrow", width: 330, height: 230 },
+  { name: "wide", width: 760, height: 256 },
+  { name: "narrow", width: 330, height: 246 },
 ];
 const TOP = 14;
-const BOTTOM = 24;
+/** Room for the clock, and for the zone under it. */
+const BOTTOM = 40;
 /** Room for the values at the left. */
 const LEFT = 46;
 const RIGHT = 6;
@@ -64,6 +67,17 @@ function Drawing(props: TimeChartProps & { size: Size }) {
   const y = (value: number) => TOP + (1 - value / max) * (height - TOP - BOTTOM);
   const ticks = valueTicks(max, MAX_VALUE_TICKS).filter((value) =>
     levels.every((level) => Math.abs(y(value) - y(level.value)) >= LABEL_HEIGHT),
+  );
+  // The words of a level may stand higher than the frame of the figures.
+  const frame = { left: LEFT, right: width - RIGHT, top: 0, bottom: y(0) };
+  const levelSpots = placeLevels(
+    levels.map(({ value, label }) => ({ y: y(value), label })),
+    frame,
+  );
+  const markSpots = placeMarks(
+    marks.map(({ atMs, value, label }) => ({ x: x(atMs), y: y(value), label })),
+    levels.map(({ label }, at) => ({ label, spot: levelSpots[at] ?? null })),
+    frame,
   );
   const points = line.map(({ atMs, value }) => `${x(atMs).toFixed(1)},${y(value).toFixed(1)}`);
   const [first] = line;
@@ -116,7 +130,7 @@ function Drawing(props: TimeChartProps & { size: Size }) {
           <polyline class="line" points={points.join(" ")} />
         </>
       )}
-      {levels.map(({ value, label, kind }) => (
+      {levels.map(({ value, label, kind }, at) => (
         <>
           <line
             class={`level level-${kind}`}
@@ -125,27 +139,17 @@ function Drawing(props: TimeChartProps & { size: Size }) {
             y1={y(value).toFixed(1)}
             y2={y(value).toFixed(1)}
           />
-          <text class={`label word-${kind}`} x={width - RIGHT} y={(y(value) - 4).toFixed(1)} text-anchor="end">
-            {label}
-          </text>
+          <Word spot={levelSpots[at]} kind={kind} label={label} />
         </>
       ))}
-      {marks.map(({ atMs, value, label, kind }) => {
-        const left = x(atMs) > width / 2;
-        return (
-          <>
-            <circle class={`fill-${kind}`} cx={x(atMs).toFixed(1)} cy={y(value).toFixed(1)} r="5" />
-            <text
-              class={`label word-${kind}`}
-              x={(x(atMs) + (left ? -10 : 10)).toFixed(1)}
-              y={Math.min(y(value) + 18, y(0) - 6).toFixed(1)}
-              text-anchor={left ? "end" : "start"}
-            >
-              {label}
-            </text>
-          </>
-        );
-      })}
+      {marks.map(({ atMs, value, label, kind }, at) => (
+        <>
+          <circle class={`fill-${kind}`} cx={x(atMs).toFixed(1)} cy={y(value).toFixed(1)} r="5">
+            <title>{label}</title>
+          </circle>
+          <Word spot={markSpots[at]} kind={kind} label={label} />
+        </>
+      ))}
       {ticks.map((value) => (
         <text class="tick" x={LEFT - 6} y={(y(value) + 4).toFixed(1)} text-anchor="end">
           {valueText(value)}
@@ -155,12 +159,24 @@ function Drawing(props: TimeChartProps & { size: Size }) {
         <text
           class="tick"
           x={x(at).toFixed(1)}
-          y={height - 6}
+          y={height - 22}
           text-anchor={at === startMs ? "start" : at === endMs ? "end" : "middle"}
         >
           {label}
         </text>
       ))}
+      <text class="tick" x={width - RIGHT} y={height - 5} text-anchor="end">
+        {`${zoneName(props.timezone)} time`}
+      </text>
     </svg>
+  );
+}
+
+function Word({ spot, kind, label }: { spot: Spot | null | undefined; kind: string; label: string }) {
+  if (spot === null || spot === undefined) return null;
+  return (
+    <text class={`label word-${kind}`} x={spot.x.toFixed(1)} y={spot.y.toFixed(1)} text-anchor={spot.anchor}>
+      {label}
+    </text>
   );
 }

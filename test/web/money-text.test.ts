@@ -1,8 +1,10 @@
 /** How money and a budget's clock are written, and where a chart's ticks stand. */
+import { array, assert, double, property, record, string } from "fast-check";
 import { describe, expect, it } from "vitest";
 import { windowAt } from "../../src/domain/window.ts";
 import { amountOf } from "../../src/web/budget-draft.ts";
 import { timeTicks, valueTicks } from "../../src/web/chart-axis.ts";
+import { boxOf, overlap, placeLevels, placeMarks } from "../../src/web/chart-labels.ts";
 import { resetText, sharePercent, usdLimit, usdOfCall, usdPerHour } from "../../src/web/money-text.ts";
 
 const USD = 1_000_000_000;
@@ -67,5 +69,40 @@ describe("the clock under a chart", () => {
     expect(valueTicks(216, 4)).toEqual([100, 200]);
     expect(valueTicks(0.9, 4)).toEqual([0.25, 0.5, 0.75]);
     expect(valueTicks(0, 4)).toEqual([]);
+  });
+});
+
+const within = (min: number, max: number) => double({ min, max, noNaN: true });
+
+describe("the words in a chart", () => {
+  const frame = { left: 46, right: 324, top: 0, bottom: 206 };
+  const label = string({ minLength: 1, maxLength: 30 });
+  const levels = array(record({ y: within(14, 206), label }), { maxLength: 6 });
+  const marks = array(record({ x: within(46, 324), y: within(14, 206), label }), { maxLength: 20 });
+
+  it("never overlap nor leave it, however near each other trips and levels are", () => {
+    assert(
+      property(levels, marks, (someLevels, someMarks) => {
+        const spots = placeLevels(someLevels, frame);
+        const ofLevels = someLevels.map((level, at) => ({ label: level.label, spot: spots[at] ?? null }));
+        const placed = placeMarks(someMarks, ofLevels, frame);
+        const words = [...ofLevels, ...someMarks.map((mark, at) => ({ label: mark.label, spot: placed[at] ?? null }))];
+        const boxes = words.flatMap((word) => (word.spot === null ? [] : [boxOf(word.spot, word.label)]));
+        for (const [at, box] of boxes.entries()) {
+          expect(box.left).toBeGreaterThanOrEqual(frame.left);
+          expect(box.right).toBeLessThanOrEqual(frame.right);
+          expect(boxes.slice(at + 1).some((other) => overlap(box, other))).toBe(false);
+        }
+      }),
+    );
+  });
+
+  it("all stand while there is room: a budget that tripped, was raised and tripped again within minutes", () => {
+    const trips = [
+      { x: 150, y: 60, label: "02:40 → claude-sonnet-5-5" },
+      { x: 152, y: 40, label: "02:41 off" },
+      { x: 155, y: 38, label: "02:44 off" },
+    ];
+    expect(placeMarks(trips, [], frame).every((spot) => spot !== null)).toBe(true);
   });
 });

@@ -2,7 +2,7 @@
 import { Hono } from "hono";
 import { requireScope } from "../../context.ts";
 import type { Deps } from "../../deps.ts";
-import { ROLES, TOKEN_KINDS } from "../../domain/actor.ts";
+import { OFFERED_TOKEN_KINDS, ROLES } from "../../domain/actor.ts";
 import { MAX_NAME_CHARS } from "../../domain/limits.ts";
 import { fromIssues } from "../../http/problem.ts";
 import { tokenBody } from "../../http/schemas.ts";
@@ -83,7 +83,7 @@ async function page(c: PageContext, deps: Deps, errors: FieldErrors, form?: Form
   const active = items.filter((one) => !isOver(one));
   const over = items.filter(isOver);
   const base = `/e/${environment}/tokens`;
-  const kind = form?.text("kind") ?? TOKEN_KINDS.find((one) => one === c.req.query("kind")) ?? "sdk";
+  const kind = form?.text("kind") ?? OFFERED_TOKEN_KINDS.find((one) => one === c.req.query("kind")) ?? "sdk";
   const keys = visibleEnvironments(deps, actor);
   return sendPage(
     c,
@@ -106,7 +106,6 @@ async function page(c: PageContext, deps: Deps, errors: FieldErrors, form?: Form
               label: "an alert or chat button (kill)",
               note: "Can only kill or downgrade, never the reverse.",
             },
-            { value: "web", label: "a browser (web)", note: "Evaluates flags of one environment, nothing else." },
           ]}
         />
         <Field
