@@ -15,7 +15,7 @@ export function documentOf(api: Api): ApiDocument {
   return api.getOpenAPI31Document({
     openapi: OPENAPI_VERSION,
     info: {
-      title: "Andon operator API",
+      title: "Andon API",
       version: API_VERSION,
       description: DESCRIPTION,
       license: { name: "Apache-2.0" },

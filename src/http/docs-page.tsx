@@ -1,6 +1,8 @@
 /** The page of the API documentation, made of the OpenAPI document when the server starts. */
+import { z } from "@hono/zod-openapi";
 import { raw } from "hono/html";
 import type { ApiDocument } from "./docs-document.ts";
+import { shapeText } from "./docs-shape.ts";
 import { DOCS_CSS } from "./docs-style.ts";
 
 interface Operation {
@@ -9,8 +11,9 @@ interface Operation {
   tag: string;
   summary: string;
   description: string;
-  requestBody: unknown;
-  responses: { status: string; description: string }[];
+  /** The shapes of what is sent and answered; null: no body. */
+  request: string | null;
+  responses: { status: string; description: string; shape: string | null }[];
 }
 
 const METHODS = ["get", "post", "put", "patch", "delete"] as const;
@@ -32,7 +35,8 @@ export function docsPage(document: ApiDocument) {
           <p>{document.info.description}</p>
           <p>
             For programs: <a href="/openapi.json">openapi.json</a>. Send a token as{" "}
-            <code>Authorization: Bearer andon_op_…</code>
+            <code>Authorization: Bearer andon_op_…</code>. Refusals are <a href="#shape-Problem">Problem</a>, as{" "}
+            <code>application/problem+json</code>.
           </p>
           {tags.map((tag) => (
             <section>
@@ -65,18 +69,21 @@ function operationView(operation: Operation) {
       </summary>
       <div class="inside">
         <p>{operation.description}</p>
-        {operation.requestBody === undefined ? null : (
+        {operation.request === null ? null : (
           <>
             <h3>Body</h3>
-            <pre>{JSON.stringify(operation.requestBody, null, 2)}</pre>
+            <pre tabindex={0}>{operation.request}</pre>
           </>
         )}
         <h3>Answers</h3>
         <table>
-          {operation.responses.map(({ status, description }) => (
+          {operation.responses.map(({ status, description, shape }) => (
             <tr>
               <th scope="row">{status}</th>
-              <td>{description}</td>
+              <td>
+                {description}
+                {shape === null ? null : <pre tabindex={0}>{shape}</pre>}
+              </td>
             </tr>
           ))}
         </table>
@@ -97,13 +104,22 @@ function operationsOf(document: ApiDocument): Operation[] {
           tag: operation.tags?.[0] ?? "Other",
           summary: operation.summary ?? "",
           description: operation.description ?? "",
-          requestBody: operation.requestBody,
+          request: bodyShape(operation.requestBody, document),
           responses: Object.entries<{ description?: string }>(operation.responses ?? {}).map(([status, response]) => ({
             status,
             description: response.description ?? "",
+            // Every refusal has the shape of Problem.
+            shape: status < "400" ? bodyShape(response, document) : null,
           })),
         },
       ];
     }),
   );
+}
+
+function bodyShape(message: unknown, document: ApiDocument): string | null {
+  const content = z.object({ content: z.record(z.string(), z.object({ schema: z.unknown() })) }).safeParse(message)
+    .data?.content;
+  const schema = content?.["application/json"]?.schema;
+  return schema === undefined ? null : shapeText(schema, { ...document.components?.schemas });
 }

@@ -34,7 +34,8 @@ const problemSchema = z
   })
   .openapi("Problem", { description: "RFC 9457 problem details." });
 
-const problem = (description: string) => ({
+/** A refusal, as problem+json. */
+export const problem = (description: string) => ({
   description,
   content: { [PROBLEM_MEDIA_TYPE]: { schema: problemSchema } },
 });

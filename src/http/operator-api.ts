@@ -4,6 +4,7 @@ import { MAX_BODY_BYTES } from "../domain/limits.ts";
 import { authenticate } from "./auth.ts";
 import { bodyLimit } from "./body-limit.ts";
 import { type Api, createApi } from "./openapi.ts";
+import { documentSdk } from "./sdk-document.ts";
 import { alertRoutes } from "./routes/alerts.ts";
 import { auditRoutes } from "./routes/audit.ts";
 import { budgetRoutes } from "./routes/budgets.ts";
@@ -50,9 +51,10 @@ export function operatorApi(deps: Deps): Api {
   api.openAPIRegistry.registerComponent("securitySchemes", "token", {
     type: "http",
     scheme: "bearer",
-    description: "A token: `andon_op_…`, or `andon_kill_…` where it says so.",
+    description: "A token: `andon_op_…`, or `andon_kill_…` or `andon_sdk_…` where it says so.",
   });
   for (const routes of NOUNS) api.route("/", routes());
+  documentSdk(api);
   return api;
 }
 

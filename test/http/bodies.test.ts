@@ -143,7 +143,7 @@ describe("a field of the wrong shape", () => {
     ["PATCH", FLAG, { rules: [{ when: [], then: "off" }] }, "rules.0.when"],
     ["POST", "/v1/tokens", { kind: "op", name: "x" }, "role"],
     ["POST", "/v1/tokens", { kind: "kill", name: "x" }, "environments"],
-    ["POST", "/v1/tokens", { kind: "web", name: "x", environments: ["production"] }, "kind: is not offered yet"],
+    ["POST", "/v1/tokens", { kind: "web", name: "x", environments: ["production"] }, "kind"],
     ["POST", "/v1/tokens", { kind: "sdk", name: "x", role: "admin", environments: ["production"] }, "role"],
     ["POST", "/v1/tokens", { kind: "op", name: "x", role: "viewer", environments: ["nowhere"] }, "environments.0"],
     ["POST", "/v1/tokens", { kind: "op", name: "x", role: "viewer", expiresAt: "2020-01-01T00:00:00Z" }, "expiresAt"],

@@ -2,7 +2,9 @@
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
-import { expectJson, type Harness, startHarness } from "./harness.ts";
+import { snapshotSchema, usageAnswerSchema, usageBatchSchema } from "../../src/http/sdk-document.ts";
+import { batchOf, callFor } from "../support/usage.ts";
+import { expectJson, expectStatus, type Harness, seed, startHarness } from "./harness.ts";
 import { isOperatorApi, ROUTES } from "./route-table.ts";
 
 let harness: Harness;
@@ -30,7 +32,7 @@ describe("the OpenAPI document", () => {
     expect(valid).toBe(true);
   });
 
-  it("lists every route of the operator API, with who may call it", async () => {
+  it("lists every route of the operators' and the clients' API, with who may call it", async () => {
     const { paths } = await read();
     const listed = Object.entries(paths).flatMap(([path, item]) =>
       Object.entries(item).map(([method, { "x-andon-needs": needs }]) => [
@@ -39,7 +41,7 @@ describe("the OpenAPI document", () => {
       ]),
     );
     const demanded = Object.entries(ROUTES)
-      .filter(([, entry]) => isOperatorApi(entry))
+      .filter(([, entry]) => isOperatorApi(entry) || entry.demand === "sdk")
       .map(([name, { demand }]) => [name, demand] as const);
     expect(Object.fromEntries(listed)).toEqual(Object.fromEntries(demanded));
   });
@@ -65,7 +67,33 @@ describe("the OpenAPI document", () => {
   });
 });
 
+describe("what is documented of the clients' API", () => {
+  it("is what a server answers, field by field", async () => {
+    await seed(harness);
+    const kill = { body: { reason: "documented" } };
+    await expectStatus(harness.call("POST", "/v1/environments/production/flags/support-chat/kill", kill), 200);
+    const as = { token: harness.tokens.sdk };
+    const snapshot = await expectJson(harness.call("GET", "/sdk/v1/snapshot", as), snapshotSchema);
+    expect(snapshot.flags["support-chat"]?.state).toBe("off");
+    const batch = batchOf([callFor(1, { flag: "support-chat" })]);
+    expect(usageBatchSchema.safeParse(batch).success).toBe(true);
+    await expectJson(harness.call("POST", "/sdk/v1/usage", { ...as, body: batch }), usageAnswerSchema);
+  });
+});
+
 describe("the documentation page", () => {
+  it("shows what is sent and what is answered, with the shapes written out", async () => {
+    const page = await (await harness.call("GET", "/docs", { token: null })).text();
+    const of = (path: string) => page.slice(page.indexOf(`<code>${path}</code>`)).split("</details>")[0] ?? "";
+    const kill = of("/v1/environments/{env}/flags/{key}/kill");
+    expect(kill).toMatch(/<h3>Body<\/h3><pre[^>]*>\{\n {2}reason: string \| null/);
+    expect(kill).toContain("until?: string (date-time)");
+    expect(kill).toMatch(/200<\/th><td>[^<]*<pre[^>]*>\{\n {2}key: string/);
+    expect(of("/sdk/v1/usage")).toContain("requestedModel: string");
+    expect(of("/sdk/v1/snapshot")).toContain("blockedModels: string[]");
+    expect(page).not.toContain("$ref&quot;: &quot;#/components/schemas/Kill");
+  });
+
   it("is whole without a script or another host, and its policy forbids both", async () => {
     const response = await harness.call("GET", "/docs", { token: null });
     const page = await response.text();

@@ -1,0 +1,215 @@
+/**
+ * What clients call, for the documentation: `/sdk/v1`. Those routes are the hot path and read by hand; what is written
+ * here is held to the wire types by the compiler and to a server's real answers by a test.
+ */
+import { z } from "@hono/zod-openapi";
+import {
+  type ChainStep,
+  HEADER_APP,
+  HEADER_BOOT,
+  HEADER_INSTANCE,
+  HEADER_LOCAL,
+  HEADER_SDK,
+  INSTANCE_PATH,
+  type Rule,
+  type Snapshot,
+  SNAPSHOT_PATH,
+} from "../../sdk-client/src/protocol.ts";
+import {
+  MAX_RECORDS_PER_BATCH,
+  USAGE_PATH,
+  type UsageAnswer,
+  type UsageBatch,
+} from "../../sdk-client/src/usage-protocol.ts";
+import { chainStepSchema } from "./chain-step-schema.ts";
+import { type Api, body, json, problem } from "./openapi.ts";
+import { ruleSchema } from "./rule-schema.ts";
+
+const switchState = z.enum(["on", "off"]);
+const step: z.ZodType<ChainStep> = chainStepSchema;
+const rule: z.ZodType<Rule> = ruleSchema;
+const revision = z.string().openapi({ example: "k3f9.42", description: "`<lineage>.<n>`" });
+const count = z.number().int().min(0);
+
+const snapshotFlag = z
+  .strictObject({
+    state: switchState,
+    cause: z.enum(["manual", "trigger", "budget"]).optional(),
+    level: z.number().openapi({ description: "First step of the chain that may be used now; 0 is full quality." }),
+    chain: z.string().nullable(),
+    rollout: z.number(),
+    ramp: z.number().nullable(),
+    salt: z.string(),
+    rules: z.array(rule),
+    offMode: z.enum(["error", "message"]),
+    offMessage: z.string().nullable(),
+    abortInFlight: z.boolean(),
+    clampMaxTokens: z.boolean(),
+    chainOnly: z.boolean(),
+  })
+  .openapi("SnapshotFlag");
+
+/** The state of one environment at one revision. */
+export const snapshotSchema = z
+  .strictObject({
+    version: z.literal(1),
+    environment: z.string(),
+    revision,
+    committedAtMs: z.number().openapi({ description: "Unix time in milliseconds." }),
+    master: z.strictObject({ state: switchState }),
+    flags: z.record(z.string(), snapshotFlag),
+    chains: z.record(z.string(), z.strictObject({ steps: z.array(step) })),
+    blockedModels: z.array(z.string()),
+    prices: z.array(z.looseObject({ model: z.string(), validFrom: z.string() })).optional(),
+    aliases: z.record(z.string(), z.string()).optional(),
+  })
+  .openapi("Snapshot", { description: "Clients ignore fields that they do not know." });
+
+const record = z
+  .object({
+    id: z.string(),
+    at: z.number().openapi({ description: "When the attempt ended, Unix time in milliseconds." }),
+    flag: z.string(),
+    model: z.string().openapi({ description: "The model that was sent." }),
+    requestedModel: z.string().openapi({ description: "The model that the caller asked for." }),
+    outcome: z.enum(["ok", "error", "aborted", "refused"]),
+    exact: z.boolean().openapi({ description: "The provider's own final usage; else an estimate." }),
+    usage: z.object({
+      input: count,
+      output: count,
+      cacheWrite5m: count,
+      cacheWrite1h: count,
+      cacheRead: count,
+      webSearches: count,
+    }),
+    batch: z.boolean().optional(),
+    fast: z.boolean().optional(),
+    geo: z.string().optional(),
+    stopReason: z.string().optional(),
+    errorType: z.string().optional(),
+    status: z.number().optional(),
+    attempt: z.number().int().min(1),
+    latencyMs: z.number(),
+    firstTokenMs: z.number().optional(),
+    requestId: z.string().optional(),
+    user: z.string().optional(),
+    session: z.string().optional(),
+    correlationId: z.string().optional(),
+    systemHash: z.string().optional(),
+    revision: revision.optional(),
+    count: z.number().int().min(1).optional().openapi({ description: "Attempts that this record sums up." }),
+    promptTokens: count.optional(),
+    part: z.string().optional(),
+  })
+  .openapi("UsageRecord", { description: "One attempt at one model call. Never content." });
+
+/** A batch as clients send it. */
+export const usageBatchSchema = z
+  .object({
+    batchId: z.string().openapi({ description: "The same one again counts nothing twice." }),
+    instance: z.string(),
+    records: z.array(record).max(MAX_RECORDS_PER_BATCH),
+    checks: z
+      .record(z.string(), z.object({ on: count, off: count }))
+      .optional()
+      .openapi({ description: "How often each flag was evaluated since the last batch." }),
+  })
+  .openapi("UsageBatch");
+
+/** What a batch is answered with, after commit. */
+export const usageAnswerSchema = z
+  .strictObject({
+    accepted: count,
+    duplicate: z.boolean(),
+    rejected: z.array(z.strictObject({ index: z.number(), path: z.string(), message: z.string() })),
+    revision,
+  })
+  .openapi("UsageAnswer");
+
+// A field that the wire types gain and this page lacks does not compile.
+type Described<Wire, Schema extends z.ZodType> =
+  Exclude<keyof Wire, keyof z.infer<Schema>> extends never ? true : never;
+const isWhole: [
+  Described<Snapshot, typeof snapshotSchema>,
+  Described<Snapshot["flags"][string], typeof snapshotFlag>,
+  Described<UsageBatch, typeof usageBatchSchema>,
+  Described<UsageBatch["records"][number], typeof record>,
+  Described<UsageAnswer, typeof usageAnswerSchema>,
+] = [true, true, true, true, true];
+void isWhole;
+
+const header = (name: string, description: string) =>
+  z
+    .string()
+    .optional()
+    .openapi({ param: { name, in: "header", description } });
+const instanceHeader = header(HEADER_INSTANCE, "Name of this process; must be unique.");
+const bootHeader = header(HEADER_BOOT, "New for each process: two under one name are counted as two.");
+
+const COMMON = {
+  description: "Needs an `sdk` token.",
+  "x-andon-needs": "sdk",
+};
+const tags = ["Clients"];
+const security = [{ token: [] }];
+const PROBLEMS = {
+  401: problem("No valid `sdk` token."),
+  503: problem("Not ready, or the database is away. `Retry-After` says when to try again."),
+} as const;
+
+/** Adds the client's routes to the documentation of `api`. */
+export function documentSdk(api: Api): void {
+  api.openAPIRegistry.registerPath({
+    ...COMMON,
+    tags,
+    security,
+    method: "get",
+    path: SNAPSHOT_PATH,
+    operationId: "pollSnapshot",
+    summary: "The state of the token's environment; parked until it changes, if asked to",
+    request: {
+      headers: z.object({
+        "If-None-Match": header("If-None-Match", "The revision that this process decides by: its receipt."),
+        Prefer: header("Prefer", "`wait=25`: answer when there is news, after 25 seconds at most."),
+        [HEADER_INSTANCE]: instanceHeader,
+        [HEADER_BOOT]: bootHeader,
+        [HEADER_APP]: header(HEADER_APP, "Name of the application."),
+        [HEADER_SDK]: header(HEADER_SDK, "Name and version of the client."),
+        [HEADER_LOCAL]: header(HEADER_LOCAL, "What `ANDON_KILL` holds off here: flag keys, or `*`."),
+      }),
+    },
+    responses: {
+      200: json(snapshotSchema, "The state, with its revision as `ETag`."),
+      304: { description: "Nothing newer than the `If-None-Match`." },
+      ...PROBLEMS,
+    },
+  });
+  api.openAPIRegistry.registerPath({
+    ...COMMON,
+    tags,
+    security,
+    method: "post",
+    path: USAGE_PATH,
+    operationId: "reportUsage",
+    summary: "What calls used; answered after it is counted, and counted once",
+    request: body(usageBatchSchema),
+    responses: {
+      200: json(usageAnswerSchema, "What was counted, and what was refused of it."),
+      413: problem("The body is too large."),
+      422: problem("The batch itself is invalid. A faulty record is refused alone, in `rejected`."),
+      429: problem("More than this token's share under load. Nothing of it was counted."),
+      ...PROBLEMS,
+    },
+  });
+  api.openAPIRegistry.registerPath({
+    ...COMMON,
+    tags,
+    security,
+    method: "delete",
+    path: INSTANCE_PATH,
+    operationId: "stopInstance",
+    summary: "Goodbye: this process has stopped, and is waited for no more",
+    request: { headers: z.object({ [HEADER_INSTANCE]: instanceHeader, [HEADER_BOOT]: bootHeader }) },
+    responses: { 204: { description: "Noted." }, 422: problem("No name of an instance."), ...PROBLEMS },
+  });
+}
