@@ -4,6 +4,7 @@
  */
 import type { IncidentResource } from "../domain/money-resources.ts";
 import type { FlagResource } from "../domain/resources.ts";
+import { overShared } from "../services/board-money.ts";
 import type { Untaken } from "../services/untaken-alerts.ts";
 import type { Board, FlagRow } from "./board-state.ts";
 import { LapsedLine } from "./lapsed-line.tsx";
@@ -47,7 +48,8 @@ function switchedBy(incident: IncidentResource, board: Board): Omit<News, "incid
 
 function Incident({ incident, rows, killed, board, operator }: News & { board: Board; operator: boolean }) {
   const base = `/e/${board.environment.key}`;
-  const light = killed.length > 0 ? " off" : rows.length > 0 ? " downgraded" : "";
+  const isOver = isOverNow(incident, board);
+  const light = killed.length > 0 ? " off" : isOver ? " over" : rows.length > 0 ? " downgraded" : "";
   const last = incident.steps.at(-1);
   const proof = newestTrip(rows);
   const untaken = board.untaken.get(incident.id);
@@ -138,6 +140,16 @@ function Acknowledge({ id, base, title }: { id: string; base: string; title: str
 /** Whether a trip of the incident's budget is in force for the flag. */
 export function concerns(incident: IncidentResource, flag: FlagResource): boolean {
   return flag.trips.some((trip) => trip.budget.id === incident.budget?.id);
+}
+
+/** Whether the incident's budget is over its limit while something that spends from it is on. */
+function isOverNow({ budget }: IncidentResource, { rows, money }: Board): boolean {
+  if (budget === null) return false;
+  const flags = rows.map(({ flag }) => flag);
+  return (
+    flags.some(({ standing }) => standing.over?.budget.id === budget.id) ||
+    overShared(money, flags).some(({ id }) => id === budget.id)
+  );
 }
 
 /** "Support chat was turned off by its budget". Without a trip in force: what was reached. */

@@ -1,5 +1,6 @@
 /** The page of one flag: its state and chain, how it is defined, and who did what to it. */
 import { Hono } from "hono";
+import type { Ctx } from "../../context.ts";
 import type { Deps } from "../../deps.ts";
 import type { FlagResource } from "../../domain/resources.ts";
 import { listAudit } from "../../services/audit.ts";
@@ -34,7 +35,7 @@ export function flagPages(deps: Deps): Hono<PageEnv> {
     const [flag, money, audit, fleet] = await Promise.all([
       getFlag(ctx, environment, key),
       boardMoney(ctx, environment),
-      listAudit(ctx, environment, { target: { kind: "flag", key }, limit: HISTORY }),
+      story(ctx, environment, key),
       fleetOf(ctx, environment),
     ]);
     const nowMs = deps.clock.nowMs();
@@ -134,6 +135,17 @@ export function flagPages(deps: Deps): Hono<PageEnv> {
     );
   });
   return app;
+}
+
+/** What happened to the flag, and what the master switch did to all, newest first. */
+async function story(ctx: Ctx, environment: string, key: string) {
+  const [own, master] = await Promise.all([
+    listAudit(ctx, environment, { target: { kind: "flag", key }, limit: HISTORY }),
+    listAudit(ctx, environment, { target: { kind: "master", key: environment }, limit: HISTORY }),
+  ]);
+  const oldest = own.items.at(-1)?.id ?? 0;
+  const items = [...own.items, ...master.items.filter(({ id }) => id > oldest)];
+  return { items: items.toSorted((a, b) => b.id - a.id), nextCursor: own.nextCursor };
 }
 
 /** A switch that no code asks does nothing: better seen now than when it is needed. */

@@ -1,0 +1,170 @@
+/** Since when, by whom and why, as the board, a flag's page, the restore page and the API say it. No browser. */
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { endDueBudgets } from "../../src/services/budgets.ts";
+import { FakeClock } from "../support/clock.ts";
+import { adminCtx, makeToken } from "../support/server-deps.ts";
+import { callFor, dailyBudget, report } from "../support/usage.ts";
+import { budgetIdOf } from "./money-world.ts";
+import { type Pages, pagesAs } from "./pages.ts";
+import { PRODUCTION, startWorld, type World } from "./world.ts";
+
+const MINUTE_MS = 60_000;
+const KILL_AT_100 = [{ atPercent: 100, action: "kill" as const }];
+const OPUS = "claude-opus-5-5";
+const SONNET = "claude-sonnet-5-5";
+
+let clock: FakeClock;
+let world: World;
+let pages: Pages;
+let bob: string;
+
+/** A night of its own for each case, on one server: days apart, so that budgets and sums begin anew. */
+let night = 0;
+
+beforeAll(async () => {
+  clock = new FakeClock(Date.parse("2026-11-01T01:00:00Z"));
+  world = await startWorld({ instances: 0, database: "memory", clock });
+  bob = await makeToken(world.server.deps, { kind: "op", role: "operator", name: "bob" });
+});
+afterAll(async () => world.close());
+
+beforeEach(async () => {
+  night += 1;
+  clock.advance(Date.parse(`2026-11-${String(night + 1).padStart(2, "0")}T01:00:00Z`) - clock.nowMs());
+  await job();
+  pages = await pagesAs(world, world.operator);
+  return async () => {
+    for (const flag of ["support-chat", "draft-reply", "summarize-ticket"]) {
+      await op(`flags/${flag}/restore`, { reason: "next" });
+      await op(`flags/${flag}/restore`, { reason: "next" });
+    }
+    for (const model of [OPUS, SONNET]) await put(`models/${model}`, { blocked: false, reason: "next" });
+    for (const name of budgets.splice(0)) {
+      await world.api("DELETE", `${PRODUCTION}/budgets/${await budgetIdOf(world, name)}`);
+    }
+  };
+});
+
+const budgets: string[] = [];
+
+async function budget(fields: Parameters<typeof dailyBudget>[0]): Promise<void> {
+  const made = dailyBudget({ limitUsd: 1, ladder: KILL_AT_100, ...fields });
+  budgets.push(made.name);
+  await world.api("POST", `${PRODUCTION}/budgets`, made);
+}
+
+async function call(method: string, path: string, body: unknown, token: string): Promise<void> {
+  const response = await world.server.api(method, `${PRODUCTION}/${path}`, body, token);
+  if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
+}
+const op = (path: string, body: unknown, token = world.operator) => call("POST", path, body, token);
+const put = (path: string, body: unknown, token = bob) => call("PUT", path, body, token);
+const spend = (usd: number, flag = "support-chat") =>
+  report(world.server.deps, [callFor(usd, { flag, at: clock.nowMs() })]);
+const later = (minutes: number) => {
+  clock.advance(minutes * MINUTE_MS);
+};
+
+async function job(): Promise<void> {
+  const served = world.server.deps.snapshots.environmentByKey("production");
+  await endDueBudgets(adminCtx(world.server.deps), served?.environmentId ?? "");
+}
+
+/** The row of the board and the flag's page say the same; the board's list of what is wrong as well. */
+async function says(words: string): Promise<void> {
+  for (const path of ["/e/production", "/e/production/flags/support-chat"]) {
+    expect(await pages.text(path)).toContain(words);
+  }
+}
+
+describe("the board and the flag's page", () => {
+  it("restored over the limit: amber, since the restore, who let it, how much of what; nothing is all on", async () => {
+    await budget({});
+    await spend(1.1);
+    later(30);
+    await op("flags/support-chat/restore", { reason: "customers wait" });
+    await says(`Over its limit on ${OPUS} since 01:30 UTC · maria restored it over budget Daily — customers wait`);
+    await spend(28);
+    clock.advance(1_000);
+    const board = await pages.text("/e/production");
+    expect(board).toContain("1 over its limit");
+    expect(board).not.toContain("All on");
+    expect(board).toContain("$29.10 of $1");
+    expect(board).toContain("29 times its limit");
+    expect(await pages.html("/e/production")).toContain('class="card over"');
+  });
+
+  it("a kill by hand over a trip: off since the trip, held by hand since the kill", async () => {
+    await budget({});
+    await spend(1);
+    later(60);
+    await op("flags/support-chat/kill", { reason: "leak" });
+    const words = "since 01:00:00 UTC (budget), held by hand since 02:00:00 UTC by maria — leak";
+    await says(`Off ${words}`);
+    expect(await pages.text("/e/production/flags/support-chat/restore")).toContain(`Off ${words}. Is it over?`);
+  });
+
+  it("a level by hand and then a block: the block decides, the level is when it began", async () => {
+    await op("flags/support-chat/downgrade", { model: SONNET, reason: "slow" });
+    later(60);
+    await put(`models/${SONNET}`, { blocked: true, reason: "outage" });
+    await says(
+      `Downgraded to claude-haiku-4-5 since 01:00 UTC (by hand), held by the block of ${SONNET} since 02:00 UTC by bob — outage`,
+    );
+    expect(await pages.text("/e/production/flags/support-chat")).toContain(
+      `bob moved support-chat : ${SONNET} was blocked: outage`.replace(" :", ":"),
+    );
+  });
+
+  it("an override, more money, and a later block: the block, and not the last change of the switch", async () => {
+    await budget({});
+    await spend(1);
+    later(30);
+    await op("flags/support-chat/restore", { reason: "customers wait" });
+    const until = new Date(clock.nowMs() + 600 * MINUTE_MS).toISOString();
+    await op(`budgets/${await budgetIdOf(world, "Daily")}/raise`, { addUsd: 9, until, reason: "launch" });
+    later(30);
+    await put(`models/${OPUS}`, { blocked: true, reason: "outage" });
+    await says(`Downgraded to ${SONNET} since 02:00 UTC · ${OPUS} is blocked by bob — outage`);
+  });
+
+  it("a raise that ended, under a ladder that only alerts: over since then, and whose raise it was", async () => {
+    await budget({ ladder: [{ atPercent: 100, action: "alert" }] });
+    const until = new Date(clock.nowMs() + 60 * MINUTE_MS).toISOString();
+    await op(`budgets/${await budgetIdOf(world, "Daily")}/raise`, { addUsd: 9, until, reason: "launch" });
+    await spend(5);
+    later(60);
+    await job();
+    await says(`Over its limit on ${OPUS} since 02:00 UTC · the raise of budget Daily by maria has ended`);
+  });
+
+  it("a budget that only tracks, at 29 times its limit", async () => {
+    await budget({ enforcement: "track" });
+    await spend(29);
+    await says(`Over its limit on ${OPUS} since 01:00 UTC · budget Daily only tracks`);
+  });
+
+  it("a budget of all flags is told once, on top, and on no row; the master switch is amber too", async () => {
+    await budget({ name: "Everything", scope: {}, enforcement: "track" });
+    await spend(3);
+    const html = await pages.html("/e/production");
+    expect(html).not.toContain('class="card over"');
+    expect(html).toContain('class="card incident over"');
+    const board = await pages.text("/e/production");
+    expect(board.match(/over its limit/g)).toHaveLength(2);
+    expect(board).toContain("Everything over its limit");
+    expect(board).toMatch(
+      /Budget Everything is over its limit since 01:00 UTC: \$3\.00 of \$1 today · budget Everything only tracks/,
+    );
+    expect(board).not.toContain("All on");
+  });
+
+  it("under a dark master: since that, by whom, and what is left when it is lifted", async () => {
+    await op("kill", { reason: "attack" }, bob);
+    await says("Off since 01:00 UTC by the master switch, bob — attack · its own switch is on");
+    expect(await pages.text("/e/production/flags/support-chat")).toContain(
+      "bob turned everything off in production: attack",
+    );
+    await op("restore", { reason: "over" });
+  });
+});
