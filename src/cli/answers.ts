@@ -114,6 +114,19 @@ export const modelsAnswer = z.looseObject({
 
 export const noteAnswer = z.looseObject({ revision: z.string() });
 
+export const unknownFlagsAnswer = z.looseObject({
+  items: z.array(
+    z.looseObject({
+      key: z.string(),
+      askedAt: z.string(),
+      instance: z.string(),
+      app: z.string().nullable(),
+      meant: z.string().nullable(),
+    }),
+  ),
+});
+export type UnknownFlagAnswer = z.infer<typeof unknownFlagsAnswer>["items"][number];
+
 const lateInstance = z.looseObject({
   instance: z.string(),
   lastSeen: z.string(),

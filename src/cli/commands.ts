@@ -14,6 +14,7 @@ import {
   modelsAnswer,
   receiptsAnswer,
   switchedFlagAnswer,
+  unknownFlagsAnswer,
 } from "./answers.ts";
 import { CliError, EXIT_OK, EXIT_USAGE, type Io } from "./io.ts";
 import { jsonLines } from "./printable.ts";
@@ -21,7 +22,7 @@ import { REASONS, RESTORE_REASONS } from "../domain/reasons.ts";
 import { askAfterKill, requireReason } from "./reason.ts";
 import { sayProof, waitForReceipts } from "./proof.ts";
 import { flagLine } from "./flag-text.ts";
-import { auditLine, lateLines, masterLine, overriddenLine, receiptsLine } from "./text.ts";
+import { auditLine, lateLines, masterLine, overriddenLine, receiptsLine, unknownFlagLine } from "./text.ts";
 
 export interface Common {
   env: string;
@@ -44,8 +45,9 @@ export async function status(io: Io, key: string | undefined, options: Common): 
   const flags = await api.call(`${base}/flags`, flagsAnswer);
   const models = await api.call(`${base}/models`, modelsAnswer);
   const newest = await api.call(`${base}/receipts`, receiptsAnswer);
+  const unknown = await api.call(`${base}/unknown-flags`, unknownFlagsAnswer);
   const blocked = models.items.filter((model) => model.blocked);
-  return show(io, options, { master, flags: flags.items, blocked, receipts: newest }, [
+  return show(io, options, { master, flags: flags.items, blocked, unknown: unknown.items, receipts: newest }, [
     `${options.env}, revision ${flags.revision}. ${receiptsLine(newest)}`,
     masterLine(master),
     ...blocked.map(
@@ -53,6 +55,7 @@ export async function status(io: Io, key: string | undefined, options: Common): 
         `${model}: blocked${by === null ? "" : ` by ${by}`}${reason === null ? "" : `, "${reason}"`}`,
     ),
     ...(flags.items.length === 0 ? ["There are no flags yet. Create one on the board."] : flags.items.map(flagLine)),
+    ...unknown.items.map(unknownFlagLine),
   ]);
 }
 

@@ -1,6 +1,14 @@
 /** How the commands speak: sentences in product words, times in UTC. */
 import { standingWords } from "../domain/standing-words.ts";
-import type { AuditAnswer, BudgetAnswer, FlagAnswer, LateInstance, MasterAnswer, ReceiptsAnswer } from "./answers.ts";
+import type {
+  AuditAnswer,
+  BudgetAnswer,
+  FlagAnswer,
+  LateInstance,
+  MasterAnswer,
+  ReceiptsAnswer,
+  UnknownFlagAnswer,
+} from "./answers.ts";
 
 const MAX_NAMED = 5;
 /** A client that runs is heard of every 25 s, when its parked poll ends; another server tells of it up to 10 s later. */
@@ -60,6 +68,12 @@ function lifeSign(late: LateInstance): string {
   return isProbablyGone(late)
     ? `not heard of for ${since} (probably gone)`
     : `live, last heard of ${String(silentSeconds)} s ago`;
+}
+
+/** "suport-chat: no flag has this key, did you mean support-chat? Asked for last 2026-11-21 02:41 UTC by shop". */
+export function unknownFlagLine({ key, meant, askedAt, app, instance }: UnknownFlagAnswer): string {
+  const instead = meant === null ? ". Asked" : `, did you mean ${meant}? Asked`;
+  return `${key}: no flag has this key${instead} for last ${moment(askedAt)} by ${app ?? instance}`;
 }
 
 export function auditLine(entry: AuditAnswer["items"][number]): string {

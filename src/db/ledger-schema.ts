@@ -163,6 +163,19 @@ export const flagChecks = pgTable(
   (t) => [primaryKey({ columns: [t.environmentId, t.flag] })],
 );
 
+/** Flag keys that applications ask for and no flag has, see services/unknown-flags.ts. */
+export const unknownFlags = pgTable(
+  "unknown_flags",
+  {
+    environmentId: environmentId(),
+    flag: text("flag").notNull(),
+    askedAt: moment("asked_at").notNull(),
+    /** The one that asked last. */
+    instance: text("instance").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.environmentId, t.flag] })],
+);
+
 /** Price rows that operators added or corrected; they win over the built-in table. */
 export const priceRows = pgTable("price_rows", {
   id: text("id").primaryKey(),

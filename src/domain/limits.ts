@@ -20,6 +20,8 @@ export const MAX_BODY_BYTES = 256 * 1024;
 export const MAX_PAGE_SIZE = 200;
 export const DEFAULT_PAGE_SIZE = 50;
 export const MAX_FLAGS_PER_ENVIRONMENT = 1_000;
+/** Keys that no flag has and applications ask for, kept for each environment. */
+export const MAX_UNKNOWN_FLAGS = 50;
 export const MAX_CHAINS_PER_ENVIRONMENT = 200;
 export const MAX_ALIASES_PER_ENVIRONMENT = 200;
 export const MAX_ENVIRONMENTS = 50;

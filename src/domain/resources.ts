@@ -125,6 +125,19 @@ export interface FlagResource {
   updatedAt: string;
 }
 
+/** A key that applications ask for and no flag has. */
+export interface UnknownFlagResource {
+  key: string;
+  /** When, and by which instance, last; `app` when that is known. */
+  askedAt: string;
+  instance: string;
+  app: string | null;
+  /** The flag that may be meant. */
+  meant: string | null;
+  /** False when no flag can have this key. */
+  isKey: boolean;
+}
+
 export interface ChainResource {
   name: string;
   steps: ChainStep[];

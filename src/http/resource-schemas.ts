@@ -158,6 +158,22 @@ export const flagSchema = z
   })
   .openapi("Flag");
 
+export const unknownFlagsSchema = z
+  .object({
+    items: z.array(
+      z.object({
+        key: z.string(),
+        askedAt: time,
+        instance: z.string(),
+        app: z.string().nullable(),
+        meant: z.string().nullable().openapi({ description: "The flag that may be meant." }),
+        isKey: z.boolean().openapi({ description: "False when no flag can have this key." }),
+      }),
+    ),
+    isFull: z.boolean().openapi({ description: "True when there may be others, which there was no room for." }),
+  })
+  .openapi("UnknownFlags");
+
 export const chainSchema = z
   .object({
     name: z.string(),
@@ -251,6 +267,9 @@ export const revertedSchema = z
   .object({ target: z.object({ kind: z.string(), key: z.string() }), revision })
   .openapi("Reverted");
 export const deletedSchema = z.object({ revision }).openapi("Deleted");
+export const deletedFlagSchema = z
+  .object({ budgets: z.array(z.object({ id: z.string(), name: z.string() })), revision })
+  .openapi("DeletedFlag");
 
 /** A list of one environment's resources at a revision. */
 export const listOf = <T extends z.ZodType>(item: T) => z.object({ items: z.array(item), revision });

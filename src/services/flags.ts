@@ -2,6 +2,7 @@
 import { and, asc, count, eq } from "drizzle-orm";
 import type { OffMode, Rule } from "../../sdk-client/src/protocol.ts";
 import { change, type Changed, type Ctx, read, requireEnvironment } from "../context.ts";
+import { budgets } from "../db/ledger-schema.ts";
 import { chains, flags } from "../db/schema.ts";
 import type { Db, EnvironmentRow, FlagRow } from "../db/types.ts";
 import { type Checks, flagInForce, flagResource, type Surroundings } from "../domain/flag.ts";
@@ -152,13 +153,16 @@ export async function updateFlag(
   });
 }
 
-/** Deletes a flag that is on. One that is off stays: clients whose `onUnknown` is "on" would serve again. */
+/**
+ * Deletes a flag that is on. One that is off stays: clients whose `onUnknown` is "on" would serve again. Answers with its
+ * budgets, which stay.
+ */
 export async function deleteFlag(
   ctx: Ctx,
   environmentKey: string,
   key: string,
   ifMatch?: string,
-): Promise<Changed<null>> {
+): Promise<Changed<BudgetName[]>> {
   const environment = await requireEnvironment(ctx, environmentKey, "admin");
   return change(ctx, environment.id, async ({ tx, record }) => {
     const current = await requireFlag(tx, environment.id, key);
@@ -177,8 +181,22 @@ export async function deleteFlag(
       target: key,
       before: definitionOf(current),
     });
-    return null;
+    return budgetsOfFlag(tx, environment.id, key);
   });
+}
+
+export interface BudgetName {
+  id: string;
+  name: string;
+}
+
+/** Budgets of this flag alone: they outlive it. */
+export async function budgetsOfFlag(db: Db, environmentId: string, key: string): Promise<BudgetName[]> {
+  return db
+    .select({ id: budgets.id, name: budgets.name })
+    .from(budgets)
+    .where(and(eq(budgets.environmentId, environmentId), eq(budgets.flag, key)))
+    .orderBy(asc(budgets.name));
 }
 
 /** The flag's row; NOT_FOUND when there is none. */

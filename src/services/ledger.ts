@@ -32,6 +32,7 @@ import {
   type WindowSum,
 } from "./ledger-writes.ts";
 import { readPrices } from "./price-rows.ts";
+import { noteUnknownFlags } from "./unknown-flags.ts";
 import { UsageNames } from "./usage-names.ts";
 import { UsageQueue, type Waiting } from "./usage-queue.ts";
 
@@ -203,10 +204,11 @@ async function count(
     snapshot: served?.snapshot,
   });
   const sums = tally(records);
+  const isFlag = (key: string): boolean => served !== undefined && Object.hasOwn(served.snapshot.flags, key);
   const callSums = tallyCalls(records, {
     nowMs,
     lineage: served?.lineage ?? "",
-    isFlag: (key) => served !== undefined && Object.hasOwn(served.snapshot.flags, key),
+    isFlag,
     applied,
     keys: queue.calls,
   });
@@ -215,6 +217,7 @@ async function count(
     addRecent(tx, environmentId, records),
     addToWindows(tx, windowSums(budgets, sums)),
     addChecks(tx, environmentId, fresh, new Date(nowMs)),
+    noteUnknownFlags(tx, environmentId, fresh, isFlag, new Date(nowMs)),
     addCalls(tx, environmentId, callSums),
   ]);
   const changed = await runLadders(ctx, tx, environmentId, { budgets, windows, nowMs, lockFirst });

@@ -8,6 +8,7 @@ import { usageBatches, usageMinutes, usageNames, usageRecent } from "../db/ledge
 import type { Db } from "../db/types.ts";
 import type { Deps } from "../deps.ts";
 import { pruneCalls } from "./calls-by-revision.ts";
+import { pruneUnknownFlags } from "./unknown-flags.ts";
 import { NAME_KEPT_MS } from "./usage-names.ts";
 
 const HOUR_MS = 3_600_000;
@@ -60,6 +61,7 @@ export async function pruneRecentCalls({ db, clock, config }: Pruned): Promise<v
   await deleteCalls(db, lt(usageRecent.at, oldest));
   for (const id of await environmentIds(db)) {
     await pruneCalls(db, id, clock.nowMs());
+    await pruneUnknownFlags(db, id, clock.nowMs());
     const ofEnvironment = eq(usageRecent.environmentId, id);
     const [beyond] = await db
       .select({ id: usageRecent.id })

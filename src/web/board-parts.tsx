@@ -17,6 +17,7 @@ import { mayAdminister, mayOperate } from "./page-context.ts";
 import { type Part, Place } from "./parts.ts";
 import { toHtml } from "./render.tsx";
 import { SharedBudgets } from "./shared-budgets.tsx";
+import { UnknownFlagsLine } from "./unknown-flags-line.tsx";
 import { lightOf } from "./text.ts";
 
 export interface BoardPartsOptions {
@@ -37,6 +38,7 @@ interface RowSource {
   rest: string;
 }
 
+const MINUTE_MS = 60_000;
 /** Rows rendered in one turn of the event loop: a few milliseconds. */
 const ROWS_PER_TURN = 10;
 
@@ -58,15 +60,17 @@ export async function boardParts(board: Board | LastKnownBoard, options: BoardPa
     "steps",
     <FirstSteps board={board} admin={mayAdminister(visitor)} publicUrl={options.publicUrl} />,
   );
+  const unknown = unknownFlags(board, visitor);
   const title = <h1 class="unseen">{`Board of ${board.environment.name}`}</h1>;
   if (board.rows.length === 0) {
     return region(
       <>
         {title}
         <Place id="news" />
+        <Place id="unknown" />
         <Place id="steps" />
       </>,
-      [news, steps],
+      [news, unknown, steps],
     );
   }
   return region(
@@ -76,6 +80,7 @@ export async function boardParts(board: Board | LastKnownBoard, options: BoardPa
       <Place id="now" />
       <Place id="flags" />
       <Place id="shared" />
+      <Place id="unknown" />
       <Place id="steps" />
       {mayAdminister(visitor) ? (
         <p class="after">
@@ -91,6 +96,7 @@ export async function boardParts(board: Board | LastKnownBoard, options: BoardPa
       { id: "now", html: toHtml(<Now board={board} />), children: [figures("unpriced", <Unpriced board={board} />)] },
       await flagList(board, visitor, options.rows),
       { ...leaf("shared", <SharedBudgets board={board} />), pace: "figures" },
+      unknown,
       steps,
       {
         id: "master",
@@ -99,6 +105,14 @@ export async function boardParts(board: Board | LastKnownBoard, options: BoardPa
       },
     ],
   );
+}
+
+/** Sent anew when other keys are asked for, and once a minute while any is. */
+function unknownFlags({ unknown, environment, nowMs }: Board, visitor: Actor): Part {
+  const base = `/e/${environment.key}`;
+  const line = <UnknownFlagsLine unknown={unknown} base={base} admin={mayAdminister(visitor)} nowMs={nowMs} />;
+  const asked = unknown.items.map(({ key, askedAt }) => `${key} ${Math.floor(Date.parse(askedAt) / MINUTE_MS)}`);
+  return { ...leaf("unknown", line), identity: asked.toSorted().join("\n") };
 }
 
 function region(inner: Child, children: Part[]): Part {

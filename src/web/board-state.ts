@@ -18,6 +18,7 @@ import { type Lapsed, lapsedTrips } from "../services/incident-trips.ts";
 import { listIncidents } from "../services/incidents.ts";
 import { fleetOf } from "../services/fleet.ts";
 import { lastReceiptsMs, restoredIn } from "../services/receipts.ts";
+import { listUnknownFlags, type UnknownFlags } from "../services/unknown-flags.ts";
 import { type Untaken, untakenOfIncidents } from "../services/untaken-alerts.ts";
 import { type TimedProof, timedProof } from "./proof.ts";
 
@@ -67,6 +68,8 @@ export interface Board {
   incidents: IncidentResource[];
   /** Alerts of these that no channel has taken yet, by incident. */
   untaken: ReadonlyMap<string, Untaken>;
+  /** Keys that applications ask for and no flag has. */
+  unknown: UnknownFlags;
   /** What the last steps of these switched and no longer hold, by incident. */
   lapsed: ReadonlyMap<string, Lapsed>;
 }
@@ -95,6 +98,7 @@ interface BoardState {
   revision: string;
   /** The newest change of each `flag <key>` and of `master`. */
   changes: ReadonlyMap<string, AuditResource>;
+  unknown: UnknownFlags;
 }
 
 export interface Reading {
@@ -183,13 +187,15 @@ async function freshBoard(ctx: Ctx, environmentKey: string, { memory, figures }:
     incidents: incidents.items,
     untaken,
     lapsed,
+    unknown: state.unknown,
   };
 }
 
 async function readState(ctx: Ctx, environment: EnvironmentResource, before: BoardState | null): Promise<BoardState> {
-  const [flags, audit] = await Promise.all([
+  const [flags, audit, unknown] = await Promise.all([
     listFlags(ctx, environment.key),
     listAudit(ctx, environment.key, { limit: RECENT_CHANGES }),
+    listUnknownFlags(ctx, environment.key),
   ]);
   const changes = latestChanges(audit.items);
   await addOlderChanges(ctx, environment.key, flags.items, changes);
@@ -203,6 +209,7 @@ async function readState(ctx: Ctx, environment: EnvironmentResource, before: Boa
     }),
     revision: flags.revision,
     changes,
+    unknown,
   };
 }
 

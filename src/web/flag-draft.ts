@@ -4,7 +4,7 @@
  */
 import type { z } from "@hono/zod-openapi";
 import { CONDITION_OPERATORS, type ConditionOperator } from "../../sdk-client/src/protocol.ts";
-import { MAX_CONDITIONS, MAX_RULES } from "../domain/limits.ts";
+import { FLAG_KEY_PATTERN, MAX_CONDITIONS, MAX_RULES } from "../domain/limits.ts";
 import type { FlagResource } from "../domain/resources.ts";
 import { fromIssues } from "../http/problem.ts";
 import { createFlagBody } from "../http/schemas.ts";
@@ -40,7 +40,7 @@ export interface FlagDraft {
   rules: RuleDraft[];
 }
 
-export const EMPTY_FLAG: FlagDraft = {
+const EMPTY_FLAG: FlagDraft = {
   key: "",
   name: "",
   description: "",
@@ -55,6 +55,13 @@ export const EMPTY_FLAG: FlagDraft = {
   rollout: "100",
   rules: [],
 };
+/** A new flag, with the key that an application asks for already. */
+export function emptyFlag(key: string): FlagDraft {
+  if (!FLAG_KEY_PATTERN.test(key)) return EMPTY_FLAG;
+  const words = key.replaceAll(/[-_]+/g, " ").trim();
+  return { ...EMPTY_FLAG, key, name: words.charAt(0).toUpperCase() + words.slice(1) };
+}
+
 const EMPTY_CONDITION: ConditionDraft = { attribute: "", operator: "in", value: "" };
 
 export function draftOf(flag: FlagResource): FlagDraft {

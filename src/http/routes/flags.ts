@@ -1,5 +1,6 @@
 /** Defining flags: `/v1/environments/{env}/flags`. What turns them off and on is in `switches.ts`. */
 import { createFlag, deleteFlag, getFlag, listFlags, updateFlag } from "../../services/flags.ts";
+import { listUnknownFlags } from "../../services/unknown-flags.ts";
 import {
   type Api,
   bareChangeRoute,
@@ -12,7 +13,7 @@ import {
   readRoute,
   setEtag,
 } from "../openapi.ts";
-import { changedFlagSchema, deletedSchema, flagSchema, listOf } from "../resource-schemas.ts";
+import { changedFlagSchema, deletedFlagSchema, flagSchema, listOf, unknownFlagsSchema } from "../resource-schemas.ts";
 import { createFlagBody, flagKeySchema, updateFlagBody } from "../schemas.ts";
 
 const tags = ["Flags"];
@@ -65,11 +66,27 @@ const remove = bareChangeRoute("admin", {
   operationId: "deleteFlag",
   summary: "Delete a flag that is on",
   request: { params },
-  responses: { 200: json(deletedSchema, "Deleted.") },
+  responses: {
+    200: json(
+      deletedFlagSchema,
+      "Deleted. `budgets` of the flag alone stay: they go on counting calls under its key, and have nothing to turn off.",
+    ),
+  },
+});
+
+const unknown = readRoute("viewer", {
+  method: "get",
+  path: "/v1/environments/{env}/unknown-flags",
+  tags,
+  operationId: "listUnknownFlags",
+  summary: "Keys that applications ask for and no flag has",
+  request: { params: environmentParams },
+  responses: { 200: json(unknownFlagsSchema, "Keys of the last day, asked for last first.") },
 });
 
 export function flagRoutes(): Api {
   return createApi()
+    .openapi(unknown, async (c) => c.json(await listUnknownFlags(c.get("ctx"), c.req.valid("param").env), 200))
     .openapi(list, async (c) => c.json(await listFlags(c.get("ctx"), c.req.valid("param").env), 200))
     .openapi(create, async (c) => {
       const { env } = c.req.valid("param");
@@ -92,7 +109,7 @@ export function flagRoutes(): Api {
     })
     .openapi(remove, async (c) => {
       const { env, key } = c.req.valid("param");
-      const { revision } = await deleteFlag(c.get("ctx"), env, key, ifMatchOf(c));
-      return c.json({ revision }, 200);
+      const { value, revision } = await deleteFlag(c.get("ctx"), env, key, ifMatchOf(c));
+      return c.json({ budgets: value, revision }, 200);
     });
 }

@@ -6,16 +6,17 @@ import { requireScope } from "../../context.ts";
 import { listChains } from "../../services/chains.ts";
 import { createFlag, deleteFlag, getFlag, updateFlag } from "../../services/flags.ts";
 import { done, flashOf } from "../act.tsx";
-import { draftFrom, draftOf, EMPTY_FLAG, type FlagDraft, parseDraft, reshaped } from "../flag-draft.ts";
+import { draftFrom, draftOf, emptyFlag, type FlagDraft, parseDraft, reshaped } from "../flag-draft.ts";
 import { FlagForm } from "../flag-form.tsx";
 import { fieldErrors, type FieldErrors, NO_ERRORS } from "../form-parts.tsx";
 import { type PageContext, type PageEnv, readForm, serviceContext, setFlash } from "../page-context.ts";
+import { staying } from "../staying-budgets.ts";
 import { sendPage } from "../render.tsx";
 
 export function flagEditPages(deps: Deps): Hono<PageEnv> {
   const app = new Hono<PageEnv>();
 
-  app.get("/e/:environment/flags/new", async (c) => newPage(c, deps, EMPTY_FLAG, NO_ERRORS));
+  app.get("/e/:environment/flags/new", async (c) => newPage(c, deps, emptyFlag(c.req.query("key") ?? ""), NO_ERRORS));
   app.post("/e/:environment/flags/new", async (c) => {
     const { environment } = c.req.param();
     const form = await readForm(c);
@@ -59,8 +60,9 @@ export function flagEditPages(deps: Deps): Hono<PageEnv> {
   app.post("/e/:environment/flags/:key/delete", async (c) => {
     const { environment, key } = c.req.param();
     try {
-      await deleteFlag(serviceContext(c, deps), environment, key);
-      return done(c, `/e/${environment}`, `Deleted the flag ${key}.`);
+      const { value } = await deleteFlag(serviceContext(c, deps), environment, key);
+      const stay = value.length === 0 ? "" : ` ${staying(value)}`;
+      return done(c, `/e/${environment}`, `Deleted the flag ${key}.${stay}`);
     } catch (error) {
       setFlash(c, flashOf(error));
       return c.redirect(`/e/${environment}/flags/${key}`, 303);

@@ -19,6 +19,7 @@ import { operatorText } from "../rule-fields.tsx";
 import { formatValue } from "../rule-value.ts";
 import { selfUpdating } from "../self-updating.ts";
 import { SentModels } from "../sent-models.tsx";
+import { staying } from "../staying-budgets.ts";
 import { StateLine } from "../state-line.tsx";
 import { CallsChart, SpendChart } from "../spend-charts.tsx";
 import { RecentCalls, Spenders } from "../spenders.tsx";
@@ -130,7 +131,9 @@ export function flagPages(deps: Deps): Hono<PageEnv> {
             </p>
           )}
         </section>
-        {mayAdminister(actor) ? <Delete flag={flag} path={path} /> : null}
+        {mayAdminister(actor) ? (
+          <Delete flag={flag} path={path} budgets={money.budgets.filter(({ scope }) => scope.flag === key)} />
+        ) : null}
       </>,
     );
   });
@@ -290,7 +293,13 @@ function Definition({ flag, nowMs }: { flag: FlagResource; nowMs: number }) {
   );
 }
 
-function Delete({ flag, path }: { flag: FlagResource; path: string }) {
+interface DeleteProps {
+  flag: FlagResource;
+  path: string;
+  budgets: readonly { name: string }[];
+}
+
+function Delete({ flag, path, budgets }: DeleteProps) {
   return (
     <details class="card" id="delete">
       <summary class="line-summary">Delete this flag…</summary>
@@ -310,6 +319,11 @@ function Delete({ flag, path }: { flag: FlagResource; path: string }) {
             Applications that still guard with <code>{flag.key}</code> will treat it as unknown: on, unless their guard
             says otherwise. It can then no longer be killed.
           </p>
+          {budgets.length === 0 ? null : (
+            <p>
+              {staying(budgets)} Delete {budgets.length === 1 ? "it" : "them"} too, if nobody needs the figure.
+            </p>
+          )}
           <div>
             <button class="danger">{`Delete ${flag.key}`}</button>
           </div>
