@@ -85,7 +85,7 @@ async function start(
   database: Database,
   { clock, log, jobs }: { clock: Clock; log: Logger; jobs: boolean },
 ): Promise<Runtime> {
-  const { changes: db, sync: syncDb, usage, pages: reads } = database.lanes;
+  const { changes: db, jobs: jobsDb, sync: syncDb, usage, pages: reads } = database.lanes;
   const config: Config = { ...settings, secret: await secretOf(settings) };
   const snapshots = new DatabaseSnapshotStore({ db: syncDb, clock, log, random: Math.random });
   const tokens = new DatabaseTokenStore({ db: syncDb, clock });
@@ -117,8 +117,9 @@ async function start(
 
   const sync = new StateSync({ database, clock, log, snapshots, tokens });
   await sync.start();
-  const delivery = new AlertDelivery(deps);
-  const runner = new JobRunner({ deps, lead: () => database.lead(), jobs: [...JOBS, outboxJob(delivery)] });
+  const ofJobs: Deps = { ...deps, db: jobsDb };
+  const delivery = new AlertDelivery(ofJobs);
+  const runner = new JobRunner({ deps: ofJobs, lead: () => database.lead(), jobs: [...JOBS, outboxJob(delivery)] });
   if (jobs) runner.start();
   return {
     deps,

@@ -8,8 +8,10 @@ import type { Db } from "./types.ts";
  * connection, they are all the same.
  */
 export interface Lanes {
-  /** Changes by people and jobs. */
+  /** Changes by people. */
   readonly changes: Db;
+  /** What the leader does by itself: ends, prunes, delivers. */
+  readonly jobs: Db;
   /** What polls are answered from: the version check, snapshots, tokens, receipts. */
   readonly sync: Db;
   /** Usage batches. */

@@ -18,8 +18,9 @@ import { startFault } from "./start-fault.ts";
 import * as schema from "./schema.ts";
 import type { Db } from "./types.ts";
 
-/** Connections by kind of work; with the lead and LISTEN a server has 13 (`docs/configuration.md`). */
+/** Connections by kind of work; with the lead and LISTEN a server has 15 (`docs/configuration.md`). */
 const CHANGES_MAX = 3;
+const JOBS_MAX = 2;
 const SYNC_MAX = 3;
 const USAGE_MAX = 2;
 const PAGES_MAX = 3;
@@ -52,6 +53,7 @@ export async function openPostgres(url: string, log: Logger): Promise<Database> 
     return made;
   };
   const changes = pool("andon", CHANGES_MAX, patient);
+  const jobs = pool("andon jobs", JOBS_MAX, patient);
   const sync = pool("andon sync", SYNC_MAX, patient);
   const usage = pool("andon usage", USAGE_MAX, patient);
   const pages = pool("andon pages", PAGES_MAX, impatient);
@@ -68,7 +70,13 @@ export async function openPostgres(url: string, log: Logger): Promise<Database> 
   }
   return {
     kind: "postgres",
-    lanes: { changes: laneOf(changes), sync: laneOf(sync), usage: laneOf(usage), pages: laneOf(pages) },
+    lanes: {
+      changes: laneOf(changes),
+      jobs: laneOf(jobs),
+      sync: laneOf(sync),
+      usage: laneOf(usage),
+      pages: laneOf(pages),
+    },
     check: (question) => pulse.watch(question, isRefusal),
     renew,
     migrate: () => migrateUnderLock(url, target, log),

@@ -1,6 +1,6 @@
 /** The pool: an answer or an error within the deadline, whatever happens to a connection; the process lives on. */
 import { sql } from "drizzle-orm";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { pino } from "pino";
 import { databaseFault, isDatabaseAway } from "../../src/db/away.ts";
 import { connect } from "../../src/db/connect.ts";
@@ -88,6 +88,19 @@ describe("a session that may not write any more", () => {
     expect(databaseFault(failed)).toMatchObject({ message: expect.stringContaining("takes no changes") });
     const after = await Promise.all(lanes.map(pidOf));
     expect(after.filter((pid) => before.includes(pid))).toEqual([]);
+  });
+});
+
+describe("a session that has grown old", () => {
+  it("is replaced when it is next asked for, within ten minutes", async () => {
+    const before = await pidOf(database.lanes.changes);
+    const startedMs = performance.now();
+    const later = vi.spyOn(performance, "now").mockImplementation(() => startedMs + 4 * 60_000);
+    expect(await pidOf(database.lanes.changes)).toBe(before);
+    later.mockImplementation(() => startedMs + 10 * 60_000);
+    const after = await pidOf(database.lanes.changes);
+    later.mockRestore();
+    expect(after).not.toBe(before);
   });
 });
 

@@ -1,5 +1,6 @@
 /** The database away, frozen or shut down: polls go on from memory, changes are refused with advice, recovery heals. */
 import type { Receipts } from "../../src/services/receipts.ts";
+import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { setMaster } from "../support/changes.ts";
 import { type PollLoop, startPolling } from "../support/poll-loop.ts";
@@ -15,6 +16,7 @@ const ANSWER_MAX_MS = 8000;
 const PARKED_MAX_MS = 6000;
 
 let cluster: Cluster;
+let database: string;
 let server: TestServer;
 let client: PollLoop;
 let token: string;
@@ -23,7 +25,9 @@ let parked: Promise<number>;
 
 beforeAll(async () => {
   cluster = await startCluster();
-  server = await startServer({ database: { kind: "postgres", url: await cluster.createDatabase() }, jobs: true });
+  const url = await cluster.createDatabase();
+  database = new URL(url).pathname.slice(1);
+  server = await startServer({ database: { kind: "postgres", url }, jobs: true });
   token = await makeToken(server.deps, { kind: "sdk" });
   client = startPolling({ url: () => server.url, token, instance: "i-1", waitSeconds: 0 });
   await until("the client has state", () => client.current());
@@ -76,6 +80,13 @@ describe.each([
     expect(text).toContain("andon_database_up 0");
   });
 
+  it("lets no page wait for it: what is asked of the database is refused within a second", async () => {
+    const startedMs = performance.now();
+    const response = await server.api("GET", "/v1/environments/production/audit");
+    expect(performance.now() - startedMs).toBeLessThan(1000);
+    expect(response.status).toBe(503);
+  });
+
   it("refuses a kill in time, saying what to do instead", async () => {
     const startedMs = performance.now();
     const response = await server.api("POST", "/v1/environments/production/kill", { reason: "test" });
@@ -114,5 +125,30 @@ describe.each([
     expect(client.last()?.stale).toBeNull();
     expect(client.wentBack()).toBe(false);
     await setMaster(server, "on");
+  });
+});
+
+describe("pages that the database is slow to answer", () => {
+  it("keep no kill waiting, whoever opened them and however many", async () => {
+    const admin = postgres(cluster.url(database), { max: 1, onnotice: () => undefined });
+    try {
+      await admin.begin(async (held) => {
+        await held`lock table channels in access exclusive mode`;
+        const pages = Array.from({ length: 30 }, () => server.api("GET", "/v1/environments/production/channels"));
+        await until("pages wait", async () => {
+          const [row] = await cluster.execute(
+            "select count(*)::int as n from pg_stat_activity where application_name = 'andon pages' and wait_event_type = 'Lock'",
+          );
+          return row?.["n"] === 3;
+        });
+        const startedMs = performance.now();
+        await setMaster(server, "on");
+        expect(performance.now() - startedMs).toBeLessThan(1000);
+        const statuses = (await Promise.all(pages)).map(({ status }) => status);
+        expect(new Set(statuses)).toEqual(new Set([503]));
+      });
+    } finally {
+      await admin.end();
+    }
   });
 });
