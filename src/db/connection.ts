@@ -37,7 +37,7 @@ export function openClient({ target, log, name, onClose }: ClientOptions): postg
     max: 1,
     ssl,
     ...(socketFolder !== null && { host: socketFolder }),
-    // Only among several: with one host that does not fit, the driver would connect to it again for ever.
+    // Only among several: with one that may not be written to, the driver fails without saying why, and we do say it.
     ...(hasSeveralHosts && { target_session_attrs: "read-write" }),
     max_lifetime: null,
     fetch_types: false,

@@ -22,7 +22,9 @@ export class Pulse {
 
   /** Takes `question` as a sign of life when it is answered in time; an error that is no answer is none. */
   async watch<T>(question: Promise<T>, isAnswer: (error: unknown) => boolean): Promise<T> {
-    const timer = setTimeout(() => this.#fallSilent(), SILENT_AFTER_MS);
+    let isAnswered = false;
+    // One turn later: after a turn that took long, the answer may have come and not been read yet.
+    const timer = setTimeout(() => setImmediate(() => isAnswered || this.#fallSilent()), SILENT_AFTER_MS);
     timer.unref();
     try {
       const answer = await question;
@@ -33,6 +35,7 @@ export class Pulse {
       else this.#fallSilent();
       throw error;
     } finally {
+      isAnswered = true;
       clearTimeout(timer);
     }
   }
