@@ -14,7 +14,7 @@ import { type Answered, Repolls } from "./repolls.ts";
 /** How soon a new receipt is in the database, for all servers to count. */
 const RECEIPT_FLUSH_MS = 100;
 /** How soon a mere sighting is: before another server takes a client that has come here for lost. */
-const SEEN_FLUSH_MS = 1000;
+const SEEN_FLUSH_MS = 500;
 const RETRY_MS = 1000;
 /** Instances tracked per environment; more are served but not counted. */
 export const INSTANCES_PER_ENVIRONMENT_MAX = 20_000;

@@ -6,7 +6,7 @@ import type { Clock } from "../deps.ts";
 import type { Process } from "./instance-writes.ts";
 
 /** A client polls again within milliseconds of an answer. With what it takes to tell, within 3 s on the board. */
-export const REPOLL_MS = 2000;
+export const REPOLL_MS = 1500;
 /** Answers that are remembered; of more than this within that time, the rest is found silent later. */
 const AWAITED_MAX = 50_000;
 

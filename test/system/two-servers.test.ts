@@ -127,3 +127,35 @@ describe("a client that says it stopped", () => {
     expect(stopped).toMatchObject({ instance: "s-1", app: "test" });
   });
 });
+
+describe("a client whose polls go to one server and the other in turn", () => {
+  it("is never called lost by the one that it did not come back to; one that vanishes is, by both", async () => {
+    const token = await makeToken(a.deps, { kind: "sdk", name: "moving", environments: ["staging"] });
+    await until("B knows the token", () => b.deps.tokens.find(token));
+    const { etag } = a.deps.snapshots.environmentByKey("staging") ?? { etag: "" };
+    const gone = new AbortController();
+    const poll = (server: TestServer, instance: string, seconds: number) =>
+      fetch(`${server.url}/sdk/v1/snapshot`, {
+        signal: gone.signal,
+        headers: {
+          authorization: `Bearer ${token}`,
+          "andon-instance": instance,
+          "if-none-match": etag,
+          prefer: `wait=${seconds}`,
+        },
+      });
+    const parked = await Promise.all(["mover", "vanisher"].map((instance) => poll(a, instance, 1)));
+    expect(parked.map(({ status }) => status)).toEqual([304, 304]);
+    const onB = poll(b, "mover", 25).catch(() => undefined);
+    for (const server of [a, b]) {
+      const states = await until("the other is lost", async () => {
+        const list = await jsonOf<InstanceList>(await server.api("GET", "/v1/environments/staging/instances"));
+        const now = new Map(list.items.map(({ instance, state }) => [instance, state]));
+        return now.get("vanisher") === "lost" ? now : undefined;
+      });
+      expect(states.get("mover")).toBe("live");
+    }
+    gone.abort();
+    await onB;
+  });
+});
