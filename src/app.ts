@@ -1,6 +1,6 @@
 /**
- * Mounts everything the server answers. No I/O on import, none when called. The client's polls come first and pass no
- * middleware: they are the hot path and bring their own headers.
+ * Mounts everything the server answers. No I/O on import, none when called. Polls of clients and of open boards come
+ * first and pass no middleware: they are the hot path and bring their own headers.
  */
 import { type ErrorHandler, Hono } from "hono";
 import { requestId } from "hono/request-id";
@@ -19,6 +19,7 @@ import { metricsRoutes } from "./http/routes/metrics.ts";
 import { pollRoute, pollsFirst, sdkRoutes } from "./http/routes/sdk.ts";
 import { usageReportRoutes } from "./http/routes/usage-report.ts";
 import { errorPage, wantsPage } from "./web/error-page.tsx";
+import { boardsFirst, liveRoute } from "./web/live-route.ts";
 import { webRoutes } from "./web/routes.tsx";
 
 const MAX_REQUEST_ID_CHARS = 64;
@@ -47,6 +48,8 @@ export function createApp(deps: Deps): Hono<AppEnv> {
   const api = operatorApi(deps);
   app.route("/", api);
   app.route("/", docsRoutes(api));
+  const boards = liveRoute(deps);
+  app.route("/", boards);
   app.route("/", webRoutes(deps));
 
   const methodsOf = methodsByPath(app);
@@ -59,7 +62,7 @@ export function createApp(deps: Deps): Hono<AppEnv> {
     if (allowed.length > 0) c.header("Allow", allowed.join(", "));
     return !API_PATH.test(c.req.path) && wantsPage(c) ? errorPage(c, deps, error) : problemResponse(c, error);
   });
-  app.fetch = pollsFirst(pollRoute(deps).onError(onError), app.fetch);
+  app.fetch = pollsFirst(pollRoute(deps).onError(onError), boardsFirst(boards.onError(onError), app.fetch));
   return app;
 }
 

@@ -199,11 +199,21 @@ function recordOf(flag: string, at: number): string {
   });
 }
 
+const REPORT_ATTEMPTS = 10;
+const REPORT_PAUSE_MS = 1_000;
+
+/** As a client does: the same batch again until it is acknowledged. */
 async function report({ url, sdkToken }: AndonServer, records: string[]): Promise<void> {
   const { body } = makeBatch("bench", records, {});
   const headers = { Authorization: `Bearer ${sdkToken}`, "Content-Type": "application/json" };
-  const response = await fetch(`${url}${USAGE_PATH}`, { method: "POST", headers, body });
-  if (!response.ok) throw new Error(`a batch was answered ${response.status}: ${await response.text()}`);
+  let refusal = "";
+  for (let attempt = 0; attempt < REPORT_ATTEMPTS; attempt += 1) {
+    const response = await fetch(`${url}${USAGE_PATH}`, { method: "POST", headers, body });
+    if (response.ok) return;
+    refusal = `${response.status}: ${await response.text()}`;
+    await sleep(REPORT_PAUSE_MS);
+  }
+  throw new Error(`a batch was answered ${refusal}`);
 }
 
 function startCrowd(world: BoardWorld, of: Pick<CrowdTask, "boards" | "callingFlags" | "tellAtSeconds">): Child {

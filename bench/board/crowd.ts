@@ -100,8 +100,8 @@ async function keepCalling(): Promise<void> {
     const { body } = makeBatch("caller", calls, {});
     const headers = { Authorization: `Bearer ${given.sdkToken}`, "Content-Type": "application/json" };
     const response = await fetch(`${given.url}${USAGE_PATH}`, { method: "POST", headers, body });
-    if (!response.ok) fail(new Error(`a batch was answered ${response.status}: ${await response.text()}`));
-    records += calls.length;
+    await response.arrayBuffer();
+    if (response.ok) records += calls.length;
     await sleep(1_000 / BATCHES_PER_SECOND);
   }
 }

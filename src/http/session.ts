@@ -4,8 +4,8 @@
  */
 import { hkdfSync } from "node:crypto";
 import type { Context } from "hono";
-import { deleteCookie, getCookie, setCookie } from "hono/cookie";
-import type { CookieOptions } from "hono/utils/cookie";
+import { deleteCookie, setCookie } from "hono/cookie";
+import { type CookieOptions, parse } from "hono/utils/cookie";
 import { errors, jwtVerify, SignJWT } from "jose";
 import type { Deps } from "../deps.ts";
 import type { Actor } from "../domain/actor.ts";
@@ -13,6 +13,7 @@ import { AppError } from "../errors.ts";
 import { endSession } from "../services/sign-out.ts";
 import type { Session } from "../services/token-store.ts";
 import { failedAttemptsOf } from "./failed-attempts.ts";
+import { headerReader } from "./node-bindings.ts";
 
 const COOKIE_NAME = "andon_session";
 const SECOND_MS = 1_000;
@@ -72,7 +73,8 @@ export function signInWithToken(deps: Deps, token: string, address = "sign-in"):
 }
 
 async function sessionOf(c: Context, deps: Deps): Promise<Session | null> {
-  const value = isHttps(deps) ? getCookie(c, COOKIE_NAME, "host") : getCookie(c, COOKIE_NAME);
+  const name = isHttps(deps) ? `__Host-${COOKIE_NAME}` : COOKIE_NAME;
+  const value = parse(headerReader(c)("cookie") ?? "", name)[name];
   if (value === undefined || value.length > MAX_COOKIE_CHARS) return null;
   const ofDeps = verified.get(deps) ?? new Map<string, Session>();
   verified.set(deps, ofDeps);

@@ -9,6 +9,7 @@ import type { Deps } from "../deps.ts";
 import { type Role, systemActor } from "../domain/actor.ts";
 import { AppError } from "../errors.ts";
 import { Coalesced } from "../services/coalesce.ts";
+import type { Peer } from "../services/peer.ts";
 import { boardParts, type RowMemory } from "./board-parts.tsx";
 import { type Board, type BoardMemory, type LastKnownBoard, loadBoard } from "./board-state.ts";
 import { encode, type Encoded, type Encoding } from "./compress.ts";
@@ -49,10 +50,15 @@ export interface Answer {
   encoded: Encoded;
 }
 
-interface Waiter {
+/** What a board asks for. */
+export interface Asking {
   role: Role;
+  /** The version that it shows. */
   after: string;
   encoding: Encoding;
+}
+
+interface Waiter extends Asking {
   resolve(answer: Answer | null): void;
   reject(error: unknown): void;
 }
@@ -102,11 +108,12 @@ export class BoardFeed {
   }
 
   /** What there is newer than `after`; waits for it, and is null when nothing came in time. */
-  async next(role: Role, after: string, encoding: Encoding, signal: AbortSignal): Promise<Answer | null> {
+  async next(asking: Asking, peer: Peer): Promise<Answer | null> {
+    const { role, after, encoding } = asking;
     const isRecent = this.#isFollowing || this.#deps.clock.monotonicMs() - this.#readAtMs < SETTLED_MS;
     const known = this.#editions.get(role);
     const isShown = known !== undefined && numberOf(known, after) === known.versions.version;
-    if (isShown) return this.#wait(role, after, encoding, signal);
+    if (isShown) return this.#wait(asking, peer);
     return this.#answer(known !== undefined && isRecent ? known : await this.#fresh(role), after, encoding);
   }
 
@@ -139,26 +146,25 @@ export class BoardFeed {
   }
 
   /** Null when the time is up, or the visitor or the server leaves. */
-  #wait(role: Role, after: string, encoding: Encoding, signal: AbortSignal): Promise<Answer | null> {
+  #wait(asking: Asking, peer: Peer): Promise<Answer | null> {
     const { snapshots, clock } = this.#deps;
-    if (signal.aborted || !snapshots.parks || this.#waiters.size >= OPEN_BOARDS_MAX) return Promise.resolve(null);
+    peer.leave?.(false);
+    if (peer.gone || !snapshots.parks || this.#waiters.size >= OPEN_BOARDS_MAX) return Promise.resolve(null);
     return new Promise((resolve, reject) => {
       const leave = () => waiter.resolve(null);
       const timer = clock.schedule(PARK_MS, leave);
       const end = (then: () => void) => {
         if (!this.#waiters.delete(waiter)) return;
         timer.cancel();
-        signal.removeEventListener("abort", leave);
+        if (peer.leave === leave) peer.leave = null;
         then();
       };
       const waiter: Waiter = {
-        role,
-        after,
-        encoding,
+        ...asking,
         resolve: (answer) => end(() => resolve(answer)),
         reject: (error) => end(() => reject(error)),
       };
-      signal.addEventListener("abort", leave, { once: true });
+      peer.leave = leave;
       this.#waiters.add(waiter);
       if (!this.#isFollowing) void this.#follow();
     });

@@ -19,9 +19,11 @@ export const PAGE_POLICY = [
   "base-uri 'none'",
 ].join("; ");
 
+export const NO_STORE = { "Cache-Control": "no-store" } as const;
+
 const PAGE_HEADERS = {
   "Content-Security-Policy": PAGE_POLICY,
-  "Cache-Control": "no-store",
+  ...NO_STORE,
   "Referrer-Policy": "same-origin",
   "X-Content-Type-Options": "nosniff",
   "X-Frame-Options": "DENY",
@@ -57,12 +59,13 @@ export function sendPage(c: Context, deps: Deps, options: PageOptions, body: Chi
 
 /** HTML with the headers of every page, compressed. */
 export async function sendHtml(c: Context, html: string, status: ContentfulStatusCode = 200): Promise<Response> {
-  return sendEncoded(c, await encode(html, encodingOf(c.req.header("Accept-Encoding"))), status);
+  const { body, headers } = await encode(html, encodingOf(c.req.header("Accept-Encoding")));
+  return c.body(body, status, htmlHeaders(headers));
 }
 
-/** The same of what was compressed before, for many. */
-export function sendEncoded(c: Context, { body, headers }: Encoded, status: ContentfulStatusCode = 200): Response {
-  return c.body(body, status, { ...PAGE_HEADERS, ...headers, Vary: `${PAGE_HEADERS.Vary}, ${headers.Vary}` });
+/** The headers of all HTML, with those of its encoding. */
+export function htmlHeaders(headers: Encoded["headers"]): Record<string, string> {
+  return { ...PAGE_HEADERS, ...headers, Vary: `${PAGE_HEADERS.Vary}, ${headers.Vary}` };
 }
 
 /** Renders at once: no component of the board is asynchronous. */

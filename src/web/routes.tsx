@@ -87,7 +87,7 @@ function requireSession(deps: Deps): MiddlewareHandler<PageEnv> {
       return;
     }
     const { pathname } = new URL(c.req.url);
-    const back = c.req.method === "GET" && !pathname.endsWith("/live") ? `?next=${encodeURIComponent(pathname)}` : "";
+    const back = c.req.method === "GET" ? `?next=${encodeURIComponent(pathname)}` : "";
     if (wantsParts(c)) return c.body(null, 401, { "HX-Redirect": `/sign-in${back}` });
     return c.redirect(`/sign-in${back}`, 303);
   };

@@ -2,7 +2,6 @@
  * What clients ask all day: the snapshot. Answered from memory with a buffer made once per revision; the database is
  * asked only when a client has what this server does not. Never answers with an older revision than the client has.
  */
-import { IncomingMessage, ServerResponse } from "node:http";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import { Hono } from "hono";
 import { HEADER_INSTANCE, HEADER_STALE, INSTANCE_PATH, SNAPSHOT_PATH } from "../../../sdk-client/src/protocol.ts";
@@ -11,20 +10,11 @@ import { AppError, invalid } from "../../errors.ts";
 import type { Process } from "../../services/instance-writes.ts";
 import type { PreparedSnapshot } from "../../services/snapshot-store.ts";
 import { toAway } from "../../services/away.ts";
-import { type Peer, peerOfSignal, peerOfSocket } from "../../services/peer.ts";
 import type { AppContext, AppEnv } from "../app-env.ts";
 import { remoteAddressOf } from "../auth.ts";
 import { failedAttemptsOf } from "../failed-attempts.ts";
-import {
-  acceptsGzip,
-  appliedOf,
-  bearerOf,
-  type HeaderReader,
-  labelsOf,
-  localOf,
-  nodeHeaders,
-  waitMsOf,
-} from "../poll-request.ts";
+import { headerReader, outgoingOfGet, peerOf } from "../node-bindings.ts";
+import { acceptsGzip, appliedOf, bearerOf, type HeaderReader, labelsOf, localOf, waitMsOf } from "../poll-request.ts";
 
 const CACHE_CONTROL = "no-store";
 const RETRY_AFTER_SECONDS = 1;
@@ -128,17 +118,6 @@ function park(deps: Deps, c: AppContext, parking: Parking): Promise<Response> {
   });
 }
 
-function peerOf(c: AppContext): Peer {
-  const incoming = bindingOf(c, "incoming");
-  return incoming instanceof IncomingMessage ? peerOfSocket(incoming.socket) : peerOfSignal(c.req.raw.signal);
-}
-
-/** Where to write the answer past hono; null for HEAD, whose answer hono makes of the one to GET. */
-function outgoingOfGet(c: AppContext): ServerResponse | null {
-  const outgoing = bindingOf(c, "outgoing");
-  return outgoing instanceof ServerResponse && outgoing.req.method === "GET" ? outgoing : null;
-}
-
 /** The client has what this server does not serve: another lineage, or a later revision of this one. */
 async function catchUp(
   deps: Deps,
@@ -225,19 +204,6 @@ function headersOf(deps: Deps, served: PreparedSnapshot, gzip: boolean): Record<
   if (gzip) headers["Content-Encoding"] = "gzip";
   if (stale > 0) headers[HEADER_STALE] = String(stale);
   return headers;
-}
-
-function headerReader(c: AppContext): HeaderReader {
-  const incoming = bindingOf(c, "incoming");
-  // Without a socket, as `app.request()` calls it, there is only the Request.
-  return incoming instanceof IncomingMessage ? nodeHeaders(incoming.headers) : (name) => c.req.header(name);
-}
-
-/** What Node's server gave with the request, see `serve` of @hono/node-server; undefined without a socket. */
-function bindingOf(c: AppContext, name: "incoming" | "outgoing"): unknown {
-  const bindings: unknown = c.env;
-  if (typeof bindings !== "object" || bindings === null) return undefined;
-  return Reflect.get(bindings, name);
 }
 
 function notReady(): AppError {

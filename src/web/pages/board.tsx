@@ -1,16 +1,13 @@
-/** The board's page, and what changes on it while it is open. */
+/** The board's page. What changes on it while it is open: `live-route.ts`. */
 import { Hono } from "hono";
 import { raw } from "hono/html";
 import type { Deps } from "../../deps.ts";
 import { feedOf } from "../board-feed.tsx";
-import { encodingOf } from "../compress.ts";
 import { momentText } from "../moment.tsx";
 import { ownPartsOf, withOwnParts } from "../own-parts.tsx";
 import { boardRoleOf, type PageEnv, rememberEnvironment, serviceContext } from "../page-context.ts";
-import { sendEncoded, sendHtml, sendPage } from "../render.tsx";
+import { sendPage } from "../render.tsx";
 import { AskAgain, withFreshLinks } from "../without-script.tsx";
-
-const MAX_VERSION_CHARS = 64;
 
 export function boardPages(deps: Deps): Hono<PageEnv> {
   const app = new Hono<PageEnv>();
@@ -42,18 +39,6 @@ export function boardPages(deps: Deps): Hono<PageEnv> {
         {raw(withFreshLinks(withOwnParts(html, ownPartsOf(board, actor)), c.get("requestId")))}
       </>,
     );
-  });
-
-  app.get("/e/:environment/live", async (c) => {
-    const after = (c.req.query("after") ?? "").slice(0, MAX_VERSION_CHARS);
-    const actor = c.get("actor");
-    const feed = await feedOf(serviceContext(c, deps), c.req.param("environment"));
-    const encoding = encodingOf(c.req.header("Accept-Encoding"));
-    const answer = await feed.next(boardRoleOf(actor), after, encoding, c.req.raw.signal);
-    if (answer === null) return c.body(null, 204, { "Cache-Control": "no-store" });
-    const own = ownPartsOf(answer.board, actor);
-    if (own.length === 0) return sendEncoded(c, answer.encoded);
-    return sendHtml(c, answer.html + own.map(({ html }) => html).join(""));
   });
 
   return app;
