@@ -5,6 +5,7 @@ import { type ChildServer, startChild, temporaryFolder } from "../support/child-
 import { freshPostgres } from "../support/database.ts";
 import { jsonOf } from "../support/json.ts";
 import { ADMIN_TOKEN } from "../support/server-deps.ts";
+import { until } from "../support/until.ts";
 
 const SLOW_MS = 120_000;
 
@@ -22,6 +23,7 @@ describe("a server on the embedded database", () => {
     async () => {
       server = startChild({ ANDON_DATA_DIR: (await folder).path });
       url = await server.ready;
+      await until("all is said", () => /\/sign-in\?link=\S+\n/.test(server.output()));
       const lines = server.output().trimEnd().split("\n");
       const said = lines.filter((line) => !line.startsWith("{"));
       const order = [
@@ -92,11 +94,10 @@ describe("a server that listens beyond this machine", () => {
       const server = startChild({ ANDON_DATA_DIR: folder.path, HOST: "0.0.0.0" });
       try {
         await server.ready;
-        const warnings = server
-          .output()
-          .split("\n")
-          .filter((line) => line.includes("Set ANDON_PUBLIC_URL"));
-        expect(warnings).toHaveLength(2);
+        const warningsOf = (output: string) =>
+          output.split("\n").filter((line) => line.includes("Set ANDON_PUBLIC_URL"));
+        await until("both are said", () => warningsOf(server.output()).length === 2);
+        const warnings = warningsOf(server.output());
         expect(warnings[0]).toContain('"level":40');
         expect(warnings[1]).toContain("Warning: HOST 0.0.0.0");
       } finally {
