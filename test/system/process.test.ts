@@ -9,6 +9,8 @@ import { until } from "../support/until.ts";
 
 const SLOW_MS = 120_000;
 
+const warningsOf = (output: string) => output.split("\n").filter((line) => line.includes("Set ANDON_PUBLIC_URL"));
+
 describe("a server on the embedded database", () => {
   const folder = temporaryFolder();
   let server: ChildServer;
@@ -94,8 +96,6 @@ describe("a server that listens beyond this machine", () => {
       const server = startChild({ ANDON_DATA_DIR: folder.path, HOST: "0.0.0.0" });
       try {
         await server.ready;
-        const warningsOf = (output: string) =>
-          output.split("\n").filter((line) => line.includes("Set ANDON_PUBLIC_URL"));
         await until("both are said", () => warningsOf(server.output()).length === 2);
         const warnings = warningsOf(server.output());
         expect(warnings[0]).toContain('"level":40');
