@@ -69,7 +69,8 @@ function object(schema: Schema, named: Schema, depth: number, within: readonly s
     const text = shape(field, named, depth + 1, within);
     return `${pad}${name}${isRequired(name) ? "" : "?"}: ${text}${note === null ? "" : `  // ${note}`}`;
   });
-  if (isSchema(others) && Object.keys(others).length > 0) {
+  // Only of a shape without fields of its own; beside some it says that unknown ones are ignored.
+  if (isSchema(others) && known.length === 0) {
     lines.push(`${pad}[name]: ${shape(others, named, depth + 1, within)}`);
   }
   return lines.length === 0 ? "{}" : `{\n${lines.join("\n")}\n${INDENT.repeat(depth)}}`;

@@ -10,8 +10,10 @@ summary .quiet { flex-basis: 100%; padding-bottom: .5rem; }
 .inside { border-top: 1px solid var(--line); padding: .25rem .75rem .75rem; }
 .quiet { color: var(--quiet); }
 code, pre { font: .875rem/1.5 ui-monospace, monospace; overflow-wrap: anywhere; }
-pre { overflow-x: auto; border: 1px solid var(--line); border-radius: .5rem; padding: .75rem; white-space: pre; }
+pre { overflow-x: auto; border: 1px solid var(--line); border-radius: .5rem; padding: .75rem; white-space: pre-wrap; }
 .method { font-weight: 600; text-transform: uppercase; }
-table { border-collapse: collapse; width: 100%; }
+table { border-collapse: collapse; table-layout: fixed; width: 100%; }
+th { width: 2.5rem; }
+td > pre { margin: .5rem 0 0; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .75rem .25rem 0; }
 `;
