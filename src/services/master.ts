@@ -7,6 +7,7 @@ import type { MasterResource } from "../domain/resources.ts";
 import { restore, type Switch } from "../domain/switch.ts";
 import { AppError } from "../errors.ts";
 import { killByHand } from "./kill-by-hand.ts";
+import { darken } from "./standings.ts";
 
 export type MasterSwitched = Changed<MasterResource> & { auditId: number | null };
 
@@ -47,7 +48,8 @@ async function switchMaster(
 ): Promise<MasterSwitched> {
   const environmentId = await requireEnvironmentId(ctx, environmentKey, need);
   let auditId: number | null = null;
-  const changed = await change(ctx, environmentId, async ({ tx, at, environment: locked, record, note }) => {
+  const changed = await change(ctx, environmentId, async (open) => {
+    const { tx, at, environment: locked, record, note } = open;
     const current = masterOf(locked);
     const value = next(current, at);
     if (value === current) {
@@ -64,6 +66,13 @@ async function switchMaster(
       .returning();
     const row = rows[0];
     if (row === undefined) throw new AppError("NOT_FOUND", "The environment is gone.");
+    if (value.state === "off") {
+      await darken(tx, locked.id, at, open.revision);
+      open.patch((served) => ({
+        ...served,
+        environment: { ...served.environment, ...masterColumns(value) },
+      }));
+    }
     auditId = await record({
       action,
       targetKind: "master",

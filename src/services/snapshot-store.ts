@@ -36,7 +36,10 @@ export interface PreparedSnapshot {
   readonly rows: SnapshotRows;
 }
 
-/** A change that this server has committed: the environment after it, and what it did to the rows of the snapshot. */
+/**
+ * A change that this server has committed: the environment with its new revision, and what it did to the rows of the
+ * snapshot, the environment's own among them.
+ */
 export interface SnapshotStep {
   lineage: string;
   environment: EnvironmentRow;
@@ -148,7 +151,7 @@ export class DatabaseSnapshotStore implements SnapshotStore {
     // The NOTIFY may have been faster.
     if (before.n === environment.revision) return;
     if (before.n !== environment.revision - 1) return this.refresh(environment.id);
-    const prepared = await prepare({ ...patch(before.rows), environment });
+    const prepared = await prepare(patch({ ...before.rows, environment }));
     if (this.#current.get(environment.id) !== before) return this.refresh(environment.id);
     this.#serve(prepared);
   }

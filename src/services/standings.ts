@@ -2,7 +2,7 @@
  * Settles what holds for the flags of an environment at the end of every change of it: which of them it moved, and since
  * when each is in its state. Within the change's transaction and lock, so that no state begins unrecorded.
  */
-import { and, asc, eq, sql } from "drizzle-orm";
+import { and, asc, eq, ne, sql } from "drizzle-orm";
 import { environments, flags } from "../db/schema.ts";
 import type { Db, FlagRow } from "../db/types.ts";
 import { settled, type Surroundings } from "../domain/flag.ts";
@@ -29,6 +29,23 @@ export async function settleStandings(tx: Db, environmentId: string, at: Date, r
     next.map(({ flag, standing }) => ({ key: flag.key, ...standing })),
   );
   return next.flatMap(({ flag, standing }) => movedOf(flag, standing));
+}
+
+/**
+ * Settles all flags at once for a kill of the master switch, which waits for nothing that can be left out. What is off
+ * already stays as it is; what was never settled is by the change after.
+ */
+export async function darken(tx: Db, environmentId: string, at: Date, revision: number): Promise<void> {
+  await tx
+    .update(flags)
+    .set({
+      standing: "off",
+      standingSince: at,
+      standingBegan: "MASTER",
+      standingModels: [],
+      standingRevision: revision,
+    })
+    .where(and(eq(flags.environmentId, environmentId), ne(flags.standing, "off")));
 }
 
 async function readAll(tx: Db, environmentId: string): Promise<{ around: Surroundings; rows: FlagRow[] }> {
