@@ -224,7 +224,8 @@ export async function lockEnvironment(
     .from(environments)
     .innerJoin(installation, eq(installation.id, 1))
     .where(eq(environments.id, environmentId))
-    .for("update", { of: environments });
+    // Not "update": that waits for every batch of receipts and usage that is being written, whose keys refer to this row.
+    .for("no key update", { of: environments });
   if (locked === undefined) throw new AppError("NOT_FOUND", "The environment is gone.");
   const lineage = lineageOf(locked);
   if (lineage === null) throw new StandbyError();

@@ -61,6 +61,21 @@ describe("a kill through A", () => {
     }
   });
 
+  it("does not wait for receipts and usage of its environment that are being written", async () => {
+    const writer = postgres(url, { max: 1 });
+    await writer.begin(async (tx) => {
+      const [environment] = await tx`select id from environments where key = 'production'`;
+      const id = String(environment?.["id"]);
+      await tx`insert into instances (environment_id, instance) values (${id}, 'being written')`;
+      await tx`insert into usage_batches (environment_id, batch_id, received_at, accepted) values (${id}, 'being written', now(), 0)`;
+      await setMaster(a, "on");
+      await setMaster(a, "off");
+      await tx`delete from instances where instance = 'being written'`;
+      await tx`delete from usage_batches where batch_id = 'being written'`;
+    });
+    await writer.end();
+  });
+
   it("reaches the clients of B within seconds when every LISTEN is cut", async () => {
     const admin = postgres(url, { max: 1 });
     const before =
