@@ -32,9 +32,16 @@ export interface ModelFacts {
   prices?: readonly PriceRow[] | PriceTable | undefined;
 }
 
+/** The model behind a name: that of its mapping, or the name itself. */
+export function realModels(aliases: Readonly<Record<string, string>> = {}): (id: string) => string {
+  const mapped = byKey(aliases);
+  return (id) => (mapped.size === 0 ? id : (mapped.get(aliasKey(id)) ?? id));
+}
+
 export function modelTable(facts: ModelFacts): ModelTable {
-  const aliases = new Map(Object.entries(facts.aliases ?? {}).map(([name, model]) => [aliasKey(name), model]));
-  const nameOf = (id: string): string => canonicalModel(aliases.size === 0 ? id : (aliases.get(aliasKey(id)) ?? id));
+  const aliases = byKey(facts.aliases ?? {});
+  const realModel = realModels(facts.aliases);
+  const nameOf = (id: string): string => canonicalModel(realModel(id));
   const blocked = new Set(Array.from(facts.blocked, nameOf));
   // Most tables are never asked for a price.
   let prices: Prices | null = null;
@@ -63,6 +70,10 @@ export function isDearer(a: BaseRates | null, b: BaseRates | null): boolean {
 /** Names of clouds are not told apart by case or by spaces around them. */
 export function aliasKey(name: string): string {
   return name.trim().toLowerCase();
+}
+
+function byKey(aliases: Readonly<Record<string, string>>): ReadonlyMap<string, string> {
+  return new Map(Object.entries(aliases).map(([name, model]) => [aliasKey(name), model]));
 }
 
 interface Prices {

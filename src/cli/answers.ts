@@ -64,6 +64,7 @@ export const flagAnswer = z.looseObject({
     )
     .default([]),
   effective: z.looseObject({ state: z.string(), reason: z.string(), model: z.string().nullable() }),
+  sends: z.array(z.looseObject({ model: z.string(), why: z.string() })).default([]),
   /** Absent from servers before 0.2. */
   standing: standing.optional(),
 });

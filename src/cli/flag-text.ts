@@ -12,8 +12,19 @@ type Standing = NonNullable<FlagAnswer["standing"]>;
 /** `support-chat: off since 02:41 UTC by maria, "leaks prices"; will step to claude-haiku-4-5 when restored`. */
 export function flagLine(flag: FlagAnswer): string {
   const isOff = flag.effective.state === "off";
-  if (flag.standing !== undefined) return `${flag.key}: ${standingState(flag, flag.standing)}`;
-  return `${flag.key}: ${isOff ? offState(flag) : onState(flag)}`;
+  if (flag.standing !== undefined) return `${flag.key}: ${standingState(flag, flag.standing)}${sent(flag)}`;
+  return `${flag.key}: ${isOff ? offState(flag) : onState(flag)}${sent(flag)}`;
+}
+
+const SENT: Readonly<Record<string, (model: string) => string>> = {
+  OUTSIDE: (model) => `asks for ${model}, outside its chain`,
+  PASSED: (model) => `still sends ${model}, which its chain has stepped past`,
+  LOWER: (model) => `all its calls use ${model}, further down its chain`,
+};
+
+/** What its calls really use, where that is not what was just said. */
+function sent({ sends }: FlagAnswer): string {
+  return sends.map(({ model, why }) => `; ${SENT[why]?.(model) ?? `sends ${model}`}`).join("");
 }
 
 /** Of a server that tells what holds. */

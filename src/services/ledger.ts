@@ -4,6 +4,7 @@
  * into the next one.
  */
 import { sql } from "drizzle-orm";
+import { realModels } from "../../sdk-client/src/model-table.ts";
 import type { PriceTable } from "../../sdk-client/src/price-table.ts";
 import { priceUsage } from "../../sdk-client/src/price.ts";
 import type { UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
@@ -196,7 +197,12 @@ async function count(
   ]);
   const fresh = distinct.filter(({ batchId }) => claimed.has(batchId));
   const served = deps.snapshots.current(environmentId);
-  const { records: affordable, amended } = await priceAll(tx, environmentId, { fresh, table, nowMs });
+  const { records: affordable, amended } = await priceAll(tx, environmentId, {
+    fresh,
+    table,
+    nowMs,
+    modelOf: realModels(served?.snapshot.aliases),
+  });
   const records = await queue.names.fold(tx, environmentId, affordable, {
     nowMs,
     table,
@@ -247,14 +253,20 @@ async function runLadders(
 async function priceAll(
   tx: Db,
   environmentId: string,
-  { fresh, table, nowMs }: { fresh: readonly Submission[]; table: PriceTable; nowMs: number },
+  {
+    fresh,
+    table,
+    nowMs,
+    modelOf,
+  }: { fresh: readonly Submission[]; table: PriceTable; nowMs: number; modelOf: (name: string) => string },
 ): Promise<{ records: PricedRecord[]; amended: Map<string, BatchRow> }> {
   const records: PricedRecord[] = [];
   const amended = new Map<string, BatchRow>();
   for (const batch of fresh) {
     const rejected = [...batch.rejected];
     for (const [position, record] of batch.records.entries()) {
-      const one = priced(table, record, batch, nowMs);
+      // Prices, budgets and sums know a mapped name as the model behind it; `requestedModel` stays as it was sent.
+      const one = priced(table, { ...record, model: modelOf(record.model) }, batch, nowMs);
       if (one.costNanoUsd <= MAX_CALL_NANO_USD * (record.count ?? 1)) records.push(one);
       else rejected.push({ index: batch.indexes?.[position] ?? position, path: "usage", message: TOO_DEAR });
     }

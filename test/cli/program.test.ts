@@ -1,5 +1,6 @@
 /** The `andon` command against a real app: what it prints, what it waits for, and the code it exits with. */
 import { sql } from "drizzle-orm";
+import { z } from "zod";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Io } from "../../src/cli/io.ts";
 import { type Local, run } from "../../src/cli/program.ts";
@@ -62,6 +63,17 @@ async function poll(instance: string, revision?: string): Promise<string> {
 }
 
 const secondsAgo = (seconds: number) => sql`clock_timestamp() - make_interval(secs => ${seconds})`;
+
+it("status says what calls really use, and which keys no flag has", async () => {
+  const newest = await harness.call("GET", "/v1/environments/production/receipts");
+  const { revision } = z.looseObject({ revision: z.string() }).parse(await newest.json());
+  const dear = { model: "claude-fable-5-1", requestedModel: "claude-fable-5-1" };
+  const records = [callFor(0, { ...dear, revision }), callFor(0, { flag: "suport-chat" })];
+  await expectStatus(harness.call("POST", "/sdk/v1/usage", { token: harness.tokens.sdk, body: batchOf(records) }), 200);
+  const { out } = await andon(["status"]);
+  expect(out).toMatch(/^support-chat: on.*; asks for claude-fable-5-1, outside its chain$/m);
+  expect(out).toMatch(/^suport-chat: no flag has this key, did you mean support-chat\? Asked for last .* by host-1$/m);
+});
 
 describe("andon kill", () => {
   it("turns the flag off and counts the receipts until every live instance applied it", async () => {
@@ -216,7 +228,7 @@ describe("the other verbs", () => {
     expect((await andon(["unblock", "claude-haiku-4-5", ...quick])).out).toBe("claude-haiku-4-5: not blocked");
     expect((await andon(["status", "support-chat"])).out).toContain("downgraded to claude-haiku-4-5");
     expect((await andon(["audit", "--flag", "support-chat", "--limit", "1"])).out).toMatch(
-      /flag\.downgraded {2}flag support-chat {2}by test op, "x"$/,
+      /flag\.moved {2}flag support-chat {2}by test op, "the block of claude-haiku-4-5 was lifted: x"$/,
     );
     expect((await andon(["receipts"])).out).toMatch(/instances applied it/);
     expect((await andon(["status", "--env", "staging"])).out).toContain("There are no flags yet");

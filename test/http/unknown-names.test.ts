@@ -1,6 +1,7 @@
 /** Names that nobody has: a slip is refused with the name that was meant, a new name can be confirmed, and nothing is silent. */
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
+import { batchOf, callFor } from "../support/usage.ts";
 import { expectJson, expectStatus, type Harness, seed, startHarness } from "./harness.ts";
 import { expectProblem } from "./problem-shape.ts";
 
@@ -75,6 +76,22 @@ it("mapped names travel with the snapshot, and a mapping that maps nothing is re
   await expectProblem(putAliases({ "prod-chat": "claude-haiku-4-5", "Prod-Chat": "claude-opus-5-5" }), 422);
   const kept = await expectJson(call("GET", "/aliases"), z.looseObject({ aliases: z.record(z.string(), z.string()) }));
   expect(Object.keys(kept.aliases)).toEqual([PROFILE, "prod-chat"]);
+});
+
+it("calls by a mapped name cost what its model costs, and count in that model's budget", async () => {
+  await expectStatus(putAliases({ "prod-chat": "claude-opus-5-5" }), 200);
+  const budget = { name: "Opus", scope: { model: "claude-opus-5-5" }, limitUsd: 100 };
+  await expectStatus(call("POST", "/budgets", budget), 201);
+  const record = callFor(2, { at: Date.now(), model: "Prod-Chat", requestedModel: "Prod-Chat" });
+  await expectStatus(
+    harness.call("POST", "/sdk/v1/usage", { token: harness.tokens.sdk, body: batchOf([record]) }),
+    200,
+  );
+  const { items } = await expectJson(
+    call("GET", "/budgets"),
+    z.looseObject({ items: z.array(z.looseObject({ name: z.string() })) }),
+  );
+  expect(items).toMatchObject([{ name: "Opus", now: { spentNanoUsd: 2_000_000_000 } }]);
 });
 
 it("a block of a mapped name's model steps chains that name it past it", async () => {
