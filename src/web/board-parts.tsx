@@ -5,7 +5,9 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Child } from "hono/jsx";
 import { type Actor, type Role, systemActor } from "../domain/actor.ts";
+import { someIn } from "../domain/fleet.ts";
 import type { Board, FlagRow, LastKnownBoard } from "./board-state.ts";
+import { Find } from "./find.tsx";
 import { FirstSteps } from "./first-steps.tsx";
 import { FlagCard } from "./flag-card.tsx";
 import { FlagMoneyView, flagMoneyParts } from "./flag-money.tsx";
@@ -76,8 +78,9 @@ export async function boardParts(board: Board | LastKnownBoard, options: BoardPa
   return region(
     <>
       {title}
-      <Place id="news" />
       <Place id="now" />
+      <Place id="news" />
+      <Find path={`/e/${board.environment.key}`} />
       <Place id="flags" />
       <Place id="shared" />
       <Place id="unknown" />
@@ -166,8 +169,9 @@ async function flagList(board: Board, visitor: Actor, memory: RowMemory): Promis
 }
 
 function flagRow(row: FlagRow, board: Board, visitor: Actor): Part {
-  const { flag } = row;
+  const { flag, attention } = row;
   const { money, nowMs } = board;
+  const instances = someIn(board.fleet, "live").count;
   const base = `/e/${board.environment.key}`;
   return {
     id: `flag-${flag.key}`,
@@ -180,7 +184,7 @@ function flagRow(row: FlagRow, board: Board, visitor: Actor): Part {
         money={<FlagMoneyView flag={flag} money={money} />}
       />,
     ),
-    children: flagMoneyParts({ flag, light: lightOf(flag), money, base, nowMs }),
+    children: flagMoneyParts({ flag, attention, instances, light: lightOf(flag), money, base, nowMs }),
   };
 }
 

@@ -6,6 +6,8 @@
 import type { Snapshot } from "../../sdk-client/src/protocol.ts";
 import type { Ctx } from "../context.ts";
 import { seesEnvironment } from "../domain/actor.ts";
+import { type AttentionFacts, byAttention, type Rank, rankOf } from "../domain/attention.ts";
+import { attentionOf, drivenBy } from "./board-attention.ts";
 import type { Fleet } from "../domain/fleet.ts";
 import type { AuditResource, EnvironmentResource, FlagResource, MasterResource } from "../domain/resources.ts";
 import type { IncidentResource } from "../domain/money-resources.ts";
@@ -16,6 +18,7 @@ import { getEnvironment } from "../services/environments.ts";
 import { listFlags } from "../services/flags.ts";
 import { type Lapsed, lapsedTrips } from "../services/incident-trips.ts";
 import { listIncidents } from "../services/incidents.ts";
+import { type Driver, driversOf, usualBurns } from "../services/burning.ts";
 import { fleetOf } from "../services/fleet.ts";
 import { lastReceiptsMs, restoredIn } from "../services/receipts.ts";
 import { listUnknownFlags, type UnknownFlags } from "../services/unknown-flags.ts";
@@ -52,6 +55,9 @@ export interface LastChange {
 export interface FlagRow {
   flag: FlagResource;
   last: LastChange | null;
+  attention: AttentionFacts;
+  /** What it asks attention for. */
+  rank: Rank;
 }
 
 export interface Board {
@@ -61,6 +67,7 @@ export interface Board {
   nowMs: number;
   master: MasterResource;
   masterLast: LastChange | null;
+  /** In the order of attention. */
   rows: FlagRow[];
   fleet: Fleet;
   money: BoardMoney;
@@ -72,6 +79,8 @@ export interface Board {
   unknown: UnknownFlags;
   /** What the last steps of these switched and no longer hold, by incident. */
   lapsed: ReadonlyMap<string, Lapsed>;
+  /** Who drives the first of these, by incident. */
+  drivers: ReadonlyMap<string, Driver>;
 }
 
 /** What is known without the database. */
@@ -144,7 +153,7 @@ function lastKnown(ctx: Ctx, environmentKey: string): LastKnownBoard | null {
 async function freshBoard(ctx: Ctx, environmentKey: string, { memory, figures }: Reading): Promise<Board> {
   const environment = await getEnvironment(ctx, environmentKey);
   const before = memory.state;
-  const [state, fleet, incidents, untaken, lapsed] = await Promise.all([
+  const [state, fleet, incidents, untaken, lapsed, usual] = await Promise.all([
     figures || before?.environment.revision !== environment.revision
       ? readState(ctx, environment, before)
       : { ...before, environment },
@@ -152,6 +161,7 @@ async function freshBoard(ctx: Ctx, environmentKey: string, { memory, figures }:
     listIncidents(ctx, environmentKey, { open: true, limit: MAX_OPEN_INCIDENTS }),
     untakenOfIncidents(ctx, environmentKey),
     lapsedTrips(ctx, environmentKey),
+    usualBurns(ctx, environmentKey),
   ]);
   // A trip is never shown beside figures from before it.
   const stays = figures || memory.money === null || before === null || haveMoved(before, state) ? null : memory.money;
@@ -174,6 +184,11 @@ async function freshBoard(ctx: Ctx, environmentKey: string, { memory, figures }:
       proof: timedProof(fleet, { n: entry.revision, restored: restoredIn(entry.action, entry.target.key) }, timed),
     };
   };
+  const rows = state.flags.map((flag): FlagRow => {
+    const attention = attentionOf(flag, money, usual);
+    return { flag, last: describe(changes.get(`flag ${flag.key}`)), attention, rank: rankOf(attention, nowMs) };
+  });
+  const inOrder = byAttention(nowMs);
   return {
     kind: "fresh",
     environment,
@@ -181,13 +196,14 @@ async function freshBoard(ctx: Ctx, environmentKey: string, { memory, figures }:
     nowMs,
     master: environment.master,
     masterLast: describe(changes.get("master")),
-    rows: state.flags.map((flag) => ({ flag, last: describe(changes.get(`flag ${flag.key}`)) })),
+    rows: rows.toSorted((a, b) => inOrder(a.attention, b.attention)),
     fleet,
     money,
     incidents: incidents.items,
     untaken,
     lapsed,
     unknown: state.unknown,
+    drivers: await driversOf(ctx, environmentKey, drivenBy(incidents.items, state.flags, nowMs)),
   };
 }
 

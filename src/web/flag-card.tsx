@@ -1,12 +1,13 @@
 /**
- * One flag on the board: its light, what it does now and why, and the buttons. After a change the same card carries the
- * undo, the question why, and the proof, so that nobody has to look elsewhere.
+ * One flag on the board, a row of one height: its light, what it does now and why, what it costs, and the button that
+ * comes next. The rest is behind "More"; after a change the same row carries the undo, the proof, and the question why.
  */
 import type { Child } from "hono/jsx";
+import { RANKS } from "../domain/attention.ts";
 import type { FlagResource } from "../domain/resources.ts";
-import type { Board, FlagRow, LastChange } from "./board-state.ts";
+import type { Board, FlagRow } from "./board-state.ts";
 import { HeldLine } from "./held-line.tsx";
-import { concerns } from "./incident-news.tsx";
+import { More } from "./more.tsx";
 import { ProofView } from "./proof-view.tsx";
 import { Running } from "./running.tsx";
 import { missesReason, UndoPlace, WhyPlace } from "./own-parts.tsx";
@@ -16,7 +17,7 @@ import { StateLine } from "./state-line.tsx";
 import { killTrip, lightOf } from "./text.ts";
 import { RefreshLink } from "./without-script.tsx";
 
-/** How long a finished proof stays on the card. */
+/** How long a finished proof stays on the row of a flag that is on. */
 const PROOF_SHOWN_MS = 2 * 60_000;
 
 export interface FlagCardProps {
@@ -24,63 +25,71 @@ export interface FlagCardProps {
   board: Board;
   operator: boolean;
   admin: boolean;
-  /** What stands in the card and changes by itself, see `board-parts.tsx`. */
+  /** What stands in the row and changes by itself, see `board-parts.tsx`. */
   money: Child;
 }
 
 export function FlagCard({ row, board, operator, admin, money }: FlagCardProps) {
-  const { flag, last } = row;
-  const light = lightOf(flag);
+  const { flag, last, rank } = row;
+  const { key, name, owner, runbookUrl, standing } = flag;
   const base = `/e/${board.environment.key}`;
+  const light = lightOf(flag);
+  const path = `${base}/flags/${key}`;
+  const isFresh = last !== null && board.nowMs - Date.parse(last.at) < PROOF_SHOWN_MS;
+  const isAsked = isFresh || (last !== null && isAwaited(last.proof));
+  const proof =
+    last !== null && (isAsked || isOff(flag)) ? (
+      <div class={isAsked ? "fact" : "fact quiet"}>
+        <ProofView proof={last.proof} fresh={isFresh} what={name} />
+        {isOff(flag) ? <Running flag={flag} /> : null}
+        <RefreshLink anchor={`flag-${key}`} />
+      </div>
+    ) : null;
+  // There is room for one line: what has just been done comes before what has been so for long.
   return (
     <article
-      class={`card ${light}`}
-      id={`flag-${flag.key}`}
+      class={`card flag ${light}`}
+      id={`flag-${key}`}
       tabindex={-1}
-      aria-labelledby={`name-${flag.key}`}
-      data-flag={flag.key}
+      aria-labelledby={`name-${key}`}
+      data-flag={key}
+      data-state={standing.state}
+      data-rank={String(RANKS.indexOf(rank))}
       data-change={last === null ? undefined : String(last.auditId)}
     >
-      <div class="card-head">
+      <div class="row-name">
         <span class={`light ${light}`} aria-hidden="true"></span>
-        <div class="names">
-          <h3 id={`name-${flag.key}`}>
-            <a href={`${base}/flags/${flag.key}`}>{flag.name}</a>
-          </h3>
-          <code class="key">{flag.key}</code>
-        </div>
+        <h3 id={`name-${key}`}>
+          <a href={path}>{name}</a>
+        </h3>
+        <code class="key">{key}</code>
       </div>
+      <div class="acts">
+        {last?.isUndoable === true && operator ? <UndoPlace what={key} /> : null}
+        {operator ? <Next flag={flag} path={path} /> : null}
+      </div>
+      <More what={key} name={name} />
       <p class="state">
         <StateLine flag={flag} nowMs={board.nowMs} />
       </p>
+      {isFresh ? proof : null}
       <SentModels flag={flag} base={base} admin={admin} />
-      <HeldLine fleet={board.fleet} flag={flag.key} />
+      <HeldLine fleet={board.fleet} flag={key} />
+      {isFresh ? null : proof}
       {money}
-      <div class="acts">
-        {last?.isUndoable === true && operator ? <UndoPlace what={flag.key} /> : null}
-        {operator ? <Buttons flag={flag} base={base} /> : null}
-      </div>
-      {last !== null && !provenAbove(last, flag, board) && showsProof(last, board.nowMs, flag) ? (
-        <div class="proof-box">
-          <ProofView proof={last.proof} fresh={board.nowMs - Date.parse(last.at) < PROOF_SHOWN_MS} what={flag.name} />
-          {isOff(flag) ? <Running flag={flag} /> : null}
-          <RefreshLink anchor={`flag-${flag.key}`} />
-        </div>
-      ) : null}
-      {operator && missesReason(last, flag) ? <WhyPlace what={flag.key} /> : null}
+      <p class="whose dim">
+        {owner === "" ? "no owner" : <span data-owner>{owner}</span>}
+        {runbookUrl === null ? null : (
+          <span class="extra">
+            {" · "}
+            <a href={runbookUrl}>Runbook</a>
+          </span>
+        )}
+      </p>
+      {operator ? <Others flag={flag} base={base} /> : null}
+      {operator && missesReason(last, flag) ? <WhyPlace what={key} /> : null}
     </article>
   );
-}
-
-function showsProof(last: LastChange, nowMs: number, flag: FlagResource): boolean {
-  if (nowMs - Date.parse(last.at) < PROOF_SHOWN_MS) return true;
-  if (isOff(flag)) return true;
-  return isAwaited(last.proof);
-}
-
-/** An open incident carries the proof of its trip already. */
-function provenAbove(last: LastChange, flag: FlagResource, { incidents }: Board): boolean {
-  return last.action === "flag.tripped" && incidents.some((incident) => concerns(incident, flag));
 }
 
 /** Off by itself, whatever the master switch says. */
@@ -88,46 +97,55 @@ function isOff(flag: FlagResource): boolean {
   return flag.switch.state === "off" || killTrip(flag) !== null;
 }
 
-function Buttons({ flag, base }: { flag: FlagResource; base: string }) {
-  const path = `${base}/flags/${flag.key}`;
-  const trip = killTrip(flag);
-  if (isOff(flag)) {
-    return (
-      <>
-        <a class="button main" href={`${path}/restore`} id={`restore-${flag.key}`}>
-          Restore…
-        </a>
-        {trip === null || flag.switch.state === "off" ? null : (
-          <a
-            class="button"
-            href={`${base}/budgets/${trip.budget.id}/raise`}
-            id={`raise-${flag.key}`}
-            aria-label={`Raise budget ${trip.budget.name}…`}
-          >
-            Raise…
-          </a>
-        )}
-      </>
-    );
-  }
-  const further = flag.level.level < flag.steps.length - 1;
+/** What comes next: Kill, or Restore… of what is off. */
+function Next({ flag: { key, name }, flag, path }: { flag: FlagResource; path: string }) {
+  if (isOff(flag)) return <Restore what={key} path={path} words="Restore…" main />;
   return (
-    <>
-      <form method="post" action={`${path}/kill`} hx-post={`${path}/kill`}>
-        <button class="danger" id={`kill-${flag.key}`} data-kill data-sent="Sent…" aria-label={`Kill ${flag.name}`}>
-          Kill
-        </button>
-      </form>
-      {further ? (
-        <a class="button" href={`${path}/downgrade`} id={`downgrade-${flag.key}`}>
+    <form method="post" action={`${path}/kill`} hx-post={`${path}/kill`}>
+      <button class="danger" id={`kill-${key}`} data-kill data-sent="Sent…" aria-label={`Kill ${name}`}>
+        Kill
+      </button>
+    </form>
+  );
+}
+
+/** The other ways on, behind "More" where there is no room. */
+function Others({ flag, base }: { flag: FlagResource; base: string }) {
+  const { key, level, standing } = flag;
+  const path = `${base}/flags/${key}`;
+  const trip = killTrip(flag);
+  const raisable = trip?.budget ?? standing.over?.budget ?? null;
+  const raise =
+    raisable === null || flag.switch.state === "off" ? null : (
+      <a
+        class="button"
+        href={`${base}/budgets/${raisable.id}/raise`}
+        id={`raise-${key}`}
+        aria-label={`Raise budget ${raisable.name}…`}
+      >
+        Raise…
+      </a>
+    );
+  if (isOff(flag)) return <div class="acts rest">{raise}</div>;
+  return (
+    <div class="acts rest">
+      {level.level < flag.steps.length - 1 ? (
+        <a class="button" href={`${path}/downgrade`} id={`downgrade-${key}`}>
           Downgrade…
         </a>
       ) : null}
-      {flag.level.level > 0 || flag.switch.ramp !== null ? (
-        <a class="button" href={`${path}/restore`} id={`restore-${flag.key}`}>
-          {flag.level.level > 0 ? "Restore quality…" : "End the ramp…"}
-        </a>
+      {level.level > 0 || flag.switch.ramp !== null ? (
+        <Restore what={key} path={path} words={level.level > 0 ? "Restore quality…" : "End the ramp…"} />
       ) : null}
-    </>
+      {raise}
+    </div>
+  );
+}
+
+function Restore({ what, path, words, main = false }: { what: string; path: string; words: string; main?: boolean }) {
+  return (
+    <a class={main ? "button main" : "button"} href={`${path}/restore`} id={`restore-${what}`}>
+      {words}
+    </a>
   );
 }

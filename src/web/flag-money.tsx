@@ -1,5 +1,6 @@
 /** What a flag costs now, on its card: the bar of its budget, the pace, and how its calls fare. No figure is made up. */
 import { usd } from "../domain/alert-text.ts";
+import { type AttentionFacts, FAR_ABOVE_USUAL, timesUsual } from "../domain/attention.ts";
 import type { FlagResource } from "../domain/resources.ts";
 import type { BoardMoney, BudgetGlance, FlagMoney } from "../services/board-money.ts";
 import { aPeriod } from "../domain/window.ts";
@@ -13,6 +14,9 @@ import { count, type Light, listed, percent, took } from "./text.ts";
 
 export interface FlagMoneyProps {
   flag: FlagResource;
+  attention: AttentionFacts;
+  /** Connected ones of the environment: each of them may serve the flag. */
+  instances: number;
   light: Light;
   money: BoardMoney;
   base: string;
@@ -45,15 +49,15 @@ const callsId = (key: string): string => `calls-${key}`;
 /** Where the figures of a flag stand in its card. */
 export function FlagMoneyView({ flag, money }: Pick<FlagMoneyProps, "flag" | "money">) {
   return (
-    <div class="money">
+    <>
       <Place id={spendId(flag.key)} />
       {money.flags.has(flag.key) ? (
-        <div class="calls">
+        <>
           <Place id={chartId(flag.key)} />
           <Place id={callsId(flag.key)} />
-        </div>
+        </>
       ) : null}
-    </div>
+    </>
   );
 }
 
@@ -71,23 +75,32 @@ export function flagMoneyParts(props: FlagMoneyProps): Part[] {
       children: [],
       pace: "chart",
     },
-    { id: callsId(key), html: toHtml(<Calls id={callsId(key)} usage={usage} />), children: [], pace: "figures" },
+    {
+      id: callsId(key),
+      html: toHtml(<Calls id={callsId(key)} usage={usage} instances={props.instances} />),
+      children: [],
+      pace: "figures",
+    },
   ];
 }
 
-function Spend({ flag, light, money, base, nowMs }: FlagMoneyProps) {
+function Spend({ flag, attention, light, money, base, nowMs }: FlagMoneyProps) {
   const budget = ownBudget(money.budgets, flag.key);
   const usage = money.flags.get(flag.key);
   const others = money.budgets.filter(({ scope }) => scope.flag === flag.key).length - 1;
   return (
     <div class="spend" id={spendId(flag.key)}>
       {budget === null ? (
-        <WithoutBudget usage={usage} isShared={money.budgets.some(({ scope }) => scope.flag === undefined)} />
+        <WithoutBudget
+          usage={usage}
+          attention={attention}
+          isShared={money.budgets.some(({ scope }) => scope.flag === undefined)}
+        />
       ) : (
-        <WithBudget budget={budget} usage={usage} light={light} nowMs={nowMs} base={base} />
+        <WithBudget budget={budget} attention={attention} usage={usage} light={light} nowMs={nowMs} base={base} />
       )}
       {others > 0 ? (
-        <p class="dim">
+        <p class="dim extra">
           <a href={`${base}/budgets`}>{count(others, "more budget")}</a>
         </p>
       ) : null}
@@ -95,16 +108,23 @@ function Spend({ flag, light, money, base, nowMs }: FlagMoneyProps) {
   );
 }
 
-/** `isShared`: it may still be held by a budget of all flags, which the board shows by itself. */
-function WithoutBudget({ usage, isShared }: { usage: FlagMoney | undefined; isShared: boolean }) {
+interface WithoutBudgetProps {
+  usage: FlagMoney | undefined;
+  attention: AttentionFacts;
+  /** It may still be held by a budget of all flags, which the board shows by itself. */
+  isShared: boolean;
+}
+
+function WithoutBudget({ usage, attention, isShared }: WithoutBudgetProps) {
   const none = isShared ? "no budget of its own" : "no budget";
   if (usage === undefined) return <p class="dim">no calls yet · {none}</p>;
   return (
     <>
-      <p>
-        <b>{usd(usage.todayNanoUsd)}</b> today <BurnNow usage={usage} />
+      <p class="figures">
+        <b>{usd(usage.todayNanoUsd)}</b> today <Times attention={attention} />
+        <BurnNow usage={usage} />
       </p>
-      <p class="dim">{none}</p>
+      <p class="dim limit">{none}</p>
     </>
   );
 }
@@ -131,15 +151,23 @@ export function BurnNow({ usage: { burnNanoUsdPerHour: burn, off } }: { usage: F
   );
 }
 
+/** "12 times its usual": only when that is far. */
+function Times({ attention }: { attention: AttentionFacts }) {
+  const times = timesUsual(attention);
+  if (times === null || times < FAR_ABOVE_USUAL) return null;
+  return <b>{Math.floor(times)} times its usual</b>;
+}
+
 interface WithBudgetProps {
   budget: BudgetGlance;
+  attention: AttentionFacts;
   usage: FlagMoney | undefined;
   light: Light;
   nowMs: number;
   base: string;
 }
 
-function WithBudget({ budget, usage, light, nowMs, base }: WithBudgetProps) {
+function WithBudget({ budget, attention, usage, light, nowMs, base }: WithBudgetProps) {
   if (usage === undefined && budget.spentNanoUsd === 0) {
     return (
       <p class="dim">
@@ -153,12 +181,18 @@ function WithBudget({ budget, usage, light, nowMs, base }: WithBudgetProps) {
   return (
     <>
       <SpendBar {...budget} light={light} />
-      <p>
+      <p class="figures">
         <b>{usd(budget.spentNanoUsd)}</b> of {usdLimit(budget.limitNanoUsd)}{" "}
         {budget.period === "day" ? "" : `${periodNow(budget.period)} `}
+        {budget.limitReachedAt === null || budget.spentNanoUsd >= budget.limitNanoUsd ? null : (
+          <b class="soon">
+            limit at <Moment at={budget.limitReachedAt} nowMs={nowMs} />
+          </b>
+        )}
+        <Times attention={attention} />
         {usage === undefined ? null : <BurnNow usage={usage} />}
       </p>
-      <p class="dim">
+      <p class="dim limit">
         <LimitLine budget={budget} nowMs={nowMs} />
       </p>
     </>
@@ -204,15 +238,16 @@ function timesText(reached: number): string {
   return reached < 200 ? `${reached} % of its limit` : `${Math.floor(reached / 100)} times its limit`;
 }
 
-function Calls({ id, usage }: { id: string; usage: FlagMoney }) {
+function Calls({ id, usage, instances }: { id: string; usage: FlagMoney; instances: number }) {
   return (
-    <p class="dim pair" id={id}>
+    <p class="calls dim" id={id}>
+      <span>{count(instances, "instance")}</span>
       {usage.attempts === 0 ? (
-        "no calls for 15 min"
+        <span>no calls for 15 min</span>
       ) : (
         <>
-          <span class="nowrap">errors {percent(Math.round((usage.errors / usage.attempts) * 1_000) / 10)}</span>
-          {usage.p95Ms === null ? null : <span class="nowrap">p95 {took(usage.p95Ms)}</span>}
+          <span>errors {percent(Math.round((usage.errors / usage.attempts) * 1_000) / 10)}</span>
+          {usage.p95Ms === null ? null : <span>p95 {took(usage.p95Ms)}</span>}
         </>
       )}
     </p>

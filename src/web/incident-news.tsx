@@ -2,13 +2,17 @@
  * Open incidents, on top of the board: what happened by itself, since when, whether it has arrived everywhere, and what
  * can be done about it.
  */
+import { timesUsual } from "../domain/attention.ts";
 import type { IncidentResource } from "../domain/money-resources.ts";
 import type { FlagResource } from "../domain/resources.ts";
 import { overShared } from "../services/board-money.ts";
+import type { Driver } from "../services/burning.ts";
 import type { Untaken } from "../services/untaken-alerts.ts";
 import type { Board, FlagRow } from "./board-state.ts";
 import { LapsedLine } from "./lapsed-line.tsx";
 import { Moment } from "./moment.tsx";
+import { More } from "./more.tsx";
+import { usdPerHour } from "./money-text.ts";
 import { ProofView } from "./proof-view.tsx";
 import { Running } from "./running.tsx";
 import { age, count, listed } from "./text.ts";
@@ -16,17 +20,20 @@ import { RefreshLink } from "./without-script.tsx";
 
 const PROOF_SHOWN_MS = 2 * 60_000;
 
+/** More than these are hidden: they are found on the page of incidents, and on the rows of their flags. */
+export const SHOWN_INCIDENTS = 2;
+
 /** What turned something off comes first, then what downgraded, then what only tells; each newest first. */
 export function IncidentNews({ board, operator }: { board: Board; operator: boolean }) {
   if (board.incidents.length === 0) return null;
+  const all = board.incidents
+    .map((incident) => ({ incident, ...switchedBy(incident, board) }))
+    .toSorted((a, b) => urgency(b) - urgency(a));
   return (
-    <section aria-label="Open incidents" class="flags">
-      {board.incidents
-        .map((incident) => ({ incident, ...switchedBy(incident, board) }))
-        .toSorted((a, b) => b.killed.length - a.killed.length || b.rows.length - a.rows.length)
-        .map((news) => (
-          <Incident {...news} board={board} operator={operator} />
-        ))}
+    <section aria-label="Open incidents" class={all.length > 1 ? "news many" : "news"}>
+      {all.map((news) => (
+        <Incident {...news} board={board} operator={operator} />
+      ))}
     </section>
   );
 }
@@ -36,6 +43,8 @@ interface News {
   /** The flags that it has switched, and of these the ones that are off. */
   rows: FlagRow[];
   killed: FlagRow[];
+  /** Its flag, while that is on over the limit. */
+  over: FlagRow | null;
 }
 
 function switchedBy(incident: IncidentResource, board: Board): Omit<News, "incident"> {
@@ -43,10 +52,17 @@ function switchedBy(incident: IncidentResource, board: Board): Omit<News, "incid
   const killed = rows.filter(({ flag }) =>
     flag.trips.some((trip) => trip.budget.id === incident.budget?.id && trip.action === "kill"),
   );
-  return { rows, killed };
+  const over = board.rows.find(({ flag }) => flag.standing.over?.budget.id === incident.budget?.id) ?? null;
+  return { rows, killed, over: incident.budget === null ? null : over };
 }
 
-function Incident({ incident, rows, killed, board, operator }: News & { board: Board; operator: boolean }) {
+/** As in the order of attention; what somebody has acknowledged comes after what nobody has. */
+function urgency({ incident, over, killed, rows }: News): number {
+  const kind = over !== null ? 3 : killed.length > 0 ? 2 : rows.length > 0 ? 1 : 0;
+  return kind + (incident.acknowledgedAt === null ? 4 : 0);
+}
+
+function Incident({ incident, rows, killed, over, board, operator }: News & { board: Board; operator: boolean }) {
   const base = `/e/${board.environment.key}`;
   const isOver = isOverNow(incident, board);
   const light = killed.length > 0 ? " off" : isOver ? " over" : rows.length > 0 ? " downgraded" : "";
@@ -54,16 +70,25 @@ function Incident({ incident, rows, killed, board, operator }: News & { board: B
   const proof = newestTrip(rows);
   const untaken = board.untaken.get(incident.id);
   const lapsed = board.lapsed.get(incident.id);
+  const driver = board.drivers.get(incident.id);
+  const title = headline({ incident, killed, rows, over });
   return (
     <article class={`card incident${light}`} id={`incident-${incident.id}`} aria-labelledby={`title-${incident.id}`}>
       <div class="card-head">
         {light === "" ? null : <span class={`light${light}`} aria-hidden="true"></span>}
-        <h2 id={`title-${incident.id}`}>{headline(incident, killed, rows)}</h2>
+        <h2 id={`title-${incident.id}`}>{title}</h2>
       </div>
-      <p class="state">
-        <Moment at={last?.at ?? incident.openedAt} nowMs={board.nowMs} exact /> · {last?.text ?? incident.title}
+      <More what={`incident-${incident.id}`} name={title} />
+      <p class="drives">
+        <Moment at={last?.at ?? incident.openedAt} nowMs={board.nowMs} />
+        {driver === undefined ? null : <DriverWords driver={driver} />}
       </p>
-      {lapsed === undefined ? null : <LapsedLine lapsed={lapsed} nowMs={board.nowMs} />}
+      <p class="state extra">{last?.text ?? incident.title}</p>
+      {lapsed === undefined ? null : (
+        <div class="extra">
+          <LapsedLine lapsed={lapsed} nowMs={board.nowMs} />
+        </div>
+      )}
       {incident.acknowledgedAt === null ? null : (
         <p class="dim">
           Acknowledged <Moment at={incident.acknowledgedAt} nowMs={board.nowMs} />
@@ -83,7 +108,7 @@ function Incident({ incident, rows, killed, board, operator }: News & { board: B
         </p>
       ) : null}
       {proof === null ? null : (
-        <div class="proof-box">
+        <div class="fact">
           <ProofView
             proof={proof.proof}
             fresh={board.nowMs - Date.parse(proof.at) < PROOF_SHOWN_MS}
@@ -99,7 +124,7 @@ function Incident({ incident, rows, killed, board, operator }: News & { board: B
         ) : null}
         {operator && incident.budget !== null ? (
           <a
-            class="button"
+            class="button extra"
             href={`${base}/budgets/${incident.budget.id}/raise`}
             aria-label={`Raise budget ${incident.budget.name}…`}
           >
@@ -107,11 +132,27 @@ function Incident({ incident, rows, killed, board, operator }: News & { board: B
           </a>
         ) : null}
         {operator ? <Restore rows={rows} base={base} /> : null}
-        <a class="button" href={`${base}/incidents#incident-${incident.id}`}>
+        <a class="button extra" href={`${base}/incidents#incident-${incident.id}`}>
           Timeline
         </a>
       </div>
     </article>
+  );
+}
+
+/** " · 10 times the usual burn · 91 % from session bulk-import-77". */
+function DriverWords({ driver: { who, burnNanoUsdPerHour: burn, usualNanoUsdPerHour: usual } }: { driver: Driver }) {
+  const times = timesUsual({ burnNanoUsdPerHour: burn, usualNanoUsdPerHour: usual });
+  return (
+    <>
+      {times === null || times < 2 ? ` · ${usdPerHour(burn)}` : <b> · {Math.floor(times)} times the usual burn</b>}
+      {who === null ? null : (
+        <>
+          {` · ${who.percent} % from ${who.by} `}
+          <code>{who.name}</code>
+        </>
+      )}
+    </>
   );
 }
 
@@ -120,7 +161,7 @@ function Restore({ rows, base }: { rows: readonly FlagRow[]; base: string }) {
   const [row] = rows;
   if (row === undefined || rows.length > 1) return null;
   return (
-    <a class="button" href={`${base}/flags/${row.flag.key}/restore`} aria-label={`Restore ${row.flag.name}…`}>
+    <a class="button extra" href={`${base}/flags/${row.flag.key}/restore`} aria-label={`Restore ${row.flag.name}…`}>
       Restore…
     </a>
   );
@@ -152,10 +193,12 @@ function isOverNow({ budget }: IncidentResource, { rows, money }: Board): boolea
   );
 }
 
-/** "Support chat was turned off by its budget". Without a trip in force: what was reached. */
-function headline(incident: IncidentResource, killed: readonly FlagRow[], rows: readonly FlagRow[]): string {
+/** What is so now: "Support chat was turned off by budget Daily". Without a trip in force: what was reached. */
+function headline({ incident, killed, rows, over }: News): string {
+  if (incident.budget === null) return incident.title;
+  if (over !== null) return `${over.flag.name} is on over its limit`;
   const affected = killed.length > 0 ? killed : rows;
-  if (affected.length === 0 || incident.budget === null) return incident.title;
+  if (affected.length === 0) return incident.title;
   const names = listed(affected.map(({ flag }) => flag.name));
   const did = `${affected.length === 1 ? "was" : "were"} ${killed.length > 0 ? "turned off" : "downgraded"}`;
   return `${names} ${did} by budget ${incident.budget.name}`;

@@ -85,15 +85,15 @@ export function MasterBar({ board, operator }: { board: Board; operator: boolean
           <span class={`light ${light}`} aria-hidden="true"></span> All AI features
         </h2>
         <p class="dim">
+          <Place id="master-money" />
           {off
             ? "Off by the master switch"
             : [
-                `${sum("on")} on`,
                 ...(sum("over") > 0 ? [`${sum("over")} over the limit`] : []),
-                ...(sum("downgraded") > 0 ? [`${sum("downgraded")} downgraded`] : []),
                 ...(sum("off") > 0 ? [`${sum("off")} off`] : []),
+                ...(sum("downgraded") > 0 ? [`${sum("downgraded")} downgraded`] : []),
+                `${sum("on")} on`,
               ].join(" · ")}
-          <Place id="master-money" />
         </p>
       </div>
       {!operator ? null : off ? (
@@ -111,11 +111,16 @@ export function MasterBar({ board, operator }: { board: Board; operator: boolean
   );
 }
 
-/** What all flags cost, in the bar. */
+/** What all flags cost: on a phone there is room for no more. */
 export function MasterMoney({ money }: { money: BoardMoney }) {
   return (
     <span id="master-money">
-      {money.flags.size === 0 ? "" : ` · ${usdRough(money.todayNanoUsd)} today · ${burnText(money.burnNanoUsdPerHour)}`}
+      {money.flags.size === 0 ? null : (
+        <>
+          <span class="wide-only">{`${usdRough(money.todayNanoUsd)} today · `}</span>
+          {`${burnText(money.burnNanoUsdPerHour)} · `}
+        </>
+      )}
     </span>
   );
 }

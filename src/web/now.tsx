@@ -1,61 +1,60 @@
 /** What is not as it should be now, in a sentence each, or that all is on; and who is connected. */
 import { usd } from "../domain/alert-text.ts";
 import type { FlagResource } from "../domain/resources.ts";
-import { overWords, standingWords } from "../domain/standing-words.ts";
+import { overWords } from "../domain/standing-words.ts";
 import { type BudgetGlance, overShared } from "../services/board-money.ts";
+import { someIn } from "../domain/fleet.ts";
 import type { Board } from "./board-state.ts";
 import { fleetWords, notCountedWords } from "./fleet-text.ts";
-import { concerns } from "./incident-news.tsx";
+import { SHOWN_INCIDENTS } from "./incident-news.tsx";
 import { Moment } from "./moment.tsx";
 import { periodNow, usdLimit } from "./money-text.ts";
 import { Place } from "./parts.ts";
 import { Words } from "./standing-words.tsx";
 import { UnpricedLine } from "./unpriced-line.tsx";
-import { killTrip, type Light, percent } from "./text.ts";
+import { count, killTrip } from "./text.ts";
 
-/** One sentence for each thing that is not as it should be; else that all is on. */
+/** How many are not as they should be, or that all is on, in a bar that stays in sight; the rows say each in a sentence. */
 export function Now({ board }: { board: Board }) {
   const wrong = board.rows.filter(({ flag }) => ownState(flag) !== "on");
   const over = overShared(
     board.money,
     board.rows.map(({ flag }) => flag),
   );
-  // What an open incident tells above is not told twice.
-  const untold = wrong.filter(({ flag }) => !board.incidents.some((incident) => concerns(incident, flag)));
   const masterOff = board.master.state === "off";
+  // A row says how many there are; on a phone this line is for those that are missing.
+  const allWell = someIn(board.fleet, "lost").count + someIn(board.fleet, "silent").count === 0;
+  const more = board.incidents.length - SHOWN_INCIDENTS;
   return (
     <section class="now" id="now" aria-labelledby="now-title">
-      {wrong.length === 0 && over.length === 0 && !masterOff ? (
-        <h2 id="now-title" class="calm">
-          <span class="light on" aria-hidden="true"></span> All on
-        </h2>
-      ) : (
+      <div class="status">
         <h2 id="now-title">
-          {masterOff
-            ? wrong.length === 0
-              ? "No flag is off by itself"
-              : `By themselves: ${tally(wrong)}`
-            : [...over.map(({ name }) => `${name} over its limit`), ...(wrong.length === 0 ? [] : [tally(wrong)])].join(
-                ", ",
-              )}
+          {wrong.length > 0 || over.length > 0 ? (
+            `${masterOff ? "By themselves: " : ""}${[...over.map(({ name }) => `${name} over its limit`), ...tally(wrong)].join(", ")}`
+          ) : masterOff ? (
+            "No flag is off by itself"
+          ) : (
+            <>
+              <span class="light on" aria-hidden="true"></span> All on
+            </>
+          )}
         </h2>
-      )}
-      {untold.length === 0 && over.length === 0 ? null : (
-        <ul class="wrong">
-          {over.map((budget) => (
-            <SharedOver budget={budget} nowMs={board.nowMs} />
-          ))}
-          {untold.map(({ flag }) => (
-            <li>
-              <span class={`light ${lightOfState(ownState(flag))}`} aria-hidden="true"></span>
-              <span>
-                <a href={`#flag-${flag.key}`}>{flag.name}</a> <Sentence flag={flag} nowMs={board.nowMs} />
-              </span>
-            </li>
-          ))}
-        </ul>
-      )}
-      <p class="dim">{fleetWords(board.fleet)}.</p>
+        <a class="button main" id="fresh" href={`/e/${board.environment.key}`} hidden>
+          What is new
+        </a>
+      </div>
+      <p class={allWell && more <= 0 ? "dim fleet calm-fleet" : "dim fleet"}>
+        {more > 0 ? (
+          <>
+            <a href={`/e/${board.environment.key}/incidents`}>{count(more, "more open incident")}</a>
+            {" · "}
+          </>
+        ) : null}
+        {fleetWords(board.fleet)}.
+      </p>
+      {over.map((budget) => (
+        <SharedOver budget={budget} nowMs={board.nowMs} />
+      ))}
       {notCountedWords(board.fleet.notCounted).map((words) => (
         <p class="lag">{words}</p>
       ))}
@@ -73,12 +72,12 @@ export function Unpriced({ board }: { board: Board }) {
   );
 }
 
-/** "1 off, 1 over its limit, 2 downgraded". */
-function tally(rows: readonly { flag: FlagResource }[]): string {
+/** "1 over its limit", "1 off", "2 downgraded". */
+function tally(rows: readonly { flag: FlagResource }[]): string[] {
   const sum = (state: OwnState) => rows.filter(({ flag }) => ownState(flag) === state).length;
-  return (["off", "over", "downgraded", "ramping"] as const)
-    .flatMap((state) => (sum(state) === 0 ? [] : [`${sum(state)} ${state === "over" ? "over its limit" : state}`]))
-    .join(", ");
+  return (["over", "off", "downgraded", "ramping"] as const).flatMap((state) =>
+    sum(state) === 0 ? [] : [`${sum(state)} ${state === "over" ? "over its limit" : state}`],
+  );
 }
 
 type OwnState = FlagResource["standing"]["state"];
@@ -91,50 +90,11 @@ function ownState(flag: FlagResource): OwnState {
   return flag.switch.ramp === null ? "on" : "ramping";
 }
 
-function lightOfState(state: OwnState): Light {
-  return state === "ramping" ? "downgraded" : state;
-}
-
-/** "is off since 02:41 by maria — cost." */
-function Sentence({ flag, nowMs }: { flag: FlagResource; nowMs: number }) {
-  const { standing, effective, switch: own } = flag;
-  const words = <Words words={standingWords(standing)} nowMs={nowMs} />;
-  if (standing.cause.kind === "MASTER") {
-    const trip = killTrip(flag);
-    const state = ownState(flag);
-    if (own.state === "off") return <>is off by hand as well{own.by === null ? "" : `, by ${own.by}`}.</>;
-    if (trip !== null) return <>is off by budget {trip.budget.name} as well.</>;
-    return <>will be {state === "ramping" ? "ramping" : "downgraded"} when the master switch is restored.</>;
-  }
-  const model = effective.model === null ? null : <code>{effective.model}</code>;
-  switch (standing.state) {
-    case "off":
-      return <>is off{words}.</>;
-    case "over":
-      return <>is on over its limit{words}.</>;
-    case "ramping":
-      return (
-        <>
-          is coming back: on for {percent(own.ramp ?? 100)} of users{words}.
-        </>
-      );
-    case "downgraded":
-      return (
-        <>
-          is downgraded to {model}
-          {words}.
-        </>
-      );
-    case "on":
-      return <>is on{words}.</>;
-  }
-}
-
 /** A budget of many flags is told once, and not on the row of each. */
 function SharedOver({ budget, nowMs }: { budget: BudgetGlance; nowMs: number }) {
   if (budget.over === null) return null;
   return (
-    <li>
+    <p class="card over shared-over">
       <span class="light over" aria-hidden="true"></span>
       <span>
         Budget <a href="#shared-budgets">{budget.name}</a> is over its limit since{" "}
@@ -142,6 +102,6 @@ function SharedOver({ budget, nowMs }: { budget: BudgetGlance; nowMs: number }) 
         {periodNow(budget.period)}
         <Words words={overWords(budget.over.cause)} nowMs={nowMs} />.
       </span>
-    </li>
+    </p>
   );
 }

@@ -79,7 +79,7 @@ function Model({ flag }: { flag: FlagResource }) {
   return flag.effective.model === null ? (
     <span>the model each request names</span>
   ) : (
-    <code>{flag.effective.model}</code>
+    <code data-model>{flag.effective.model}</code>
   );
 }
 

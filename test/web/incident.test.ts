@@ -26,6 +26,8 @@ afterAll(async () => {
 const eventually = (what: string, shown: () => Promise<boolean>) => until(what, shown);
 
 const card = (key: string) => page.locator(`#flag-${key}`);
+/** What a row has no room for on a phone. */
+const more = (key: string) => card(key).locator(`#more-${key} > summary`).click();
 const enabled = (flag: string) => world.clients.map((client) => client.isEnabled(flag));
 
 /** Each test begins with everything on: a failure of one is not one of the next. */
@@ -63,6 +65,7 @@ describe.each([
     await eventually("all receipts", () => card("draft-reply").getByText("3 of 3").isVisible());
     expect(enabled("draft-reply")).toEqual([false, false, false]);
     expect(await card("draft-reply").innerText()).toContain("by you");
+    await more("draft-reply");
     expect(await card("draft-reply").innerText()).toContain("calls that were running may finish");
 
     await card("draft-reply").getByRole("button", { name: "Bad answers" }).click();
@@ -74,7 +77,8 @@ describe.each([
   });
 
   it("restores deliberately: says what it will do, keeps asking until there is a reason", async () => {
-    await page.getByRole("button", { name: "Kill Support chat" }).click();
+    await world.api("POST", `${PRODUCTION}/flags/support-chat/kill`, { reason: "by somebody else" });
+    await page.reload();
     await card("support-chat").getByRole("link", { name: "Restore…" }).click();
     await page.getByRole("heading", { name: "Restore Support chat" }).waitFor();
     expect(await page.locator("main").innerText()).toContain("Turns it on, with claude-opus-5-5");
@@ -90,6 +94,7 @@ describe.each([
   });
 
   it("downgrades to a chosen step and restores the quality", async () => {
+    await more("summarize-ticket");
     await card("summarize-ticket").getByRole("link", { name: "Downgrade…" }).click();
     await page.getByLabel("claude-haiku-4-5").check();
     await page.getByLabel("Cost", { exact: true }).check();
@@ -99,6 +104,7 @@ describe.each([
       world.clients.every((client) => client.evaluate("summarize-ticket").models[0] === "claude-haiku-4-5"),
     );
     await page.goto(`${world.server.url}/e/production`);
+    await more("summarize-ticket");
     await card("summarize-ticket").getByRole("link", { name: "Restore quality…" }).click();
     await page.getByLabel("Fixed", { exact: true }).check();
     await page.getByRole("button", { name: "Restore quality" }).click();
@@ -126,9 +132,10 @@ describe.each([
     await page.getByRole("button", { name: "Block it" }).click();
     await page.getByText("Blocked claude-opus-5-5.").waitFor();
     await page.goto(`${world.server.url}/e/production`);
-    expect(await page.locator(".now").innerText()).toMatch(
-      /Support chat is downgraded to claude-sonnet-5-5 since .* · claude-opus-5-5 is blocked by maria — Provider trouble\./,
+    expect(await card("support-chat").innerText()).toMatch(
+      /Downgraded to claude-sonnet-5-5 since .* · claude-opus-5-5 is blocked by maria — Provider trouble/,
     );
+    expect(await page.locator("#now").innerText()).toContain("3 downgraded");
     await page.goto(`${world.server.url}/e/production/models`);
     await page.getByRole("button", { name: "Unblock claude-opus-5-5" }).click();
     await page.getByText("Unblocked claude-opus-5-5").waitFor();
@@ -159,6 +166,7 @@ describe("the board without JavaScript", () => {
     expect(await page.locator("meta[http-equiv=refresh]").count()).toBe(0);
     for (let times = 0; times < 2; times += 1) {
       const before = page.url();
+      await more("draft-reply");
       await card("draft-reply").getByRole("link", { name: "Refresh" }).click();
       await page.waitForURL((url) => url.href !== before && url.hash === "#flag-draft-reply");
     }

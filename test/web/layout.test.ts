@@ -96,7 +96,9 @@ describe.each(["dark", "light"] as const)("in the %s", (colorScheme) => {
     expect(complaints).toEqual([]);
     await context.close();
     // The checker is put into the page by the test, which the policy of the page rightly forbids.
-    const checked = await openPage(browser, world.server, { colorScheme, bypassCSP: true });
+    // High enough that no button is half behind the bar of the master switch, which a scroll mends.
+    const tall = { width: 1280, height: 2_400 };
+    const checked = await openPage(browser, world.server, { colorScheme, bypassCSP: true, viewport: tall });
     await signIn(checked.page, world.server.url, ADMIN_TOKEN);
     await checked.page.waitForURL("**/e/production");
     for (const path of paths) {

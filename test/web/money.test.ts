@@ -24,6 +24,8 @@ afterAll(async () => {
 
 const card = (key: string) => page.locator(`#flag-${key}`);
 const incident = () => page.locator(".incident").filter({ hasText: "Support chat" });
+/** What there is no room for with several incidents. */
+const more = () => incident().locator("details.more > summary").click();
 const enabled = (flag: string) => world.clients.map((client) => client.isEnabled(flag));
 
 async function eventually(what: string, shown: () => Promise<boolean>, javaScript: boolean): Promise<void> {
@@ -60,7 +62,10 @@ describe.each([
     expect(await card("support-chat").innerText()).toContain("$154.30 of $200");
     await world.spend(world.call("support-chat", 60));
     await eventually("the trip", () => incident().getByText("was turned off by budget").isVisible(), javaScript);
-    await eventually("all receipts", () => incident().getByText("3 of 3").isVisible(), javaScript);
+    await eventually("all receipts", () => card("support-chat").getByText("3 of 3").isVisible(), javaScript);
+    await card("support-chat").locator("details.more > summary").click();
+    await more();
+    expect(await incident().innerText()).toContain("3 of 3");
     expect(enabled("support-chat")).toEqual([false, false, false]);
     expect(await card("support-chat").innerText()).toMatch(/Off since 02:41|Off since 01:41 UTC/);
     expect(await card("support-chat").innerText()).toContain("budget Support chat, daily reached");
@@ -92,6 +97,7 @@ describe.each([
   it("raises a budget: keeps what was typed until all is there, and ends the trip", async () => {
     await world.spend(world.call("support-chat", 60));
     await eventually("the trip", () => incident().getByText("was turned off by budget").isVisible(), javaScript);
+    await more();
     await incident().getByRole("link", { name: "Raise budget" }).click();
     await page.getByText("It is overspent by $14.30").waitFor();
     await page.getByLabel("Add, in USD").fill("$100");
@@ -171,6 +177,7 @@ describe("what a board says of money", () => {
     const incidents = page.getByRole("region", { name: "Open incidents" }).getByRole("heading");
     // What was switched is told before what was only reached, though that is newer.
     await world.spend(world.call("draft-reply", 130));
+    await page.getByRole("link", { name: "1 new incident" }).click();
     await incidents.getByText("Drafts, daily reached 50 %").waitFor();
     expect(await incidents.first().innerText()).toBe("Summarize ticket was downgraded by budget Summaries, daily");
     const zone = { timezone: "Europe/Berlin" };

@@ -1,5 +1,5 @@
-// What the board does beyond forms and links: it keeps itself up to date, presses without loading the page, local times,
-// the undo countdown, a warning when updates stop, keys; and it never takes away a click, a caret or typed text.
+// What the board does beyond forms and links: it keeps itself up to date, presses without loading the page, finds flags,
+// local times, the undo countdown, a warning when updates stop, keys; and it never takes away a click, a caret or text.
 // Without this file the board works the same, by hand.
 "use strict";
 
@@ -57,6 +57,8 @@ function enliven(root) {
 }
 
 function tick() {
+  // What counts down or is lost can wait: nothing is moved under a thumb.
+  if (isPressed) return;
   for (const left of document.querySelectorAll("[data-ends-ms]")) {
     const seconds = Math.ceil((Number(left.dataset.endsMs) - performance.now()) / 1000);
     left.textContent = `${Math.max(0, seconds)} s`;
@@ -92,25 +94,113 @@ function say(text) {
   place.scrollIntoView({ block: "nearest" });
 }
 
-// Stillness: a replacement between press and release would swallow the click
+// Stillness: a replacement between press and release would swallow the click, or give it to another button
 
 let isPressed = false;
 let release;
 const waitingForRelease = [];
-document.addEventListener("pointerdown", () => {
-  isPressed = true;
-  clearTimeout(release);
-});
-for (const name of ["pointerup", "pointercancel"]) {
-  document.addEventListener(name, () => {
+document.addEventListener(
+  "pointerdown",
+  (event) => {
+    isPressed = true;
     clearTimeout(release);
-    release = setTimeout(() => {
-      isPressed = false;
-      for (const go of waitingForRelease.splice(0)) go();
-    }, STILL_MS);
-  });
+    const button = event.target instanceof Element ? event.target.closest(PRESSED) : null;
+    pressed = button === null ? null : { button, at: placeOf(button), isRefused: button.id in heldStill };
+  },
+  { capture: true },
+);
+for (const name of ["pointerup", "pointercancel"]) {
+  document.addEventListener(
+    name,
+    () => {
+      clearTimeout(release);
+      release = setTimeout(() => {
+        isPressed = false;
+        for (const go of waitingForRelease.splice(0)) go();
+      }, STILL_MS);
+      if (pressed === null || name === "pointercancel") return;
+      const { button, at } = pressed;
+      if (button.isConnected && hasMoved(at, placeOf(button))) pressed.isRefused = true;
+      if (pressed.isRefused) sayInPlace(button, "The list moved. Press again");
+    },
+    { capture: true },
+  );
 }
 const stillness = () => (isPressed ? new Promise((resolve) => waitingForRelease.push(resolve)) : Promise.resolve());
+
+// What the page has moved is not what was aimed at. Keys always act, and so does the master switch, which never moves.
+
+const PRESSED = "#live button:not(#kill-all), #live a.button:not(#fresh), #live summary";
+/** A press so soon after the page has moved the button was meant for what was there before. */
+const AIMED_MS = 500;
+const MOVED_PX = 8;
+const SAID_MS = 3_000;
+let pressed = null;
+/** Ids of buttons that the page has just moved. */
+const heldStill = {};
+
+/** In the page, so that a scroll by hand is no move. */
+function placeOf(element) {
+  const { x, y } = onScreen(element);
+  return { x: x + scrollX, y: y + scrollY };
+}
+
+function onScreen(element) {
+  const { left: x, top: y } = element.getBoundingClientRect();
+  return { x, y };
+}
+
+const hasMoved = (before, after) => Math.hypot(before.x - after.x, before.y - after.y) > MOVED_PX;
+
+/** Changes the page, and holds the buttons that it moves on the screen. */
+function moving(change) {
+  const before = [...document.querySelectorAll(PRESSED)]
+    .filter(({ id }) => id !== "")
+    .map((one) => [one.id, onScreen(one)]);
+  change();
+  const moved = before.filter(([id, at]) => {
+    const button = byId(id);
+    return button !== null && button.checkVisibility() && hasMoved(at, onScreen(button));
+  });
+  for (const [id] of moved) hold(id, AIMED_MS);
+}
+
+function hold(id, forMs) {
+  // Held for longer already.
+  if (heldUntilMs.has(id)) return;
+  clearTimeout(heldStill[id]);
+  byId(id)?.setAttribute("aria-disabled", "true");
+  heldStill[id] = setTimeout(() => {
+    delete heldStill[id];
+    byId(id)?.removeAttribute("aria-disabled");
+  }, forMs);
+}
+
+/** The button says it, for a while. */
+function sayInPlace(button, text) {
+  if (button.dataset.said !== undefined) return;
+  const label = button.innerHTML;
+  button.dataset.said = "";
+  const words = document.createElement("span");
+  words.setAttribute("role", "alert");
+  words.textContent = text;
+  button.replaceChildren(words);
+  setTimeout(() => {
+    delete button.dataset.said;
+    button.innerHTML = label;
+  }, SAID_MS);
+}
+
+document.addEventListener(
+  "click",
+  (event) => {
+    const isByHand = event.detail > 0;
+    if (!isByHand || !pressed?.isRefused) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  },
+  { capture: true },
+);
 
 // Parts
 
@@ -133,19 +223,25 @@ function show(html) {
   const kept = memory();
   const parts = [...parse(html).children];
   const old = isOlder(parts.find(({ id }) => id === "live-at"));
-  for (const part of parts) {
-    if (part.hasAttribute("data-own")) putOwn(part);
-    else if (!old || part.id === "flash") put(part);
-  }
+  moving(() => {
+    for (const part of parts) {
+      if (part.hasAttribute("data-own")) putOwn(part);
+      else if (!old || part.id === "flash") put(part);
+    }
+    remember(kept);
+  });
   holdNewUndo(kept.undos);
-  remember(kept);
   announce();
+  tellNew();
 }
 
 function put(part) {
   const shown = byId(part.id);
   if (shown === null) return;
   if (part.id === "live" || part.id === "flags") keepOrder(part, shown);
+  if (part.id === "live" || part.id === "news") keepNews(part, shown);
+  for (const row of part.matches("[data-flag]") ? [part] : part.querySelectorAll("[data-flag]"))
+    row.hidden = byId(row.id)?.hidden ?? !isLookedFor(row);
   // What only the visitor sees stays while it belongs to the change that is shown.
   for (const place of part.querySelectorAll("[data-own]")) {
     const own = byId(place.id);
@@ -179,9 +275,114 @@ function keepOrder(part, shown) {
   }
 }
 
+/** Incidents that are new wait for the bar to be pressed; those that are shown keep their order. */
+function keepNews(part, shown) {
+  const known = [...shown.querySelectorAll(".incident:not([hidden])")].map(({ id }) => id);
+  const all = [...part.querySelectorAll(".incident")];
+  for (const one of all) one.hidden = !known.includes(one.id);
+  for (const id of known) {
+    const one = all.find((incident) => incident.id === id);
+    if (one !== undefined) one.parentElement.append(one);
+  }
+}
+
+// What is new: told in the bar, and put in its place when that is pressed
+
+/** How urgent each row was when the order was made, by its id. */
+const orderedBy = new Map();
+const rows = () => [...document.querySelectorAll("[data-flag]")];
+const rankOf = (row) => Number(row.dataset.rank);
+/** Ranks above it, and this one, are worth a word: over the limit, off, limit within the hour, far above usual. */
+const URGENT_RANK = 3;
+
+function rememberOrder() {
+  orderedBy.clear();
+  for (const row of rows()) orderedBy.set(row.id, rankOf(row));
+}
+
+const counted = (n, noun) => (n === 0 ? "" : `${n} ${noun}${n === 1 ? "" : "s"}`);
+
+function tellNew() {
+  const bar = byId("fresh");
+  if (bar === null) return;
+  const incidents = document.querySelectorAll(".incident[hidden]").length;
+  // What the visitor has done here is no news.
+  const urgent = rows().filter((row) => {
+    const before = orderedBy.get(row.id) ?? Infinity;
+    return rankOf(row) <= URGENT_RANK && rankOf(row) < before && row.querySelector("[data-own]:not(:empty)") === null;
+  });
+  const said = counted(incidents, "new incident") || counted(urgent.length, "new alarm");
+  bar.hidden = said === "";
+  if (said !== "" && bar.textContent !== said) byId("announce").textContent = said;
+  bar.textContent = said;
+}
+
+function putInOrder() {
+  for (const one of document.querySelectorAll(".incident[hidden]")) {
+    one.hidden = false;
+    one.parentElement.prepend(one);
+  }
+  const inOrder = rows().toSorted((a, b) => rankOf(a) - rankOf(b));
+  for (const row of inOrder) row.parentElement.append(row);
+  rememberOrder();
+  tellNew();
+  scrollTo({ top: 0 });
+}
+
+document.addEventListener("click", (event) => {
+  if (!(event.target instanceof Element) || event.target.closest("#fresh") === null) return;
+  event.preventDefault();
+  putInOrder();
+});
+
+// Search and filter: at once, and kept in the address
+
+function lookedFor() {
+  return { text: byId("find")?.value.trim().toLowerCase() ?? "", state: byId("find-state")?.value ?? "" };
+}
+
+function isLookedFor(row, { text, state } = lookedFor()) {
+  const words = [
+    row.dataset.flag,
+    row.querySelector("h3")?.textContent,
+    row.querySelector("[data-owner]")?.textContent,
+  ];
+  return (state === "" || row.dataset.state === state) && words.some((one) => one?.toLowerCase().includes(text));
+}
+
+function look() {
+  const wanted = lookedFor();
+  let shown = 0;
+  for (const row of rows()) {
+    row.hidden = !isLookedFor(row, wanted);
+    if (!row.hidden) shown += 1;
+  }
+  byId("find-none").hidden = shown > 0;
+  const address = new URL(location.href);
+  for (const [name, value] of [
+    ["q", byId("find").value.trim()],
+    ["state", wanted.state],
+  ]) {
+    if (value === "") address.searchParams.delete(name);
+    else address.searchParams.set(name, value);
+  }
+  history.replaceState(null, "", address);
+}
+
+document.addEventListener("input", (event) => {
+  if (event.target.closest("#find-form") !== null) look();
+});
+document.addEventListener("submit", (event) => {
+  if (event.target.id !== "find-form") return;
+  event.preventDefault();
+  look();
+});
+
 /** What a person is in the middle of: open details, typed text, the focus. */
 function memory() {
-  const fields = [...document.querySelectorAll("input[id]:not([type=hidden])")].filter((one) => one.value !== "");
+  const fields = [...document.querySelectorAll("input[id]:not([type=hidden]), select[id]")].filter(
+    (one) => one.value !== "",
+  );
   return {
     open: [...document.querySelectorAll("details[open][id]")].map((one) => one.id),
     undos: [...document.querySelectorAll("[data-undo]")].map((one) => one.id),
@@ -293,7 +494,10 @@ async function press(form, button) {
     if (response === null) return;
     if (response.ok) {
       lastAnswerMs = performance.now();
-      show(await response.text());
+      const html = await response.text();
+      // The row may grow: not under the thumb that has just pressed.
+      await stillness();
+      show(html);
     } else say(`The server refused this (${response.status}). Reload the page and try again.`);
   } catch {
     say("No answer from the server: this may or may not have been done. A kill can be pressed again safely.");
@@ -350,11 +554,17 @@ document.addEventListener("click", (event) => {
 });
 
 document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && event.target instanceof Element && event.target.id === "find") event.target.blur();
   if (event.key === "Escape")
     for (const menu of document.querySelectorAll("details.menu[open]")) menu.removeAttribute("open");
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target instanceof Element && event.target.closest("input, textarea, select") !== null) return;
-  const cards = [...document.querySelectorAll("[data-flag]")];
+  if (event.key === "/" && byId("find") !== null) {
+    event.preventDefault();
+    byId("find").focus();
+    byId("find").select();
+  }
+  const cards = rows().filter((row) => !row.hidden);
   const at = cards.findIndex((card) => card.contains(document.activeElement));
   if (event.key === "j") cards[Math.min(at + 1, cards.length - 1)]?.focus();
   if (event.key === "k") cards[Math.max(at - 1, 0)]?.focus();
@@ -365,6 +575,7 @@ enliven(document);
 announce();
 for (const keys of document.querySelectorAll("[data-keys]"))
   keys.hidden = document.querySelector("[data-flag]") === null;
+rememberOrder();
 setInterval(tick, 1000);
 if (byId("live-at") !== null) void follow();
 setInterval(() => void refreshSections(), SECTIONS_EVERY_MS);

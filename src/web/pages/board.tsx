@@ -3,6 +3,7 @@ import { Hono } from "hono";
 import { raw } from "hono/html";
 import type { Deps } from "../../deps.ts";
 import { feedOf } from "../board-feed.tsx";
+import { filterOf, found, isFiltering } from "../find.tsx";
 import { momentText } from "../moment.tsx";
 import { ownPartsOf, withOwnParts } from "../own-parts.tsx";
 import { boardRoleOf, type PageEnv, rememberEnvironment, serviceContext } from "../page-context.ts";
@@ -18,6 +19,9 @@ export function boardPages(deps: Deps): Hono<PageEnv> {
     const feed = await feedOf(serviceContext(c, deps), key);
     const { board, html } = await feed.page(boardRoleOf(actor));
     rememberEnvironment(c, key);
+    const filter = filterOf((name) => c.req.query(name));
+    const own = ownPartsOf(board, actor);
+    const shown = isFiltering(filter) && board.kind === "fresh" ? found(html, board, filter) : html;
     const at = momentText(new Date(board.nowMs).toISOString(), board.nowMs, true);
     return sendPage(
       c,
@@ -32,11 +36,10 @@ export function boardPages(deps: Deps): Hono<PageEnv> {
       <>
         <noscript>
           <p class="banner">
-            Without JavaScript this page updates itself only while a change is on its way: it shows {at}.{" "}
-            <a href={`/e/${key}`}>Refresh</a>
+            As of {at}, no JavaScript. <a href={`/e/${key}`}>Refresh</a>
           </p>
         </noscript>
-        {raw(withFreshLinks(withOwnParts(html, ownPartsOf(board, actor)), c.get("requestId")))}
+        {raw(withFreshLinks(withOwnParts(shown, own), c.get("requestId")))}
       </>,
     );
   });
