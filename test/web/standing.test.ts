@@ -91,7 +91,7 @@ describe("the board and the flag's page", () => {
     expect(board).not.toContain("All on");
     expect(board).toContain("$29.10 of $1");
     expect(board).toContain("29 times its limit");
-    expect(await pages.html("/e/production")).toContain('class="card over"');
+    expect(await pages.html("/e/production")).toContain('class="card flag over"');
   });
 
   it("a kill by hand over a trip: off since the trip, held by hand since the kill", async () => {
@@ -148,7 +148,7 @@ describe("the board and the flag's page", () => {
     await budget({ name: "Everything", scope: {}, enforcement: "track" });
     await spend(3);
     const html = await pages.html("/e/production");
-    expect(html).not.toContain('class="card over"');
+    expect(html).not.toContain('class="card flag over"');
     expect(html).toContain('class="card incident over"');
     const board = await pages.text("/e/production");
     expect(board.match(/over its limit/g)).toHaveLength(2);
