@@ -59,10 +59,9 @@ export async function openPage(
  * the tests run. Only the date is set: timers and the monotonic clock, so countdowns and updates, run on.
  */
 async function shareClock(context: BrowserContext, clock: Clock): Promise<void> {
-  if (clock instanceof DatabaseClock) {
-    if (shiftMs !== 0) await context.addInitScript(shiftDate, shiftMs);
-    return;
-  }
+  // First: what sets the date below compares the day of this process with that of the browser.
+  if (shiftMs !== 0) await context.addInitScript(shiftDate, shiftMs);
+  if (clock instanceof DatabaseClock) return;
   await context.clock.setFixedTime(clock.nowMs());
   if (!(clock instanceof WallClock)) return;
   const forget = clock.onMove((nowMs) => void context.clock.setFixedTime(nowMs));
