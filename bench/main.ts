@@ -12,6 +12,7 @@ import { benchKill } from "./kill/bench.ts";
 import { benchPoll } from "./poll/bench.ts";
 import type { Effort } from "./support/effort.ts";
 import { type Figure, toJsonLine, toTable } from "./support/figure.ts";
+import { benchUsage } from "./usage/bench.ts";
 
 const BENCHES: ReadonlyMap<string, (effort: Effort) => Promise<Figure>> = new Map([
   ["evaluate.static", (effort: Effort) => benchEvaluate("static", effort)],
@@ -26,6 +27,7 @@ const BENCHES: ReadonlyMap<string, (effort: Effort) => Promise<Figure>> = new Ma
   ["board.viewer", benchBoardViewer],
   ["ingest.postgres", (effort) => benchIngest("postgres", effort)],
   ["ingest.pglite", (effort) => benchIngest("pglite", effort)],
+  ["usage.query30d", benchUsage],
 ]);
 
 const MAX_SECONDS = 3_600;

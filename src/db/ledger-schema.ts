@@ -2,6 +2,7 @@
  * The tables of money: usage, budgets, trips, incidents and alerts. Money is nano-USD in a bigint. A budget's window is
  * added to by one `insert … on conflict do update` under its row lock; that order is what makes a ladder step act once.
  */
+import { sql } from "drizzle-orm";
 import {
   bigint,
   bigserial,
@@ -45,6 +46,27 @@ export const usageBatches = pgTable(
   (t) => [primaryKey({ columns: [t.environmentId, t.batchId] }), index("usage_batches_received_at").on(t.receivedAt)],
 );
 
+/** What is summed of usage, by whatever span. */
+const usageSums = () => ({
+  /** First attempts, so calls; `attempts` counts all. */
+  calls: amount("calls"),
+  attempts: amount("attempts"),
+  errors: amount("errors"),
+  aborted: amount("aborted"),
+  refused: amount("refused"),
+  input: amount("input"),
+  output: amount("output"),
+  cacheWrite5m: amount("cache_write_5m"),
+  cacheWrite1h: amount("cache_write_1h"),
+  cacheRead: amount("cache_read"),
+  webSearches: amount("web_searches"),
+  exactNanoUsd: money("exact_nano_usd"),
+  estimatedNanoUsd: money("estimated_nano_usd"),
+  /** Attempts at a model without a price, counted at the dearest rate. */
+  unpriced: amount("unpriced"),
+  latency: bigint("latency", { mode: "number" }).array().notNull(),
+});
+
 /** Sums per minute, flag and model. `latency` counts attempts per bucket of `LATENCY_BUCKETS_MS`. */
 export const usageMinutes = pgTable(
   "usage_minutes",
@@ -53,26 +75,39 @@ export const usageMinutes = pgTable(
     minute: moment("minute").notNull(),
     flag: text("flag").notNull(),
     model: text("model").notNull(),
-    /** First attempts, so calls; `attempts` counts all. */
-    calls: amount("calls"),
-    attempts: amount("attempts"),
-    errors: amount("errors"),
-    aborted: amount("aborted"),
-    refused: amount("refused"),
-    input: amount("input"),
-    output: amount("output"),
-    cacheWrite5m: amount("cache_write_5m"),
-    cacheWrite1h: amount("cache_write_1h"),
-    cacheRead: amount("cache_read"),
-    webSearches: amount("web_searches"),
-    exactNanoUsd: money("exact_nano_usd"),
-    estimatedNanoUsd: money("estimated_nano_usd"),
-    /** Attempts at a model without a price, counted at the dearest rate. */
-    unpriced: amount("unpriced"),
-    latency: bigint("latency", { mode: "number" }).array().notNull(),
+    ...usageSums(),
   },
-  (t) => [primaryKey({ columns: [t.environmentId, t.minute, t.flag, t.model] })],
+  (t) => [
+    primaryKey({ columns: [t.environmentId, t.minute, t.flag, t.model] }),
+    index("usage_minutes_unpriced")
+      .on(t.environmentId, t.minute)
+      .where(sql`unpriced > 0`),
+  ],
 );
+
+/**
+ * The same sums for quarters of an hour, hours and days in UTC (`grain`, in seconds), of whole days that no record can
+ * reach any more; see services/usage-rollups.ts.
+ */
+export const usageRollups = pgTable(
+  "usage_rollups",
+  {
+    environmentId: environmentId(),
+    grain: integer("grain").notNull(),
+    start: moment("start").notNull(),
+    flag: text("flag").notNull(),
+    model: text("model").notNull(),
+    ...usageSums(),
+  },
+  (t) => [primaryKey({ columns: [t.environmentId, t.grain, t.start, t.flag, t.model] })],
+);
+
+/** Which days are rolled up: from the one to before the other, both midnights in UTC. */
+export const usageRolled = pgTable("usage_rolled", {
+  environmentId: environmentId().primaryKey(),
+  from: moment("from_at").notNull(),
+  until: moment("until_at").notNull(),
+});
 
 /**
  * Calls of the last minutes by the revision they were decided by, see domain/calls.ts: tells what the state in force lets
@@ -144,7 +179,10 @@ export const usageRecent = pgTable(
     session: text("session_id"),
     instance: text("instance"),
   },
-  (t) => [index("usage_recent_environment_flag").on(t.environmentId, t.flag, t.id)],
+  (t) => [
+    index("usage_recent_environment_flag").on(t.environmentId, t.flag, t.id),
+    index("usage_recent_environment_at").on(t.environmentId, t.at),
+  ],
 );
 
 /**

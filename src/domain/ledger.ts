@@ -11,6 +11,8 @@ export const LATENCY_BUCKETS_MS = [
 ] as const;
 
 export const MINUTE_MS = 60_000;
+/** How late a record may come and still count as of its own time. */
+export const MAX_LATE_MS = 24 * 3_600_000;
 
 /** A record with what the server made of it. */
 export interface PricedRecord {

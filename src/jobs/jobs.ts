@@ -4,5 +4,6 @@ import { expiryJob } from "./expiry.ts";
 import { pruneJob } from "./prune.ts";
 import { recentUsageJob } from "./recent-usage.ts";
 import type { Job } from "./runner.ts";
+import { usageRollupsJob } from "./usage-rollups.ts";
 
-export const JOBS: readonly Job[] = [expiryJob, budgetsJob, recentUsageJob, pruneJob];
+export const JOBS: readonly Job[] = [expiryJob, budgetsJob, recentUsageJob, pruneJob, usageRollupsJob];

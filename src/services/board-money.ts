@@ -2,9 +2,9 @@
  * What the board shows of money and calls, for all flags of an environment at once: a fixed number of queries, however
  * many flags and budgets there are, and one round of them a second, however many boards are open.
  */
-import { and, asc, desc, eq, gt, gte, inArray, isNull, lte, sql } from "drizzle-orm";
+import { and, asc, eq, gt, inArray, isNull, lte } from "drizzle-orm";
 import { type Ctx, read, requireEnvironment } from "../context.ts";
-import { budgetRaises, budgets, budgetWindows, usageMinutes } from "../db/ledger-schema.ts";
+import { budgetRaises, budgets, budgetWindows } from "../db/ledger-schema.ts";
 import { canonicalModel } from "../../sdk-client/src/model-id.ts";
 import type { Db, EnvironmentRow } from "../db/types.ts";
 import type { Deps } from "../deps.ts";
@@ -21,6 +21,15 @@ import { readSpending } from "./budget-pace.ts";
 import { budgetOf } from "./budget-rows.ts";
 import { isOff } from "./budget-view.ts";
 import { type OffBurn, readBurn } from "./burn.ts";
+import {
+  latencySince,
+  type Minute,
+  minutesSince,
+  todaySums,
+  UNDEFINED,
+  type UndefinedNames,
+  type UnpricedModel,
+} from "./flag-sums.ts";
 import { readSurroundings } from "./surroundings.ts";
 
 /** The span of errors and p95. */
@@ -76,19 +85,15 @@ export interface FlagMoney {
   p95Ms: number | null;
 }
 
-/** Calls of today that were counted at the dearest rate. */
-export interface UnpricedModel {
-  model: string;
-  calls: number;
-}
-
 export interface BoardMoney {
   /** The zone that "today" follows. */
   timezone: string;
   todayNanoUsd: number;
   burnNanoUsdPerHour: number;
-  /** Only flags that were called today or in the last hour. */
+  /** Only flags that exist and were called today or in the last hour. */
   flags: ReadonlyMap<string, FlagMoney>;
+  /** What of today was reported under names that no flag has. */
+  undefinedNames: UndefinedNames;
   budgets: readonly BudgetGlance[];
   /** Models of today's calls that had no price then, those with most calls first. */
   unpriced: readonly UnpricedModel[];
@@ -131,8 +136,7 @@ async function gather(ctx: Ctx, db: Db, environment: EnvironmentRow, nowMs: numb
   const definitions = await readGlances(db, environmentId, nowMs);
   const timezone = zoneOfToday(definitions.map(({ row }) => row));
   const midnightMs = windowAt("day", timezone, nowMs).startMs;
-  const today = await sumsSince(db, environmentId, midnightMs);
-  const unpriced = await unpricedSince(db, environmentId, midnightMs);
+  const day = await todaySums(db, environmentId, midnightMs, nowMs);
   const minutes = await minutesSince(db, environmentId, nowMs - HOUR_MINUTES * MINUTE_MS);
   const latencies = await latencySince(db, environmentId, nowMs - PACE_MS);
   // The first calls of the last minute are all that slices are read for.
@@ -140,12 +144,14 @@ async function gather(ctx: Ctx, db: Db, environment: EnvironmentRow, nowMs: numb
   const burn = await readBurn(ctx, db, environmentId, spending);
 
   const flags = new Map<string, FlagMoney>();
-  const keys = new Set([...today.keys(), ...minutes.map((one) => one.flag)]);
-  for (const key of keys) {
-    const own = minutes.filter((one) => one.flag === key);
+  const byFlag = new Map<string, Minute[]>();
+  for (const one of minutes) byFlag.set(one.flag, [...(byFlag.get(one.flag) ?? []), one]);
+  for (const key of new Set([...day.flags.keys(), ...byFlag.keys()])) {
+    if (key === UNDEFINED) continue;
+    const own = byFlag.get(key) ?? [];
     const lately = own.filter((one) => one.minuteMs >= nowMs - PACE_MS);
     flags.set(key, {
-      todayNanoUsd: today.get(key) ?? 0,
+      todayNanoUsd: day.flags.get(key) ?? 0,
       burnNanoUsdPerHour: burnOfScope(burn.rows, { flag: key }),
       off: burn.off.get(key) ?? null,
       minutesNanoUsd: perMinute(own, nowMs),
@@ -156,10 +162,11 @@ async function gather(ctx: Ctx, db: Db, environment: EnvironmentRow, nowMs: numb
   }
   return {
     timezone,
-    todayNanoUsd: [...today.values()].reduce((sum, spent) => sum + spent, 0),
+    todayNanoUsd: day.totalNanoUsd,
     burnNanoUsdPerHour: burnOfScope(burn.rows, {}),
     flags,
-    unpriced,
+    undefinedNames: day.undefinedNames,
+    unpriced: day.unpriced,
     budgets: definitions.map(({ row, budget, spentNanoUsd }) => {
       const burning = burnOfScope(burn.rows, budget.scope);
       const ahead = isOff(budget, burn) ? 0 : burning;
@@ -224,73 +231,6 @@ function zoneOfToday(rows: readonly (typeof budgets.$inferSelect)[]): string {
   const zones = new Set(rows.map((row) => row.timezone));
   const [only] = zones;
   return zones.size === 1 && only !== undefined ? only : "UTC";
-}
-
-const spent = sql`${usageMinutes.exactNanoUsd} + ${usageMinutes.estimatedNanoUsd}`;
-
-async function sumsSince(db: Db, environmentId: string, sinceMs: number): Promise<Map<string, number>> {
-  const rows = await db
-    .select({ flag: usageMinutes.flag, sum: sql`sum(${spent})`.mapWith(Number) })
-    .from(usageMinutes)
-    .where(and(eq(usageMinutes.environmentId, environmentId), gte(usageMinutes.minute, new Date(sinceMs))))
-    .groupBy(usageMinutes.flag);
-  return new Map(rows.map(({ flag, sum }) => [flag, sum]));
-}
-
-async function unpricedSince(db: Db, environmentId: string, sinceMs: number): Promise<UnpricedModel[]> {
-  const calls = sql`sum(${usageMinutes.unpriced})`.mapWith(Number);
-  return db
-    .select({ model: usageMinutes.model, calls })
-    .from(usageMinutes)
-    .where(
-      and(
-        eq(usageMinutes.environmentId, environmentId),
-        gte(usageMinutes.minute, new Date(sinceMs)),
-        gt(usageMinutes.unpriced, 0),
-      ),
-    )
-    .groupBy(usageMinutes.model)
-    .orderBy(desc(calls), asc(usageMinutes.model));
-}
-
-interface Minute {
-  minuteMs: number;
-  flag: string;
-  model: string;
-  spentNanoUsd: number;
-  attempts: number;
-  errors: number;
-}
-
-async function minutesSince(db: Db, environmentId: string, sinceMs: number): Promise<Minute[]> {
-  const rows = await db
-    .select({
-      minute: usageMinutes.minute,
-      flag: usageMinutes.flag,
-      model: usageMinutes.model,
-      spentNanoUsd: spent.mapWith(Number),
-      attempts: usageMinutes.attempts,
-      errors: usageMinutes.errors,
-    })
-    .from(usageMinutes)
-    .where(and(eq(usageMinutes.environmentId, environmentId), gte(usageMinutes.minute, new Date(sinceMs))));
-  return rows.map(({ minute, ...row }) => ({ minuteMs: minute.getTime(), ...row }));
-}
-
-async function latencySince(db: Db, environmentId: string, sinceMs: number): Promise<Map<string, number[]>> {
-  const rows = await db
-    .select({ flag: usageMinutes.flag, latency: usageMinutes.latency })
-    .from(usageMinutes)
-    .where(and(eq(usageMinutes.environmentId, environmentId), gte(usageMinutes.minute, new Date(sinceMs))));
-  const sums = new Map<string, number[]>();
-  for (const { flag, latency } of rows) {
-    const sum = sums.get(flag) ?? [];
-    latency.forEach((n, bucket) => {
-      sum[bucket] = (sum[bucket] ?? 0) + n;
-    });
-    sums.set(flag, sum);
-  }
-  return sums;
 }
 
 function perMinute(minutes: readonly Minute[], nowMs: number): number[] {

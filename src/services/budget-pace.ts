@@ -2,12 +2,14 @@
  * How fast an environment spends: what burn and a budget's bound of overspending are made from. One reading serves all
  * budgets of the environment.
  */
-import { and, eq, gte, sql } from "drizzle-orm";
+import { and, eq, gte, type SQL, sql } from "drizzle-orm";
 import { usageMinutes, usageRecent } from "../db/ledger-schema.ts";
+import { flags } from "../db/schema.ts";
 import type { Db } from "../db/types.ts";
 import { type BudgetScope, subjectOf } from "../domain/budget.ts";
 import { burnNanoUsdPerHour } from "../domain/forecast.ts";
 import { latencyQuantileMs, MINUTE_MS } from "../domain/ledger.ts";
+import { itsFlag, keyOrUndefined } from "./flag-sums.ts";
 
 /** The span that the bound of overspending looks back over. */
 const PACE_SPAN_MS = 15 * MINUTE_MS;
@@ -28,7 +30,9 @@ interface Spent {
 /** What was spent over the last minutes, by flag and model. `at` is the beginning, Unix time in milliseconds. */
 export interface Spending {
   nowMs: number;
-  minutes: readonly (Spent & { latency: readonly number[] })[];
+  minutes: readonly Spent[];
+  /** Attempts by latency bucket over the whole span. */
+  latencies: readonly { flag: string; model: string; latency: readonly number[] }[];
   slices: readonly (Spent & { dearestNanoUsd: number; firstMs: number })[];
 }
 
@@ -50,15 +54,25 @@ export async function readSpending(
   const since = new Date(nowMs - PACE_SPAN_MS);
   // From the beginning of a minute, as slices are weighed by their minute.
   const slicesSince = new Date(Math.floor((nowMs - slicesMs) / MINUTE_MS) * MINUTE_MS);
+  const inSpan = and(eq(usageMinutes.environmentId, environmentId), gte(usageMinutes.minute, since));
   const minutes = await db
-    .select()
+    .select({
+      minute: usageMinutes.minute,
+      flag: keyOrUndefined,
+      model: usageMinutes.model,
+      nanoUsd: sql`sum(${usageMinutes.exactNanoUsd} + ${usageMinutes.estimatedNanoUsd})`.mapWith(Number),
+      attempts: sql`sum(${usageMinutes.attempts})`.mapWith(Number),
+    })
     .from(usageMinutes)
-    .where(and(eq(usageMinutes.environmentId, environmentId), gte(usageMinutes.minute, since)));
+    .leftJoin(flags, itsFlag)
+    .where(inSpan)
+    .groupBy(usageMinutes.minute, keyOrUndefined, usageMinutes.model);
+  const latencies = await readLatencies(db, inSpan);
   const slice = sql<number>`floor(extract(epoch from ${usageRecent.at}) / ${sql.raw(String(SLICE_SECONDS))})`;
   const slices = await db
     .select({
       at: slice.mapWith(Number),
-      flag: usageRecent.flag,
+      flag: keyOrUndefined,
       model: usageRecent.model,
       nanoUsd: sql`sum(${usageRecent.costNanoUsd})`.mapWith(Number),
       attempts: sql`count(*)`.mapWith(Number),
@@ -66,17 +80,27 @@ export async function readSpending(
       firstMs: sql`floor(extract(epoch from min(${usageRecent.at})) * 1000)`.mapWith(Number),
     })
     .from(usageRecent)
+    .leftJoin(flags, and(eq(flags.environmentId, usageRecent.environmentId), eq(flags.key, usageRecent.flag)))
     .where(and(eq(usageRecent.environmentId, environmentId), gte(usageRecent.at, slicesSince)))
-    .groupBy(slice, usageRecent.flag, usageRecent.model);
-  const sums = minutes.map(({ flag, model, minute, exactNanoUsd, estimatedNanoUsd, attempts, latency }) => ({
-    flag,
-    model,
-    at: minute.getTime(),
-    nanoUsd: exactNanoUsd + estimatedNanoUsd,
-    attempts,
-    latency,
-  }));
-  return { nowMs, minutes: sums, slices: weighed(slices, sums) };
+    .groupBy(slice, keyOrUndefined, usageRecent.model);
+  const sums = minutes.map(({ minute, ...one }) => ({ ...one, at: minute.getTime() }));
+  return { nowMs, minutes: sums, latencies, slices: weighed(slices, sums) };
+}
+
+async function readLatencies(db: Db, inSpan: SQL | undefined): Promise<Spending["latencies"]> {
+  const bucket = sql`bucket.i`.mapWith(Number);
+  const rows = await db
+    .select({ flag: keyOrUndefined, model: usageMinutes.model, bucket, n: sql`sum(bucket.n)`.mapWith(Number) })
+    .from(usageMinutes)
+    .leftJoin(flags, itsFlag)
+    .crossJoin(sql`unnest(${usageMinutes.latency}) with ordinality as bucket(n, i)`)
+    .where(inSpan)
+    .groupBy(keyOrUndefined, usageMinutes.model, bucket);
+  return rows.map(({ flag, model, bucket: at, n }) => {
+    const latency: number[] = [];
+    latency[at - 1] = n;
+    return { flag, model, latency };
+  });
 }
 
 /**
@@ -117,7 +141,8 @@ export function paceOf(spending: Spending, scope: BudgetScope): Pace {
   const minutes = spending.minutes.filter((one) => subjectOf(scope, one) !== null);
   const slices = spending.slices.filter((one) => subjectOf(scope, one) !== null);
   const latency: number[] = [];
-  for (const each of minutes) {
+  for (const each of spending.latencies) {
+    if (subjectOf(scope, each) === null) continue;
     each.latency.forEach((n, bucket) => {
       latency[bucket] = (latency[bucket] ?? 0) + n;
     });

@@ -1,5 +1,5 @@
 /** Budgets: made, edited, raised and deleted by people; what they do by themselves is in `ladder-run.ts`. */
-import { and, count, eq, gte, isNotNull, isNull, lt, sql } from "drizzle-orm";
+import { and, count, eq, isNotNull, isNull, sql } from "drizzle-orm";
 import { change, type Changed, type Ctx, requireEnvironment } from "../context.ts";
 import { budgetRaises, budgets, budgetWindows, usageMinutes } from "../db/ledger-schema.ts";
 import type { Db, EnvironmentRow } from "../db/types.ts";
@@ -12,6 +12,7 @@ import {
   subjectOf,
 } from "../domain/budget.ts";
 import type { BudgetResource } from "../domain/money-resources.ts";
+import { GRAINS, piecesOf } from "../domain/rollups.ts";
 import { isTimeZone, type Period, windowAt } from "../domain/window.ts";
 import { AppError, invalid } from "../errors.ts";
 import { budgetOf, type BudgetRow, type RaiseRow, readBudgets } from "./budget-rows.ts";
@@ -24,6 +25,7 @@ import { runOpenWindows } from "./ladder-run.ts";
 import { whole } from "./ledger-writes.ts";
 import { overWouldChange } from "./over-run.ts";
 import { endAllTrips } from "./trips.ts";
+import { rolledDays, usageOf } from "./usage-rollups.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -279,20 +281,15 @@ async function lockBudgets(tx: Db, environmentId: string): Promise<void> {
 /** Starts the budget's current window with what the ledger holds of it, to the minute. */
 async function countFromLedger(tx: Db, row: BudgetRow, at: Date): Promise<void> {
   const { startMs, endMs } = windowAt(row.period, row.timezone, at.getTime());
-  const scope = [
-    eq(usageMinutes.environmentId, row.environmentId),
-    gte(usageMinutes.minute, new Date(startMs)),
-    lt(usageMinutes.minute, new Date(endMs)),
-  ];
-  if (row.flag !== null) scope.push(eq(usageMinutes.flag, row.flag));
+  const pieces = piecesOf({ fromMs: startMs, untilMs: endMs }, await rolledDays(tx, row.environmentId), GRAINS);
   const sums = await tx
     .select({
-      model: usageMinutes.model,
+      model: sql<string>`${usageMinutes.model}`,
       exact: sql`coalesce(sum(${usageMinutes.exactNanoUsd}), 0)::text`.mapWith(BigInt),
       estimated: sql`coalesce(sum(${usageMinutes.estimatedNanoUsd}), 0)::text`.mapWith(BigInt),
     })
-    .from(usageMinutes)
-    .where(and(...scope))
+    .from(usageOf(row.environmentId, pieces))
+    .where(row.flag === null ? undefined : eq(usageMinutes.flag, row.flag))
     .groupBy(usageMinutes.model);
   const scoped = row.model === null ? {} : { model: row.model };
   const matching = sums.filter(({ model }) => subjectOf(scoped, { model, flag: row.flag ?? "" }) !== null);

@@ -14,7 +14,7 @@ import type { Deps } from "../deps.ts";
 import { systemActor } from "../domain/actor.ts";
 import { type Budget, NANO_PER_USD, subjectOf } from "../domain/budget.ts";
 import { CallKeys, tallyCalls } from "../domain/calls.ts";
-import { type MinuteSums, type PricedRecord, tally } from "../domain/ledger.ts";
+import { MAX_LATE_MS, type MinuteSums, type PricedRecord, tally } from "../domain/ledger.ts";
 import { windowAt } from "../domain/window.ts";
 import { AppError } from "../errors.ts";
 import { addCalls, readApplied } from "./calls-by-revision.ts";
@@ -35,10 +35,10 @@ import {
 import { readPrices } from "./price-rows.ts";
 import { noteUnknownFlags } from "./unknown-flags.ts";
 import { UsageNames } from "./usage-names.ts";
+import { rolledDays, takeBackDays } from "./usage-rollups.ts";
 import { UsageQueue, type Waiting } from "./usage-queue.ts";
 
-/** A record's own time counts within these bounds of the server's; else it counts as of its receipt. */
-const MAX_LATE_MS = 24 * 3_600_000;
+/** A record's own time counts up to this much ahead of the server's, or MAX_LATE_MS behind; else it counts as of its receipt. */
 const MAX_EARLY_MS = 60_000;
 /** One call costs no more; a sum of calls, no more a call. */
 const MAX_CALL_NANO_USD = 1_000 * NANO_PER_USD;
@@ -187,13 +187,14 @@ async function count(
   const distinct = firstOfEach(submissions);
   const batches = distinct.map(({ batchId, records, rejected }) => ({ batchId, accepted: records.length, rejected }));
   // Sent together: the connection runs them in this order, and the round trips are saved.
-  const [, claimed, table, budgets, applied] = await Promise.all([
+  const [, claimed, table, budgets, applied, rolled] = await Promise.all([
     // A budget that is being made or edited sums up the ledger under the exclusive side of this lock.
     tx.execute(sql`select pg_advisory_xact_lock_shared(hashtextextended(${`budgets:${environmentId}`}, 0))`),
     claimBatches(tx, environmentId, batches, new Date(nowMs)),
     readPrices(tx),
     readBudgets(tx, environmentId),
     readApplied(tx, environmentId, distinct),
+    rolledDays(tx, environmentId),
   ]);
   const fresh = distinct.filter(({ batchId }) => claimed.has(batchId));
   const served = deps.snapshots.current(environmentId);
@@ -225,6 +226,7 @@ async function count(
     addChecks(tx, environmentId, fresh, new Date(nowMs)),
     noteUnknownFlags(tx, environmentId, fresh, isFlag, new Date(nowMs)),
     addCalls(tx, environmentId, callSums),
+    takeBackDays(tx, environmentId, rolled, sums),
   ]);
   const changed = await runLadders(ctx, tx, environmentId, { budgets, windows, nowMs, lockFirst });
   return { counted: await answers(tx, environmentId, submissions, { claimed, amended }), changed };

@@ -2,6 +2,7 @@
 import { and, desc, eq, inArray, lt } from "drizzle-orm";
 import { type Ctx, read, requireEnvironment } from "../context.ts";
 import { usageRecent } from "../db/ledger-schema.ts";
+import { MINUTE_MS } from "../domain/ledger.ts";
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from "../domain/limits.ts";
 import type { CallResource } from "../domain/usage-query.ts";
 import { invalid } from "../errors.ts";
@@ -34,8 +35,9 @@ export async function listCalls(
   if (query.cursor !== undefined) conditions.push(lt(usageRecent.id, parseCursor(query.cursor)));
   if (query.flag !== undefined) conditions.push(eq(usageRecent.flag, query.flag));
   if (model !== undefined) {
-    const oldest = new Date(ctx.deps.clock.nowMs() - ctx.deps.config.recentCallsHours * HOUR_MS);
-    const models = await read(ctx, (db) => spellingsOf(db, environment.id, model, oldest));
+    const nowMs = ctx.deps.clock.nowMs();
+    const span = { fromMs: nowMs - ctx.deps.config.recentCallsHours * HOUR_MS, untilMs: nowMs + MINUTE_MS };
+    const models = await read(ctx, (db) => spellingsOf(db, environment.id, model, span));
     conditions.push(inArray(usageRecent.model, models));
   }
   if (query.outcome !== undefined) conditions.push(eq(usageRecent.outcome, query.outcome));

@@ -4,9 +4,10 @@
  */
 import { and, asc, desc, eq, inArray, lt, lte, type SQL } from "drizzle-orm";
 import { environments } from "../db/schema.ts";
-import { usageBatches, usageMinutes, usageNames, usageRecent } from "../db/ledger-schema.ts";
+import { usageBatches, usageMinutes, usageNames, usageRecent, usageRollups } from "../db/ledger-schema.ts";
 import type { Db } from "../db/types.ts";
 import type { Deps } from "../deps.ts";
+import { GRAINS } from "../domain/rollups.ts";
 import { pruneCalls } from "./calls-by-revision.ts";
 import { pruneUnknownFlags } from "./unknown-flags.ts";
 import { NAME_KEPT_MS } from "./usage-names.ts";
@@ -52,6 +53,10 @@ export async function pruneUsage({ db, clock }: Pruned): Promise<void> {
         await db.delete(usageMinutes).where(and(ofEnvironment, lte(usageMinutes.minute, last.minute)));
       return old.length;
     });
+    for (const grain of GRAINS) {
+      const old = and(eq(usageRollups.grain, grain), lt(usageRollups.start, before(MINUTES_KEPT_MS + DAY_MS)));
+      await db.delete(usageRollups).where(and(eq(usageRollups.environmentId, id), old));
+    }
   }
 }
 

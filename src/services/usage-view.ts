@@ -8,6 +8,7 @@ import { type Ctx, read, requireEnvironment } from "../context.ts";
 import { usageMinutes, usageRecent } from "../db/ledger-schema.ts";
 import type { Db } from "../db/types.ts";
 import { LATENCY_BUCKETS_MS, latencyQuantileMs } from "../domain/ledger.ts";
+import { grainsFor, type Piece, piecesOf } from "../domain/rollups.ts";
 import {
   DEFAULT_SPAN_MS,
   MAX_SPAN_MS,
@@ -20,6 +21,7 @@ import {
 import { totalOf } from "../domain/total.ts";
 import { isTimeZone } from "../domain/window.ts";
 import { invalid } from "../errors.ts";
+import { rolledDays, usageOf } from "./usage-rollups.ts";
 import { spellingsOf } from "./model-spellings.ts";
 
 export interface UsageQuery {
@@ -45,6 +47,8 @@ interface Question {
   flag: string | undefined;
   /** The spellings of the wanted model. */
   models: string[] | undefined;
+  /** Where the ledger's sums of the span are read. */
+  pieces: readonly Piece[];
 }
 
 /** Sums over a span, the last 24 hours by default. INVALID for a span or a grouping that answers with too much. */
@@ -54,7 +58,10 @@ export async function getUsage(ctx: Ctx, environmentKey: string, query: UsageQue
   const recent = question.groupBy.some((group) => group === "user" || group === "session");
   const { model } = query;
   const items = await read(ctx, async (db) => {
-    if (model !== undefined) question.models = await spellingsOf(db, environment.id, model, question.from);
+    const span = { fromMs: question.from.getTime(), untilMs: question.to.getTime() };
+    const rolled = await rolledDays(db, environment.id);
+    question.pieces = piecesOf(span, rolled, grainsFor(question.bucket, question.timezone, span));
+    if (model !== undefined) question.models = await spellingsOf(db, environment.id, model, span);
     return recent ? sumRecent(db, question) : sumLedger(db, question);
   });
   if (items.length > MAX_USAGE_ROWS) {
@@ -93,7 +100,7 @@ function questionOf(ctx: Ctx, environmentId: string, query: UsageQuery): Questio
     );
   }
   const groupBy = [...new Set(query.groupBy ?? [])];
-  return { environmentId, from, to, groupBy, bucket, timezone, flag: query.flag, models: undefined };
+  return { environmentId, from, to, groupBy, bucket, timezone, flag: query.flag, models: undefined, pieces: [] };
 }
 
 const total = (column: PgColumn) => sql`coalesce(sum(${column}), 0)`.mapWith(Number);
@@ -116,7 +123,7 @@ const PROMPT = sql`${usageMinutes.input} + ${usageMinutes.cacheWrite5m} + ${usag
 const COST = sql`${usageMinutes.exactNanoUsd} + ${usageMinutes.estimatedNanoUsd}`;
 
 async function sumLedger(db: Db, question: Question): Promise<UsageRow[]> {
-  const { environmentId, from, to, flag, models } = question;
+  const { environmentId, pieces, flag, models } = question;
   const { at, keys, groups } = grouping(question, usageMinutes.minute, {
     flag: usageMinutes.flag,
     model: usageMinutes.model,
@@ -143,12 +150,9 @@ async function sumLedger(db: Db, question: Question): Promise<UsageRow[]> {
       unpriced: total(usageMinutes.unpriced),
       latency: latencySums,
     })
-    .from(usageMinutes)
+    .from(usageOf(environmentId, pieces))
     .where(
       and(
-        eq(usageMinutes.environmentId, environmentId),
-        gte(usageMinutes.minute, from),
-        lt(usageMinutes.minute, to),
         flag === undefined ? undefined : eq(usageMinutes.flag, flag),
         models === undefined ? undefined : inArray(usageMinutes.model, models),
       ),
