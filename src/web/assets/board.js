@@ -275,11 +275,18 @@ function keepOrder(part, shown) {
   }
 }
 
+/** Incidents that were new when the bar was pressed: they are shown, however many there are. */
+const revealed = new Set();
+
 /** Incidents that are new wait for the bar to be pressed; those that are shown keep their order. */
 function keepNews(part, shown) {
   const known = [...shown.querySelectorAll(".incident:not([hidden])")].map(({ id }) => id);
   const all = [...part.querySelectorAll(".incident")];
-  for (const one of all) one.hidden = !known.includes(one.id);
+  all.forEach((one, place) => {
+    one.dataset.place = String(place);
+    one.hidden = !known.includes(one.id);
+    one.classList.toggle("revealed", revealed.has(one.id));
+  });
   for (const id of known) {
     const one = all.find((incident) => incident.id === id);
     if (one !== undefined) one.parentElement.append(one);
@@ -318,9 +325,12 @@ function tellNew() {
 }
 
 function putInOrder() {
-  for (const one of document.querySelectorAll(".incident[hidden]")) {
+  const incidents = [...document.querySelectorAll(".incident")];
+  for (const one of incidents.toSorted((a, b) => Number(a.dataset.place) - Number(b.dataset.place))) {
+    if (one.hidden) revealed.add(one.id);
+    one.classList.toggle("revealed", revealed.has(one.id));
     one.hidden = false;
-    one.parentElement.prepend(one);
+    one.parentElement.append(one);
   }
   const inOrder = rows().toSorted((a, b) => rankOf(a) - rankOf(b));
   for (const row of inOrder) row.parentElement.append(row);
