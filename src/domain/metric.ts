@@ -15,5 +15,10 @@ export interface MetricFamily {
   samples: readonly Sample[];
 }
 
-/** Series of one family; a busy or hostile environment must not make a scrape that nobody can take. */
-export const MAX_SERIES = 5_000;
+/**
+ * Pairs of flag and model that the counters of one environment tell of beside those that operators defined: a busy or
+ * hostile environment must not make a scrape that nobody can take. Each is five series of a family at most.
+ */
+export const MAX_OTHER_PAIRS = 1_000;
+/** The same for the histogram by flag: 25 series each. */
+export const MAX_OTHER_FLAGS = 200;

@@ -43,6 +43,9 @@ function routeOf(c: AppContext): string {
   return matchedRoutes(c).findLast(({ method }) => method !== "ALL")?.path ?? "none";
 }
 
+/** Gauges with the ending of counters, which `promtool check metrics` refuses; `nodejs_active_resources` says as much. */
+const MISNAMED = ["nodejs_active_handles_total", "nodejs_active_requests_total", "nodejs_active_resources_total"];
+
 let processRegistry: Registry | null = null;
 
 /** Memory, CPU, event loop and garbage collection of this process. Made when first asked for: there is one process. */
@@ -50,6 +53,7 @@ export function processMetrics(): Registry {
   if (processRegistry === null) {
     processRegistry = new Registry();
     collectDefaultMetrics({ register: processRegistry });
+    for (const name of MISNAMED) processRegistry.removeSingleMetric(name);
   }
   return processRegistry;
 }

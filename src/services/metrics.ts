@@ -2,18 +2,17 @@
  * What `/metrics` says of the environments the asker may see. Read from the database at each scrape, so that every server
  * says the same: take one of them, never their sum. What this server alone knows is in `serverFamilies`.
  */
-import { and, asc, eq, gte, isNull, lt, sql } from "drizzle-orm";
+import { and, eq, isNull, sql } from "drizzle-orm";
 import type { Ctx } from "../context.ts";
-import { incidents, outbox, usageMinutes } from "../db/ledger-schema.ts";
+import { incidents, outbox } from "../db/ledger-schema.ts";
 import { seesEnvironment } from "../domain/actor.ts";
 import { NANO_PER_USD } from "../domain/budget.ts";
-import { LATENCY_BUCKETS_MS } from "../domain/ledger.ts";
-import { MAX_SERIES, type MetricFamily, type Sample } from "../domain/metric.ts";
-import { windowAt } from "../domain/window.ts";
+import type { MetricFamily, Sample } from "../domain/metric.ts";
 import { listBudgets } from "./budget-view.ts";
 import { fleetFamilies } from "./fleet-metrics.ts";
 import type { PreparedSnapshot } from "./snapshot-store.ts";
 import { readTrips } from "./surroundings.ts";
+import { usageFamilies } from "./usage-metrics.ts";
 
 /** A database that has not answered `select 1` by then is away for this scrape. */
 const ANSWER_MS = 700;
@@ -81,13 +80,14 @@ export async function databaseFamilies(ctx: Ctx): Promise<MetricFamily[]> {
     if (known === undefined) families.set(family.name, { ...family, samples: [...family.samples] });
     else known.samples.push(...family.samples);
   };
-  for (const { key, environmentId } of served) {
+  for (const one of served) {
+    const { key, environmentId } = one;
     for (const family of await fleetFamilies(ctx, key)) add(family);
     for (const family of await budgetFamilies(ctx, key)) add(family);
     for (const family of await tripFamilies(ctx, key, environmentId)) add(family);
-    for (const family of await usageFamilies(ctx, key, environmentId)) add(family);
+    for (const family of await usageFamilies(ctx, one)) add(family);
   }
-  return [...families.values()].map((family) => ({ ...family, samples: family.samples.slice(0, MAX_SERIES) }));
+  return [...families.values()];
 }
 
 async function budgetFamilies(ctx: Ctx, environment: string): Promise<MetricFamily[]> {
@@ -154,123 +154,6 @@ async function tripFamilies(ctx: Ctx, environment: string, environmentId: string
       { labels: { environment, state: "failed" }, value: alerts[0]?.failed ?? 0 },
     ]),
   ];
-}
-
-const total = (name: keyof typeof usageMinutes.$inferSelect) => sql`sum(${usageMinutes[name]})`.mapWith(Number);
-
-/** Counters of today in UTC: they begin at 0 each midnight, which Prometheus takes for the restart of a counter. */
-async function usageFamilies(ctx: Ctx, environment: string, environmentId: string): Promise<MetricFamily[]> {
-  const { startMs, endMs } = windowAt("day", "UTC", ctx.deps.clock.nowMs());
-  const today = and(
-    eq(usageMinutes.environmentId, environmentId),
-    gte(usageMinutes.minute, new Date(startMs)),
-    lt(usageMinutes.minute, new Date(endMs)),
-  );
-  const rows = await ctx.deps.reads
-    .select({
-      flag: usageMinutes.flag,
-      model: usageMinutes.model,
-      calls: total("calls"),
-      attempts: total("attempts"),
-      errors: total("errors"),
-      aborted: total("aborted"),
-      refused: total("refused"),
-      unpriced: total("unpriced"),
-      input: total("input"),
-      output: total("output"),
-      cacheWrite5m: total("cacheWrite5m"),
-      cacheWrite1h: total("cacheWrite1h"),
-      cacheRead: total("cacheRead"),
-      exactNanoUsd: total("exactNanoUsd"),
-      estimatedNanoUsd: total("estimatedNanoUsd"),
-    })
-    .from(usageMinutes)
-    .where(today)
-    .groupBy(usageMinutes.flag, usageMinutes.model)
-    .orderBy(asc(usageMinutes.flag), asc(usageMinutes.model))
-    .limit(MAX_SERIES);
-  type Row = (typeof rows)[number];
-  const each = (
-    name: string,
-    help: string,
-    values: (row: Row) => [Record<string, string>, number][],
-  ): MetricFamily => ({
-    name,
-    help: `${help} Today in UTC.`,
-    type: "counter",
-    samples: rows.flatMap((row) =>
-      values(row).map(([more, value]) => ({
-        labels: { environment, flag: row.flag, model: row.model, ...more },
-        value,
-      })),
-    ),
-  });
-  return [
-    each("andon_calls_total", "Calls, by their first attempts.", (row) => [[{}, row.calls]]),
-    each("andon_attempts_total", "Attempts by outcome.", (row) => [
-      [{ outcome: "ok" }, row.attempts - row.errors - row.aborted - row.refused],
-      [{ outcome: "error" }, row.errors],
-      [{ outcome: "aborted" }, row.aborted],
-      [{ outcome: "refused" }, row.refused],
-    ]),
-    each("andon_unpriced_attempts_total", "Attempts at a model without a price, counted at the dearest rate.", (row) =>
-      row.unpriced === 0 ? [] : [[{}, row.unpriced]],
-    ),
-    each("andon_tokens_total", "Tokens by price class.", (row) => [
-      [{ class: "input" }, row.input],
-      [{ class: "output" }, row.output],
-      [{ class: "cacheWrite5m" }, row.cacheWrite5m],
-      [{ class: "cacheWrite1h" }, row.cacheWrite1h],
-      [{ class: "cacheRead" }, row.cacheRead],
-    ]),
-    each("andon_cost_usd_total", "Cost by whether the provider's own usage proves it.", (row) => [
-      [{ kind: "exact" }, usd(row.exactNanoUsd)],
-      [{ kind: "estimated" }, usd(row.estimatedNanoUsd)],
-    ]),
-    await latencyFamily(ctx, environment, environmentId, { startMs, endMs }),
-  ];
-}
-
-/** The distribution of today's latency by flag. Without a sum: the ledger keeps buckets, not milliseconds. */
-async function latencyFamily(
-  ctx: Ctx,
-  environment: string,
-  environmentId: string,
-  day: { startMs: number; endMs: number },
-): Promise<MetricFamily> {
-  const bucket = sql`bucket.i`.mapWith(Number);
-  const rows = await ctx.deps.reads
-    .select({ flag: usageMinutes.flag, bucket, n: sql`sum(bucket.n)`.mapWith(Number) })
-    .from(usageMinutes)
-    .crossJoin(sql`unnest(${usageMinutes.latency}) with ordinality as bucket(n, i)`)
-    .where(
-      and(
-        eq(usageMinutes.environmentId, environmentId),
-        gte(usageMinutes.minute, new Date(day.startMs)),
-        lt(usageMinutes.minute, new Date(day.endMs)),
-      ),
-    )
-    .groupBy(usageMinutes.flag, bucket)
-    .orderBy(asc(usageMinutes.flag), asc(bucket))
-    .limit(MAX_SERIES);
-  const samples: Sample[] = [];
-  let flag = "";
-  let seen = 0;
-  for (const row of rows) {
-    if (row.flag !== flag) seen = 0;
-    flag = row.flag;
-    seen += row.n;
-    const bound = LATENCY_BUCKETS_MS[row.bucket - 1];
-    const le = bound === undefined ? "+Inf" : String(bound / 1000);
-    samples.push({ labels: { environment, flag, le }, value: seen, suffix: "_bucket" });
-    if (bound === undefined) samples.push({ labels: { environment, flag }, value: seen, suffix: "_count" });
-  }
-  return {
-    name: "andon_call_duration_seconds",
-    help: "Duration of attempts. Today in UTC.",
-    type: "histogram",
-    samples,
-  };
 }
 
 function visible(ctx: Ctx): PreparedSnapshot[] {

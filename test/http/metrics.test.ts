@@ -1,4 +1,5 @@
 /** `/metrics`: what Prometheus reads, the same from every server, and what is left of it while the database is away. */
+import { sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/postgres-js";
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -6,8 +7,8 @@ import { createApp } from "../../src/app.ts";
 import * as schema from "../../src/db/schema.ts";
 import { FakeClock } from "../support/clock.ts";
 import { freePort } from "../support/postgres.ts";
-import { batchOf, callFor } from "../support/usage.ts";
-import { expectStatus, type Harness, seed, startHarness } from "./harness.ts";
+import { batchOf, callFor, report } from "../support/usage.ts";
+import { expectStatus, type Harness, seed, startHarness, STEPS } from "./harness.ts";
 
 const NOW = Date.parse("2026-03-02T09:00:00Z");
 const ENV = "/v1/environments/production";
@@ -83,6 +84,60 @@ describe("the metrics", () => {
     }
   });
 
+  it("count each flag with each model of its chain from 0 on: a counter that is born above it has no increase", async () => {
+    const lines = (await scrape()).split("\n");
+    const pair = 'environment="production",flag="support-chat",model="claude-haiku-4-5"';
+    for (const line of [
+      `andon_calls_total{${pair}} 0`,
+      `andon_attempts_total{${pair},outcome="refused"} 0`,
+      `andon_unpriced_attempts_total{${pair}} 0`,
+      `andon_cost_usd_total{${pair},kind="estimated"} 0`,
+    ]) {
+      expect(lines).toContain(line);
+    }
+  });
+
+  it("tell of every defined flag however many names are made up, and how many series there was no room for", async () => {
+    expect(await scrape()).toContain('andon_metrics_series_dropped{environment="staging"} 0');
+    const flags = ["aaa-first", "zzz-called", "zzz-silent"];
+    await expectStatus(
+      harness.call("PUT", "/v1/environments/staging/chains/opus-first", { body: { steps: STEPS } }),
+      201,
+    );
+    for (const key of flags) {
+      const body = { key, name: key, chain: "opus-first" };
+      await expectStatus(harness.call("POST", "/v1/environments/staging/flags", { body }), 201);
+    }
+    const called = [callFor(2, { at: NOW, flag: "zzz-called", model: "claude-sonnet-5-5" })];
+    await report(harness.deps, called, "staging");
+    // As a server wrote them that did not fold names.
+    await harness.deps.db.execute(sql`
+      insert into usage_minutes (environment_id, minute, flag, model, calls, attempts, latency)
+      select environment_id, minute, name, 'claude-opus-5-5', 1, 1, latency
+      from usage_minutes, (select 'made-up-' || lpad(n::text, 4, '0') as name from generate_series(1, 1500) as n
+        union all values ('other')) as names
+      where flag = 'zzz-called'`);
+    const text = await scrape(harness.tokens.otherAdmin);
+    const calls = text.split("\n").filter((line) => line.startsWith("andon_calls_total"));
+    for (const flag of flags) {
+      expect(calls).toContain(`andon_calls_total{environment="staging",flag="${flag}",model="claude-opus-5-5"} 0`);
+      expect(text).toContain(`andon_call_duration_seconds_count{environment="staging",flag="${flag}"}`);
+    }
+    const sonnet = 'environment="staging",flag="zzz-called",model="claude-sonnet-5-5"';
+    expect(calls).toContain(`andon_calls_total{${sonnet}} 1`);
+    expect(calls.filter((line) => line.includes('flag="other"'))).toHaveLength(1);
+    const counted = (name: string) => text.split("\n").filter((line) => line.startsWith(`${name}{`)).length;
+    const names = ["calls", "attempts", "unpriced_attempts", "tokens", "cost_usd"].map((name) => `andon_${name}_total`);
+    const perPair = names.reduce((sum, name) => sum + counted(name), 0) / calls.length;
+    const flagsTold = counted("andon_call_duration_seconds_count");
+    const perFlag = 1 + counted("andon_call_duration_seconds_bucket") / flagsTold;
+    // 1,501 names with a model each, and the defined flags.
+    const dropped = (1_501 + flags.length * 3 - calls.length) * perPair + (1_501 + flags.length - flagsTold) * perFlag;
+    expect(dropped).toBeGreaterThan(0);
+    expect(text.split("\n")).toContain(`andon_metrics_series_dropped{environment="staging"} ${String(dropped)}`);
+    expect(await scrape(harness.tokens.otherAdmin)).toContain(calls.join("\n"));
+  });
+
   it("tell of this process and of its requests by route, not by address", async () => {
     const text = await scrape();
     expect(text).toContain("process_resident_memory_bytes");
@@ -90,6 +145,11 @@ describe("the metrics", () => {
       /andon_http_request_duration_seconds_count\{method="POST",route="\/sdk\/v1\/usage",status="200"\} 1/,
     );
     expect(text).not.toContain("andon_sdk_");
+  });
+
+  it("keep the ending of counters for counters, as promtool wants it", async () => {
+    const types = (await scrape()).split("\n").filter((line) => line.startsWith("# TYPE"));
+    expect(types.filter((line) => line.includes("_total ") !== line.endsWith(" counter"))).toEqual([]);
   });
 
   it("show a token of one environment that environment only", async () => {
