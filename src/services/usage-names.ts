@@ -1,6 +1,6 @@
 /**
- * Which names of flags and models are kept apart in the ledger. Flags that exist and models with a price, in a chain or in
- * a budget always are; of names that nobody has defined so many as there is room for, shared fairly by tokens, for a day.
+ * Which names of flags and models are kept apart in the ledger. Flags that exist or have a budget and models with a price, in a
+ * chain or in a budget always are; of names that nobody has defined so many as there is room for, shared fairly by tokens, for a day.
  * What is beyond counts as `other`: no money is lost, only whose it was.
  */
 import { sql } from "drizzle-orm";
@@ -116,8 +116,10 @@ function knownNames({ nowMs, table, budgets, snapshot }: Known): Record<Kind, (n
       ...Object.values(snapshot?.chains ?? {}).flatMap(({ steps }) => steps.map(({ model }) => model)),
       ...budgets.flatMap(({ scope }) => scope.model ?? []),
     ]);
+  // A budget outlives its flag and goes on counting.
+  const limited = new Set(budgets.flatMap(({ scope }) => scope.flag ?? []));
   return {
-    flag: (name) => Object.hasOwn(flags, name),
+    flag: (name) => Object.hasOwn(flags, name) || limited.has(name),
     model: (name) => findPriceRow(table, name, nowMs) !== null || (models ??= named()).has(name),
   };
 }

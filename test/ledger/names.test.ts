@@ -12,6 +12,10 @@ const usageShape = z.looseObject({
   items: z.array(z.looseObject({ flag: z.string(), model: z.string(), attempts: z.number() })),
 });
 
+const budgetsShape = z.looseObject({
+  items: z.array(z.looseObject({ name: z.string(), now: z.looseObject({ spentNanoUsd: z.number() }) })),
+});
+
 let harness: Harness;
 let other: string;
 
@@ -72,5 +76,45 @@ describe("names in use that nobody has defined", () => {
       422,
     );
     expect(problem.errors?.map(({ path }) => path)).toEqual(["key"]);
+  });
+
+  it("so counted are spent by budgets of the environment, never by one of a flag or a model", async () => {
+    const budgets = `${PRODUCTION}/budgets`;
+    const budget = (name: string, scope: object) =>
+      harness.call("POST", budgets, { body: { name, scope, limitUsd: 1_000 } });
+    const spent = async (name: string) => {
+      const { items } = await expectJson(harness.call("GET", budgets), budgetsShape);
+      return items.find((one) => one.name === name)?.now.spentNanoUsd;
+    };
+    // The model is known by now: calls are counted under it.
+    for (const [name, scope] of [
+      ["All", {}],
+      ["Chat", { flag: "support-chat" }],
+      ["Other model", { model: "other" }],
+      ["Opus", { model: "claude-opus-5-5" }],
+    ] as const)
+      await expectStatus(budget(name, scope), 201);
+    await expectProblem(budget("Other flag", { flag: "other" }), 404);
+    const before = await Promise.all(["All", "Chat", "Opus"].map(spent));
+    expect(await spent("Other model")).toBe(0);
+    const folded = (await attempts("flag")).get("other") ?? 0;
+    await post(Array.from({ length: 10 }, (_, n) => call({ flag: `late-${n}`, model: `late-model-${n}` })));
+    expect((await attempts("flag")).get("other")).toBe(folded + 10);
+    const after = await Promise.all(["All", "Chat", "Opus"].map(spent));
+    expect(after[0]).toBeGreaterThan(before[0] ?? 0);
+    expect(after.slice(1)).toEqual(before.slice(1));
+    await post([call({ model: "late-model-0" })]);
+    expect(await spent("Chat")).toBeGreaterThan(before[1] ?? 0);
+    expect(await Promise.all(["Opus", "Other model"].map(spent))).toEqual([before[2], 0]);
+  });
+
+  it("keep the name of a deleted flag as long as a budget counts it", async () => {
+    await expectStatus(harness.call("POST", `${PRODUCTION}/flags`, { body: { key: "gone", name: "Gone" } }), 201);
+    const body = { name: "Gone", scope: { flag: "gone" }, limitUsd: 1_000 };
+    await expectStatus(harness.call("POST", `${PRODUCTION}/budgets`, { body }), 201);
+    await expectStatus(harness.call("DELETE", `${PRODUCTION}/flags/gone`), 200);
+    await post([call({ flag: "gone" })]);
+    const { items } = await expectJson(harness.call("GET", `${PRODUCTION}/budgets`), budgetsShape);
+    expect(items.find(({ name }) => name === "Gone")?.now.spentNanoUsd).toBe(10_000_000);
   });
 });
