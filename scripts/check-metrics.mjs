@@ -59,6 +59,7 @@ try {
 function boardOf({ stdout }) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(`the server did not start within ${START_MS} ms`)), START_MS);
+    timer.unref();
     void ended.then((code) => reject(new Error(`the server ended with ${code}`)));
     createInterface({ input: stdout }).on("line", (line) => {
       const [, url] = /Board: (http\S+)/.exec(line) ?? [];
