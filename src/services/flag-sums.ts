@@ -26,8 +26,10 @@ export interface UnpricedModel {
 export interface UndefinedNames {
   /** Those that cost most, first. */
   top: { name: string; nanoUsd: number; attempts: number }[];
-  /** Of the names beside these, those that were folded into `other` included. */
+  /** Of the names beside these. */
   rest: { nanoUsd: number; attempts: number };
+  /** What was folded into `other`: it came under more names than are counted apart. */
+  folded: { nanoUsd: number; attempts: number };
 }
 
 export interface DaySums {
@@ -81,13 +83,18 @@ export async function todaySums(db: Db, environmentId: string, sinceMs: number, 
 function undefinedOf(names: readonly Named[]): UndefinedNames {
   const named = names.filter(({ name }) => name !== OTHER && name !== UNDEFINED);
   const top = named.toSorted((a, b) => b.nanoUsd - a.nanoUsd || b.attempts - a.attempts).slice(0, TOP_NAMES);
-  const rest = { nanoUsd: 0, attempts: 0 };
-  for (const one of names) {
-    if (top.includes(one)) continue;
-    rest.nanoUsd += one.nanoUsd;
-    rest.attempts += one.attempts;
-  }
-  return { top: top.map(({ name, nanoUsd, attempts }) => ({ name, nanoUsd, attempts })), rest };
+  return {
+    top: top.map(({ name, nanoUsd, attempts }) => ({ name, nanoUsd, attempts })),
+    rest: sumOf(names.filter((one) => one.name !== OTHER && !top.includes(one))),
+    folded: sumOf(names.filter(({ name }) => name === OTHER)),
+  };
+}
+
+function sumOf(names: readonly Named[]): { nanoUsd: number; attempts: number } {
+  return {
+    nanoUsd: names.reduce((sum, one) => sum + one.nanoUsd, 0),
+    attempts: names.reduce((sum, one) => sum + one.attempts, 0),
+  };
 }
 
 async function settledSums(db: Db, environmentId: string, sinceMs: number, nowMs: number): Promise<Settled> {
@@ -111,7 +118,7 @@ export const itsFlag = and(eq(flags.environmentId, usageMinutes.environmentId), 
 /** The key of the joined flag, or `UNDEFINED`. */
 export const keyOrUndefined = sql<string>`coalesce(${flags.key}, ${sql.raw(`'${UNDEFINED}'`)})`;
 
-/** All flags, the few dearest other names, and what is left as one. */
+/** All flags, the few dearest other names, what was folded, and what is left as one. */
 async function namedSums(db: Db, environmentId: string, sinceMs: number, untilMs: number | null): Promise<Named[]> {
   const inSpan = and(
     ofMinute(environmentId, sinceMs),
@@ -134,7 +141,7 @@ async function namedSums(db: Db, environmentId: string, sinceMs: number, untilMs
       nanoUsd: sums.nanoUsd,
       attempts: sums.attempts,
       place:
-        sql<number>`row_number() over (partition by ${flags.key} is null order by ${sums.nanoUsd} desc, ${sums.name})`.as(
+        sql<number>`row_number() over (partition by ${flags.key} is null, ${sums.name} = ${sql.raw(`'${OTHER}'`)} order by ${sums.nanoUsd} desc, ${sums.name})`.as(
           "place",
         ),
     })

@@ -5,6 +5,7 @@ import { overWords } from "../domain/standing-words.ts";
 import { type BudgetGlance, overShared } from "../services/board-money.ts";
 import { someIn } from "../domain/fleet.ts";
 import type { Board } from "./board-state.ts";
+import { FoldedLine } from "./folded-line.tsx";
 import { fleetWords, notCountedWords } from "./fleet-text.ts";
 import { SHOWN_INCIDENTS } from "./incident-news.tsx";
 import { Moment } from "./moment.tsx";
@@ -63,11 +64,12 @@ export function Now({ board }: { board: Board }) {
   );
 }
 
-/** Of the calls that it names there are more every second. */
+/** Of the calls that these lines name there are more every second. */
 export function Unpriced({ board }: { board: Board }) {
   return (
     <div id="unpriced">
       <UnpricedLine unpriced={board.money.unpriced} />
+      <FoldedLine folded={board.money.undefinedNames.folded} />
     </div>
   );
 }
