@@ -69,9 +69,17 @@ export function burnOfScope(rows: readonly BurnRow[], scope: BudgetScope): numbe
 }
 
 function spanOf(minutes: readonly MinuteSpent[], firstMs: number | undefined, nowMs: number): number {
+  const attempts = minutes.reduce((sum, one) => sum + one.attempts, 0);
+  return burnSpanMs({ attempts, firstMinuteMs: Math.min(...minutes.map(({ at }) => at)), firstMs }, nowMs);
+}
+
+/** What was spent within the window that ends at `nowMs` is divided by this. `firstMs` as for `burnRows`. */
+export function burnSpanMs(
+  { attempts, firstMinuteMs, firstMs }: { attempts: number; firstMinuteMs: number; firstMs: number | undefined },
+  nowMs: number,
+): number {
   const fullMs = nowMs - burnSinceMs(nowMs);
-  if (minutes.reduce((sum, { attempts }) => sum + attempts, 0) < YOUNG_MIN_ATTEMPTS) return fullMs;
-  const firstMinuteMs = Math.min(...minutes.map(({ at }) => at));
+  if (attempts < YOUNG_MIN_ATTEMPTS) return fullMs;
   const isYoung = firstMs !== undefined && Math.floor(firstMs / MINUTE_MS) * MINUTE_MS === firstMinuteMs;
   const began = isYoung ? firstMs : firstMinuteMs;
   return Math.min(fullMs, Math.max(YOUNG_MIN_SPAN_MS, Math.ceil(nowMs - began)));

@@ -7,7 +7,7 @@ import type { Ctx } from "../context.ts";
 import { flags } from "../db/schema.ts";
 import type { Db } from "../db/types.ts";
 import { returnedRows } from "../db/returned-rows.ts";
-import { type BurnRow, burnRows, BURN_SPAN_MS, burnSinceMs } from "../domain/burn.ts";
+import { type BurnRow, burnRows, burnSinceMs, burnSpanMs } from "../domain/burn.ts";
 import { burnNanoUsdPerHour } from "../domain/forecast.ts";
 import { MINUTE_MS } from "../domain/ledger.ts";
 import type { Spending } from "./budget-pace.ts";
@@ -66,12 +66,17 @@ export async function readBurn(ctx: Ctx, db: Db, environmentId: string, spending
 
 function firstCalls({ slices, nowMs }: Spending): Map<string, number> {
   const first = new Map<string, number>();
-  const sinceMs = Math.floor((nowMs - MINUTE_MS) / MINUTE_MS) * MINUTE_MS;
+  const sinceMs = firstCallSinceMs(nowMs);
   for (const { flag, firstMs } of slices) {
     if (firstMs < sinceMs) continue;
     first.set(flag, Math.min(first.get(flag) ?? firstMs, firstMs));
   }
   return first;
+}
+
+/** From here on the first call is looked for, Unix time in milliseconds: older spending is weighed by whole minutes. */
+function firstCallSinceMs(nowMs: number): number {
+  return Math.floor((nowMs - MINUTE_MS) / MINUTE_MS) * MINUTE_MS;
 }
 
 /** Those whose going off is known: the others have not changed since an older release. */
@@ -97,6 +102,8 @@ function stillRows(flag: string, calls: ReadonlyMap<string, CallsSince>, nowMs: 
 interface Before {
   spentNanoUsd: number;
   attempts: number;
+  firstMinuteMs: number;
+  firstMs: number | undefined;
   dearestNanoUsd: number;
   longestMs: number;
   meanMs: number;
@@ -107,26 +114,38 @@ interface Before {
 /** What went on before each went off, and which calls that ran then have ended since. */
 async function readBefore(db: Db, environmentId: string, off: readonly OffFlag[]): Promise<Map<string, Before>> {
   if (off.length === 0) return new Map();
-  const asked = JSON.stringify(off.map(({ flag, sinceMs }) => ({ flag, sinceMs, fromMs: burnSinceMs(sinceMs) })));
+  const asked = JSON.stringify(
+    off.map(({ flag, sinceMs }) => ({
+      flag,
+      sinceMs,
+      fromMs: burnSinceMs(sinceMs),
+      firstFromMs: firstCallSinceMs(sinceMs),
+    })),
+  );
   const rows = returnedRows(
     await db.execute(sql`
       with asked as (
-        select flag, to_timestamp("sinceMs" / 1000.0) as since, to_timestamp("fromMs" / 1000.0) as since_from
-        from jsonb_to_recordset(cast(${asked} as text)::jsonb) as v(flag text, "sinceMs" bigint, "fromMs" bigint)
+        select flag, to_timestamp("sinceMs" / 1000.0) as since, to_timestamp("fromMs" / 1000.0) as since_from,
+          to_timestamp("firstFromMs" / 1000.0) as first_from
+        from jsonb_to_recordset(cast(${asked} as text)::jsonb)
+          as v(flag text, "sinceMs" bigint, "fromMs" bigint, "firstFromMs" bigint)
       )
       select asked.flag, minutes.spent::float8 as spent, minutes.attempts::float8 as attempts,
+        extract(epoch from minutes.first)::float8 * 1000 as first_minute,
+        extract(epoch from recent.first)::float8 * 1000 as first_call,
         recent.dearest::float8 as dearest, recent.longest::float8 as longest, recent.mean::float8 as mean,
         recent.ended::float8 as ended, recent.ended_spent::float8 as ended_spent
       from asked
       cross join lateral (
-        select coalesce(sum(exact_nano_usd + estimated_nano_usd), 0) as spent, coalesce(sum(attempts), 0) as attempts
+        select coalesce(sum(exact_nano_usd + estimated_nano_usd), 0) as spent, coalesce(sum(attempts), 0) as attempts,
+          min(minute) as first
         from usage_minutes as m
         where m.environment_id = ${environmentId} and m.flag = asked.flag
           and m.minute >= asked.since_from and m.minute <= asked.since
       ) as minutes
       cross join lateral (
         select coalesce(max(cost_nano_usd), 0) as dearest, coalesce(max(latency_ms), 0) as longest,
-          coalesce(avg(latency_ms), 0) as mean,
+          coalesce(avg(latency_ms), 0) as mean, min(at) filter (where at >= asked.first_from) as first,
           count(*) filter (where at > asked.since and at - latency_ms * interval '1 ms' < asked.since) as ended,
           coalesce(sum(cost_nano_usd)
             filter (where at > asked.since and at - latency_ms * interval '1 ms' < asked.since), 0) as ended_spent
@@ -140,6 +159,8 @@ async function readBefore(db: Db, environmentId: string, off: readonly OffFlag[]
       {
         spentNanoUsd: Number(row["spent"]),
         attempts: Number(row["attempts"]),
+        firstMinuteMs: Math.round(Number(row["first_minute"])),
+        firstMs: row["first_call"] === null ? undefined : Math.floor(Number(row["first_call"])),
         dearestNanoUsd: Number(row["dearest"]),
         longestMs: Number(row["longest"]),
         meanMs: Number(row["mean"]),
@@ -156,7 +177,7 @@ function offBurn(off: OffFlag, calls: CallsSince | undefined, before: Before | u
   if (before === undefined) {
     return { wasNanoUsdPerHour: 0, still, ended: { calls: 0, nanoUsd: 0 }, ending: { calls: 0, nanoUsd: 0 } };
   }
-  const spanMs = Math.max(BURN_SPAN_MS, off.sinceMs - burnSinceMs(off.sinceMs));
+  const spanMs = burnSpanMs(before, off.sinceMs);
   const ran = Math.ceil((before.attempts / spanMs) * before.meanMs);
   const ending = nowMs - off.sinceMs > before.longestMs ? 0 : Math.max(0, ran - before.endedCalls);
   return {

@@ -119,10 +119,11 @@ export async function lastReceiptsMs(
     db
       .select({
         n: revisions.revision,
-        lastMs: sql`(select extract(epoch from max(first.applied_at) - ${revisions.committedAt}) * 1000 from (
+        // Drizzle would write a column of `revisions` without its table, and "revision" within is that of receipts.
+        lastMs: sql`(select extract(epoch from max(first.applied_at) - revisions.committed_at) * 1000 from (
           select min(applied_at) as applied_at from receipts
-          where environment_id = ${environmentId} and lineage = ${lineage} and receipts.revision >= ${revisions.revision}
-            and first_seen <= ${revisions.committedAt}
+          where environment_id = ${environmentId} and lineage = ${lineage} and receipts.revision >= revisions.revision
+            and first_seen <= revisions.committed_at
           group by instance, boot) as first)`.mapWith(Number),
       })
       .from(revisions)

@@ -188,6 +188,16 @@ describe("what it burns", () => {
     expect(money.budgets.map(({ limitReachedAt }) => limitReachedAt)).toEqual([null, null]);
   });
 
+  it("of a rush that is a minute old was, once it is off, what was shown while it was on", async () => {
+    for (let call = 0; call < 12; call += 1) await spend(0.5);
+    clock.advance(30_000);
+    const on = (await boardMoney(ctx, "production")).flags.get("support-chat");
+    await killFlag(ctx, "production", "support-chat", { reason: null, until: null });
+    const off = (await boardMoney(ctx, "production")).flags.get("support-chat");
+    expect(off?.off?.wasNanoUsdPerHour).toBe(on?.burnNanoUsdPerHour);
+    expect(off?.off?.wasNanoUsdPerHour).toBe(720 * USD);
+  });
+
   it("is what calls cost that began since their instance applied it, and where", async () => {
     await killFlag(ctx, "production", "support-chat", { reason: null, until: null });
     const { lineage, n } = deps().snapshots.current(environmentId) ?? { lineage: "", n: 0 };

@@ -103,9 +103,17 @@ it("how fast a revision was applied outlives the instance that applied it, and i
     await runtime.deps.instances.flush();
   }
   await runtime.deps.db.delete(instances);
+  // Each of them later than the one before.
+  await runtime.deps.db.execute(sql`
+    update receipts set applied_at = applied_at + (revision - ${n}) * interval '10 seconds' where revision > ${n}`);
   const lastMs = await lastReceiptsMs(ctx(), "production", [n + 1, n + 2, n + 3, n + 99]);
   expect([...lastMs.keys()].toSorted((a, b) => a - b)).toEqual([n + 1, n + 2, n + 3]);
-  expect((await getReceipts(ctx(), "production")).lastMs).toBeGreaterThanOrEqual(0);
+  for (const at of [1, 2, 3]) {
+    const { revision, lastMs: told } = await getReceipts(ctx(), "production", `${served().lineage}.${n + at}`);
+    expect(told, revision).toBeGreaterThanOrEqual(at * 10_000);
+    // The board's figure is the API's, which is in whole milliseconds.
+    expect(Math.abs((lastMs.get(n + at) ?? 0) - (told ?? 0)), revision).toBeLessThanOrEqual(1);
+  }
 });
 
 it("one token that makes up names is told, and pushes out nobody of another token", async () => {
