@@ -3,8 +3,8 @@ import { closestMatch } from "leven";
 
 /** Letters to insert, remove or replace between what was written and what may have been meant. */
 const MAX_SLIPS = 3;
-/** A name of five letters with three slips is another name. */
-const LETTERS_PER_SLIP = 4;
+/** A name of five letters with three slips is another name. Two letters swapped, the commonest of slips, are two. */
+const LETTERS_PER_SLIP = 3;
 
 /** The most similar of `known`; undefined when none is similar. */
 export function similarName(name: string, known: Iterable<string>): string | undefined {

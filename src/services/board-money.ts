@@ -86,6 +86,8 @@ export interface FlagMoney {
 }
 
 export interface BoardMoney {
+  /** Of the environment (`n`), when this was read. */
+  revision: number;
   /** The zone that "today" follows. */
   timezone: string;
   todayNanoUsd: number;
@@ -161,6 +163,7 @@ async function gather(ctx: Ctx, db: Db, environment: EnvironmentRow, nowMs: numb
     });
   }
   return {
+    revision: environment.revision,
     timezone,
     todayNanoUsd: day.totalNanoUsd,
     burnNanoUsdPerHour: burnOfScope(burn.rows, {}),

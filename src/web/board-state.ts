@@ -8,7 +8,7 @@ import type { Ctx } from "../context.ts";
 import { seesEnvironment } from "../domain/actor.ts";
 import { type AttentionFacts, byAttention, type Rank, rankOf } from "../domain/attention.ts";
 import { attentionOf, drivenBy } from "./board-attention.ts";
-import type { Fleet } from "../domain/fleet.ts";
+import type { Change, Fleet } from "../domain/fleet.ts";
 import type { AuditResource, EnvironmentResource, FlagResource, MasterResource } from "../domain/resources.ts";
 import type { IncidentResource } from "../domain/money-resources.ts";
 import { AppError } from "../errors.ts";
@@ -171,8 +171,9 @@ async function freshBoard(ctx: Ctx, environmentKey: string, { memory, figures }:
   const nowMs = ctx.deps.clock.nowMs();
   const { changes } = state;
   const timed = await lastReceiptsMs(ctx, environmentKey, timedRevisions(changes.values(), nowMs));
-  const describe = (entry: AuditResource | undefined): LastChange | null => {
+  const describe = (entry: AuditResource | undefined, flag?: FlagResource): LastChange | null => {
     if (entry === undefined || entry.revision === null) return null;
+    const own = { n: entry.revision, restored: restoredIn(entry.action, entry.target.key) };
     const ageMs = nowMs - Date.parse(entry.at);
     return {
       auditId: entry.id,
@@ -181,12 +182,12 @@ async function freshBoard(ctx: Ctx, environmentKey: string, { memory, figures }:
       actorId: entry.actor.id,
       // An undo is recorded like the change it takes back; offering to undo it again would only confuse.
       isUndoable: entry.revertible && entry.reverts === null && ageMs < UNDO_MS,
-      proof: timedProof(fleet, { n: entry.revision, restored: restoredIn(entry.action, entry.target.key) }, timed),
+      proof: timedProof(fleet, flag === undefined ? own : deciding(flag, own), timed),
     };
   };
   const rows = state.flags.map((flag): FlagRow => {
     const attention = attentionOf(flag, money, usual);
-    return { flag, last: describe(changes.get(`flag ${flag.key}`)), attention, rank: rankOf(attention, nowMs) };
+    return { flag, last: describe(changes.get(`flag ${flag.key}`), flag), attention, rank: rankOf(attention, nowMs) };
   });
   const inOrder = byAttention(nowMs);
   return {
@@ -205,6 +206,15 @@ async function freshBoard(ctx: Ctx, environmentKey: string, { memory, figures }:
     unknown: state.unknown,
     drivers: await driversOf(ctx, environmentKey, drivenBy(incidents.items, state.flags, nowMs)),
   };
+}
+
+/**
+ * What the proof in a flag's row is of: its own last change, or what has decided since, the master switch or a block.
+ * Whoever applied a restore from before a kill of all has not applied that kill.
+ */
+function deciding({ key, standing }: FlagResource, own: Change): Change {
+  if (standing.revision === null || standing.revision <= own.n) return own;
+  return { n: standing.revision, restored: standing.state === "off" ? null : key };
 }
 
 async function readState(ctx: Ctx, environment: EnvironmentResource, before: BoardState | null): Promise<BoardState> {

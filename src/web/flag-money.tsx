@@ -86,6 +86,7 @@ export function flagMoneyParts(props: FlagMoneyProps): Part[] {
 
 function Spend({ flag, attention, light, money, base, nowMs }: FlagMoneyProps) {
   const budget = ownBudget(money.budgets, flag.key);
+  const isOutdated = isFromBefore(money, flag);
   const usage = money.flags.get(flag.key);
   const others = money.budgets.filter(({ scope }) => scope.flag === flag.key).length - 1;
   return (
@@ -95,9 +96,18 @@ function Spend({ flag, attention, light, money, base, nowMs }: FlagMoneyProps) {
           usage={usage}
           attention={attention}
           isShared={money.budgets.some(({ scope }) => scope.flag === undefined)}
+          isOutdated={isOutdated}
         />
       ) : (
-        <WithBudget budget={budget} attention={attention} usage={usage} light={light} nowMs={nowMs} base={base} />
+        <WithBudget
+          budget={budget}
+          attention={attention}
+          usage={usage}
+          light={light}
+          isOutdated={isOutdated}
+          nowMs={nowMs}
+          base={base}
+        />
       )}
       {others > 0 ? (
         <p class="dim extra">
@@ -113,16 +123,28 @@ interface WithoutBudgetProps {
   attention: AttentionFacts;
   /** It may still be held by a budget of all flags, which the board shows by itself. */
   isShared: boolean;
+  isOutdated: boolean;
 }
 
-function WithoutBudget({ usage, attention, isShared }: WithoutBudgetProps) {
+/** Read before the flag was last turned off or on: its burn then is not its burn now. */
+function isFromBefore(money: BoardMoney, { key, standing }: FlagResource): boolean {
+  if (standing.revision === null || standing.revision <= money.revision) return false;
+  return (standing.state === "off") !== ((money.flags.get(key)?.off ?? null) !== null);
+}
+
+function WithoutBudget({ usage, attention, isShared, isOutdated }: WithoutBudgetProps) {
   const none = isShared ? "no budget of its own" : "no budget";
   if (usage === undefined) return <p class="dim">no calls yet · {none}</p>;
   return (
     <>
       <p class="figures">
-        <b>{usd(usage.todayNanoUsd)}</b> today <Times attention={attention} />
-        <BurnNow usage={usage} />
+        <b>{usd(usage.todayNanoUsd)}</b> today{" "}
+        {isOutdated ? null : (
+          <>
+            <Times attention={attention} />
+            <BurnNow usage={usage} />
+          </>
+        )}
       </p>
       <p class="dim limit">{none}</p>
     </>
@@ -163,11 +185,12 @@ interface WithBudgetProps {
   attention: AttentionFacts;
   usage: FlagMoney | undefined;
   light: Light;
+  isOutdated: boolean;
   nowMs: number;
   base: string;
 }
 
-function WithBudget({ budget, attention, usage, light, nowMs, base }: WithBudgetProps) {
+function WithBudget({ budget, attention, usage, light, isOutdated, nowMs, base }: WithBudgetProps) {
   if (usage === undefined && budget.spentNanoUsd === 0) {
     return (
       <p class="dim">
@@ -184,17 +207,19 @@ function WithBudget({ budget, attention, usage, light, nowMs, base }: WithBudget
       <p class="figures">
         <b>{usd(budget.spentNanoUsd)}</b> of {usdLimit(budget.limitNanoUsd)}{" "}
         {budget.period === "day" ? "" : `${periodNow(budget.period)} `}
-        {budget.limitReachedAt === null || budget.spentNanoUsd >= budget.limitNanoUsd ? null : (
+        {isOutdated || budget.limitReachedAt === null || budget.spentNanoUsd >= budget.limitNanoUsd ? null : (
           <b class="soon">
             limit at <Moment at={budget.limitReachedAt} nowMs={nowMs} />
           </b>
         )}
-        <Times attention={attention} />
-        {usage === undefined ? null : <BurnNow usage={usage} />}
+        {isOutdated ? null : <Times attention={attention} />}
+        {usage === undefined || isOutdated ? null : <BurnNow usage={usage} />}
       </p>
-      <p class="dim limit">
-        <LimitLine budget={budget} nowMs={nowMs} />
-      </p>
+      {isOutdated ? null : (
+        <p class="dim limit">
+          <LimitLine budget={budget} nowMs={nowMs} />
+        </p>
+      )}
     </>
   );
 }

@@ -12,7 +12,6 @@ import type { Board, FlagRow } from "./board-state.ts";
 import { LapsedLine } from "./lapsed-line.tsx";
 import { Moment } from "./moment.tsx";
 import { More } from "./more.tsx";
-import { usdPerHour } from "./money-text.ts";
 import { ProofView } from "./proof-view.tsx";
 import { Running } from "./running.tsx";
 import { age, count, listed } from "./text.ts";
@@ -145,7 +144,7 @@ function DriverWords({ driver: { who, burnNanoUsdPerHour: burn, usualNanoUsdPerH
   const times = timesUsual({ burnNanoUsdPerHour: burn, usualNanoUsdPerHour: usual });
   return (
     <>
-      {times === null || times < 2 ? ` · ${usdPerHour(burn)}` : <b> · {Math.floor(times)} times the usual burn</b>}
+      {times === null || times < 2 ? null : <b> · {Math.floor(times)} times the usual burn</b>}
       {who === null ? null : (
         <>
           {` · ${who.percent} % from ${who.by} `}

@@ -6,7 +6,6 @@ import { Moment } from "./moment.tsx";
 import { Place } from "./parts.ts";
 import { ProofView } from "./proof-view.tsx";
 import { MASTER, masterMissesReason, UndoPlace, WhyPlace } from "./own-parts.tsx";
-import { isAwaited } from "./proof.ts";
 import { lightOf } from "./text.ts";
 import { RefreshLink } from "./without-script.tsx";
 
@@ -17,7 +16,8 @@ export function MasterNews({ board, operator }: { board: Board; operator: boolea
   const base = `/e/${board.environment.key}`;
   const age = last === null ? Number.POSITIVE_INFINITY : board.nowMs - Date.parse(last.at);
   const young = age < PROOF_SHOWN_MS;
-  const lagging = last !== null && isAwaited(last.proof);
+  // What was lost holds everything off at worst: the line above names it, and flags that burn need the room.
+  const lagging = last !== null && last.proof.behind.count > 0;
   if (master.state === "on" && !young && !lagging) return null;
   const off = master.state === "off";
   return (

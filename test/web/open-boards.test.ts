@@ -40,10 +40,12 @@ function ask(path: string, cookie: string, { headers, ...how }: Asked = {}): Pro
   return fetch(`${world.server.url}${path}`, { ...how, headers: all });
 }
 
+const spendOf = (html: string, flag: string) => new RegExp(`id="spend-${flag}"[\\s\\S]*?</div>`).exec(html)?.[0];
 const afterIn = (html: string) => /\/live\?after=([\w.-]+)/.exec(html)?.[1] ?? "";
 
 describe("open boards", () => {
   it("all get the same parts, only those that changed; undo and the question why only who pressed", async () => {
+    await report(world.server.deps, [callFor(1, { flag: "draft-reply", at: Date.now() })]);
     const [mine, others] = await Promise.all([cookieOf(world.operator), cookieOf(world.operator)]);
     const viewer = await cookieOf(world.viewer);
     const page = await (await ask("/e/production", mine)).text();
@@ -65,6 +67,10 @@ describe("open boards", () => {
     expect(seen).toMatch(/id="flag-draft-reply"[\s\S]*>Off</);
     expect(pressed).toContain("Done by you. Why?");
     expect(pressed).toContain("data-undo");
+    // Figures come at their own pace: until then a burn from before the kill is left out.
+    expect(page).toMatch(/id="spend-draft-reply"[\s\S]*?<b>\$1\.00<\/b> today[\s\S]*?\/h, last 5 min/);
+    expect(spendOf(pressed, "draft-reply")).toContain("$1.00");
+    expect(spendOf(pressed, "draft-reply")).not.toContain("last 5 min");
     for (const html of [first, seen]) expect(html).not.toMatch(/Why\?|data-undo/);
     expect(seen).not.toContain("/restore");
   });

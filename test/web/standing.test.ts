@@ -78,6 +78,25 @@ async function says(words: string): Promise<void> {
 }
 
 describe("the board and the flag's page", () => {
+  it("the proof of a row is of what holds: who applied a flag's restore has not applied the later kill of all", async () => {
+    const { instances, snapshots } = world.server.deps;
+    await op("flags/draft-reply/kill", { reason: "x" });
+    await op("flags/draft-reply/restore", { reason: "fixed" });
+    const served = snapshots.environmentByKey("production");
+    if (served === undefined) throw new Error("production is not served");
+    const { environmentId, lineage, n } = served;
+    const labels = { app: "shop", sdk: "andon/1", local: null };
+    instances.seen({ environmentId, tokenId: "t", instance: "host-1", boot: "", ...labels, applied: { lineage, n } });
+    await instances.flush();
+    const row = async () =>
+      /<article[^>]*id="flag-draft-reply"[\s\S]*?<\/article>/.exec(await pages.html("/e/production"))?.[0];
+    expect(await row()).toMatch(/<b>1 of 1<\/b> instance applied it/);
+    await op("kill", { reason: "key leaked" });
+    expect(await row()).toMatch(/<b>0 of 1<\/b> instance applied it/);
+    await op("restore", { reason: "next" });
+    await world.server.deps.db.execute("delete from instances");
+  });
+
   it("restored over the limit: amber, since the restore, who let it, how much of what; nothing is all on", async () => {
     await budget({});
     await spend(1.1);
