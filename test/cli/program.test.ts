@@ -113,8 +113,8 @@ describe("andon kill", () => {
   });
 
   it.each([
-    ["cut", "connection lost 5 s ago, may still be serving"],
-    ["quiet", "not heard of for 50 s, since "],
+    ["cut", /connection lost \d+ s ago, may still be serving/],
+    ["quiet", /not heard of for \d+ s, since /],
   ])(
     "waits three seconds only for one that was lost or is probably gone, and does not call it stopped: %s",
     async (how, words) => {
@@ -127,7 +127,7 @@ describe("andon kill", () => {
       const { code, out, err } = await andon(["kill", "--all", "--reason", "drill"]);
       expect({ code, waitedMs: clockMs - startedMs }).toEqual({ code: 3, waitedMs: 3_000 });
       expect(out).toContain("0 of 1 instances applied it");
-      expect(err).toContain(`Not applied by host-1: ${words}`);
+      expect(err).toMatch(new RegExp(`Not applied by host-1: ${words.source}`));
       expect((await andon(restoreAll)).code).toBe(0);
       await poll("host-1");
     },

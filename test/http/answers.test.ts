@@ -37,7 +37,10 @@ beforeAll(async () => {
   budgetId = (await expectJson(post("/budgets", budget), idShape, 201)).id;
   const sdk = { token: harness.tokens.sdk };
   const records = [callFor(200, { user: "u-1", session: "s-1" }), callFor(1, { outcome: "error", status: 529 })];
-  const usage = { ...batchOf(records), checks: { "support-chat": { on: 3, off: 1 } } };
+  const usage = {
+    ...batchOf(records),
+    checks: { "support-chat": { on: 3, off: 1 }, "suport-chat": { on: 1, off: 0 } },
+  };
   await expectStatus(harness.call("POST", "/sdk/v1/usage", { ...sdk, body: usage }), 200);
   const raised = await expectStatus(post(`/budgets/${budgetId}/raise`, { addUsd: 10, until, reason: "launch" }), 200);
   await expectDocumented("POST /v1/environments/:env/budgets/:id/raise", raised);

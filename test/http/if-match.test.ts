@@ -85,7 +85,7 @@ describe("a change", () => {
     expect(response.headers.get("etag")).toBe(`"${String(flag.version)}"`);
     expect(n(flag.revision)).toBe(n(before.revision) + 1);
     const deleted = await expectJson(harness.call("DELETE", `${ENV}/flags/second`), changed);
-    expect(deleted).toEqual({ revision: expect.any(String) });
+    expect(deleted).toEqual({ revision: expect.any(String), budgets: [] });
     expect(n(deleted.revision)).toBe(n(flag.revision) + 1);
   });
 

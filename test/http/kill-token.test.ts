@@ -138,7 +138,7 @@ async function observe(): Promise<State> {
 
 /** Everything that people define, without the state that kills and downgrades change. */
 async function definitions(): Promise<string> {
-  const state = new Set(["switch", "level", "effective", "version", "updatedAt"]);
+  const state = new Set(["switch", "level", "effective", "standing", "version", "updatedAt"]);
   const flag = await expectJson(harness.call("GET", FLAG), flagShape);
   const definition = Object.entries(flag).filter(([field]) => !state.has(field));
   const environments = (await items("/v1/environments")).length;

@@ -149,7 +149,7 @@ describe("an undo that brings a flag back to a model whose budget is reached", (
   it.each(Object.entries(edits))("%s turns it off", async (_name, edit) => {
     await create("translate", "small");
     await edit();
-    const [latest] = (await listAudit(ctx, "production", { limit: 1 })).items;
+    const latest = (await listAudit(ctx, "production", {})).items.find(({ revertible }) => revertible);
     await budget({ scope: { model: "claude-opus-5-5" }, ladder: [{ atPercent: 100, action: "kill" }] });
     await spend(100);
     expect(served("translate")).toMatchObject({ state: "on" });

@@ -27,7 +27,7 @@ it("is the position of the model at first", () => {
 });
 
 it("moves with the model when a step is put before it", async () => {
-  await putChain(["claude-opus-6", "claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-4-5"]);
+  await putChain(["claude-fable-5-1", "claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-4-5"]);
   expect(level()).toBe(2);
 });
 

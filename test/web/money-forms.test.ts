@@ -75,7 +75,7 @@ describe("the form of a budget", () => {
     ["limitUsd", { limitUsd: "plenty" }, "must be an amount in USD"],
     ["timezone", { timezone: "Berlin" }, "is not an IANA time zone"],
     ["name", { name: "" }, "must not be empty"],
-    ["scope.model", { "scope.model": "claude-opus-5.5" }, 'did you mean "claude-opus-5-5"?'],
+    ["scope.model", { "scope.model": "claude-opus-55" }, 'did you mean "claude-opus-5-5"?'],
     ["ladder.0.atPercent", { "ladder.0.atPercent": "" }, "must be a whole percentage"],
     ["ladder.0.level", { "ladder.0.level": "0" }, "must be 1 or more"],
     [

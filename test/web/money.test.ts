@@ -69,7 +69,9 @@ describe.each([
     expect(enabled("support-chat")).toEqual([false, false, false]);
     expect(await card("support-chat").innerText()).toMatch(/Off since 02:41|Off since 01:41 UTC/);
     expect(await card("support-chat").innerText()).toContain("budget Support chat, daily reached");
-    expect(await card("support-chat").innerText()).toContain("limit reached · resets 00:00 Berlin");
+    expect((await card("support-chat").innerText()).replaceAll(/\s+/g, " ")).toContain(
+      "limit reached · resets 00:00 Berlin",
+    );
 
     await incident()
       .getByRole("button", { name: /^Acknowledge/ })
