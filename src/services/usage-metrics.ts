@@ -62,6 +62,13 @@ const SUMS = {
   exactNanoUsd: total("exactNanoUsd"),
   estimatedNanoUsd: total("estimatedNanoUsd"),
 };
+/** By the number of the bucket. A sum each is several times faster than unnesting the arrays. */
+const BUCKET_SUMS = Object.fromEntries(
+  Array.from({ length: BUCKETS }, (_, at) => [
+    `bucket${at}`,
+    sql`sum(${usageMinutes.latency}[${sql.raw(String(at + 1))}])`.mapWith(Number),
+  ]),
+);
 /** Groups that there are, also beyond the limit of the query. */
 const groups = sql`count(*) over ()`.mapWith(Number);
 
@@ -153,21 +160,15 @@ async function countersOf(ctx: Ctx, { key: environment, snapshot }: Served, toda
 /** The distribution of today's latency by flag. Without a sum: the ledger keeps buckets, not milliseconds. */
 async function latencyOf(ctx: Ctx, { key: environment, snapshot }: Served, today: SQL | undefined): Promise<Counted> {
   const flags = Object.keys(snapshot.flags);
-  const bucket = sql`bucket.i`.mapWith(Number);
   const found = await ctx.deps.reads
-    .select({ flag: usageMinutes.flag, bucket, n: sql`sum(bucket.n)`.mapWith(Number), groups })
+    .select({ flag: usageMinutes.flag, counts: BUCKET_SUMS, groups })
     .from(usageMinutes)
-    .crossJoin(sql`unnest(${usageMinutes.latency}) with ordinality as bucket(n, i)`)
     .where(today)
-    .groupBy(usageMinutes.flag, bucket)
-    .orderBy(...flagOrder(snapshot), asc(bucket))
-    .limit((flags.length + MAX_OTHER_FLAGS) * BUCKETS);
+    .groupBy(usageMinutes.flag)
+    .orderBy(...flagOrder(snapshot))
+    .limit(flags.length + MAX_OTHER_FLAGS);
   const counts = new Map(flags.map((flag) => [flag, Array.from({ length: BUCKETS }, () => 0)]));
-  for (const { flag, bucket: at, n } of found) {
-    const own = counts.get(flag) ?? Array.from({ length: BUCKETS }, () => 0);
-    counts.set(flag, own);
-    own[at - 1] = n;
-  }
+  for (const row of found) counts.set(row.flag, Object.values(row.counts));
   const samples = [...counts].toSorted(([a], [b]) => (a < b ? -1 : 1)).flatMap(([flag, own]) => histogram(flag, own));
   const family: MetricFamily = {
     name: "andon_call_duration_seconds",
@@ -175,8 +176,7 @@ async function latencyOf(ctx: Ctx, { key: environment, snapshot }: Served, today
     type: "histogram",
     samples: samples.map(({ labels, ...rest }) => ({ labels: { environment, ...labels }, ...rest })),
   };
-  const droppedFlags = ((found[0]?.groups ?? 0) - found.length) / BUCKETS;
-  return { families: [family], dropped: droppedFlags * (BUCKETS + 1) };
+  return { families: [family], dropped: ((found[0]?.groups ?? 0) - found.length) * (BUCKETS + 1) };
 }
 
 function histogram(flag: string, counts: readonly number[]): Sample[] {
