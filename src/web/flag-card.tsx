@@ -45,7 +45,7 @@ export function FlagCard({ row, board, operator, admin, money }: FlagCardProps) 
         <RefreshLink anchor={`flag-${key}`} />
       </div>
     ) : null;
-  // There is room for one line: what has just been done comes before what has been so for long.
+  // There is room for one line: that another model is sent than the row names, then what has just been done.
   return (
     <article
       class={`card flag ${light}`}
@@ -72,8 +72,8 @@ export function FlagCard({ row, board, operator, admin, money }: FlagCardProps) 
       <p class="state">
         <StateLine flag={flag} nowMs={board.nowMs} />
       </p>
-      {isFresh ? proof : null}
       <SentModels flag={flag} base={base} admin={admin} />
+      {isFresh ? proof : null}
       <HeldLine fleet={board.fleet} flag={key} />
       {isFresh ? null : proof}
       {money}

@@ -27,7 +27,8 @@ export function ProofView({ proof, fresh, what }: { proof: TimedProof; fresh: bo
             <b>
               {proof.applied} of {proof.live}
             </b>{" "}
-            {proof.live === 1 ? "instance" : "instances"} applied it
+            <span class="unit">{proof.live === 1 ? "instance " : "instances "}</span>
+            applied it
             {proof.lastMs === null || proof.applied === 0
               ? ""
               : isComplete(proof)

@@ -92,9 +92,9 @@ describe("the board and the flag's page", () => {
     const labels = { app: "shop", sdk: "andon/1", local: null };
     instances.seen({ environmentId, tokenId: "t", instance: "host-1", boot: "", ...labels, applied: { lineage, n } });
     await instances.flush();
-    expect(await row("draft-reply")).toMatch(/<b>1 of 1<\/b> instance applied it/);
+    expect(await row("draft-reply")).toMatch(/<b>1 of 1<\/b> <span class="unit">instance <\/span>applied it/);
     await op("kill", { reason: "key leaked" });
-    expect(await row("draft-reply")).toMatch(/<b>0 of 1<\/b> instance applied it/);
+    expect(await row("draft-reply")).toMatch(/<b>0 of 1<\/b> <span class="unit">instance <\/span>applied it/);
     await op("restore", { reason: "next" });
     await world.server.deps.db.execute("delete from instances");
   });
