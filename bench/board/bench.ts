@@ -18,7 +18,7 @@ import type { Figure } from "../support/figure.ts";
 import { median } from "../support/statistics.ts";
 import { nextMessage, startWorker } from "../support/worker.ts";
 import { type CrowdTask, type CrowdTold, crowdToldSchema } from "./protocol.ts";
-import { BOARD_FLAGS, BOARD_PATH, type BoardWorld, cpuMs, startBoardWorld, startOn } from "./world.ts";
+import { BOARD_FLAGS, BOARD_PATH, type BoardWorld, cpuMs, QUICK_FLAGS, startBoardWorld, startOn } from "./world.ts";
 
 const KB = 1_000;
 const CROWD_GRACE_MS = 30_000;
@@ -26,10 +26,11 @@ const ACCEPTED = "gzip, deflate, br";
 
 /** `board.first`: all that the first visit of the board puts on the wire. */
 export async function benchBoardFirst(effort: Effort): Promise<Figure> {
-  const world = await startBoardWorld();
+  const flags = by(effort, BOARD_FLAGS, QUICK_FLAGS);
+  const world = await startBoardWorld(flags);
   try {
     // Every flag has figures and a line, as on a working day.
-    await callsOfAnHour(world.andon);
+    await callsOfAnHour(world.andon, flags);
     const page = await bytesOf(world, BOARD_PATH);
     const assets = [...page.text.matchAll(/(?:href|src)="(\/assets\/[^"]+)"/g)].map(([, path = ""]) => path);
     const parts: [string, number][] = [["page", page.bytes]];
@@ -42,7 +43,7 @@ export async function benchBoardFirst(effort: Effort): Promise<Figure> {
       name: "board.first",
       unit: "KB",
       ours: sum / KB,
-      note: `${BOARD_FLAGS} flags with calls; heads of the answers included; ${parts.map(([name, bytes]) => `${name} ${(bytes / KB).toFixed(1)}`).join(", ")}`,
+      note: `${flags} flags with calls; heads of the answers included; ${parts.map(([name, bytes]) => `${name} ${(bytes / KB).toFixed(1)}`).join(", ")}`,
     };
   } finally {
     await world.close();
@@ -51,7 +52,7 @@ export async function benchBoardFirst(effort: Effort): Promise<Figure> {
 
 /** `board.live`: what an open board is sent while every flag has a call a second. */
 export async function benchBoardLive(effort: Effort): Promise<Figure> {
-  const world = await startBoardWorld();
+  const world = await startBoardWorld(BOARD_FLAGS);
   try {
     const boards = 10;
     const seconds = by(effort, 60, 6);
@@ -69,18 +70,19 @@ export async function benchBoardLive(effort: Effort): Promise<Figure> {
 
 /** `board.viewer`: what an open board costs the server, over what the same calls cost without boards. */
 export async function benchBoardViewer(effort: Effort): Promise<Figure> {
-  const world = await startBoardWorld();
+  const flags = by(effort, BOARD_FLAGS, QUICK_FLAGS);
+  const world = await startBoardWorld(flags);
   try {
     const boards = by(effort, 300, 30);
     const seconds = by(effort, 15, 3);
-    const alone = await cpuPerSecond(world, { boards: 1, callingFlags: BOARD_FLAGS }, seconds);
-    const crowded = await cpuPerSecond(world, { boards: boards + 1, callingFlags: BOARD_FLAGS }, seconds);
+    const alone = await cpuPerSecond(world, { boards: 1, callingFlags: flags }, seconds);
+    const crowded = await cpuPerSecond(world, { boards: boards + 1, callingFlags: flags }, seconds);
     effort.say(`  ${alone.toFixed(0)} ms/s with one board, ${crowded.toFixed(0)} ms/s with ${boards} more`);
     return {
       name: "board.viewer",
       unit: "ms/s",
       ours: Math.max(0, crowded - alone) / boards,
-      note: `server CPU ${alone.toFixed(0)} ms/s with one board open, ${crowded.toFixed(0)} ms/s with ${boards} more; ${BOARD_FLAGS} flags, a call of each a second; ${seconds} s each`,
+      note: `server CPU ${alone.toFixed(0)} ms/s with one board open, ${crowded.toFixed(0)} ms/s with ${boards} more; ${flags} flags, a call of each a second; ${seconds} s each`,
     };
   } finally {
     await world.close();
@@ -95,8 +97,9 @@ const CROWD_MAX_SECONDS = 300;
 
 /** `kill.crowded`: to the last of 200 clients, with all that a busy week leaves behind; beside a server with nothing. */
 export async function benchKillCrowded(effort: Effort): Promise<Figure> {
-  const world = await startBoardWorld();
-  const floor = await startOn(await world.cluster.createDatabase(), BOARD_FLAGS);
+  const flags = by(effort, BOARD_FLAGS, QUICK_FLAGS);
+  const world = await startBoardWorld(flags);
+  const floor = await startOn(await world.cluster.createDatabase(), flags);
   let crowdWorker: Child | null = null;
   try {
     const boards = by(effort, 300, 30);
@@ -104,7 +107,7 @@ export async function benchKillCrowded(effort: Effort): Promise<Figure> {
     const names = by(effort, NAMES, 1_000);
     await remember(world, remembered);
     await nameFlags(world.andon, names);
-    crowdWorker = startCrowd(world, { boards, callingFlags: BOARD_FLAGS, tellAtSeconds: [1, CROWD_MAX_SECONDS] });
+    crowdWorker = startCrowd(world, { boards, callingFlags: flags, tellAtSeconds: [1, CROWD_MAX_SECONDS] });
     await nextMessage(crowdWorker, crowdToldSchema, CROWD_GRACE_MS);
     const rounds = by(effort, 10, 1);
     const ours: Round[] = [];
@@ -121,7 +124,7 @@ export async function benchKillCrowded(effort: Effort): Promise<Figure> {
       unit: "ms",
       ours: last(ours),
       floor: last(theirs),
-      note: `${boards} open boards, ${remembered} remembered instances, ${names} flag names, ${BOARD_FLAGS} calls/s; p99 ${median(ours.map((round) => round.p99Ms)).toFixed(0)} ms, acknowledged after ${median(ours.map((round) => round.answeredMs)).toFixed(0)} ms (alone ${median(theirs.map((round) => round.answeredMs)).toFixed(0)}); medians of ${ours.length} kills each, alternating`,
+      note: `${boards} open boards, ${remembered} remembered instances, ${names} flag names, ${flags} calls/s; p99 ${median(ours.map((round) => round.p99Ms)).toFixed(0)} ms, acknowledged after ${median(ours.map((round) => round.answeredMs)).toFixed(0)} ms (alone ${median(theirs.map((round) => round.answeredMs)).toFixed(0)}); medians of ${ours.length} kills each, alternating`,
     };
   } finally {
     await crowdWorker?.stop("SIGKILL");
@@ -173,12 +176,12 @@ async function nameFlags(andon: AndonServer, count: number): Promise<void> {
 
 const MINUTES = 60;
 
-async function callsOfAnHour(andon: AndonServer): Promise<void> {
+async function callsOfAnHour(andon: AndonServer, flags: number): Promise<void> {
   for (let minute = 0; minute < MINUTES; minute += 5) {
     const at = Date.now() - minute * 60_000;
     await report(
       andon,
-      Array.from({ length: BOARD_FLAGS }, (_, flag) => recordOf(`feature-${flag}`, at)),
+      Array.from({ length: flags }, (_, flag) => recordOf(`feature-${flag}`, at)),
     );
   }
 }

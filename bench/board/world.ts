@@ -5,6 +5,8 @@ import { type AndonServer, startAndonServer } from "../support/andon-server.ts";
 import { type Cluster, startCluster } from "../support/postgres.ts";
 
 export const BOARD_FLAGS = 200;
+/** On a quick run of what does not depend on their number. */
+export const QUICK_FLAGS = 20;
 export const BOARD_PATH = "/e/production";
 const SECRET_BYTES = 32;
 /** Of `/proc/<pid>/stat`: a tick of the kernel's clock. */
@@ -19,11 +21,11 @@ export interface BoardWorld {
   close(): Promise<void>;
 }
 
-export async function startBoardWorld(): Promise<BoardWorld> {
+export async function startBoardWorld(flags: number): Promise<BoardWorld> {
   const cluster = await startCluster({ isDurable: true });
   try {
     const databaseUrl = await cluster.createDatabase();
-    const andon = await startOn(databaseUrl, BOARD_FLAGS);
+    const andon = await startOn(databaseUrl, flags);
     const close = async () => {
       await andon.close();
       await cluster.stop();
