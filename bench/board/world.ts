@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { type AndonServer, startAndonServer } from "../support/andon-server.ts";
+import { signIn } from "../support/open-board.ts";
 import { type Cluster, startCluster } from "../support/postgres.ts";
 
 export const BOARD_FLAGS = 200;
@@ -30,7 +31,7 @@ export async function startBoardWorld(flags: number): Promise<BoardWorld> {
       await andon.close();
       await cluster.stop();
     };
-    return { andon, cluster, databaseUrl, cookie: await signIn(andon), close };
+    return { andon, cluster, databaseUrl, cookie: await signIn(andon.url, andon.adminToken), close };
   } catch (error) {
     await cluster.stop();
     throw error;
@@ -41,21 +42,6 @@ export async function startBoardWorld(flags: number): Promise<BoardWorld> {
 export function startOn(databaseUrl: string, flags: number): Promise<AndonServer> {
   const secret = randomBytes(SECRET_BYTES).toString("base64url");
   return startAndonServer({ DATABASE_URL: databaseUrl, ANDON_SECRET: secret, ANDON_LOG_LEVEL: "warn" }, { flags });
-}
-
-export async function signIn({ url, adminToken }: AndonServer): Promise<string> {
-  const response = await fetch(`${url}/sign-in`, {
-    method: "POST",
-    redirect: "manual",
-    headers: { Origin: url },
-    body: new URLSearchParams({ token: adminToken }),
-  });
-  const cookie = response.headers
-    .getSetCookie()
-    .map((one) => one.split(";")[0])
-    .join("; ");
-  if (cookie === "") throw new Error(`signing in answered ${response.status} without a cookie`);
-  return cookie;
 }
 
 /** Processor time that the server has used, in milliseconds. */
