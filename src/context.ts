@@ -14,8 +14,8 @@ import { type Actor, hasRole, recordOf, type Role, seesEnvironment } from "./dom
 import { ENVIRONMENT_KEY_PATTERN } from "./domain/limits.ts";
 import { AppError } from "./errors.ts";
 import { movedBy } from "./domain/audit-actions.ts";
-import { type Moved, settleStandings } from "./services/standings.ts";
-import type { SnapshotStep } from "./services/snapshot-store.ts";
+import { type Moved, settleStandings } from "./services/flags/standings.ts";
+import type { SnapshotStep } from "./services/snapshots/store.ts";
 
 export interface Ctx {
   actor: Actor;

@@ -5,10 +5,10 @@ import type { Logger } from "pino";
 import type { Notify } from "./adapters/notify/notify.ts";
 import type { Config } from "./config.ts";
 import type { Db } from "./db/types.ts";
-import type { InstanceTracker } from "./services/instance-tracker.ts";
-import type { Ledger } from "./services/ledger.ts";
-import type { SnapshotStore } from "./services/snapshot-store.ts";
-import type { TokenStore } from "./services/token-store.ts";
+import type { InstanceTracker } from "./services/instances/tracker.ts";
+import type { Ledger } from "./services/usage/ledger.ts";
+import type { SnapshotStore } from "./services/snapshots/store.ts";
+import type { TokenStore } from "./services/access/token-store.ts";
 
 export interface Clock {
   /** Unix time in milliseconds. */

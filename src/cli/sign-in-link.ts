@@ -9,9 +9,9 @@ import { pino } from "pino";
 import { systemClock } from "../clock.ts";
 import { ConfigError, type Settings } from "../config.ts";
 import { connect } from "../db/connect.ts";
-import { FIRST_ADMIN_ID } from "../services/first-run.ts";
-import { createSignInLink } from "../services/sign-in.ts";
-import { DatabaseTokenStore } from "../services/token-store.ts";
+import { FIRST_ADMIN_ID } from "../services/access/first-run.ts";
+import { createSignInLink } from "../services/access/sign-in.ts";
+import { DatabaseTokenStore } from "../services/access/token-store.ts";
 import { CliError, EXIT_OK, EXIT_USAGE, type Io } from "./io.ts";
 
 /** Prints the link. CliError when the database cannot be opened or has no admin to sign in. */

@@ -3,7 +3,7 @@ import { z } from "@hono/zod-openapi";
 import { ALERT_STATES } from "../domain/alert-resources.ts";
 import { CHANNEL_KINDS } from "../domain/channel.ts";
 import { MAX_NAME_CHARS } from "../domain/limits.ts";
-import { channelUrlFault } from "../services/channel-url.ts";
+import { channelUrlFault } from "../services/alerts/channel-url.ts";
 import { optionalField } from "./optional-field.ts";
 import { pageQuery } from "./schemas.ts";
 

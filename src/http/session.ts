@@ -10,8 +10,8 @@ import { errors, jwtVerify, SignJWT } from "jose";
 import type { Deps } from "../deps.ts";
 import type { Actor } from "../domain/actor.ts";
 import { AppError } from "../errors.ts";
-import { endSession } from "../services/sign-out.ts";
-import type { Session } from "../services/token-store.ts";
+import { endSession } from "../services/access/sign-out.ts";
+import type { Session } from "../services/access/token-store.ts";
 import { failedAttemptsOf } from "./failed-attempts.ts";
 import { headerReader } from "./node-bindings.ts";
 

@@ -5,7 +5,7 @@
 import { MAX_CHECKED_FLAGS, MAX_RECORDS_PER_BATCH, type UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
 import { FLAG_KEY_PATTERN } from "../domain/limits.ts";
 import { AppError, type Fault } from "../errors.ts";
-import type { Submission } from "../services/ledger.ts";
+import type { Submission } from "../services/usage/ledger.ts";
 import { idFault, isFields, isUsageRecord, wholeFault } from "./usage-record.ts";
 
 /** Evaluations of one flag in one batch. */

@@ -1,6 +1,6 @@
 /** Ends what was set "until" a moment that has passed: kills, levels, model blocks, a master kill. */
 import { systemActor } from "../domain/actor.ts";
-import { endExpired } from "../services/expiry.ts";
+import { endExpired } from "../services/shared/expiry.ts";
 import type { Job } from "./runner.ts";
 
 export const expiryJob: Job = {

@@ -1,7 +1,7 @@
 /**
  * Delivers alerts. A turn only begins deliveries and never waits for a receiver: what else the leader has to do goes on.
  */
-import type { AlertDelivery } from "../services/alert-delivery.ts";
+import type { AlertDelivery } from "../services/alerts/delivery.ts";
 import type { Job } from "./runner.ts";
 
 export function outboxJob(delivery: AlertDelivery): Job {

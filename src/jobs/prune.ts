@@ -1,8 +1,8 @@
 /** Removes what nobody asks for any more: old receipts and revisions, instances long gone, old usage, old alerts. */
-import { pruneInstances } from "../services/instances.ts";
-import { pruneAlerts } from "../services/outbox.ts";
-import { pruneSessions } from "../services/sign-out.ts";
-import { pruneUsage } from "../services/usage-prune.ts";
+import { pruneInstances } from "../services/instances/instances.ts";
+import { pruneAlerts } from "../services/alerts/outbox.ts";
+import { pruneSessions } from "../services/access/sign-out.ts";
+import { pruneUsage } from "../services/usage/prune.ts";
 import type { Job } from "./runner.ts";
 
 export const pruneJob: Job = {

@@ -1,6 +1,6 @@
 /** Rolls usage up, a day at a turn; an environment that has no day to roll up is left alone for a while. */
 import type { Deps } from "../deps.ts";
-import { rollNextDay } from "../services/usage-rollups.ts";
+import { rollNextDay } from "../services/usage/rollups.ts";
 import type { Job } from "./runner.ts";
 
 const LOOK_EVERY_MS = 60_000;

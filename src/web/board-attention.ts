@@ -2,8 +2,8 @@
 import type { AttentionFacts } from "../domain/attention.ts";
 import type { IncidentResource } from "../domain/money-resources.ts";
 import type { FlagResource } from "../domain/resources.ts";
-import type { BoardMoney } from "../services/board-money.ts";
-import type { Driven } from "../services/burning.ts";
+import type { BoardMoney } from "../services/board/money.ts";
+import type { Driven } from "../services/usage/burning.ts";
 
 /** What decides where the flag stands. `usual` by flag, in nano-USD an hour. */
 export function attentionOf(flag: FlagResource, money: BoardMoney, usual: ReadonlyMap<string, number>): AttentionFacts {

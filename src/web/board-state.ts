@@ -12,17 +12,17 @@ import type { Change, Fleet } from "../domain/fleet.ts";
 import type { AuditResource, EnvironmentResource, FlagResource, MasterResource } from "../domain/resources.ts";
 import type { IncidentResource } from "../domain/money-resources.ts";
 import { AppError } from "../errors.ts";
-import { listAudit } from "../services/audit.ts";
-import { type BoardMoney, boardMoney } from "../services/board-money.ts";
-import { getEnvironment } from "../services/environments.ts";
-import { listFlags } from "../services/flags.ts";
-import { type Lapsed, lapsedTrips } from "../services/incident-trips.ts";
-import { listIncidents } from "../services/incidents.ts";
-import { type Driver, driversOf, usualBurns } from "../services/burning.ts";
-import { fleetOf } from "../services/fleet.ts";
-import { lastReceiptsMs, restoredIn } from "../services/receipts.ts";
-import { listUnknownFlags, type UnknownFlags } from "../services/unknown-flags.ts";
-import { type Untaken, untakenOfIncidents } from "../services/untaken-alerts.ts";
+import { listAudit } from "../services/shared/audit.ts";
+import { type BoardMoney, boardMoney } from "../services/board/money.ts";
+import { getEnvironment } from "../services/access/environments.ts";
+import { listFlags } from "../services/flags/flags.ts";
+import { type Lapsed, lapsedTrips } from "../services/trips/of-incident.ts";
+import { listIncidents } from "../services/incidents/incidents.ts";
+import { type Driver, driversOf, usualBurns } from "../services/usage/burning.ts";
+import { fleetOf } from "../services/instances/fleet.ts";
+import { lastReceiptsMs, restoredIn } from "../services/instances/receipts.ts";
+import { listUnknownFlags, type UnknownFlags } from "../services/flags/unknown-flags.ts";
+import { type Untaken, untakenOfIncidents } from "../services/alerts/untaken.ts";
 import { type TimedProof, timedProof } from "./proof.ts";
 
 /** Undo is offered, and accepted, for this long after a change. */

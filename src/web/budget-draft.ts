@@ -3,7 +3,7 @@ import { MAX_LADDER_STEPS } from "../domain/budget.ts";
 import type { BudgetResource } from "../domain/money-resources.ts";
 import { createBudgetBody } from "../http/budget-schemas.ts";
 import { fromIssues } from "../http/problem.ts";
-import type { BudgetDefinition } from "../services/budgets.ts";
+import type { BudgetDefinition } from "../services/budgets/budgets.ts";
 import type { Form } from "./page-context.ts";
 
 export interface LadderDraft {

@@ -1,7 +1,7 @@
 /** A channel in the list, its forms, and its signing secret on the one page that shows it. */
 import type { ChannelResource } from "../domain/alert-resources.ts";
 import { MAX_NAME_CHARS } from "../domain/limits.ts";
-import type { ChannelTrouble } from "../services/untaken-alerts.ts";
+import type { ChannelTrouble } from "../services/alerts/untaken.ts";
 import { Checkbox, Choices, Field, type FieldErrors, FormErrors } from "./form-parts.tsx";
 import { Moment } from "./moment.tsx";
 import type { Form } from "./page-context.ts";

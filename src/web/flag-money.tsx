@@ -2,7 +2,7 @@
 import { usd } from "../domain/alert-text.ts";
 import { type AttentionFacts, FAR_ABOVE_USUAL, timesUsual } from "../domain/attention.ts";
 import type { FlagResource } from "../domain/resources.ts";
-import type { BoardMoney, BudgetGlance, FlagMoney } from "../services/board-money.ts";
+import type { BoardMoney, BudgetGlance, FlagMoney } from "../services/board/money.ts";
 import { aPeriod } from "../domain/window.ts";
 import { Moment } from "./moment.tsx";
 import { burnText, periodNow, resetText, sharePercent, usdLimit, usdPerHour } from "./money-text.ts";

@@ -1,7 +1,7 @@
 /** Money that no name stands for any more: applications report more flag names than are counted apart. */
 import { usd } from "../domain/alert-text.ts";
 import { OTHER } from "../domain/other.ts";
-import type { UndefinedNames } from "../services/flag-sums.ts";
+import type { UndefinedNames } from "../services/usage/flag-sums.ts";
 import { count } from "./text.ts";
 
 /** "1,712 attempts today ($12.40) are counted together as other: …" Nothing when every name is counted apart. */

@@ -5,9 +5,9 @@
 import { timesUsual } from "../domain/attention.ts";
 import type { IncidentResource } from "../domain/money-resources.ts";
 import type { FlagResource } from "../domain/resources.ts";
-import { overShared } from "../services/board-money.ts";
-import type { Driver } from "../services/burning.ts";
-import type { Untaken } from "../services/untaken-alerts.ts";
+import { overShared } from "../services/board/money.ts";
+import type { Driver } from "../services/usage/burning.ts";
+import type { Untaken } from "../services/alerts/untaken.ts";
 import type { Board, FlagRow } from "./board-state.ts";
 import { LapsedLine } from "./lapsed-line.tsx";
 import { Moment } from "./moment.tsx";

@@ -1,5 +1,5 @@
 /** Beside a step's sentence, which stays as it was: what of it holds now, what does not any more, and by whose doing. */
-import type { Lapsed, LapsedTrip } from "../services/incident-trips.ts";
+import type { Lapsed, LapsedTrip } from "../services/trips/of-incident.ts";
 import { Moment } from "./moment.tsx";
 import { listed } from "./text.ts";
 

@@ -1,5 +1,5 @@
 /** The master switch: always in reach on the board, and news on top of it while it is off. */
-import { type BoardMoney, overShared } from "../services/board-money.ts";
+import { type BoardMoney, overShared } from "../services/board/money.ts";
 import type { Board } from "./board-state.ts";
 import { burnText, usdRough } from "./money-text.ts";
 import { Moment } from "./moment.tsx";

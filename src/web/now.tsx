@@ -2,7 +2,7 @@
 import { usd } from "../domain/alert-text.ts";
 import type { FlagResource } from "../domain/resources.ts";
 import { overWords } from "../domain/standing-words.ts";
-import { type BudgetGlance, overShared } from "../services/board-money.ts";
+import { type BudgetGlance, overShared } from "../services/board/money.ts";
 import { someIn } from "../domain/fleet.ts";
 import type { Board } from "./board-state.ts";
 import { FoldedLine } from "./folded-line.tsx";

@@ -5,7 +5,7 @@ import { Moment } from "./moment.tsx";
 import type { Form } from "./page-context.ts";
 import { RESTORE_REASONS } from "../domain/reasons.ts";
 import { ReasonChoice, reasonOf } from "./reason-choice.tsx";
-import type { BudgetGlance } from "../services/board-money.ts";
+import type { BudgetGlance } from "../services/board/money.ts";
 import { resetText, sharePercent } from "./money-text.ts";
 import { StateLine } from "./state-line.tsx";
 import { count, isRestorable, killTrip, listed, percent } from "./text.ts";

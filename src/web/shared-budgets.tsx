@@ -1,6 +1,6 @@
 /** The budgets that several flags spend from, on the board: their bars, and what they have done to flags. */
 import { usd } from "../domain/alert-text.ts";
-import { type BudgetGlance, overShared } from "../services/board-money.ts";
+import { type BudgetGlance, overShared } from "../services/board/money.ts";
 import type { Board } from "./board-state.ts";
 import { byShare, LimitLine } from "./flag-money.tsx";
 import { periodNow, usdLimit, burnText } from "./money-text.ts";

@@ -1,8 +1,8 @@
 /** A flag's spending against its budget and its calls over the window, each as a chart with its figures in a table. */
 import { usd } from "../domain/alert-text.ts";
 import { thresholdNanoUsd } from "../domain/ladder.ts";
-import type { BudgetGlance } from "../services/board-money.ts";
-import type { FlagSpend } from "../services/flag-spend.ts";
+import type { BudgetGlance } from "../services/board/money.ts";
+import type { FlagSpend } from "../services/usage/flag-spend.ts";
 import { clockIn, dateIn, periodNow, resetText, usdLimit, burnText, zoneName } from "./money-text.ts";
 import { count } from "./text.ts";
 import { TimeChart, type TimeChartProps } from "./time-chart.tsx";

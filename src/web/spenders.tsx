@@ -1,7 +1,7 @@
 /** Who spends a flag's money, and its newest calls. From the calls that are kept; never content. */
 import { usd } from "../domain/alert-text.ts";
 import type { CallResource } from "../domain/usage-query.ts";
-import type { Spenders as TopSpenders } from "../services/top-spenders.ts";
+import type { Spenders as TopSpenders } from "../services/usage/top-spenders.ts";
 import { Moment } from "./moment.tsx";
 import { sharePercent, usdOfCall } from "./money-text.ts";
 import { took } from "./text.ts";

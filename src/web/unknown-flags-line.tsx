@@ -1,5 +1,5 @@
 /** Flag keys that applications ask for and nobody has made: named, with what may be meant, and one press from being made. */
-import type { UnknownFlags } from "../services/unknown-flags.ts";
+import type { UnknownFlags } from "../services/flags/unknown-flags.ts";
 import { Moment } from "./moment.tsx";
 import { count } from "./text.ts";
 

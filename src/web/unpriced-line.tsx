@@ -1,5 +1,5 @@
 /** Calls whose cost is a guess: their model has no price, so that they count at the dearest rate until one is added. */
-import type { UnpricedModel } from "../services/flag-sums.ts";
+import type { UnpricedModel } from "../services/usage/flag-sums.ts";
 import { count, listed } from "./text.ts";
 
 /** What adding a price takes; there is no form for it. */

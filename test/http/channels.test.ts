@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Webhook } from "standardwebhooks";
 import { z } from "zod";
 import { alertSchema, changedChannelSchema, channelSchema, pageOf } from "../../src/http/alert-schemas.ts";
-import { AlertDelivery } from "../../src/services/alert-delivery.ts";
+import { AlertDelivery } from "../../src/services/alerts/delivery.ts";
 import { alertsOf, writeAlert } from "../support/alerts.ts";
 import { type Receiver, startReceiver } from "../support/receiver.ts";
 import { expectJson, expectStatus, type Harness, startHarness } from "./harness.ts";

@@ -4,7 +4,7 @@ import { Hono } from "hono";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createSession, readSession, signInWithToken } from "../../src/http/session.ts";
 import { endedSessions } from "../../src/db/schema.ts";
-import { pruneSessions } from "../../src/services/sign-out.ts";
+import { pruneSessions } from "../../src/services/access/sign-out.ts";
 import { FakeClock } from "../support/clock.ts";
 import { freshDatabase } from "../support/database.ts";
 import { until } from "../support/until.ts";

@@ -5,8 +5,8 @@ import type { UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
 import { returnedRows } from "../../src/db/returned-rows.ts";
 import { CALLS_SPAN_MS } from "../../src/domain/calls.ts";
 import { OTHER } from "../../src/domain/other.ts";
-import { type CallsSince, callsSince } from "../../src/services/calls-since.ts";
-import { pruneRecentCalls } from "../../src/services/usage-prune.ts";
+import { type CallsSince, callsSince } from "../../src/services/usage/calls-since.ts";
+import { pruneRecentCalls } from "../../src/services/usage/prune.ts";
 import { expectStatus, type Harness, startHarness } from "../http/harness.ts";
 import { batchOf, callFor } from "../support/usage.ts";
 

@@ -2,9 +2,9 @@
 import { eq, sql } from "drizzle-orm";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { budgetWindows, trips, usageMinutes } from "../../src/db/ledger-schema.ts";
-import { createBudget } from "../../src/services/budgets.ts";
-import { createFlag } from "../../src/services/flags.ts";
-import { listIncidents } from "../../src/services/incidents.ts";
+import { createBudget } from "../../src/services/budgets/budgets.ts";
+import { createFlag } from "../../src/services/flags/flags.ts";
+import { listIncidents } from "../../src/services/incidents/incidents.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 import { adminCtx, makeToken } from "../support/server-deps.ts";
 import { until } from "../support/until.ts";

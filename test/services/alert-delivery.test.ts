@@ -3,9 +3,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { Deps } from "../../src/deps.ts";
 import type { ChannelKind } from "../../src/domain/channel.ts";
 import { SEND_TIMEOUT_MS } from "../../src/adapters/notify/post.ts";
-import type { AlertDelivery } from "../../src/services/alert-delivery.ts";
-import { retryAlert } from "../../src/services/alerts.ts";
-import { createChannel, deleteChannel, listChannels, updateChannel } from "../../src/services/channels.ts";
+import type { AlertDelivery } from "../../src/services/alerts/delivery.ts";
+import { retryAlert } from "../../src/services/alerts/alerts.ts";
+import { createChannel, deleteChannel, listChannels, updateChannel } from "../../src/services/alerts/channels.ts";
 import { alertsOf, deliveryOf, turns, writeAlert } from "../support/alerts.ts";
 import { FakeClock } from "../support/clock.ts";
 import { type Behaviour, type Receiver, startReceiver } from "../support/receiver.ts";

@@ -3,8 +3,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { StandbyError } from "../../src/db/away.ts";
 import type { Deps } from "../../src/deps.ts";
 import type { Sent } from "../../src/domain/delivery.ts";
-import { createChannel, deleteChannel, listChannels } from "../../src/services/channels.ts";
-import { LEASE_MS } from "../../src/services/outbox.ts";
+import { createChannel, deleteChannel, listChannels } from "../../src/services/alerts/channels.ts";
+import { LEASE_MS } from "../../src/services/alerts/outbox.ts";
 import { alertsOf, deliveryOf, turns, writeAlert } from "../support/alerts.ts";
 import { FakeClock } from "../support/clock.ts";
 import { freshPostgres } from "../support/database.ts";

@@ -2,9 +2,9 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Runtime } from "../../src/boot.ts";
 import type { Ctx } from "../../src/context.ts";
-import { boardMoney } from "../../src/services/board-money.ts";
-import { createBudget } from "../../src/services/budgets.ts";
-import { createFlag } from "../../src/services/flags.ts";
+import { boardMoney } from "../../src/services/board/money.ts";
+import { createBudget } from "../../src/services/budgets/budgets.ts";
+import { createFlag } from "../../src/services/flags/flags.ts";
 import { FakeClock } from "../support/clock.ts";
 import { adminCtx, startDeps } from "../support/server-deps.ts";
 import { callFor, dailyBudget, report } from "../support/usage.ts";

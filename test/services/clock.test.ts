@@ -4,7 +4,7 @@ import { assert, integer, property } from "fast-check";
 import { describe, expect, it } from "vitest";
 import { DatabaseClock, systemClock } from "../../src/clock.ts";
 import type { Clock } from "../../src/deps.ts";
-import { endExpired } from "../../src/services/expiry.ts";
+import { endExpired } from "../../src/services/shared/expiry.ts";
 import { FakeClock } from "../support/clock.ts";
 import { freshDatabase } from "../support/database.ts";
 import { adminCtx } from "../support/server-deps.ts";

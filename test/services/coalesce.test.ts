@@ -1,6 +1,6 @@
 /** Coalesced work: one run at a time, and never a run that began before it was asked for. */
 import { expect, it } from "vitest";
-import { Coalesced } from "../../src/services/coalesce.ts";
+import { Coalesced } from "../../src/services/shared/coalesce.ts";
 
 function controlled() {
   const runs: { resolve(): void; reject(error: Error): void }[] = [];

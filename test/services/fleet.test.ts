@@ -5,11 +5,11 @@ import type { Runtime } from "../../src/boot.ts";
 import { change } from "../../src/context.ts";
 import { returnedRows } from "../../src/db/returned-rows.ts";
 import { instances, instancesNotCounted } from "../../src/db/schema.ts";
-import { fleetOf, fleetQuery } from "../../src/services/fleet.ts";
-import { listInstances, pruneInstances, REMEMBERED_MAX } from "../../src/services/instances.ts";
-import { NEW_NAMES_MAX } from "../../src/services/new-instances.ts";
-import { getReceipts, lastReceiptsMs } from "../../src/services/receipts.ts";
-import { createToken } from "../../src/services/tokens.ts";
+import { fleetOf, fleetQuery } from "../../src/services/instances/fleet.ts";
+import { listInstances, pruneInstances, REMEMBERED_MAX } from "../../src/services/instances/instances.ts";
+import { NEW_NAMES_MAX } from "../../src/services/instances/new-instances.ts";
+import { getReceipts, lastReceiptsMs } from "../../src/services/instances/receipts.ts";
+import { createToken } from "../../src/services/access/tokens.ts";
 import { FakeClock } from "../support/clock.ts";
 import { adminCtx, startDeps } from "../support/server-deps.ts";
 

@@ -1,9 +1,9 @@
 /** Writes alerts to the outbox as a change does, and drives their delivery by a clock that the test moves. */
 import { change } from "../../src/context.ts";
 import type { Deps } from "../../src/deps.ts";
-import { AlertDelivery } from "../../src/services/alert-delivery.ts";
-import { enqueue } from "../../src/services/incidents.ts";
-import { listAlerts } from "../../src/services/alerts.ts";
+import { AlertDelivery } from "../../src/services/alerts/delivery.ts";
+import { enqueue } from "../../src/services/incidents/incidents.ts";
+import { listAlerts } from "../../src/services/alerts/alerts.ts";
 import type { AlertResource } from "../../src/domain/alert-resources.ts";
 import type { FakeClock } from "./clock.ts";
 import { adminCtx } from "./server-deps.ts";

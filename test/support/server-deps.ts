@@ -5,7 +5,7 @@ import type { DatabaseConfig, Settings } from "../../src/config.ts";
 import type { Ctx } from "../../src/context.ts";
 import type { Clock, Deps } from "../../src/deps.ts";
 import { systemActor } from "../../src/domain/actor.ts";
-import { createToken, type NewToken } from "../../src/services/tokens.ts";
+import { createToken, type NewToken } from "../../src/services/access/tokens.ts";
 import { type DatabaseKind, freshDatabase } from "./database.ts";
 
 /** Good for everything on every test server. */

@@ -1,6 +1,6 @@
 /** Who gets in and what they may press: sign-in, one-time links, roles, and forms from other sites. No browser needed. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createSignInLink } from "../../src/services/sign-in.ts";
+import { createSignInLink } from "../../src/services/access/sign-in.ts";
 import { FakeClock } from "../support/clock.ts";
 import { ADMIN_TOKEN, makeToken } from "../support/server-deps.ts";
 import { startWorld, type World } from "./world.ts";

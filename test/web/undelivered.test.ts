@@ -1,6 +1,6 @@
 /** A channel that takes nothing is seen on the board and beside the channel while its alerts still wait. No browser. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { AlertDelivery } from "../../src/services/alert-delivery.ts";
+import type { AlertDelivery } from "../../src/services/alerts/delivery.ts";
 import { deliveryOf, turns, writeAlert } from "../support/alerts.ts";
 import { FakeClock } from "../support/clock.ts";
 import { type Receiver, startReceiver } from "../support/receiver.ts";

@@ -3,7 +3,7 @@ import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
 import { Andon } from "../../sdk-client/src/andon.ts";
-import { pruneRecentCalls } from "../../src/services/usage-prune.ts";
+import { pruneRecentCalls } from "../../src/services/usage/prune.ts";
 import { SILENT } from "../support/guard-world.ts";
 import { WallClock } from "../support/clock.ts";
 import { ADMIN_TOKEN, makeToken } from "../support/server-deps.ts";

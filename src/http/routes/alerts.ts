@@ -1,5 +1,5 @@
 /** Alerts: what was sent to whom, what waits and why; and to retry what failed. */
-import { listAlerts, retryAlert } from "../../services/alerts.ts";
+import { listAlerts, retryAlert } from "../../services/alerts/alerts.ts";
 import { alertIdSchema, alertSchema, alertsQuery, pageOf } from "../alert-schemas.ts";
 import { type Api, bareChangeRoute, createApi, environmentParams, json, readRoute } from "../openapi.ts";
 

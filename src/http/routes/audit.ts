@@ -1,8 +1,8 @@
 /** Who did what, when and why; and the undo of exactly one such change. */
 import { z } from "@hono/zod-openapi";
 import { AppError } from "../../errors.ts";
-import { listAudit } from "../../services/audit.ts";
-import { revert, setReason } from "../../services/undo.ts";
+import { listAudit } from "../../services/shared/audit.ts";
+import { revert, setReason } from "../../services/flags/undo.ts";
 import { type Api, body, changeRoute, createApi, environmentParams, json, readRoute } from "../openapi.ts";
 import { auditSchema, revertedSchema } from "../resource-schemas.ts";
 import { auditQuery, lateReasonBody, revertBody } from "../schemas.ts";

@@ -1,7 +1,7 @@
 /** Budgets: what may be spent, and what happens at which share of it. A raise is for on-call, the rest for admins. */
 import type { BudgetResource } from "../../domain/money-resources.ts";
-import { getBudget, listBudgets } from "../../services/budget-view.ts";
-import { createBudget, deleteBudget, raiseBudget, updateBudget } from "../../services/budgets.ts";
+import { getBudget, listBudgets } from "../../services/budgets/view.ts";
+import { createBudget, deleteBudget, raiseBudget, updateBudget } from "../../services/budgets/budgets.ts";
 import {
   budgetIdSchema,
   budgetSchema,

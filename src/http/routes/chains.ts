@@ -1,5 +1,5 @@
 /** Chains: ordered models that flags use, best first. */
-import { deleteChain, getChain, listChains, putChain } from "../../services/chains.ts";
+import { deleteChain, getChain, listChains, putChain } from "../../services/models/chains.ts";
 import {
   type Api,
   bareChangeRoute,

@@ -1,6 +1,6 @@
 /** Channels: where alerts go, and the test of each. The answer to a new webhook is the only place its secret ever is. */
-import { testChannel } from "../../services/channel-test.ts";
-import { createChannel, deleteChannel, listChannels, updateChannel } from "../../services/channels.ts";
+import { testChannel } from "../../services/alerts/channel-test.ts";
+import { createChannel, deleteChannel, listChannels, updateChannel } from "../../services/alerts/channels.ts";
 import {
   changedChannelSchema,
   channelSchema,

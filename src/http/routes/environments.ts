@@ -1,6 +1,6 @@
 /** Environments: everything else belongs to exactly one. */
 import { z } from "@hono/zod-openapi";
-import { createEnvironment, getEnvironment, listEnvironments } from "../../services/environments.ts";
+import { createEnvironment, getEnvironment, listEnvironments } from "../../services/access/environments.ts";
 import { type Api, body, changeRoute, createApi, environmentParams, json, readRoute } from "../openapi.ts";
 import { environmentSchema } from "../resource-schemas.ts";
 import { environmentBody } from "../schemas.ts";

@@ -1,6 +1,6 @@
 /** Defining flags: `/v1/environments/{env}/flags`. What turns them off and on is in `switches.ts`. */
-import { createFlag, deleteFlag, getFlag, listFlags, updateFlag } from "../../services/flags.ts";
-import { listUnknownFlags } from "../../services/unknown-flags.ts";
+import { createFlag, deleteFlag, getFlag, listFlags, updateFlag } from "../../services/flags/flags.ts";
+import { listUnknownFlags } from "../../services/flags/unknown-flags.ts";
 import {
   type Api,
   bareChangeRoute,

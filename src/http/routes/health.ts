@@ -2,7 +2,7 @@
 import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
 import { AppError } from "../../errors.ts";
-import type { SnapshotStore } from "../../services/snapshot-store.ts";
+import type { SnapshotStore } from "../../services/snapshots/store.ts";
 import type { AppEnv } from "../app-env.ts";
 
 /**

@@ -1,5 +1,5 @@
 /** Incidents: one per cause and window, growing by step; and that on-call has seen it. */
-import { acknowledgeIncident, listIncidents } from "../../services/incidents.ts";
+import { acknowledgeIncident, listIncidents } from "../../services/incidents/incidents.ts";
 import { acknowledgedSchema, idSchema, incidentSchema, incidentsQuery, pageOf } from "../alert-schemas.ts";
 import { type Api, bareChangeRoute, createApi, environmentParams, json, readRoute } from "../openapi.ts";
 

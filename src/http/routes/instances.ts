@@ -1,6 +1,6 @@
 /** Running clients, and the proof that they applied a revision. Both speak for all servers. */
-import { listInstances } from "../../services/instances.ts";
-import { getReceipts } from "../../services/receipts.ts";
+import { listInstances } from "../../services/instances/instances.ts";
+import { getReceipts } from "../../services/instances/receipts.ts";
 import { type Api, createApi, environmentParams, json, readRoute } from "../openapi.ts";
 import { instancesSchema, receiptsSchema } from "../resource-schemas.ts";
 import { receiptsQuery } from "../schemas.ts";

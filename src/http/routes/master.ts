@@ -1,5 +1,5 @@
 /** The master switch of an environment: all flags at once. */
-import { getMaster, killMaster, restoreMaster } from "../../services/master.ts";
+import { getMaster, killMaster, restoreMaster } from "../../services/flags/master.ts";
 import { type Api, body, changeRoute, createApi, environmentParams, futureDate, json, readRoute } from "../openapi.ts";
 import { masterWithRevisionSchema, switchedMasterSchema } from "../resource-schemas.ts";
 import { killBody, restoreMasterBody } from "../schemas.ts";

@@ -1,6 +1,6 @@
 /** Model blocks, and names that do not say their model. A model id that has a slash is written with %2F in the path. */
-import { getAliases, putAliases } from "../../services/aliases.ts";
-import { listModels, putModel } from "../../services/models.ts";
+import { getAliases, putAliases } from "../../services/models/aliases.ts";
+import { listModels, putModel } from "../../services/models/blocks.ts";
 import { type Api, body, changeRoute, createApi, environmentParams, futureDate, json, readRoute } from "../openapi.ts";
 import { aliasesSchema, changedModelSchema, listOf, modelResourceSchema } from "../resource-schemas.ts";
 import { aliasesBody, modelBody, modelSchema } from "../schemas.ts";

@@ -1,5 +1,5 @@
 /** The cord: kill, restore and downgrade one flag. Kill and downgrade never ask for a version. */
-import { downgradeFlag, killFlag, restoreFlag } from "../../services/switches.ts";
+import { downgradeFlag, killFlag, restoreFlag } from "../../services/flags/switches.ts";
 import {
   type Api,
   body,

@@ -1,6 +1,6 @@
 /** Tokens: made once, shown once, revoked at once. The answer with the secret is the only place where it ever is. */
 import { z } from "@hono/zod-openapi";
-import { createToken, listTokens, revokeToken } from "../../services/tokens.ts";
+import { createToken, listTokens, revokeToken } from "../../services/access/tokens.ts";
 import { type Api, bareChangeRoute, body, changeRoute, createApi, futureDate, json, readRoute } from "../openapi.ts";
 import { createdTokenSchema, tokenSchema } from "../resource-schemas.ts";
 import { tokenBody } from "../schemas.ts";

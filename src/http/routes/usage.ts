@@ -1,7 +1,7 @@
 /** What was used and what it cost: sums, and the newest calls. As JSON, or as CSV with `Accept: text/csv`. */
 import type { CallResource, UsageAnswer } from "../../domain/usage-query.ts";
-import { listCalls } from "../../services/recent-calls.ts";
-import { getUsage } from "../../services/usage-view.ts";
+import { listCalls } from "../../services/usage/recent-calls.ts";
+import { getUsage } from "../../services/usage/view.ts";
 import type { AppContext } from "../app-env.ts";
 import { csv } from "../csv.ts";
 import { type Api, createApi, environmentParams, readRoute } from "../openapi.ts";

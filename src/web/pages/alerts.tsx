@@ -4,7 +4,7 @@ import type { Deps } from "../../deps.ts";
 import { ALERT_STATES, type AlertResource } from "../../domain/alert-resources.ts";
 import { AppError } from "../../errors.ts";
 import { alertIdSchema } from "../../http/alert-schemas.ts";
-import { listAlerts, retryAlert } from "../../services/alerts.ts";
+import { listAlerts, retryAlert } from "../../services/alerts/alerts.ts";
 import { done, flashOf } from "../act.tsx";
 import { IncidentTabs } from "../incident-tabs.tsx";
 import { Moment } from "../moment.tsx";

@@ -2,8 +2,8 @@
 import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
 import { AppError } from "../../errors.ts";
-import { listAudit } from "../../services/audit.ts";
-import { revert } from "../../services/undo.ts";
+import { listAudit } from "../../services/shared/audit.ts";
+import { revert } from "../../services/flags/undo.ts";
 import { done, flashOf } from "../act.tsx";
 import { AuditList } from "../audit-list.tsx";
 import { mayAdminister, mayOperate, type PageEnv, readForm, serviceContext, setFlash } from "../page-context.ts";

@@ -5,11 +5,11 @@ import type { Deps } from "../../deps.ts";
 import { usd } from "../../domain/alert-text.ts";
 import { raiseBudgetBody } from "../../http/budget-schemas.ts";
 import { fromIssues } from "../../http/problem.ts";
-import { boardMoney } from "../../services/board-money.ts";
-import { getBudget, listBudgets } from "../../services/budget-view.ts";
-import { createBudget, deleteBudget, raiseBudget, updateBudget } from "../../services/budgets.ts";
-import { listFlags } from "../../services/flags.ts";
-import { listModels } from "../../services/models.ts";
+import { boardMoney } from "../../services/board/money.ts";
+import { getBudget, listBudgets } from "../../services/budgets/view.ts";
+import { createBudget, deleteBudget, raiseBudget, updateBudget } from "../../services/budgets/budgets.ts";
+import { listFlags } from "../../services/flags/flags.ts";
+import { listModels } from "../../services/models/blocks.ts";
 import { done, flashOf } from "../act.tsx";
 import {
   amountOf,

@@ -3,8 +3,8 @@ import { Hono } from "hono";
 import { requireScope } from "../../context.ts";
 import type { Deps } from "../../deps.ts";
 import { AppError } from "../../errors.ts";
-import { deleteChain, getChain, listChains, putChain } from "../../services/chains.ts";
-import { listModels } from "../../services/models.ts";
+import { deleteChain, getChain, listChains, putChain } from "../../services/models/chains.ts";
+import { listModels } from "../../services/models/blocks.ts";
 import { done, flashOf } from "../act.tsx";
 import {
   type ChainDraft,

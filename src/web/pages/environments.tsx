@@ -5,7 +5,7 @@ import type { Deps } from "../../deps.ts";
 import { MAX_NAME_CHARS } from "../../domain/limits.ts";
 import { fromIssues } from "../../http/problem.ts";
 import { environmentBody } from "../../http/schemas.ts";
-import { createEnvironment } from "../../services/environments.ts";
+import { createEnvironment } from "../../services/access/environments.ts";
 import { done } from "../act.tsx";
 import { Field, fieldErrors, type FieldErrors, FormErrors, NO_ERRORS } from "../form-parts.tsx";
 import { type Form, type PageContext, type PageEnv, readForm, serviceContext } from "../page-context.ts";

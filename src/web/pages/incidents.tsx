@@ -2,8 +2,8 @@
 import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
 import type { IncidentResource } from "../../domain/money-resources.ts";
-import { type Lapsed, lapsedTrips } from "../../services/incident-trips.ts";
-import { acknowledgeIncident, listIncidents } from "../../services/incidents.ts";
+import { type Lapsed, lapsedTrips } from "../../services/trips/of-incident.ts";
+import { acknowledgeIncident, listIncidents } from "../../services/incidents/incidents.ts";
 import { act, done, flashOf } from "../act.tsx";
 import { IncidentTabs } from "../incident-tabs.tsx";
 import { LapsedLine } from "../lapsed-line.tsx";

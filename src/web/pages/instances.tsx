@@ -2,9 +2,9 @@
 import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
 import { EVERY_FLAG } from "../../domain/fleet.ts";
-import { listFlags } from "../../services/flags.ts";
-import { type InstanceResource, listInstances } from "../../services/instances.ts";
-import { getReceipts } from "../../services/receipts.ts";
+import { listFlags } from "../../services/flags/flags.ts";
+import { type InstanceResource, listInstances } from "../../services/instances/instances.ts";
+import { getReceipts } from "../../services/instances/receipts.ts";
 import { notCountedWords } from "../fleet-text.ts";
 import { Moment } from "../moment.tsx";
 import { selfUpdating } from "../self-updating.ts";

@@ -7,7 +7,7 @@ import type { Deps } from "../../deps.ts";
 import { AppError } from "../../errors.ts";
 import { remoteAddressOf } from "../../http/auth.ts";
 import { createSession, readSession, signInWithToken, signOut } from "../../http/session.ts";
-import { peekSignInLink, redeemSignInLink } from "../../services/sign-in.ts";
+import { peekSignInLink, redeemSignInLink } from "../../services/access/sign-in.ts";
 import { flashOf } from "../act.tsx";
 import { Field, type FieldErrors, NO_ERRORS } from "../form-parts.tsx";
 import { type PageContext, type PageEnv, readForm, setFlash } from "../page-context.ts";

@@ -6,7 +6,7 @@ import { OFFERED_TOKEN_KINDS, ROLES } from "../../domain/actor.ts";
 import { MAX_NAME_CHARS } from "../../domain/limits.ts";
 import { fromIssues } from "../../http/problem.ts";
 import { tokenBody } from "../../http/schemas.ts";
-import { createToken, listTokens, revokeToken } from "../../services/tokens.ts";
+import { createToken, listTokens, revokeToken } from "../../services/access/tokens.ts";
 import { done, flashOf } from "../act.tsx";
 import { Snippet } from "../first-steps.tsx";
 import { Choices, Field, fieldErrors, type FieldErrors, FormErrors, NO_ERRORS, Select } from "../form-parts.tsx";

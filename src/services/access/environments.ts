@@ -1,0 +1,76 @@
+/** Environments: where flags, chains and tokens live. */
+import { asc, count } from "drizzle-orm";
+import {
+  afterCommit,
+  type Ctx,
+  insertAudit,
+  read,
+  requireEnvironment,
+  requireScope,
+  withTransaction,
+} from "../../context.ts";
+import { environments, revisions } from "../../db/schema.ts";
+import type { EnvironmentRow } from "../../db/types.ts";
+import { seesEnvironment } from "../../domain/actor.ts";
+import { MAX_ENVIRONMENTS } from "../../domain/limits.ts";
+import type { EnvironmentResource } from "../../domain/resources.ts";
+import { AppError } from "../../errors.ts";
+import { masterResource } from "../flags/master.ts";
+
+/** The environments the actor may see. */
+export async function listEnvironments(ctx: Ctx): Promise<{ items: EnvironmentResource[] }> {
+  requireScope(ctx.actor, ctx.actor.kind === "kill" ? "tighten" : "viewer");
+  const rows = await read(ctx, (db) =>
+    db.select().from(environments).orderBy(asc(environments.createdAt), asc(environments.key)),
+  );
+  return {
+    items: rows.filter((row) => seesEnvironment(ctx.actor, row.id)).map((row) => environmentResource(ctx, row)),
+  };
+}
+
+export async function getEnvironment(ctx: Ctx, key: string): Promise<EnvironmentResource> {
+  return environmentResource(ctx, await requireEnvironment(ctx, key, ctx.actor.kind === "kill" ? "tighten" : "viewer"));
+}
+
+/** Creates an environment with its master switch on. For admins of all environments. */
+export async function createEnvironment(ctx: Ctx, input: { key: string; name: string }): Promise<EnvironmentResource> {
+  requireScope(ctx.actor, "admin");
+  if (ctx.actor.environmentIds !== null) {
+    throw new AppError("FORBIDDEN", "This needs an admin token that is good for all environments.");
+  }
+  const at = new Date(ctx.deps.clock.nowMs());
+  const row = await withTransaction(ctx, async (tx) => {
+    const existing = await tx.select({ n: count() }).from(environments);
+    if ((existing[0]?.n ?? 0) >= MAX_ENVIRONMENTS) {
+      throw new AppError("CONFLICT", `There are at most ${MAX_ENVIRONMENTS} environments.`);
+    }
+    const rows = await tx
+      .insert(environments)
+      .values({ id: ctx.deps.newId(), ...input, masterSince: at, createdAt: at, committedAt: at })
+      .onConflictDoNothing()
+      .returning();
+    const created = rows[0];
+    if (created === undefined) throw new AppError("CONFLICT", `There is an environment "${input.key}" already.`);
+    const { id, revision, committedAt } = created;
+    await tx.insert(revisions).values({ environmentId: id, revision, committedAt });
+    await insertAudit(
+      ctx,
+      tx,
+      { action: "environment.created", targetKind: "environment", target: input.key, after: input },
+      { environmentId: id, revision, at },
+    );
+    return created;
+  });
+  await afterCommit(ctx, () => ctx.deps.snapshots.refresh(row.id));
+  return environmentResource(ctx, row);
+}
+
+function environmentResource(ctx: Ctx, row: EnvironmentRow): EnvironmentResource {
+  return {
+    key: row.key,
+    name: row.name,
+    revision: ctx.deps.snapshots.revisionOf(row.id, row.revision),
+    master: masterResource(row),
+    createdAt: row.createdAt.toISOString(),
+  };
+}

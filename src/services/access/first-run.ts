@@ -1,0 +1,114 @@
+/**
+ * What a new installation starts with: its identity, two environments and an admin who signs in by link. Safe to run at
+ * every start and by several servers at once.
+ */
+import { and, count, eq, isNull, ne, sql } from "drizzle-orm";
+import { type Ctx, insertAudit } from "../../context.ts";
+import { environments, installation, revisions, tokens } from "../../db/schema.ts";
+import type { Db } from "../../db/types.ts";
+import type { Deps } from "../../deps.ts";
+import { systemActor } from "../../domain/actor.ts";
+import { hashSecret } from "./secret.ts";
+import { announceTokens } from "./tokens.ts";
+
+/** The identity that the first sign-in link is for. */
+export const FIRST_ADMIN_ID = "admin";
+/** The identity of ANDON_ADMIN_TOKEN. */
+export const ENVIRONMENT_ADMIN_ID = "admin-from-environment";
+
+const SALT_BYTES = 16;
+const FIRST_ENVIRONMENTS = [
+  { key: "production", name: "Production" },
+  { key: "staging", name: "Staging" },
+] as const;
+
+/** Creates what is missing, in one transaction. True when this was the first run of this database. */
+export async function firstRun(deps: Deps): Promise<boolean> {
+  const ctx = systemCtx(deps);
+  return deps.db.transaction(async (tx) => {
+    const created = await tx
+      .insert(installation)
+      .values({ id: 1, lineageSalt: deps.newSecret(SALT_BYTES) })
+      .onConflictDoNothing()
+      .returning({ id: installation.id });
+    if (created.length === 0) return false;
+    const at = new Date(deps.clock.nowMs());
+    for (const [index, { key, name }] of FIRST_ENVIRONMENTS.entries()) {
+      const id = deps.newId();
+      // Lists are ordered by creation: production comes first.
+      const createdAt = new Date(at.getTime() + index);
+      const rows = await tx
+        .insert(environments)
+        .values({ id, key, name, masterSince: at, createdAt, committedAt: sql`clock_timestamp()` })
+        .returning();
+      const committedAt = rows[0]?.committedAt ?? at;
+      await tx.insert(revisions).values({ environmentId: id, revision: 1, committedAt });
+      await insertAudit(
+        ctx,
+        tx,
+        { action: "environment.created", targetKind: "environment", target: key, after: { key, name } },
+        { environmentId: id, revision: 1, at },
+      );
+    }
+    await tx
+      .insert(tokens)
+      .values({ id: FIRST_ADMIN_ID, kind: "op", name: "admin", role: "admin", createdBy: "first run", createdAt: at });
+    await recordToken(ctx, tx, "token.created", "admin");
+    return true;
+  });
+}
+
+/** Makes the token of ANDON_ADMIN_TOKEN good, or revokes it when the variable is gone. */
+export async function applyAdminToken(deps: Deps, token: string | null): Promise<void> {
+  const ctx = systemCtx(deps);
+  const name = "ANDON_ADMIN_TOKEN";
+  await deps.db.transaction(async (tx) => {
+    const [known] = await tx.select().from(tokens).where(eq(tokens.id, ENVIRONMENT_ADMIN_ID)).for("update");
+    const at = new Date(deps.clock.nowMs());
+    if (token === null) {
+      if (known === undefined || known.revokedAt !== null) return;
+      await tx.update(tokens).set({ revokedAt: at }).where(eq(tokens.id, ENVIRONMENT_ADMIN_ID));
+      await recordToken(ctx, tx, "token.revoked", name);
+      return;
+    }
+    const hash = hashSecret(token);
+    if (known !== undefined && known.hash === hash && known.revokedAt === null) return;
+    const values = { kind: "op", name, hash, role: "admin", createdBy: "environment", createdAt: at } as const;
+    await tx
+      .insert(tokens)
+      .values({ id: ENVIRONMENT_ADMIN_ID, ...values })
+      .onConflictDoUpdate({ target: tokens.id, set: { ...values, revokedAt: null } });
+    await recordToken(ctx, tx, "token.created", name);
+  });
+}
+
+/** True while nobody but the first identity could sign in as admin: a newcomer who lost the link needs another. */
+export async function hasNoOtherAdmin(db: Db): Promise<boolean> {
+  const rows = await db
+    .select({ n: count() })
+    .from(tokens)
+    .where(
+      and(eq(tokens.kind, "op"), eq(tokens.role, "admin"), isNull(tokens.revokedAt), ne(tokens.id, FIRST_ADMIN_ID)),
+    );
+  return (rows[0]?.n ?? 0) === 0;
+}
+
+function systemCtx(deps: Deps): Ctx {
+  return { actor: systemActor("first-run", "server start"), requestId: deps.newId(), deps };
+}
+
+async function recordToken(ctx: Ctx, tx: Db, action: string, name: string): Promise<void> {
+  const at = new Date(ctx.deps.clock.nowMs());
+  await insertAudit(
+    ctx,
+    tx,
+    {
+      action,
+      targetKind: "token",
+      target: name,
+      after: action === "token.created" ? { kind: "op", name, role: "admin" } : null,
+    },
+    { environmentId: null, revision: null, at },
+  );
+  await announceTokens(tx);
+}

@@ -1,0 +1,34 @@
+/** The test of a channel: one attempt by the same way that alerts go, with the result at once. Never put off or repeated. */
+import { eq } from "drizzle-orm";
+import { type Ctx, insertAudit, readFor, requireEnvironment, withTransaction } from "../../context.ts";
+import { channels } from "../../db/ledger-schema.ts";
+import type { ChannelTest } from "../../domain/alert-resources.ts";
+import { sentText } from "../../domain/delivery.ts";
+import type { AlertPayload } from "../../domain/money-resources.ts";
+import { requireChannel } from "./channels.ts";
+
+/** Sends a test alert and says what came of it; that it was not delivered is an answer, not an error. */
+export async function testChannel(ctx: Ctx, environmentKey: string, id: string): Promise<ChannelTest> {
+  const { clock, notify, config } = ctx.deps;
+  const environment = await requireEnvironment(ctx, environmentKey, "operator");
+  const channel = await readFor(ctx, "operator", (db) => requireChannel(db, environment.id, id));
+  const alert: AlertPayload = {
+    type: "test",
+    environment: environment.key,
+    incidentId: null,
+    title: "Test alert",
+    text: `This is a test, sent by ${ctx.actor.name}. Alerts of ${environment.name} reach you here.`,
+    at: new Date(clock.nowMs()).toISOString(),
+    url: `${config.publicUrl}/e/${environment.key}`,
+  };
+  // No database connection is held while the receiver takes its time.
+  const sent = await notify.send(channel, { id: `msg_${ctx.deps.newId()}`, alert }, new AbortController().signal);
+  const text = sentText(sent);
+  const at = new Date(clock.nowMs());
+  await withTransaction(ctx, async (tx) => {
+    await tx.update(channels).set({ testedAt: at, testResult: text }).where(eq(channels.id, id));
+    const entry = { action: "channel.tested", targetKind: "channel", target: channel.name, after: { text } } as const;
+    await insertAudit(ctx, tx, entry, { environmentId: environment.id, revision: null, at });
+  });
+  return { delivered: sent.type === "delivered", text };
+}

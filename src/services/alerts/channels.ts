@@ -1,0 +1,237 @@
+/**
+ * Channels: where an environment's alerts go. Their URLs and signing secrets leave the database only towards the
+ * receiver; people, the audit and the log get a mask. A webhook's secret is shown once, when it is made.
+ */
+import { and, asc, count, eq, isNull } from "drizzle-orm";
+import { type Change, change, type Changed, type Ctx, read, requireEnvironment } from "../../context.ts";
+import { channels, outbox } from "../../db/ledger-schema.ts";
+import type { Db } from "../../db/types.ts";
+import { type ChannelKind, MAX_CHANNELS_PER_ENVIRONMENT } from "../../domain/channel.ts";
+import type { ChannelResource } from "../../domain/alert-resources.ts";
+import { AppError, invalid } from "../../errors.ts";
+import { channelUrlFault, maskUrl } from "./channel-url.ts";
+import { requireMatch } from "../shared/if-match.ts";
+import { hurry } from "./outbox.ts";
+
+export type ChannelRow = typeof channels.$inferSelect;
+
+/** `secret` is that of a webhook that was just made or given a new one; else null. It cannot be read again. */
+export type ChannelWithSecret = ChannelResource & { secret: string | null };
+
+const SECRET_BYTES = 32;
+
+/** All channels of an environment, by name. */
+export async function listChannels(
+  ctx: Ctx,
+  environmentKey: string,
+): Promise<{ items: ChannelResource[]; revision: string }> {
+  const environment = await requireEnvironment(ctx, environmentKey, "viewer");
+  return read(ctx, async (db) => {
+    const rows = await db
+      .select()
+      .from(channels)
+      .where(eq(channels.environmentId, environment.id))
+      .orderBy(asc(channels.name));
+    const undelivered = await undeliveredOf(db, environment.id);
+    return {
+      items: rows.map((row) => channelResource(row, undelivered.get(row.id))),
+      revision: ctx.deps.snapshots.revisionOf(environment.id, environment.revision),
+    };
+  });
+}
+
+/** Adds a channel. CONFLICT when the name is taken. */
+export async function createChannel(
+  ctx: Ctx,
+  environmentKey: string,
+  input: { kind: ChannelKind; name: string; url: string },
+): Promise<Changed<ChannelWithSecret>> {
+  const environment = await requireEnvironment(ctx, environmentKey, "admin");
+  requireUrl(input.url);
+  return change(ctx, environment.id, async ({ tx, at, record }) => {
+    await requireRoom(tx, environment.id);
+    const secret = input.kind === "webhook" ? newSigningSecret(ctx) : null;
+    const rows = await tx
+      .insert(channels)
+      .values({
+        id: ctx.deps.newId(),
+        environmentId: environment.id,
+        kind: input.kind,
+        name: input.name,
+        url: input.url,
+        secret,
+        createdAt: at,
+      })
+      .onConflictDoNothing()
+      .returning();
+    const row = rows[0];
+    if (row === undefined) throw nameTaken(input.name);
+    await record({ action: "channel.created", targetKind: "channel", target: row.name, after: auditOf(row) });
+    return { ...channelResource(row), secret };
+  });
+}
+
+export interface ChannelPatch {
+  name?: string;
+  url?: string;
+  /** True gives a webhook a new signing secret; the old one ends at once. */
+  newSecret?: boolean;
+}
+
+/** Edits a channel. Alerts that wait for a receiver with a wrong URL are sent to the new one at once. */
+export async function updateChannel(
+  ctx: Ctx,
+  environmentKey: string,
+  id: string,
+  patch: ChannelPatch,
+  ifMatch?: string,
+): Promise<Changed<ChannelWithSecret>> {
+  const environment = await requireEnvironment(ctx, environmentKey, "admin");
+  if (patch.url !== undefined) requireUrl(patch.url);
+  return change(ctx, environment.id, async (open) => {
+    const current = await requireChannel(open.tx, environment.id, id);
+    requireMatch(ifMatch, current.version);
+    const renews = patch.newSecret === true;
+    if (renews && current.kind !== "webhook") throw invalid("newSecret", "only a webhook is signed");
+    const name = patch.name ?? current.name;
+    const url = patch.url ?? current.url;
+    if (name === current.name && url === current.url && !renews) {
+      return { ...channelResource(current, await undeliveredIn(open, id)), secret: null };
+    }
+    await requireFreeName(open.tx, current, name);
+    const secret = renews ? newSigningSecret(ctx) : null;
+    const rows = await open.tx
+      .update(channels)
+      .set({
+        name,
+        url,
+        ...(renews && { secret }),
+        ...((renews || url !== current.url) && { testedAt: null, testResult: null }),
+        version: current.version + 1,
+      })
+      .where(eq(channels.id, id))
+      .returning();
+    const row = rows[0];
+    if (row === undefined) throw new AppError("CONFLICT", "This channel was deleted meanwhile.");
+    if (renews || url !== current.url) await hurry(open.tx, id, open.at);
+    await open.record({
+      action: "channel.edited",
+      targetKind: "channel",
+      target: row.name,
+      ...(renews && { reason: "new signing secret" }),
+      before: auditOf(current),
+      after: auditOf(row),
+    });
+    return { ...channelResource(row, await undeliveredIn(open, id)), secret };
+  });
+}
+
+/** Deletes a channel with the alerts that wait for it. */
+export async function deleteChannel(
+  ctx: Ctx,
+  environmentKey: string,
+  id: string,
+  ifMatch?: string,
+): Promise<Changed<null>> {
+  const environment = await requireEnvironment(ctx, environmentKey, "admin");
+  return change(ctx, environment.id, async ({ tx, record }) => {
+    const current = await requireChannel(tx, environment.id, id);
+    requireMatch(ifMatch, current.version);
+    await tx.delete(channels).where(eq(channels.id, id));
+    await record({
+      action: "channel.deleted",
+      targetKind: "channel",
+      target: current.name,
+      before: auditOf(current),
+    });
+    return null;
+  });
+}
+
+/** The channel's row; NOT_FOUND when this environment has none by the id. */
+export async function requireChannel(db: Db, environmentId: string, id: string): Promise<ChannelRow> {
+  const rows = await db
+    .select()
+    .from(channels)
+    .where(and(eq(channels.environmentId, environmentId), eq(channels.id, id)));
+  const row = rows[0];
+  if (row === undefined) throw new AppError("NOT_FOUND", "There is no such channel in this environment.");
+  return row;
+}
+
+interface Undelivered {
+  waiting: number;
+  failed: number;
+}
+
+function channelResource(row: ChannelRow, alerts: Undelivered = { waiting: 0, failed: 0 }): ChannelResource {
+  return {
+    id: row.id,
+    kind: row.kind,
+    name: row.name,
+    url: maskUrl(row.url),
+    version: row.version,
+    createdAt: row.createdAt.toISOString(),
+    testedAt: row.testedAt?.toISOString() ?? null,
+    testResult: row.testResult,
+    alerts,
+  };
+}
+
+/** What the audit keeps: nothing that could be used. */
+function auditOf(row: ChannelRow) {
+  return { kind: row.kind, name: row.name, url: maskUrl(row.url) };
+}
+
+/** Alerts of each channel that have not been delivered. */
+async function undeliveredOf(db: Db, environmentId: string): Promise<Map<string, Undelivered>> {
+  const rows = await db
+    .select({ channelId: outbox.channelId, isWaiting: isNull(outbox.failedAt).mapWith(Boolean), n: count() })
+    .from(outbox)
+    .where(and(eq(outbox.environmentId, environmentId), isNull(outbox.deliveredAt)))
+    .groupBy(outbox.channelId, isNull(outbox.failedAt));
+  const counts = new Map<string, Undelivered>();
+  for (const { channelId, isWaiting, n } of rows) {
+    const known = counts.get(channelId) ?? { waiting: 0, failed: 0 };
+    counts.set(channelId, isWaiting ? { ...known, waiting: n } : { ...known, failed: n });
+  }
+  return counts;
+}
+
+async function undeliveredIn({ tx, environment }: Change, channelId: string): Promise<Undelivered | undefined> {
+  return (await undeliveredOf(tx, environment.id)).get(channelId);
+}
+
+function requireUrl(url: string): void {
+  const fault = channelUrlFault(url);
+  if (fault !== null) throw invalid("url", fault);
+}
+
+async function requireRoom(tx: Db, environmentId: string): Promise<void> {
+  const rows = await tx.select({ n: count() }).from(channels).where(eq(channels.environmentId, environmentId));
+  if ((rows[0]?.n ?? 0) >= MAX_CHANNELS_PER_ENVIRONMENT) {
+    throw new AppError(
+      "CONFLICT",
+      `An environment holds at most ${MAX_CHANNELS_PER_ENVIRONMENT} channels. Delete unused ones.`,
+    );
+  }
+}
+
+async function requireFreeName(tx: Db, current: ChannelRow, name: string): Promise<void> {
+  if (name === current.name) return;
+  const rows = await tx
+    .select({ id: channels.id })
+    .from(channels)
+    .where(and(eq(channels.environmentId, current.environmentId), eq(channels.name, name)));
+  if (rows.length > 0) throw nameTaken(name);
+}
+
+function nameTaken(name: string): AppError {
+  return new AppError("CONFLICT", `There is a channel "${name}" already. Choose another name, or edit that channel.`);
+}
+
+/** As Standard Webhooks writes it: `whsec_` and base64, not base64url. */
+function newSigningSecret(ctx: Ctx): string {
+  const key = Buffer.from(ctx.deps.newSecret(SECRET_BYTES), "base64url");
+  return `whsec_${key.toString("base64")}`;
+}

@@ -1,0 +1,130 @@
+/**
+ * The hot SQL of the outbox. A row is claimed by one `update` that counts the attempt and hides the row for a lease, so
+ * two servers never send it at once and a crash does not lose it; the attempt's number fences off whoever comes late.
+ * While a row is leased its `last_error` is null: that is how it is told from one that waits for its next attempt.
+ */
+import { and, asc, eq, gt, isNotNull, isNull, lt, lte, min, notExists, notInArray, or, sql } from "drizzle-orm";
+import { alias } from "drizzle-orm/pg-core";
+import { channels, outbox } from "../../db/ledger-schema.ts";
+import type { Db } from "../../db/types.ts";
+import type { Deps } from "../../deps.ts";
+import type { Outcome } from "../../domain/delivery.ts";
+
+/** Longer than any attempt; after it an attempt that left no trace counts as lost. */
+export const LEASE_MS = 30_000;
+/**
+ * So many failures in a row hold up the alerts behind them, which keeps the order over a short outage. After that an
+ * alert steps aside: one that its receiver never takes must not keep the others back.
+ */
+const HOLDING_ATTEMPTS = 4;
+/** How long alerts are kept that were delivered or given up. */
+const KEPT_MS = 90 * 24 * 3_600_000;
+
+export interface Claimed {
+  id: number;
+  attempts: number;
+  messageId: string;
+  payload: unknown;
+  createdAt: Date;
+  channel: typeof channels.$inferSelect;
+}
+
+const waiting = and(isNull(outbox.deliveredAt), isNull(outbox.failedAt));
+
+/** Channels with something due, those that waited longest first, without those in `busy`. */
+export async function dueChannels(db: Db, now: Date, busy: readonly string[], limit: number): Promise<string[]> {
+  const rows = await db
+    .select({ channelId: outbox.channelId })
+    .from(outbox)
+    .where(
+      and(
+        waiting,
+        lte(outbox.nextAttemptAt, now),
+        busy.length === 0 ? undefined : notInArray(outbox.channelId, [...busy]),
+      ),
+    )
+    .groupBy(outbox.channelId)
+    .orderBy(asc(min(outbox.nextAttemptAt)), asc(outbox.channelId))
+    .limit(limit);
+  return rows.map((row) => row.channelId);
+}
+
+/** Takes the oldest alert of the channel that may be sent now; null when there is none. */
+export async function claimNext(db: Db, channelId: string, now: Date): Promise<Claimed | null> {
+  const older = alias(outbox, "older");
+  const next = db
+    .select({ id: outbox.id })
+    .from(outbox)
+    .where(
+      and(
+        eq(outbox.channelId, channelId),
+        waiting,
+        lte(outbox.nextAttemptAt, now),
+        notExists(
+          db
+            .select({ one: sql`1` })
+            .from(older)
+            .where(
+              and(
+                eq(older.channelId, channelId),
+                isNull(older.deliveredAt),
+                isNull(older.failedAt),
+                lt(older.id, outbox.id),
+                lt(older.attempts, HOLDING_ATTEMPTS),
+              ),
+            ),
+        ),
+      ),
+    )
+    .orderBy(asc(outbox.id))
+    .limit(1)
+    .for("update", { skipLocked: true });
+  const rows = await db
+    .update(outbox)
+    .set({
+      attempts: sql`${outbox.attempts} + 1`,
+      nextAttemptAt: new Date(now.getTime() + LEASE_MS),
+      lastError: null,
+    })
+    .from(channels)
+    .where(and(eq(outbox.id, sql`(${next})`), eq(channels.id, outbox.channelId)))
+    .returning();
+  const row = rows[0];
+  if (row === undefined) return null;
+  const { id, attempts, messageId, payload, createdAt, channels: channel } = row;
+  return { id, attempts, messageId, payload, createdAt, channel };
+}
+
+/** Writes what became of a claimed alert, unless another attempt has begun since. */
+export async function settle(db: Db, { id, attempts, channel }: Claimed, outcome: Outcome, now: Date): Promise<void> {
+  await db
+    .update(outbox)
+    .set(columnsOf(outcome, now))
+    .where(and(eq(outbox.id, id), eq(outbox.attempts, attempts), waiting));
+  if (outcome.type === "delivered") await hurry(db, channel.id, now);
+}
+
+/** The channel works (again): whatever waits there for its next attempt is due now. */
+export async function hurry(db: Db, channelId: string, now: Date): Promise<void> {
+  await db
+    .update(outbox)
+    .set({ nextAttemptAt: now })
+    .where(and(eq(outbox.channelId, channelId), waiting, isNotNull(outbox.lastError), gt(outbox.nextAttemptAt, now)));
+}
+
+/** Removes alerts that nobody looks at any more. */
+export async function pruneAlerts({ db, clock }: Pick<Deps, "db" | "clock">): Promise<void> {
+  const before = new Date(clock.nowMs() - KEPT_MS);
+  await db.delete(outbox).where(or(lt(outbox.deliveredAt, before), lt(outbox.failedAt, before)));
+}
+
+function columnsOf(outcome: Outcome, now: Date) {
+  switch (outcome.type) {
+    case "delivered":
+      return { deliveredAt: now, lastError: null };
+    case "wait":
+      return { nextAttemptAt: new Date(outcome.nextAttemptAtMs), lastError: outcome.error };
+    case "failed":
+      return { failedAt: now, lastError: outcome.error };
+  }
+}

@@ -1,0 +1,247 @@
+/**
+ * What the board shows of money and calls, for all flags of an environment at once: a fixed number of queries, however
+ * many flags and budgets there are, and one round of them a second, however many boards are open.
+ */
+import { and, asc, eq, gt, inArray, isNull, lte } from "drizzle-orm";
+import { type Ctx, read, requireEnvironment } from "../../context.ts";
+import { budgetRaises, budgets, budgetWindows } from "../../db/ledger-schema.ts";
+import { canonicalModel } from "../../../sdk-client/src/model-id.ts";
+import type { Db, EnvironmentRow } from "../../db/types.ts";
+import type { Deps } from "../../deps.ts";
+import type { Surroundings } from "../../domain/flag.ts";
+import { overCause } from "../../domain/over-limit.ts";
+import type { FlagResource, StandingResource } from "../../domain/resources.ts";
+import { causeResource } from "../../domain/standing-resource.ts";
+import { effectiveLimitNanoUsd, type Enforcement, type LadderStep } from "../../domain/budget.ts";
+import { burnOfScope } from "../../domain/burn.ts";
+import { limitReachedAtMs } from "../../domain/forecast.ts";
+import { latencyQuantileMs, MINUTE_MS } from "../../domain/ledger.ts";
+import { type Period, windowAt } from "../../domain/window.ts";
+import { readSpending } from "../budgets/pace.ts";
+import { budgetOf } from "../budgets/rows.ts";
+import { isOff } from "../budgets/view.ts";
+import { type OffBurn, readBurn } from "../usage/burn.ts";
+import {
+  latencySince,
+  type Minute,
+  minutesSince,
+  todaySums,
+  UNDEFINED,
+  type UndefinedNames,
+  type UnpricedModel,
+} from "../usage/flag-sums.ts";
+import { readSurroundings } from "../flags/surroundings.ts";
+
+/** The span of errors and p95. */
+const PACE_MS = 15 * MINUTE_MS;
+/** The span of the sparkline. */
+export const HOUR_MINUTES = 60;
+const KEPT_MS = 1_000;
+
+/** One budget as a bar. Money is integer nano-USD, times are ISO 8601 in UTC. */
+export interface BudgetGlance {
+  id: string;
+  name: string;
+  scope: { flag?: string; model?: string };
+  period: Period;
+  timezone: string;
+  enforcement: Enforcement;
+  ladder: readonly LadderStep[];
+  spentNanoUsd: number;
+  /** With the raises in force. */
+  limitNanoUsd: number;
+  burnNanoUsdPerHour: number;
+  /** At this rate; null: not in this window. */
+  limitReachedAt: string | null;
+  windowEndsAt: string;
+  /** While the effective limit is reached: since when, and what lets it be, see `StandingResource`. */
+  over: { since: string; cause: StandingResource["cause"] } | null;
+}
+
+/** Budgets of more than one flag that are over their limit while something that spends from them is on. */
+export function overShared({ budgets: all }: BoardMoney, flags: readonly FlagResource[]): BudgetGlance[] {
+  const on = flags.filter(({ standing }) => standing.state !== "off");
+  return all.filter(
+    ({ scope, over }) => over !== null && scope.flag === undefined && on.some((flag) => isOnModel(flag, scope.model)),
+  );
+}
+
+/** A flag without a chain may be on any model. */
+function isOnModel({ effective: { models } }: FlagResource, model: string | undefined): boolean {
+  if (model === undefined || models.length === 0) return true;
+  return models.some((one) => canonicalModel(one) === canonicalModel(model));
+}
+
+export interface FlagMoney {
+  todayNanoUsd: number;
+  burnNanoUsdPerHour: number;
+  /** While it is off. */
+  off: OffBurn | null;
+  /** Spending of each of the last 60 minutes, oldest first. */
+  minutesNanoUsd: number[];
+  /** Of the last 15 minutes. */
+  attempts: number;
+  errors: number;
+  p95Ms: number | null;
+}
+
+export interface BoardMoney {
+  /** Of the environment (`n`), when this was read. */
+  revision: number;
+  /** The zone that "today" follows. */
+  timezone: string;
+  todayNanoUsd: number;
+  burnNanoUsdPerHour: number;
+  /** Only flags that exist and were called today or in the last hour. */
+  flags: ReadonlyMap<string, FlagMoney>;
+  /** What of today was reported under names that no flag has. */
+  undefinedNames: UndefinedNames;
+  budgets: readonly BudgetGlance[];
+  /** Models of today's calls that had no price then, those with most calls first. */
+  unpriced: readonly UnpricedModel[];
+}
+
+interface Kept {
+  revision: number;
+  atMs: number;
+  money: Promise<BoardMoney>;
+}
+
+/** Boards that ask within a second share an answer; a change of state asks anew. */
+const kept = new WeakMap<Deps, Map<string, Kept>>();
+
+/** Money and calls of an environment as they stand now, at most a second old. */
+export async function boardMoney(ctx: Ctx, environmentKey: string): Promise<BoardMoney> {
+  const environment = await requireEnvironment(ctx, environmentKey, "viewer");
+  const { id, revision } = environment;
+  const { deps } = ctx;
+  const nowMs = deps.clock.monotonicMs();
+  const environments = kept.get(deps) ?? new Map<string, Kept>();
+  kept.set(deps, environments);
+  const known = environments.get(id);
+  if (known !== undefined && known.revision === revision && nowMs - known.atMs < KEPT_MS) return known.money;
+  const money = read(ctx, (db) => gather(ctx, db, environment, deps.clock.nowMs()));
+  const entry = { revision, atMs: nowMs, money };
+  environments.set(id, entry);
+  try {
+    return await money;
+  } catch (error) {
+    // A failure is not an answer to keep for those who ask next.
+    if (environments.get(id) === entry) environments.delete(id);
+    throw error;
+  }
+}
+
+async function gather(ctx: Ctx, db: Db, environment: EnvironmentRow, nowMs: number): Promise<BoardMoney> {
+  const environmentId = environment.id;
+  const around = await readSurroundings(db, environment);
+  const definitions = await readGlances(db, environmentId, nowMs);
+  const timezone = zoneOfToday(definitions.map(({ row }) => row));
+  const midnightMs = windowAt("day", timezone, nowMs).startMs;
+  const day = await todaySums(db, environmentId, midnightMs, nowMs);
+  const minutes = await minutesSince(db, environmentId, nowMs - HOUR_MINUTES * MINUTE_MS);
+  const latencies = await latencySince(db, environmentId, nowMs - PACE_MS);
+  // The first calls of the last minute are all that slices are read for.
+  const spending = await readSpending(db, environmentId, nowMs, MINUTE_MS);
+  const burn = await readBurn(ctx, db, environmentId, spending);
+
+  const flags = new Map<string, FlagMoney>();
+  const byFlag = new Map<string, Minute[]>();
+  for (const one of minutes) byFlag.set(one.flag, [...(byFlag.get(one.flag) ?? []), one]);
+  for (const key of new Set([...day.flags.keys(), ...byFlag.keys()])) {
+    if (key === UNDEFINED) continue;
+    const own = byFlag.get(key) ?? [];
+    const lately = own.filter((one) => one.minuteMs >= nowMs - PACE_MS);
+    flags.set(key, {
+      todayNanoUsd: day.flags.get(key) ?? 0,
+      burnNanoUsdPerHour: burnOfScope(burn.rows, { flag: key }),
+      off: burn.off.get(key) ?? null,
+      minutesNanoUsd: perMinute(own, nowMs),
+      attempts: lately.reduce((sum, one) => sum + one.attempts, 0),
+      errors: lately.reduce((sum, one) => sum + one.errors, 0),
+      p95Ms: latencyQuantileMs(latencies.get(key) ?? [], 0.95),
+    });
+  }
+  return {
+    revision: environment.revision,
+    timezone,
+    todayNanoUsd: day.totalNanoUsd,
+    burnNanoUsdPerHour: burnOfScope(burn.rows, {}),
+    flags,
+    undefinedNames: day.undefinedNames,
+    unpriced: day.unpriced,
+    budgets: definitions.map(({ row, budget, spentNanoUsd }) => {
+      const burning = burnOfScope(burn.rows, budget.scope);
+      const ahead = isOff(budget, burn) ? 0 : burning;
+      const { endMs } = windowAt(budget.period, budget.timezone, nowMs);
+      const limitNanoUsd = effectiveLimitNanoUsd(budget, nowMs);
+      const pace = { spentNanoUsd, limitNanoUsd, burnNanoUsdPerHour: ahead, nowMs, windowEndMs: endMs };
+      const reachedMs = limitReachedAtMs(pace);
+      return {
+        id: row.id,
+        name: row.name,
+        scope: budget.scope,
+        period: row.period,
+        timezone: row.timezone,
+        enforcement: row.enforcement,
+        ladder: row.ladder,
+        spentNanoUsd,
+        limitNanoUsd,
+        burnNanoUsdPerHour: burning,
+        limitReachedAt: reachedMs === null ? null : new Date(reachedMs).toISOString(),
+        windowEndsAt: new Date(endMs).toISOString(),
+        over: overOf(row.id, around),
+      };
+    }),
+  };
+}
+
+function overOf(budgetId: string, { over, overridden }: Surroundings): BudgetGlance["over"] {
+  const found = over.find((one) => one.budgetId === budgetId);
+  if (found === undefined) return null;
+  return { since: found.since.toISOString(), cause: causeResource(overCause(found, overridden)) };
+}
+
+async function readGlances(db: Db, environmentId: string, nowMs: number) {
+  const now = new Date(nowMs);
+  const rows = await db
+    .select()
+    .from(budgets)
+    .where(eq(budgets.environmentId, environmentId))
+    .orderBy(asc(budgets.name));
+  if (rows.length === 0) return [];
+  const ids = rows.map((row) => row.id);
+  const raises = await db
+    .select()
+    .from(budgetRaises)
+    .where(and(inArray(budgetRaises.budgetId, ids), isNull(budgetRaises.endedAt)));
+  const windows = await db
+    .select()
+    .from(budgetWindows)
+    .where(and(inArray(budgetWindows.budgetId, ids), lte(budgetWindows.startsAt, now), gt(budgetWindows.endsAt, now)));
+  return rows.map((row) => {
+    const { startMs } = windowAt(row.period, row.timezone, nowMs);
+    const own = windows.find((one) => one.budgetId === row.id && one.startsAt.getTime() === startMs);
+    const ofRow = raises.filter((raise) => raise.budgetId === row.id);
+    return { row, budget: budgetOf(row, ofRow), spentNanoUsd: own?.spentNanoUsd ?? 0 };
+  });
+}
+
+/** The day of the environment's own budget; else the day that all budgets agree on; else UTC's. */
+function zoneOfToday(rows: readonly (typeof budgets.$inferSelect)[]): string {
+  const whole = rows.find((row) => row.flag === null && row.model === null);
+  if (whole !== undefined) return whole.timezone;
+  const zones = new Set(rows.map((row) => row.timezone));
+  const [only] = zones;
+  return zones.size === 1 && only !== undefined ? only : "UTC";
+}
+
+function perMinute(minutes: readonly Minute[], nowMs: number): number[] {
+  const lastMinute = Math.floor(nowMs / MINUTE_MS);
+  const sums = Array.from({ length: HOUR_MINUTES }, () => 0);
+  for (const one of minutes) {
+    const at = HOUR_MINUTES - 1 - (lastMinute - Math.floor(one.minuteMs / MINUTE_MS));
+    if (at >= 0 && at < HOUR_MINUTES) sums[at] = (sums[at] ?? 0) + one.spentNanoUsd;
+  }
+  return sums;
+}

@@ -1,0 +1,374 @@
+/** Budgets: made, edited, raised and deleted by people; what they do by themselves is in `ladder-run.ts`. */
+import { and, count, eq, isNotNull, isNull, sql } from "drizzle-orm";
+import { change, type Changed, type Ctx, requireEnvironment } from "../../context.ts";
+import { budgetRaises, budgets, budgetWindows, usageMinutes } from "../../db/ledger-schema.ts";
+import type { Db, EnvironmentRow } from "../../db/types.ts";
+import {
+  type LadderStep,
+  MAX_BUDGETS_PER_ENVIRONMENT,
+  MAX_RAISE_DAYS,
+  MAX_RAISES,
+  nanoUsd,
+  subjectOf,
+} from "../../domain/budget.ts";
+import type { BudgetResource } from "../../domain/money-resources.ts";
+import { GRAINS, piecesOf } from "../../domain/rollups.ts";
+import { isTimeZone, type Period, windowAt } from "../../domain/window.ts";
+import { AppError, invalid } from "../../errors.ts";
+import { budgetOf, type BudgetRow, type RaiseRow, readBudgets } from "./rows.ts";
+import { budgetResource } from "./view.ts";
+import { requireFlag } from "../flags/flags.ts";
+import { requireMatch } from "../shared/if-match.ts";
+import { resolveEndedIncidents } from "../incidents/incidents.ts";
+import { requireKnownModel } from "../models/known-models.ts";
+import { runOpenWindows } from "../trips/ladder-run.ts";
+import { whole } from "../usage/ledger-writes.ts";
+import { overWouldChange } from "../trips/over-run.ts";
+import { endAllTrips } from "../trips/trips.ts";
+import { rolledDays, usageOf } from "../usage/rollups.ts";
+
+const DAY_MS = 86_400_000;
+
+export interface BudgetDefinition {
+  name: string;
+  /** Neither: the whole environment. */
+  scope: { flag?: string; model?: string };
+  limitUsd: number;
+  period: Period;
+  timezone: string;
+  enforcement: "track" | "trip";
+  ladder: LadderStep[];
+  onReset: "restore" | "stay";
+}
+
+/** Makes a budget. What was spent in its current window counts from the start. CONFLICT when the name is taken. */
+export async function createBudget(
+  ctx: Ctx,
+  environmentKey: string,
+  input: BudgetDefinition,
+): Promise<Changed<BudgetResource>> {
+  const environment = await requireEnvironment(ctx, environmentKey, "admin");
+  return change(ctx, environment.id, async (open) => {
+    const { tx, at, record } = open;
+    await lockBudgets(tx, environment.id);
+    const existing = await tx.select({ n: count() }).from(budgets).where(eq(budgets.environmentId, environment.id));
+    if ((existing[0]?.n ?? 0) >= MAX_BUDGETS_PER_ENVIRONMENT) {
+      throw new AppError("CONFLICT", `An environment holds at most ${MAX_BUDGETS_PER_ENVIRONMENT} budgets.`);
+    }
+    const columns = await columnsOf(tx, environment, input);
+    const rows = await tx
+      .insert(budgets)
+      .values({ id: ctx.deps.newId(), environmentId: environment.id, ...columns, createdAt: at, updatedAt: at })
+      .onConflictDoNothing()
+      .returning();
+    const row = rows[0];
+    if (row === undefined) throw nameTaken(input.name);
+    await record({ action: "budget.created", targetKind: "budget", target: row.name, after: definitionOf(row) });
+    await countFromLedger(tx, row, at);
+    await runOpenWindows(ctx, open, budgetOf(row, []));
+    return budgetResource(ctx, tx, row);
+  });
+}
+
+/** Edits a budget and looks at its ladder again. A new scope, period or zone counts its window anew from the ledger. */
+export async function updateBudget(
+  ctx: Ctx,
+  environmentKey: string,
+  id: string,
+  patch: Partial<BudgetDefinition>,
+  ifMatch?: string,
+): Promise<Changed<BudgetResource>> {
+  const environment = await requireEnvironment(ctx, environmentKey, "admin");
+  return change(ctx, environment.id, async (open) => {
+    const { tx, at, record } = open;
+    await lockBudgets(tx, environment.id);
+    const current = await requireBudget(tx, environment.id, id);
+    requireMatch(ifMatch, current.version);
+    const before = definitionOf(current);
+    const columns = await columnsOf(tx, environment, { ...before, ...patch }, current.model);
+    if (patch.name !== undefined && patch.name !== current.name) await requireFreeName(tx, environment.id, patch.name);
+    const rows = await tx
+      .update(budgets)
+      .set({ ...columns, version: current.version + 1, updatedAt: at })
+      .where(eq(budgets.id, id))
+      .returning();
+    const row = rows[0];
+    if (row === undefined) throw notFound();
+    const raises = await readRaises(tx, id);
+    await record({ action: "budget.edited", targetKind: "budget", target: row.name, before, after: definitionOf(row) });
+    if (countsDifferently(current, row)) {
+      await endAllTrips(open, budgetOf(current, raises));
+      await tx.delete(budgetWindows).where(and(eq(budgetWindows.budgetId, id), isNull(budgetWindows.closedAt)));
+      await countFromLedger(tx, row, at);
+    }
+    await runOpenWindows(ctx, open, budgetOf(row, raises));
+    return budgetResource(ctx, tx, row);
+  });
+}
+
+/** Deletes a budget; its trips end. */
+export async function deleteBudget(
+  ctx: Ctx,
+  environmentKey: string,
+  id: string,
+  ifMatch?: string,
+): Promise<Changed<null>> {
+  const environment = await requireEnvironment(ctx, environmentKey, "admin");
+  return change(ctx, environment.id, async (open) => {
+    const { tx, record } = open;
+    await lockBudgets(tx, environment.id);
+    const current = await requireBudget(tx, environment.id, id);
+    requireMatch(ifMatch, current.version);
+    await endAllTrips(open, budgetOf(current, []));
+    await tx.delete(budgets).where(eq(budgets.id, id));
+    await record({
+      action: "budget.deleted",
+      targetKind: "budget",
+      target: current.name,
+      before: definitionOf(current),
+    });
+    await resolveEndedIncidents(ctx, open);
+    return null;
+  });
+}
+
+/**
+ * Adds to the limit until a moment in the next MAX_RAISE_DAYS days. Trips whose step is no longer crossed end at once.
+ * INVALID for another moment; CONFLICT when too many raises are in force.
+ */
+export async function raiseBudget(
+  ctx: Ctx,
+  environmentKey: string,
+  id: string,
+  input: { addUsd: number; until: Date; reason: string },
+): Promise<Changed<BudgetResource>> {
+  const environment = await requireEnvironment(ctx, environmentKey, "operator");
+  return change(ctx, environment.id, async (open) => {
+    const { tx, at, record } = open;
+    const row = await requireBudget(tx, environment.id, id);
+    requireRaiseEnd(input.until, at);
+    const earlier = await readRaises(tx, id);
+    if (earlier.length >= MAX_RAISES) {
+      throw new AppError("CONFLICT", `At most ${MAX_RAISES} raises are in force at once. Edit the limit instead.`);
+    }
+    await tx.insert(budgetRaises).values({
+      id: ctx.deps.newId(),
+      budgetId: id,
+      addNanoUsd: nanoUsd(input.addUsd),
+      until: input.until,
+      reason: input.reason,
+      by: ctx.actor.name,
+      at,
+    });
+    await record({
+      action: "budget.raised",
+      targetKind: "budget",
+      target: row.name,
+      reason: input.reason,
+      after: { addUsd: input.addUsd, until: input.until.toISOString() },
+    });
+    const raises = await readRaises(tx, id);
+    await runOpenWindows(ctx, open, budgetOf(row, raises));
+    return budgetResource(ctx, tx, row);
+  });
+}
+
+/** A raise without a near end is another limit, and should look like one in the budget and in the audit. */
+function requireRaiseEnd(until: Date, now: Date): void {
+  if (until <= now) throw invalid("until", "must be in the future");
+  if (until.getTime() > now.getTime() + MAX_RAISE_DAYS * DAY_MS) {
+    throw invalid("until", `must be at most ${MAX_RAISE_DAYS} days from now; to raise for good, edit the limit`);
+  }
+}
+
+/**
+ * Ends windows and raises whose moment has passed, and looks at their ladders; tells of budgets over their limit what had
+ * to wait. Cheap when nothing is due.
+ */
+export async function endDueBudgets(ctx: Ctx, environmentId: string): Promise<void> {
+  const due = await dueBudgets(ctx.deps.db, environmentId, new Date(ctx.deps.clock.nowMs()));
+  if (due.length === 0) return;
+  await change(ctx, environmentId, async (open) => {
+    const { tx, at } = open;
+    for (const id of due) {
+      const rows = await tx.select().from(budgets).where(eq(budgets.id, id));
+      const row = rows[0];
+      if (row === undefined) continue;
+      await tx
+        .update(budgetRaises)
+        .set({ endedAt: at })
+        .where(
+          and(
+            eq(budgetRaises.budgetId, id),
+            isNull(budgetRaises.endedAt),
+            sql`${budgetRaises.until} <= ${at.toISOString()}::timestamptz`,
+          ),
+        );
+      await runOpenWindows(ctx, open, budgetOf(row, await readRaises(tx, id)));
+    }
+  });
+}
+
+async function dueBudgets(db: Db, environmentId: string, now: Date): Promise<string[]> {
+  const moment = sql`${now.toISOString()}::timestamptz`;
+  const windows = await db
+    .selectDistinct({ id: budgets.id })
+    .from(budgetWindows)
+    .innerJoin(budgets, eq(budgets.id, budgetWindows.budgetId))
+    .where(
+      and(
+        eq(budgets.environmentId, environmentId),
+        isNull(budgetWindows.closedAt),
+        sql`${budgetWindows.endsAt} <= ${moment}`,
+      ),
+    );
+  const raises = await db
+    .selectDistinct({ id: budgets.id })
+    .from(budgetRaises)
+    .innerJoin(budgets, eq(budgets.id, budgetRaises.budgetId))
+    .where(
+      and(
+        eq(budgets.environmentId, environmentId),
+        isNull(budgetRaises.endedAt),
+        sql`${budgetRaises.until} <= ${moment}`,
+      ),
+    );
+  const told = await dueMarks(db, environmentId, now);
+  return [...new Set([...windows, ...raises, ...told].map((row) => row.id))].toSorted();
+}
+
+/** Budgets whose next mark waited for the last alert to be old enough, or for something to be on again. */
+async function dueMarks(db: Db, environmentId: string, now: Date): Promise<{ id: string }[]> {
+  const windows = await db
+    .select({ window: budgetWindows })
+    .from(budgetWindows)
+    .innerJoin(budgets, eq(budgets.id, budgetWindows.budgetId))
+    .where(
+      and(eq(budgets.environmentId, environmentId), isNull(budgetWindows.closedAt), isNotNull(budgetWindows.overSince)),
+    );
+  if (windows.length === 0) return [];
+  const byId = new Map((await readBudgets(db, environmentId)).map((budget) => [budget.id, budget]));
+  return windows.flatMap(({ window }) => {
+    const budget = byId.get(window.budgetId);
+    return budget !== undefined && overWouldChange(budget, window, now) ? [{ id: budget.id }] : [];
+  });
+}
+
+export async function requireBudget(db: Db, environmentId: string, id: string): Promise<BudgetRow> {
+  const rows = await db
+    .select()
+    .from(budgets)
+    .where(and(eq(budgets.environmentId, environmentId), eq(budgets.id, id)));
+  const row = rows[0];
+  if (row === undefined) throw notFound();
+  return row;
+}
+
+/** The raises of a budget that have not ended, oldest first. */
+export async function readRaises(db: Db, budgetId: string): Promise<RaiseRow[]> {
+  return db
+    .select()
+    .from(budgetRaises)
+    .where(and(eq(budgetRaises.budgetId, budgetId), isNull(budgetRaises.endedAt)))
+    .orderBy(budgetRaises.at, budgetRaises.id);
+}
+
+/** Keeps usage from being counted until the budget's window has been summed up: no record is missed or counted twice. */
+async function lockBudgets(tx: Db, environmentId: string): Promise<void> {
+  await tx.execute(sql`select pg_advisory_xact_lock(hashtextextended(${`budgets:${environmentId}`}, 0))`);
+}
+
+/** Starts the budget's current window with what the ledger holds of it, to the minute. */
+async function countFromLedger(tx: Db, row: BudgetRow, at: Date): Promise<void> {
+  const { startMs, endMs } = windowAt(row.period, row.timezone, at.getTime());
+  const pieces = piecesOf({ fromMs: startMs, untilMs: endMs }, await rolledDays(tx, row.environmentId), GRAINS);
+  const sums = await tx
+    .select({
+      model: sql<string>`${usageMinutes.model}`,
+      exact: sql`coalesce(sum(${usageMinutes.exactNanoUsd}), 0)::text`.mapWith(BigInt),
+      estimated: sql`coalesce(sum(${usageMinutes.estimatedNanoUsd}), 0)::text`.mapWith(BigInt),
+    })
+    .from(usageOf(row.environmentId, pieces))
+    .where(row.flag === null ? undefined : eq(usageMinutes.flag, row.flag))
+    .groupBy(usageMinutes.model);
+  const scoped = row.model === null ? {} : { model: row.model };
+  const matching = sums.filter(({ model }) => subjectOf(scoped, { model, flag: row.flag ?? "" }) !== null);
+  const exact = matching.reduce((sum, one) => sum + one.exact, 0n);
+  const spent = matching.reduce((sum, one) => sum + one.estimated, exact);
+  if (spent === 0n) return;
+  const amounts = { spentNanoUsd: whole(spent), exactNanoUsd: whole(exact) };
+  await tx
+    .insert(budgetWindows)
+    .values({ budgetId: row.id, startsAt: new Date(startMs), endsAt: new Date(endMs), ...amounts })
+    .onConflictDoUpdate({
+      target: [budgetWindows.budgetId, budgetWindows.startsAt],
+      set: amounts,
+    });
+}
+
+function countsDifferently(before: BudgetRow, after: BudgetRow): boolean {
+  return (
+    before.flag !== after.flag ||
+    before.model !== after.model ||
+    before.period !== after.period ||
+    before.timezone !== after.timezone
+  );
+}
+
+/** @param modelBefore the model of the budget that is edited: it stays, even when nothing knows it any more */
+async function columnsOf(
+  tx: Db,
+  environment: EnvironmentRow,
+  input: BudgetDefinition,
+  modelBefore: string | null = null,
+) {
+  if (!isTimeZone(input.timezone)) {
+    throw invalid("timezone", `"${input.timezone}" is not an IANA time zone; write it like "Europe/Berlin" or "UTC"`);
+  }
+  if (input.scope.flag !== undefined) await requireFlag(tx, environment.id, input.scope.flag);
+  const { model } = input.scope;
+  if (model !== undefined && model !== modelBefore) {
+    await requireKnownModel(tx, environment, model, "scope.model");
+  }
+  return {
+    name: input.name,
+    flag: input.scope.flag ?? null,
+    model: input.scope.model ?? null,
+    limitNanoUsd: nanoUsd(input.limitUsd),
+    period: input.period,
+    timezone: input.timezone,
+    enforcement: input.enforcement,
+    ladder: input.ladder,
+    onReset: input.onReset,
+  };
+}
+
+async function requireFreeName(tx: Db, environmentId: string, name: string): Promise<void> {
+  const rows = await tx
+    .select({ id: budgets.id })
+    .from(budgets)
+    .where(and(eq(budgets.environmentId, environmentId), eq(budgets.name, name)));
+  if (rows.length > 0) throw nameTaken(name);
+}
+
+function definitionOf(row: BudgetRow): BudgetDefinition {
+  const { scope, limitNanoUsd, ...rest } = budgetOf(row, []);
+  return {
+    name: rest.name,
+    scope,
+    limitUsd: limitNanoUsd / 1_000_000_000,
+    period: rest.period,
+    timezone: rest.timezone,
+    enforcement: rest.enforcement === "track" ? "track" : "trip",
+    ladder: row.ladder,
+    onReset: rest.onReset,
+  };
+}
+
+function nameTaken(name: string): AppError {
+  return new AppError("CONFLICT", `There is a budget "${name}" already. Choose another name, or edit that budget.`);
+}
+
+function notFound(): AppError {
+  return new AppError("NOT_FOUND", "There is no such budget in this environment.");
+}

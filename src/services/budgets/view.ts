@@ -1,0 +1,189 @@
+/** What people see of a budget now: spent, limit, burn, when the limit will be reached, and the bound of overspending. */
+import { and, asc, eq, getTableColumns, gt, inArray, isNull, lte, sql } from "drizzle-orm";
+import { type Ctx, read, requireEnvironment } from "../../context.ts";
+import { budgetRaises, budgets, budgetWindows, trips } from "../../db/ledger-schema.ts";
+import type { Db } from "../../db/types.ts";
+import { type Budget, effectiveLimitNanoUsd, NANO_PER_USD } from "../../domain/budget.ts";
+import { burnOfScope, BURN_SPAN_MS } from "../../domain/burn.ts";
+import { limitReachedAtMs, overshootBoundNanoUsd } from "../../domain/forecast.ts";
+import type { BudgetNow, BudgetResource } from "../../domain/money-resources.ts";
+import { totalOf } from "../../domain/total.ts";
+import { windowAt } from "../../domain/window.ts";
+import { AppError } from "../../errors.ts";
+import { paceOf, readSpending, type Spending } from "./pace.ts";
+import { budgetOf, type BudgetRow, type RaiseRow } from "./rows.ts";
+import { type Burn, readBurn } from "../usage/burn.ts";
+
+/** How long a client may hold a record: its flush interval and the request. */
+const REPORT_INTERVAL_MS = 1_500;
+/** From the commit of a trip until every live instance decides by it. */
+const PROPAGATION_MS = 500;
+
+/** All budgets of an environment as they stand now, by name. */
+export async function listBudgets(
+  ctx: Ctx,
+  environmentKey: string,
+): Promise<{ items: BudgetResource[]; revision: string }> {
+  const environment = await requireEnvironment(ctx, environmentKey, "viewer");
+  const items = await read(ctx, async (db) => {
+    const rows = await db
+      .select()
+      .from(budgets)
+      .where(eq(budgets.environmentId, environment.id))
+      .orderBy(asc(budgets.name));
+    return budgetResources(ctx, db, environment.id, rows);
+  });
+  return { items, revision: ctx.deps.snapshots.revisionOf(environment.id, environment.revision) };
+}
+
+export async function getBudget(ctx: Ctx, environmentKey: string, id: string): Promise<BudgetResource> {
+  const environment = await requireEnvironment(ctx, environmentKey, "viewer");
+  return read(ctx, async (db) => {
+    const rows = await db
+      .select()
+      .from(budgets)
+      .where(and(eq(budgets.environmentId, environment.id), eq(budgets.id, id)));
+    const row = rows[0];
+    if (row === undefined) throw new AppError("NOT_FOUND", "There is no such budget in this environment.");
+    return budgetResource(ctx, db, row);
+  });
+}
+
+/** One budget as it stands now, within the transaction that has changed it. */
+export async function budgetResource(ctx: Ctx, db: Db, row: BudgetRow): Promise<BudgetResource> {
+  const [resource] = await budgetResources(ctx, db, row.environmentId, [row]);
+  if (resource === undefined) throw new Error("a row makes a resource");
+  return resource;
+}
+
+/** A fixed number of queries, however many budgets there are. */
+async function budgetResources(
+  ctx: Ctx,
+  db: Db,
+  environmentId: string,
+  rows: readonly BudgetRow[],
+): Promise<BudgetResource[]> {
+  if (rows.length === 0) return [];
+  const nowMs = ctx.deps.clock.nowMs();
+  const facts = await readFacts(
+    ctx,
+    db,
+    environmentId,
+    rows.map((row) => row.id),
+    nowMs,
+  );
+  return rows.map((row) => resourceOf(row, facts, nowMs));
+}
+
+interface Facts {
+  raises: readonly RaiseRow[];
+  windows: readonly (typeof budgetWindows.$inferSelect & { spentDigits: string; exactDigits: string })[];
+  trips: readonly (typeof trips.$inferSelect)[];
+  spending: Spending;
+  burn: Burn;
+}
+
+async function readFacts(ctx: Ctx, db: Db, environmentId: string, ids: string[], nowMs: number): Promise<Facts> {
+  const now = new Date(nowMs);
+  const spending = await readSpending(db, environmentId, nowMs);
+  return {
+    burn: await readBurn(ctx, db, environmentId, spending),
+    raises: await db
+      .select()
+      .from(budgetRaises)
+      .where(and(inArray(budgetRaises.budgetId, ids), isNull(budgetRaises.endedAt)))
+      .orderBy(asc(budgetRaises.at), asc(budgetRaises.id)),
+    windows: await db
+      .select({
+        ...getTableColumns(budgetWindows),
+        spentDigits: sql<string>`${budgetWindows.spentNanoUsd}::text`,
+        exactDigits: sql<string>`${budgetWindows.exactNanoUsd}::text`,
+      })
+      .from(budgetWindows)
+      .where(
+        and(inArray(budgetWindows.budgetId, ids), lte(budgetWindows.startsAt, now), gt(budgetWindows.endsAt, now)),
+      ),
+    trips: await db
+      .select()
+      .from(trips)
+      .where(and(inArray(trips.budgetId, ids), isNull(trips.endedAt)))
+      .orderBy(asc(trips.flag), asc(trips.since)),
+    spending,
+  };
+}
+
+function resourceOf(row: BudgetRow, facts: Facts, nowMs: number): BudgetResource {
+  const raises = facts.raises.filter((raise) => raise.budgetId === row.id);
+  const { scope, period, timezone, enforcement, onUnavailable, onReset } = budgetOf(row, raises);
+  return {
+    id: row.id,
+    name: row.name,
+    scope,
+    limitUsd: row.limitNanoUsd / NANO_PER_USD,
+    period,
+    timezone,
+    enforcement,
+    onUnavailable,
+    ladder: row.ladder,
+    onReset,
+    version: row.version,
+    createdAt: row.createdAt.toISOString(),
+    updatedAt: row.updatedAt.toISOString(),
+    raises: raises.map(({ id, addNanoUsd, until, reason, by, at }) => ({
+      id,
+      addUsd: addNanoUsd / NANO_PER_USD,
+      until: until.toISOString(),
+      reason,
+      by,
+      at: at.toISOString(),
+    })),
+    now: budgetNow(row, raises, facts, nowMs),
+  };
+}
+
+function budgetNow(row: BudgetRow, raises: readonly RaiseRow[], facts: Facts, nowMs: number): BudgetNow {
+  const budget = budgetOf(row, raises);
+  const { startMs, endMs } = windowAt(row.period, row.timezone, nowMs);
+  const window = facts.windows.find((one) => one.budgetId === row.id && one.startsAt.getTime() === startMs);
+  const pace = paceOf(facts.spending, budget.scope);
+  const spentNanoUsd = window?.spentNanoUsd ?? 0;
+  const limitNanoUsd = effectiveLimitNanoUsd(budget, nowMs);
+  const burn = burnOfScope(facts.burn.rows, budget.scope);
+  const reachedAtMs = limitReachedAtMs({
+    spentNanoUsd,
+    limitNanoUsd,
+    // What is off does not reach its limit, though a straggler may still spend.
+    burnNanoUsdPerHour: isOff(budget, facts.burn) ? 0 : burn,
+    nowMs,
+    windowEndMs: endMs,
+  });
+  return {
+    windowStartsAt: new Date(startMs).toISOString(),
+    windowEndsAt: new Date(endMs).toISOString(),
+    spentNanoUsd,
+    exactNanoUsd: window?.exactNanoUsd ?? 0,
+    totals: {
+      spentNanoUsd: totalOf(window?.spentDigits ?? "0"),
+      exactNanoUsd: totalOf(window?.exactDigits ?? "0"),
+    },
+    limitNanoUsd,
+    burnNanoUsdPerHour: burn,
+    burnSpanSeconds: BURN_SPAN_MS / 1_000,
+    limitReachedAt: reachedAtMs === null ? null : new Date(reachedAtMs).toISOString(),
+    overshootBoundNanoUsd: overshootBoundNanoUsd({
+      burnNanoUsdPerHour: pace.peakBurn,
+      reportIntervalMs: REPORT_INTERVAL_MS,
+      propagationMs: PROPAGATION_MS,
+      inFlightNanoUsd: pace.inFlight,
+    }),
+    standing: [...(window?.ladderState?.standing ?? [])],
+    trips: facts.trips
+      .filter((trip) => trip.budgetId === row.id)
+      .map(({ flag, action, atPercent, overriddenBy }) => ({ flag, action, atPercent, overriddenBy })),
+  };
+}
+
+/** A budget of one flag that is off. */
+export function isOff({ scope }: Pick<Budget, "scope">, burn: Burn): boolean {
+  return scope.flag !== undefined && burn.off.has(scope.flag);
+}

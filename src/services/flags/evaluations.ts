@@ -1,0 +1,63 @@
+/**
+ * How often flags were evaluated, as clients report it beside their usage: a kill switch that no code asks is found at
+ * the worst time. One row a flag, one statement a transaction.
+ */
+import { and, eq, sql } from "drizzle-orm";
+import { jsonRows } from "../../db/json-rows.ts";
+import { flagChecks } from "../../db/ledger-schema.ts";
+import type { Db } from "../../db/types.ts";
+import type { Checks } from "../../domain/flag.ts";
+
+/** Adds what the batches report; flags that do not exist are left out. Rows are written in the order of their keys. */
+export async function addChecks(
+  tx: Db,
+  environmentId: string,
+  batches: readonly { checks?: ReadonlyMap<string, { on: number; off: number }> }[],
+  at: Date,
+): Promise<void> {
+  const sums = new Map<string, { flag: string; on: number; off: number }>();
+  for (const { checks } of batches) {
+    for (const [flag, { on, off }] of checks ?? []) {
+      const sum = sums.get(flag);
+      if (sum === undefined) sums.set(flag, { flag, on, off });
+      else {
+        sum.on += on;
+        sum.off += off;
+      }
+    }
+  }
+  if (sums.size === 0) return;
+  await tx.execute(sql`
+    insert into flag_checks as known (environment_id, flag, checked_at, on_count, off_count)
+    select ${environmentId}, v.flag, ${at.toISOString()}::timestamptz, v."on", v."off"
+    from jsonb_to_recordset(cast(${JSON.stringify([...sums.values()])} as text)::jsonb)
+      as v(flag text, "on" bigint, "off" bigint)
+      join flags on flags.environment_id = ${environmentId} and flags.key = v.flag
+    order by v.flag
+    on conflict (environment_id, flag) do update set
+      checked_at = greatest(known.checked_at, excluded.checked_at),
+      on_count = least(known.on_count + excluded.on_count, ${Number.MAX_SAFE_INTEGER}),
+      off_count = least(known.off_count + excluded.off_count, ${Number.MAX_SAFE_INTEGER})`);
+}
+
+const CHECKS = { at: flagChecks.checkedAt, on: flagChecks.on, off: flagChecks.off };
+
+/** Of all flags of the environment, by key. */
+export async function readChecks(db: Db, environmentId: string): Promise<Map<string, Checks>> {
+  const rows = await db
+    .select({ flag: flagChecks.flag, ...CHECKS })
+    .from(flagChecks)
+    .where(eq(flagChecks.environmentId, environmentId));
+  return new Map(rows.map(({ flag, ...checks }) => [flag, checks]));
+}
+
+/** A column for any query: the checks of one flag, one row or none. */
+export function checksColumn(environmentId: string, flag: string) {
+  const ofFlag = and(eq(flagChecks.environmentId, environmentId), eq(flagChecks.flag, flag));
+  return jsonRows(CHECKS, sql`from ${flagChecks} where ${ofFlag}`, []);
+}
+
+/** Forgets those of a flag that is deleted. */
+export async function forgetChecks(tx: Db, environmentId: string, flag: string): Promise<void> {
+  await tx.delete(flagChecks).where(and(eq(flagChecks.environmentId, environmentId), eq(flagChecks.flag, flag)));
+}

@@ -1,0 +1,94 @@
+/**
+ * Flag keys that applications ask for and no flag has: a misspelt key looks guarded, and nothing guards it. Bounded: who
+ * reports usage chooses the keys. First come, first kept, until nobody asks any more.
+ */
+import { and, asc, count, desc, eq, lt, notExists, sql } from "drizzle-orm";
+import { type Ctx, read, requireEnvironment } from "../../context.ts";
+import { unknownFlags } from "../../db/ledger-schema.ts";
+import { flags, instances } from "../../db/schema.ts";
+import type { Db } from "../../db/types.ts";
+import { similarName } from "../../domain/did-you-mean.ts";
+import { FLAG_KEY_PATTERN, MAX_UNKNOWN_FLAGS } from "../../domain/limits.ts";
+import type { UnknownFlagResource } from "../../domain/resources.ts";
+import type { Submission } from "../usage/ledger.ts";
+
+/** A key that is asked for all the time is not written all the time. */
+const REFRESH_SECONDS = 10;
+const HOUR_MS = 3_600_000;
+const KEPT_MS = 24 * HOUR_MS;
+/** While there is no room for more: made-up keys go after this. */
+const KEPT_WHEN_FULL_MS = HOUR_MS;
+
+export interface UnknownFlags {
+  /** Asked for last first. */
+  items: UnknownFlagResource[];
+  /** True when there may be others, which there was no room for. */
+  isFull: boolean;
+}
+
+/** Takes note of the keys in evaluations and usage that are not a flag's. Rows are written in the order of their keys. */
+export async function noteUnknownFlags(
+  tx: Db,
+  environmentId: string,
+  batches: readonly Pick<Submission, "instance" | "records" | "checks">[],
+  isFlag: (key: string) => boolean,
+  at: Date,
+): Promise<void> {
+  const asked = new Map<string, string>();
+  for (const { instance, records, checks } of batches) {
+    for (const key of checks?.keys() ?? []) if (!isFlag(key)) asked.set(key, instance);
+    for (const { flag } of records) if (!isFlag(flag)) asked.set(flag, instance);
+  }
+  if (asked.size === 0) return;
+  const rows = JSON.stringify(Array.from(asked, ([flag, instance]) => ({ flag, instance })));
+  const moment = sql`${at.toISOString()}::timestamptz`;
+  const ofEnvironment = sql`environment_id = ${environmentId}`;
+  await tx.execute(sql`
+    insert into unknown_flags as known (environment_id, flag, asked_at, instance)
+    select ${environmentId}, v.flag, ${moment}, v.instance
+    from jsonb_to_recordset(cast(${rows} as text)::jsonb) as v(flag text, instance text)
+    where not exists (select from flags where ${ofEnvironment} and key = v.flag)
+      and (exists (select from unknown_flags u where u.${ofEnvironment} and u.flag = v.flag)
+        or (select count(*) from unknown_flags where ${ofEnvironment}) < ${MAX_UNKNOWN_FLAGS})
+    order by v.flag limit ${MAX_UNKNOWN_FLAGS}
+    on conflict (environment_id, flag) do update set asked_at = excluded.asked_at, instance = excluded.instance
+      where known.asked_at < excluded.asked_at - make_interval(secs => ${REFRESH_SECONDS})`);
+}
+
+export async function listUnknownFlags(ctx: Ctx, environmentKey: string): Promise<UnknownFlags> {
+  const environment = await requireEnvironment(ctx, environmentKey, "viewer");
+  return read(ctx, async (db) => {
+    const ofEnvironment = eq(unknownFlags.environmentId, environment.id);
+    const own = and(eq(flags.environmentId, environment.id), eq(flags.key, unknownFlags.flag));
+    const rows = await db
+      .select({
+        key: unknownFlags.flag,
+        askedAt: unknownFlags.askedAt,
+        instance: unknownFlags.instance,
+        app: sql<string | null>`(select ${instances.app} from ${instances}
+          where ${instances.environmentId} = ${environment.id} and ${instances.instance} = ${unknownFlags.instance}
+          order by ${instances.lastSeen} desc limit 1)`,
+      })
+      .from(unknownFlags)
+      .where(and(ofEnvironment, notExists(db.select({ key: flags.key }).from(flags).where(own))))
+      .orderBy(desc(unknownFlags.askedAt), asc(unknownFlags.flag));
+    if (rows.length === 0) return { items: [], isFull: false };
+    const known = await db.select({ key: flags.key }).from(flags).where(eq(flags.environmentId, environment.id));
+    const keys = known.map(({ key }) => key);
+    const items = rows.slice(0, MAX_UNKNOWN_FLAGS).map(({ askedAt, ...row }) => ({
+      ...row,
+      askedAt: askedAt.toISOString(),
+      meant: similarName(row.key, keys) ?? null,
+      isKey: FLAG_KEY_PATTERN.test(row.key),
+    }));
+    return { items, isFull: rows.length >= MAX_UNKNOWN_FLAGS };
+  });
+}
+
+/** Forgets those that nobody asks for any more. */
+export async function pruneUnknownFlags(db: Db, environmentId: string, nowMs: number): Promise<void> {
+  const ofEnvironment = eq(unknownFlags.environmentId, environmentId);
+  const [{ n } = { n: 0 }] = await db.select({ n: count() }).from(unknownFlags).where(ofEnvironment);
+  const keptMs = n >= MAX_UNKNOWN_FLAGS ? KEPT_WHEN_FULL_MS : KEPT_MS;
+  await db.delete(unknownFlags).where(and(ofEnvironment, lt(unknownFlags.askedAt, new Date(nowMs - keptMs))));
+}

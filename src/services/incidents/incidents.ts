@@ -1,0 +1,376 @@
+/**
+ * Incidents: one per budget and window, growing by step, closed when its cause ends. Their alerts are rows of the outbox,
+ * written with the change; the same alert is written once a channel, whoever notices first.
+ */
+import { and, asc, desc, eq, inArray, isNull, type SQL, sql } from "drizzle-orm";
+import { type Change, change, type Changed, type Ctx, read, requireEnvironment } from "../../context.ts";
+import { budgets, budgetWindows, channels, incidents, outbox, trips } from "../../db/ledger-schema.ts";
+import { holdsText, overText, stepText, stillOnText, usd } from "../../domain/alert-text.ts";
+import type { Budget, LadderStep } from "../../domain/budget.ts";
+import type { WindowState } from "../../domain/ladder.ts";
+import type { OverBudget, Overridden } from "../../domain/over-limit.ts";
+import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from "../../domain/limits.ts";
+import type { AlertPayload, IncidentResource } from "../../domain/money-resources.ts";
+import { AppError, invalid } from "../../errors.ts";
+
+type IncidentRow = typeof incidents.$inferSelect;
+
+export interface Acted {
+  budget: Budget;
+  state: WindowState;
+  step: LadderStep;
+  key: string;
+  /** The flags that the step changed. */
+  flags: readonly string[];
+  limitNanoUsd: number;
+}
+
+/**
+ * Opens the incident of this window or adds a step to it, and writes its alert to the outbox. An alert with the same
+ * `occasion` is written once.
+ */
+export async function noteStep(ctx: Ctx, open: Change, acted: Acted, occasion = ""): Promise<void> {
+  const { budget, state, step, limitNanoUsd, flags } = acted;
+  const text = stepText(acted);
+  await grow(ctx, open, {
+    budget,
+    windowStartsAt: new Date(state.window.startMs),
+    title: `${budget.name} reached ${step.atPercent} % of ${usd(limitNanoUsd)}`,
+    entry: { atPercent: step.atPercent, action: step.action, text },
+    now: holdsText(acted),
+    dedupKey: `${acted.key}:${limitNanoUsd}${occasion}`,
+    flags,
+    spentNanoUsd: state.spentNanoUsd,
+    limitNanoUsd,
+  });
+  await open.record({
+    action: "budget.step",
+    targetKind: "budget",
+    target: budget.name,
+    reason: text,
+    after: {
+      atPercent: step.atPercent,
+      action: step.action,
+      spentUsd: usd(state.spentNanoUsd),
+      limitUsd: usd(limitNanoUsd),
+      flags,
+    },
+  });
+}
+
+/** A budget whose flags are on has gone further over its limit: the same incident grows, and is told of again. */
+export async function noteOver(
+  ctx: Ctx,
+  open: Change,
+  found: {
+    budget: Budget;
+    over: OverBudget;
+    overridden: readonly Overridden[];
+    percent: number;
+    flags: readonly string[];
+  },
+): Promise<void> {
+  const { budget, over, percent, flags } = found;
+  const text = overText(found);
+  await grow(ctx, open, {
+    budget,
+    windowStartsAt: over.windowStartsAt,
+    title: `${budget.name} is over ${percent} % of ${usd(over.limitNanoUsd)}`,
+    entry: { atPercent: percent, action: "over", text },
+    now: stillOnText({ ...found, timezone: budget.timezone }),
+    dedupKey: `over@${percent}:${over.limitNanoUsd}`,
+    flags,
+    spentNanoUsd: over.spentNanoUsd,
+    limitNanoUsd: over.limitNanoUsd,
+  });
+  await open.record({
+    action: "budget.step",
+    targetKind: "budget",
+    target: budget.name,
+    reason: text,
+    after: {
+      atPercent: percent,
+      action: "over",
+      spentUsd: usd(over.spentNanoUsd),
+      limitUsd: usd(over.limitNanoUsd),
+      flags,
+    },
+  });
+}
+
+interface Growth {
+  budget: Budget;
+  windowStartsAt: Date;
+  title: string;
+  entry: { atPercent: number; action: string; text: string };
+  /** What is so as it is written, for the alert alone: the incident keeps what happened. */
+  now: string;
+  /** Within the incident; an alert with the same is written once. */
+  dedupKey: string;
+  flags: readonly string[];
+  spentNanoUsd: number;
+  limitNanoUsd: number;
+}
+
+/** Opens the incident of a budget's window or adds to it, and writes the alert. */
+async function grow(ctx: Ctx, open: Change, growth: Growth): Promise<void> {
+  const { tx, environment, at } = open;
+  const { budget, windowStartsAt, title, entry } = growth;
+  const cause = causeOf(budget, windowStartsAt);
+  const step = { at: at.toISOString(), ...entry };
+  const known = await incidentOf(open, cause);
+  const id = known?.id ?? ctx.deps.newId();
+  if (known === undefined) {
+    await tx.insert(incidents).values({
+      id,
+      environmentId: environment.id,
+      budgetId: budget.id,
+      cause,
+      windowStartsAt,
+      title,
+      steps: [step],
+      openedAt: at,
+    });
+  } else {
+    // A step of an incident that had closed opens it again: on-call is asked anew.
+    const reopened = known.resolvedAt === null ? {} : { resolvedAt: null, acknowledgedAt: null, acknowledgedBy: null };
+    await tx
+      .update(incidents)
+      .set({ title, steps: [...known.steps, step], ...reopened })
+      .where(eq(incidents.id, id));
+  }
+  await enqueue(ctx, open, {
+    incidentId: id,
+    dedupKey: `${cause}:${growth.dedupKey}`,
+    payload: {
+      type: "incident.step",
+      environment: environment.key,
+      incidentId: id,
+      title,
+      text: `${entry.text}${growth.now}`,
+      at: step.at,
+      url: incidentUrl(ctx, environment.key),
+      budget: { id: budget.id, name: budget.name },
+      step: { atPercent: entry.atPercent, action: entry.action },
+      flags: [...growth.flags],
+      spentNanoUsd: growth.spentNanoUsd,
+      limitNanoUsd: growth.limitNanoUsd,
+    },
+  });
+}
+
+function causeOf(budget: Budget, windowStartsAt: Date): string {
+  return `budget:${budget.id}:${windowStartsAt.getTime()}`;
+}
+
+async function incidentOf({ tx, environment }: Change, cause: string): Promise<IncidentRow | undefined> {
+  const rows = await tx
+    .select()
+    .from(incidents)
+    .where(and(eq(incidents.environmentId, environment.id), eq(incidents.cause, cause)));
+  return rows[0];
+}
+
+/**
+ * A step stands again at a limit at which it had acted: a raise has expired, or a limit was put back. Of all that stand
+ * again at once the hardest is told of, for on-call was told that the feature is back.
+ */
+export async function noteAgain(ctx: Ctx, open: Change, acted: Acted): Promise<void> {
+  const known = await incidentOf(open, causeOf(acted.budget, new Date(acted.state.window.startMs)));
+  await noteStep(ctx, open, acted, `:again:${known?.steps.length ?? 0}`);
+}
+
+/**
+ * Closes the incidents whose cause has ended: no window of theirs is open with a step standing, and no trip of their
+ * budget is in force.
+ */
+export async function resolveEndedIncidents(ctx: Ctx, open: Change): Promise<void> {
+  const { tx, environment, at } = open;
+  const rows = await tx
+    .select()
+    .from(incidents)
+    .where(and(eq(incidents.environmentId, environment.id), isNull(incidents.resolvedAt)))
+    .orderBy(asc(incidents.openedAt));
+  for (const row of rows) {
+    if (await causeStands(open, row)) continue;
+    await tx.update(incidents).set({ resolvedAt: at }).where(eq(incidents.id, row.id));
+    await open.record({
+      action: "incident.resolved",
+      targetKind: "incident",
+      target: row.title,
+      reason: "its cause has ended",
+    });
+    await enqueue(ctx, open, {
+      incidentId: row.id,
+      dedupKey: `${row.cause}:resolved:${row.steps.length}`,
+      payload: {
+        type: "incident.resolved",
+        environment: environment.key,
+        incidentId: row.id,
+        title: row.title,
+        text: `Resolved: ${row.title}.`,
+        at: at.toISOString(),
+        url: incidentUrl(ctx, environment.key),
+      },
+    });
+  }
+}
+
+async function causeStands({ tx }: Change, incident: IncidentRow): Promise<boolean> {
+  const { budgetId, windowStartsAt: startsAt } = incident;
+  if (budgetId === null || startsAt === null) return false;
+  const windows = await tx
+    .select({
+      state: budgetWindows.ladderState,
+      closedAt: budgetWindows.closedAt,
+      overSince: budgetWindows.overSince,
+    })
+    .from(budgetWindows)
+    .where(and(eq(budgetWindows.budgetId, budgetId), eq(budgetWindows.startsAt, startsAt)));
+  const window = windows[0];
+  if (window !== undefined && window.closedAt === null) {
+    if (window.overSince !== null || (window.state?.standing.length ?? 0) > 0) return true;
+  }
+  const standing = await tx
+    .select({ id: trips.id })
+    .from(trips)
+    .where(
+      and(
+        eq(trips.budgetId, budgetId),
+        eq(trips.windowStartsAt, startsAt),
+        isNull(trips.endedAt),
+        isNull(trips.overriddenAt),
+      ),
+    )
+    .limit(1);
+  return standing.length > 0;
+}
+
+/** One outbox row for each channel of the environment; a row that is there already stays. */
+export async function enqueue(
+  ctx: Ctx,
+  { tx, environment, at }: Change,
+  alert: { incidentId: string | null; dedupKey: string; payload: AlertPayload },
+): Promise<void> {
+  const targets = await tx
+    .select({ id: channels.id })
+    .from(channels)
+    .where(eq(channels.environmentId, environment.id))
+    .orderBy(asc(channels.id));
+  if (targets.length === 0) return;
+  await tx
+    .insert(outbox)
+    .values(
+      targets.map(({ id }) => ({
+        environmentId: environment.id,
+        channelId: id,
+        incidentId: alert.incidentId,
+        dedupKey: alert.dedupKey,
+        messageId: `msg_${ctx.deps.newId()}`,
+        payload: alert.payload,
+        createdAt: at,
+        nextAttemptAt: at,
+      })),
+    )
+    .onConflictDoNothing();
+}
+
+/** Incidents, newest first; `open` ones alone when asked. */
+export async function listIncidents(
+  ctx: Ctx,
+  environmentKey: string,
+  query: { open?: boolean; cursor?: string; limit?: number } = {},
+): Promise<{ items: IncidentResource[]; nextCursor: string | null }> {
+  const environment = await requireEnvironment(ctx, environmentKey, "viewer");
+  const limit = Math.min(Math.max(query.limit ?? DEFAULT_PAGE_SIZE, 1), MAX_PAGE_SIZE);
+  const conditions = [eq(incidents.environmentId, environment.id)];
+  if (query.open === true) conditions.push(isNull(incidents.resolvedAt));
+  if (query.cursor !== undefined) conditions.push(olderThan(query.cursor));
+  const rows = await read(ctx, (db) =>
+    db
+      .select({ incident: incidents, budgetName: budgets.name, flag: budgets.flag })
+      .from(incidents)
+      .leftJoin(budgets, eq(budgets.id, incidents.budgetId))
+      .where(and(...conditions))
+      .orderBy(desc(incidents.openedAt), desc(incidents.id))
+      .limit(limit + 1),
+  );
+  const page = rows.slice(0, limit);
+  const last = page.at(-1)?.incident;
+  const deliveries = await deliveriesOf(
+    ctx,
+    page.map((row) => row.incident.id),
+  );
+  return {
+    items: page.map(({ incident, budgetName, flag }) => ({
+      id: incident.id,
+      title: incident.title,
+      budget: incident.budgetId === null ? null : { id: incident.budgetId, name: budgetName ?? "" },
+      flag,
+      steps: incident.steps,
+      openedAt: incident.openedAt.toISOString(),
+      acknowledgedAt: incident.acknowledgedAt?.toISOString() ?? null,
+      acknowledgedBy: incident.acknowledgedBy,
+      resolvedAt: incident.resolvedAt?.toISOString() ?? null,
+      alerts: deliveries.get(incident.id) ?? { sent: 0, waiting: 0, failed: 0 },
+    })),
+    nextCursor: rows.length > limit && last !== undefined ? `${last.openedAt.getTime()}.${last.id}` : null,
+  };
+}
+
+/** On-call has seen it. Acknowledging twice keeps the first. */
+export async function acknowledgeIncident(
+  ctx: Ctx,
+  environmentKey: string,
+  id: string,
+): Promise<Changed<{ id: string; acknowledgedAt: string; acknowledgedBy: string }>> {
+  const environment = await requireEnvironment(ctx, environmentKey, "operator");
+  return change(ctx, environment.id, async ({ tx, at, record }) => {
+    const rows = await tx
+      .select()
+      .from(incidents)
+      .where(and(eq(incidents.environmentId, environment.id), eq(incidents.id, id)));
+    const row = rows[0];
+    if (row === undefined) throw new AppError("NOT_FOUND", "There is no such incident in this environment.");
+    if (row.acknowledgedAt !== null) {
+      return { id, acknowledgedAt: row.acknowledgedAt.toISOString(), acknowledgedBy: row.acknowledgedBy ?? "" };
+    }
+    await tx.update(incidents).set({ acknowledgedAt: at, acknowledgedBy: ctx.actor.name }).where(eq(incidents.id, id));
+    await record({ action: "incident.acknowledged", targetKind: "incident", target: row.title });
+    return { id, acknowledgedAt: at.toISOString(), acknowledgedBy: ctx.actor.name };
+  });
+}
+
+async function deliveriesOf(ctx: Ctx, ids: readonly string[]) {
+  const counts = new Map<string, { sent: number; waiting: number; failed: number }>();
+  if (ids.length === 0) return counts;
+  const rows = await read(ctx, (db) =>
+    db
+      .select({ id: outbox.incidentId, deliveredAt: outbox.deliveredAt, failedAt: outbox.failedAt })
+      .from(outbox)
+      .where(inArray(outbox.incidentId, [...ids])),
+  );
+  for (const { id, deliveredAt, failedAt } of rows) {
+    if (id === null) continue;
+    const count = counts.get(id) ?? { sent: 0, waiting: 0, failed: 0 };
+    if (deliveredAt !== null) count.sent += 1;
+    else if (failedAt !== null) count.failed += 1;
+    else count.waiting += 1;
+    counts.set(id, count);
+  }
+  return counts;
+}
+
+function incidentUrl(ctx: Ctx, environmentKey: string): string {
+  return `${ctx.deps.config.publicUrl}/e/${environmentKey}/incidents`;
+}
+
+/** `<opened at in Unix milliseconds>.<id>` of the last incident of the page before. */
+function olderThan(cursor: string): SQL {
+  const [, openedAtMs, id] = /^(\d{1,15})\.([\w-]{1,64})$/.exec(cursor) ?? [];
+  if (openedAtMs === undefined || id === undefined) {
+    throw invalid("cursor", "this is not a cursor of this list; start without one");
+  }
+  const openedAt = new Date(Number(openedAtMs));
+  return sql`(${incidents.openedAt}, ${incidents.id}) < (${openedAt.toISOString()}::timestamptz, ${id})`;
+}

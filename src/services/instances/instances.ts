@@ -1,0 +1,147 @@
+/** Instances: which clients run, may still run, or have stopped. What is remembered of them is bounded. */
+import { and, desc, eq, sql } from "drizzle-orm";
+import { type Ctx, read, requireEnvironment } from "../../context.ts";
+import { instances, receipts, revisions } from "../../db/schema.ts";
+import type { Db } from "../../db/types.ts";
+import {
+  countOf,
+  type InstanceState,
+  LOST_COUNTED_SECONDS,
+  type NotCounted,
+  someIn,
+  type StoppedBy,
+} from "../../domain/fleet.ts";
+import { lineageOf } from "./fleet.ts";
+import { replaceLost } from "./writes.ts";
+import { byName, countStopped, flushedFleet, LISTED_MAX, REVISIONS_KEPT } from "./receipts.ts";
+
+/** Stopped instances, and those silent for longer than they count, are remembered for a day, and no more than so many. */
+const REMEMBERED_HOURS = 24;
+export const REMEMBERED_MAX = 1000;
+/** Instances forgotten in one statement; the job comes again. */
+const FORGOTTEN_MAX = 20_000;
+
+export interface InstanceResource {
+  /** `host-7`, and `host-7 (2)` for a second process of the same name. */
+  instance: string;
+  app: string | null;
+  sdk: string | null;
+  /** `<lineage>.<n>` it applied; null before its first receipt. */
+  revision: string | null;
+  appliedAt: string | null;
+  lastSeen: string;
+  state: InstanceState;
+  /** Only of a stopped one. */
+  stoppedBy: StoppedBy | null;
+  /** Whole seconds since it was last heard of. */
+  silentSeconds: number;
+  /** It decides by the environment's newest revision. */
+  current: boolean;
+  /** Whole seconds since its connection was lost without a goodbye; null while nothing says so. */
+  disconnectedSeconds: number | null;
+  /** What its `ANDON_KILL` holds off: keys of flags, or `*`; null for nothing. */
+  local: string[] | null;
+}
+
+export interface InstanceList {
+  /** Those that run or may run first, then the stopped ones; at most 1,000 of each state. */
+  items: InstanceResource[];
+  /** Connected. */
+  live: number;
+  /** Connection lost without a goodbye less than an hour ago: may still be serving. */
+  lost: number;
+  silent: number;
+  stopped: number;
+  /** Live ones that decide by the newest revision. */
+  current: number;
+  /** Live or lost ones under `ANDON_KILL`. */
+  local: number;
+  notCounted: NotCounted[];
+}
+
+/** The instances of an environment that are remembered. */
+export async function listInstances(ctx: Ctx, environmentKey: string): Promise<InstanceList> {
+  const environment = await requireEnvironment(ctx, environmentKey, "viewer");
+  const lineage = lineageOf(ctx, environment.id);
+  const fleet = await flushedFleet(ctx, environment.id, lineage);
+  const [stopped, stoppedCount] = await Promise.all([
+    listStopped(ctx, environment.id),
+    countStopped(ctx, environment.id),
+  ]);
+  const isCurrent = (n: number | null) => n === environment.revision;
+  const running = (["live", "lost", "silent"] as const).flatMap((state) => byName(fleet[state]));
+  return {
+    items: [
+      ...running.map(({ n, lastSeen, local, ...one }) => ({
+        ...one,
+        lastSeen,
+        local: local === null ? null : [...local],
+        stoppedBy: null,
+        current: isCurrent(n),
+      })),
+      ...stopped.map((one) => ({ ...one, current: one.revision === `${lineage}.${environment.revision}` })),
+    ],
+    live: someIn(fleet, "live").count,
+    lost: someIn(fleet, "lost").count,
+    silent: someIn(fleet, "silent").count,
+    stopped: stoppedCount,
+    current: countOf(fleet, ({ state, n }) => state === "live" && isCurrent(n)),
+    local: countOf(fleet, ({ state, local }) => state !== "silent" && local !== null),
+    notCounted: [...fleet.notCounted],
+  };
+}
+
+/** Removes receipts and commit times of all but the newest revisions, and instances that nobody asks for any more. */
+export async function pruneInstances(db: Db): Promise<void> {
+  const oldest = sql`(select revision - ${REVISIONS_KEPT} from environments where environments.id = environment_id)`;
+  await db.delete(receipts).where(sql`${receipts.revision} <= ${oldest}`);
+  await db.delete(revisions).where(sql`${revisions.revision} <= ${oldest}`);
+  await replaceLost(db);
+  const over = sql`coalesce(stopped_at, disconnected_at, last_seen)`;
+  await db.execute(sql`
+    delete from instances using (
+      select environment_id, instance, boot from (
+        select environment_id, instance, boot, ${over} as over,
+          row_number() over (partition by environment_id, stopped_at is null order by ${over} desc) as place
+        from instances
+        where stopped_at is not null or ${over} < clock_timestamp() - ${LOST_COUNTED_SECONDS} * interval '1 second'
+      ) as remembered
+      where place > ${REMEMBERED_MAX} or over < clock_timestamp() - make_interval(hours => ${REMEMBERED_HOURS})
+      limit ${FORGOTTEN_MAX}
+    ) as forgotten
+    where instances.environment_id = forgotten.environment_id and instances.instance = forgotten.instance
+      and instances.boot = forgotten.boot`);
+}
+
+/** The newest first. */
+async function listStopped(ctx: Ctx, environmentId: string): Promise<Omit<InstanceResource, "current">[]> {
+  const rows = await read(ctx, (db) =>
+    db
+      .select({
+        instance: instances.instance,
+        app: instances.app,
+        sdk: instances.sdk,
+        lineage: instances.lineage,
+        revision: instances.revision,
+        appliedAt: instances.appliedAt,
+        lastSeen: instances.lastSeen,
+        stoppedBy: instances.stoppedBy,
+        silentSeconds: sql`greatest(0, floor(extract(epoch from clock_timestamp() - ${instances.lastSeen})))`.mapWith(
+          Number,
+        ),
+      })
+      .from(instances)
+      .where(and(eq(instances.environmentId, environmentId), sql`${instances.stoppedAt} is not null`))
+      .orderBy(desc(instances.stoppedAt))
+      .limit(LISTED_MAX),
+  );
+  return rows.map(({ lineage, revision, appliedAt, lastSeen, ...row }) => ({
+    ...row,
+    revision: lineage === null || revision === null ? null : `${lineage}.${revision}`,
+    appliedAt: appliedAt?.toISOString() ?? null,
+    lastSeen: lastSeen.toISOString(),
+    state: "stopped",
+    disconnectedSeconds: null,
+    local: null,
+  }));
+}

@@ -1,0 +1,143 @@
+/** The hot SQL of sightings and receipts: one statement each for a whole batch, never going back. */
+import { type SQL, sql } from "drizzle-orm";
+import type { Db } from "../../db/types.ts";
+import { LIVE_SECONDS, type NotCountedBecause } from "../../domain/fleet.ts";
+
+/** One process, as it names itself. */
+export interface Process {
+  environmentId: string;
+  instance: string;
+  /** Tells processes of one name apart; "" from a client that does not send it. */
+  boot: string;
+}
+
+/** One instance as this server heard of it. Times are monotonic milliseconds of this process. */
+export interface Heard extends Process {
+  app: string | null;
+  sdk: string | null;
+  /** What its `ANDON_KILL` holds off, separated by commas; null for nothing. */
+  local: string | null;
+  applied: { lineage: string; n: number } | null;
+  appliedAtMs: number | null;
+  firstSeenMs: number;
+  lastSeenMs: number;
+  stopped: boolean;
+  /** When its connection was lost; null while it has one, or was heard of since. */
+  disconnectedAtMs: number | null;
+}
+
+/**
+ * Writes a batch. A receipt is newer when its `n` is higher in the same lineage, or when it is of another lineage and
+ * was heard later. Instances of an environment that is gone are left out.
+ */
+export async function writeHeard(tx: Db, batch: readonly Heard[], nowMs: number): Promise<void> {
+  const rows = batch.map((heard) => ({
+    e: heard.environmentId,
+    i: heard.instance,
+    b: heard.boot,
+    app: heard.app,
+    sdk: heard.sdk,
+    local: heard.local,
+    l: heard.applied?.lineage ?? null,
+    n: heard.applied?.n ?? null,
+    applied: heard.appliedAtMs === null ? null : Math.max(0, nowMs - heard.appliedAtMs),
+    first: Math.max(0, nowMs - heard.firstSeenMs),
+    last: Math.max(0, nowMs - heard.lastSeenMs),
+    stopped: heard.stopped,
+    gone: heard.disconnectedAtMs === null ? null : Math.max(0, nowMs - heard.disconnectedAtMs),
+  }));
+  // One order for all servers, or two batches could wait for each other's rows.
+  rows.sort((a, b) => compare(a.e, b.e) || compare(a.i, b.i) || compare(a.b, b.b));
+  const heard = sql`
+    select v.*, now.at from jsonb_to_recordset(cast(${JSON.stringify(rows)} as text)::jsonb)
+      as v(e text, i text, b text, app text, sdk text, local text, l text, n bigint, applied double precision,
+           first double precision, last double precision, stopped boolean, gone double precision)
+      join environments on environments.id = v.e
+      cross join (select clock_timestamp() as at) as now`;
+  await tx.execute(sql`
+    insert into instances as known
+      (environment_id, instance, boot, app, sdk, local, lineage, revision, applied_at, first_seen, last_seen,
+       stopped_at, stopped_by, disconnected_at)
+    select e, i, b, app, sdk, string_to_array(local, ','), l, n, at - applied * interval '1 ms',
+      at - first * interval '1 ms', at - last * interval '1 ms', case when stopped then at - last * interval '1 ms' end,
+      case when stopped then 'goodbye' end, at - gone * interval '1 ms'
+    from (${heard}) as heard
+    on conflict (environment_id, instance, boot) do update set
+      app = coalesce(excluded.app, known.app),
+      sdk = coalesce(excluded.sdk, known.sdk),
+      local = case when ${IS_LATER} then excluded.local else known.local end,
+      lineage = case when ${IS_NEWER} then excluded.lineage else known.lineage end,
+      revision = case when ${IS_NEWER} then excluded.revision else known.revision end,
+      applied_at = case when ${IS_NEWER} then excluded.applied_at else known.applied_at end,
+      stopped_at = case when ${IS_LATER} then excluded.stopped_at else known.stopped_at end,
+      stopped_by = case when ${IS_LATER} then excluded.stopped_by else known.stopped_by end,
+      disconnected_at = case when excluded.last_seen >= known.last_seen - ${SAME_SIGHTING} then excluded.disconnected_at
+        else known.disconnected_at end,
+      last_seen = greatest(known.last_seen, excluded.last_seen)`);
+  await tx.execute(sql`
+    insert into receipts as known (environment_id, lineage, revision, instance, boot, applied_at, first_seen)
+    select e, l, n, i, b, heard.at - heard.applied * interval '1 ms', instances.first_seen
+    from (${heard}) as heard
+      join instances on instances.environment_id = e and instances.instance = i and instances.boot = b
+      join revisions on revisions.environment_id = e and revisions.revision = n
+    where l is not null and instances.first_seen <= revisions.committed_at
+    on conflict (environment_id, lineage, revision, instance, boot) do update set applied_at = excluded.applied_at
+      where excluded.applied_at < known.applied_at - interval '5 ms'`);
+}
+
+/**
+ * A lost process whose name a new one has taken since is over: nothing else, short of a goodbye, says so. Idempotent;
+ * of the given names, or of all.
+ */
+export async function replaceLost(db: Db, names?: readonly Process[]): Promise<void> {
+  const ofNames =
+    names === undefined
+      ? sql`true`
+      : sql`(old.environment_id, old.instance) in (
+          select e, i from jsonb_to_recordset(cast(${JSON.stringify(names.map(nameOf))} as text)::jsonb) as v(e text, i text))`;
+  await db.execute(sql`
+    update instances as old set stopped_at = clock_timestamp(), stopped_by = 'successor'
+    from instances as successor
+    where ${ofNames} and old.stopped_at is null
+      and successor.environment_id = old.environment_id and successor.instance = old.instance
+      and successor.boot <> old.boot and successor.first_seen > ${LOST_AT}`);
+}
+
+/** Clients that were refused a place in the count; a lower figure replaces a higher one when that is no longer fresh. */
+export async function writeNotCounted(
+  db: Db,
+  rows: readonly { environmentId: string; tokenId: string; because: NotCountedBecause; atLeast: number }[],
+): Promise<void> {
+  await db.execute(sql`
+    insert into instances_not_counted as known (environment_id, token_id, because, at_least, seen_at)
+    select environments.id, tokens.id, because, n, clock_timestamp()
+    from jsonb_to_recordset(cast(${JSON.stringify(rows)} as text)::jsonb)
+        as v("environmentId" text, "tokenId" text, because text, "atLeast" int)
+      cross join lateral (select v."atLeast" as n) as least
+      join environments on environments.id = v."environmentId" join tokens on tokens.id = v."tokenId"
+    on conflict (environment_id, token_id) do update
+      set because = excluded.because, at_least = excluded.at_least, seen_at = excluded.seen_at
+      where excluded.at_least >= known.at_least or known.seen_at < excluded.seen_at - ${STILL_FRESH}`);
+}
+
+/** Two writes of one sighting tell its time with some jitter. */
+const SAME_SIGHTING = sql`interval '500 ms'`;
+const STILL_FRESH = sql`interval '30 seconds'`;
+
+const IS_LATER = sql`excluded.last_seen >= known.last_seen`;
+
+const IS_NEWER = sql`(excluded.revision is not null and (known.revision is null
+  or (known.lineage = excluded.lineage and excluded.revision > known.revision)
+  or (known.lineage <> excluded.lineage and excluded.applied_at > known.applied_at)))`;
+
+/** When `old` was lost; a later sighting makes it null. */
+const LOST_AT: SQL = sql`coalesce(old.disconnected_at, old.last_seen + ${LIVE_SECONDS} * interval '1 second')`;
+
+function nameOf({ environmentId, instance }: Process): { e: string; i: string } {
+  return { e: environmentId, i: instance };
+}
+
+function compare(a: string, b: string): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
+}

@@ -1,0 +1,83 @@
+/**
+ * The one check of model names that people type: a price, a chain, a mapping or a call knows them, or they are a slip of
+ * the keyboard. What is refused and what only warned of depends on what an unknown name would do; see each caller.
+ */
+import { eq } from "drizzle-orm";
+import { canonicalModel } from "../../../sdk-client/src/model-id.ts";
+import { usageMinutes } from "../../db/ledger-schema.ts";
+import { chains } from "../../db/schema.ts";
+import type { Db, EnvironmentRow } from "../../db/types.ts";
+import { similarName } from "../../domain/did-you-mean.ts";
+import { AppError, type Fault, invalid } from "../../errors.ts";
+import { readPrices } from "./price-rows.ts";
+
+/** A name that a field has, by its path. */
+export interface NamedModel {
+  path: string;
+  model: string;
+}
+
+type Environment = Pick<EnvironmentRow, "id" | "aliases">;
+
+/**
+ * Throws INVALID at each name that is one slip from a known one, unless `isNew` says that it is meant so. Answers with a
+ * sentence for each other unknown name: it may be a model of tomorrow, and is taken.
+ */
+export async function checkModels(
+  db: Db,
+  environment: Environment,
+  named: readonly NamedModel[],
+  isNew: boolean,
+): Promise<string[]> {
+  const unknown = await unknownOf(db, environment, named);
+  const faults = isNew ? [] : unknown.flatMap(faultOf);
+  const [first] = faults;
+  if (first !== undefined) throw new AppError("INVALID", `${first.path}: ${first.message}`, { faults });
+  return unknown.map(({ model }) => `No price, chain or call knows the model "${model}" yet.`);
+}
+
+/** Throws INVALID at `path`, with the most similar name, unless `model` is known. */
+export async function requireKnownModel(db: Db, environment: Environment, model: string, path: string): Promise<void> {
+  const [unknown] = await unknownOf(db, environment, [{ path, model }]);
+  if (unknown === undefined) return;
+  const { similar } = unknown;
+  const advice = similar === undefined ? "; give it a price or a chain first" : `; did you mean "${similar}"?`;
+  throw invalid(path, `${nobodyKnows(model)}${advice}`);
+}
+
+type Unknown = NamedModel & { similar: string | undefined };
+
+function faultOf({ path, model, similar }: Unknown): Fault[] {
+  if (similar === undefined) return [];
+  return [{ path, message: `${nobodyKnows(model)}; did you mean "${similar}"? If it is new, confirm it (newModel)` }];
+}
+
+function nobodyKnows(model: string): string {
+  return `no price, chain or call knows the model "${model}"`;
+}
+
+async function unknownOf(db: Db, environment: Environment, named: readonly NamedModel[]): Promise<Unknown[]> {
+  const known = await namedModels(db, environment);
+  const isUnknown = ({ model }: NamedModel): boolean => !known.has(canonicalModel(model));
+  if (!named.some(isUnknown)) return [];
+  // Last, because it reads the whole ledger of the environment.
+  for (const name of await calledModels(db, environment.id)) known.add(name);
+  return named.filter(isUnknown).map((one) => ({ ...one, similar: similarName(canonicalModel(one.model), known) }));
+}
+
+async function namedModels(db: Db, { id, aliases }: Environment): Promise<Set<string>> {
+  const prices = await readPrices(db);
+  const rows = await db.select({ steps: chains.steps }).from(chains).where(eq(chains.environmentId, id));
+  const ofChains = rows.flatMap(({ steps }) => steps.map(({ model }) => model));
+  const mapped = Object.entries(aliases).flat();
+  const names = [...prices.byModel.keys(), ...prices.modelByAlias.keys(), ...ofChains, ...mapped];
+  return new Set(names.map(canonicalModel));
+}
+
+async function calledModels(db: Db, environmentId: string): Promise<string[]> {
+  const rows = await db
+    .selectDistinct({ model: usageMinutes.model })
+    .from(usageMinutes)
+    .where(eq(usageMinutes.environmentId, environmentId));
+  return rows.map(({ model }) => canonicalModel(model));
+}

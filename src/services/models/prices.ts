@@ -1,0 +1,158 @@
+/**
+ * Prices: the built-in list with the rows that operators added or corrected. They are the same for all environments, so a
+ * change is a new revision of each: snapshots carry the rows of their chains, and the ledger prices by the rows at once.
+ */
+import { asc, eq } from "drizzle-orm";
+import { parseInstant } from "../../../sdk-client/src/instant.ts";
+import { PRICE_LIST, type PriceRow } from "../../../sdk-client/src/price-list.ts";
+import { MAX_EXTRA_PRICE_ROWS, priceTable } from "../../../sdk-client/src/price-table.ts";
+import { afterCommit, changeIn, type Ctx, read, requireScope, withTransaction } from "../../context.ts";
+import { priceRows } from "../../db/ledger-schema.ts";
+import { environments } from "../../db/schema.ts";
+import type { Db } from "../../db/types.ts";
+import { AppError, invalid } from "../../errors.ts";
+
+export interface PriceResource {
+  row: PriceRow;
+  /** `builtIn`: of this release. `added`: by an operator; it wins over a built-in row of the same model and moment. */
+  source: "builtIn" | "added";
+  addedBy: string | null;
+  addedAt: string | null;
+}
+
+/** All rows in force, built-in and added, by model and then newest first. */
+export async function listPrices(ctx: Ctx): Promise<{ items: PriceResource[] }> {
+  requireScope(ctx.actor, "viewer");
+  const added = await read(ctx, readAdded);
+  const overridden = new Set(added.map(({ id }) => id));
+  const builtIn = PRICE_LIST.filter((row) => !overridden.has(idOf(row))).map((row): PriceResource => ({
+    row,
+    source: "builtIn",
+    addedBy: null,
+    addedAt: null,
+  }));
+  const items = [...builtIn, ...added.map(({ resource }) => resource)].toSorted(
+    (a, b) => compare(a.row.model, b.row.model) || fromMs(b.row) - fromMs(a.row),
+  );
+  return { items };
+}
+
+/** Adds a row, or corrects the one of the same model and `validFrom`. For admins of all environments. */
+export async function putPrice(ctx: Ctx, row: PriceRow, reason: string): Promise<PriceResource> {
+  requireAllEnvironments(ctx);
+  await changeEverywhere(ctx, async (tx, at) => {
+    const added = await readAdded(tx);
+    const id = idOf(row);
+    const others = added.filter((entry) => entry.id !== id);
+    requireValid(others, row);
+    await tx
+      .insert(priceRows)
+      .values({ id, row, createdBy: ctx.actor.name, createdAt: at })
+      .onConflictDoUpdate({ target: priceRows.id, set: { row, createdBy: ctx.actor.name, createdAt: at } });
+    const before = added.find((entry) => entry.id === id)?.resource.row ?? builtInOf(id) ?? null;
+    return {
+      action: before === null ? "price.added" : "price.corrected",
+      target: row.model,
+      reason,
+      before,
+      after: row,
+    };
+  });
+  return { row, source: "added", addedBy: ctx.actor.name, addedAt: new Date(ctx.deps.clock.nowMs()).toISOString() };
+}
+
+/** Removes an added row; a built-in one it stood for is in force again. NOT_FOUND when there is no such added row. */
+export async function deletePrice(ctx: Ctx, model: string, validFrom: string): Promise<void> {
+  requireAllEnvironments(ctx);
+  const id = idOf({ model, validFrom });
+  await changeEverywhere(ctx, async (tx) => {
+    const gone = await tx.delete(priceRows).where(eq(priceRows.id, id)).returning({ row: priceRows.row });
+    const [first] = gone;
+    if (first === undefined) {
+      throw new AppError(
+        "NOT_FOUND",
+        "No price of this model and moment was added. Built-in prices cannot be deleted.",
+      );
+    }
+    return { action: "price.deleted", target: model, before: first.row, after: builtInOf(id) ?? null };
+  });
+}
+
+interface PriceChange {
+  action: string;
+  target: string;
+  reason?: string;
+  before: unknown;
+  after: unknown;
+}
+
+/**
+ * One change in every environment: their locks, in the order of their ids, put price changes in one order with each
+ * other and with everything else.
+ */
+async function changeEverywhere(ctx: Ctx, work: (tx: Db, at: Date) => Promise<PriceChange>): Promise<void> {
+  const { deps } = ctx;
+  await withTransaction(ctx, async (tx) => {
+    const rows = await tx
+      .select({ id: environments.id })
+      .from(environments)
+      .orderBy(asc(environments.id))
+      .for("update");
+    const made = await work(tx, new Date(deps.clock.nowMs()));
+    for (const { id } of rows) {
+      await changeIn(ctx, tx, id, ({ record }) => record({ targetKind: "price", ...made }));
+    }
+  });
+  await afterCommit(ctx, () => deps.snapshots.refresh());
+}
+
+function requireAllEnvironments(ctx: Ctx): void {
+  requireScope(ctx.actor, "admin");
+  if (ctx.actor.environmentIds !== null) {
+    throw new AppError(
+      "FORBIDDEN",
+      "Prices are the same for all environments: this needs an admin token for all of them.",
+    );
+  }
+}
+
+/** The table itself is the judge of a row: what it refuses would not be priced by. */
+function requireValid(others: readonly Added[], row: PriceRow): void {
+  if (others.length >= MAX_EXTRA_PRICE_ROWS) {
+    throw new AppError("CONFLICT", `At most ${MAX_EXTRA_PRICE_ROWS} prices are added. Delete old ones first.`);
+  }
+  const { refused } = priceTable([...others.map(({ resource }) => resource.row), row]);
+  const [fault] = refused.filter(({ path }) => path.startsWith(`[${others.length}]`));
+  if (fault === undefined) return;
+  throw invalid(fault.path.replace(/^\[\d+\]\.?/, "").replace(/\[(\d+)\]/g, ".$1"), fault.message);
+}
+
+interface Added {
+  id: string;
+  resource: PriceResource;
+}
+
+async function readAdded(db: Db): Promise<Added[]> {
+  const rows = await db.select().from(priceRows).orderBy(asc(priceRows.createdAt), asc(priceRows.id));
+  return rows.map(({ id, row, createdBy, createdAt }) => ({
+    id,
+    resource: { row, source: "added", addedBy: createdBy, addedAt: createdAt.toISOString() },
+  }));
+}
+
+function builtInOf(id: string): PriceRow | undefined {
+  return PRICE_LIST.find((row) => idOf(row) === id);
+}
+
+/** What makes two rows one: the model and the moment, however it is written. */
+function idOf(row: Pick<PriceRow, "model" | "validFrom">): string {
+  return `${row.model} ${fromMs(row)}`;
+}
+
+function fromMs({ validFrom }: Pick<PriceRow, "validFrom">): number {
+  return parseInstant(validFrom) ?? 0;
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

@@ -1,0 +1,172 @@
+/**
+ * What `/metrics` says of the environments the asker may see. Read from the database at each scrape, so that every server
+ * says the same: take one of them, never their sum. What this server alone knows is in `serverFamilies`.
+ */
+import { and, eq, isNull, sql } from "drizzle-orm";
+import type { Ctx } from "../../context.ts";
+import { incidents, outbox } from "../../db/ledger-schema.ts";
+import { seesEnvironment } from "../../domain/actor.ts";
+import { NANO_PER_USD } from "../../domain/budget.ts";
+import type { MetricFamily, Sample } from "../../domain/metric.ts";
+import { listBudgets } from "../budgets/view.ts";
+import { fleetFamilies } from "../instances/fleet-metrics.ts";
+import type { PreparedSnapshot } from "../snapshots/store.ts";
+import { readTrips } from "../flags/surroundings.ts";
+import { usageFamilies } from "../usage/metrics.ts";
+
+/** A database that has not answered `select 1` by then is away for this scrape. */
+const ANSWER_MS = 700;
+
+/** What this server knows by itself, also while the database is away. */
+export function serverFamilies(ctx: Ctx): MetricFamily[] {
+  const { snapshots } = ctx.deps;
+  const served = visible(ctx);
+  const flags = served.flatMap(({ key: environment, snapshot }) =>
+    Object.entries(snapshot.flags).map(([flag, state]) => ({ labels: { environment, flag }, state, snapshot })),
+  );
+  return [
+    gauge(
+      "andon_snapshot_stale_seconds",
+      "Seconds since this server last knew its state to be current; 0 while it is.",
+      [{ labels: {}, value: snapshots.staleSeconds() }],
+    ),
+    gauge("andon_parked_polls", "Polls waiting for a change at this server.", [
+      { labels: {}, value: snapshots.parkedPolls },
+    ]),
+    gauge(
+      "andon_revision",
+      "The revision this server serves, within its lineage.",
+      served.map(({ key, lineage, n }) => ({ labels: { environment: key, lineage }, value: n })),
+    ),
+    gauge(
+      "andon_master_on",
+      "1 while the master switch of the environment is on.",
+      served.map(({ key, snapshot }) => ({
+        labels: { environment: key },
+        value: Number(snapshot.master.state === "on"),
+      })),
+    ),
+    gauge(
+      "andon_flag_on",
+      "1 while the flag's switch is on and no budget has tripped it off; the master switch is apart.",
+      flags.map(({ labels, state }) => ({ labels, value: Number(state.state === "on") })),
+    ),
+    gauge(
+      "andon_flag_level",
+      "The first step of the flag's chain that may be used; 0 is full quality.",
+      flags.map(({ labels, state }) => ({ labels, value: state.level })),
+    ),
+  ];
+}
+
+/** False when not even a small question is answered soon: a scrape has no time for a database that hangs. */
+export async function databaseAnswers({ deps: { db, clock } }: Ctx): Promise<boolean> {
+  const answer = db.execute(sql`select 1`).then(() => true);
+  const late = new Promise<false>((resolve) => {
+    clock.schedule(ANSWER_MS, () => resolve(false));
+  });
+  const isUp = await Promise.race([answer, late]);
+  // Whatever becomes of it, the scrape is answered by then.
+  if (!isUp) answer.catch(() => undefined);
+  return isUp;
+}
+
+/** What the database knows. Rejects with DATABASE_AWAY when it does not answer. */
+export async function databaseFamilies(ctx: Ctx): Promise<MetricFamily[]> {
+  const served = visible(ctx);
+  const families = new Map<string, MetricFamily & { samples: Sample[] }>();
+  const add = (family: MetricFamily): void => {
+    const known = families.get(family.name);
+    if (known === undefined) families.set(family.name, { ...family, samples: [...family.samples] });
+    else known.samples.push(...family.samples);
+  };
+  for (const one of served) {
+    const { key, environmentId } = one;
+    for (const family of await fleetFamilies(ctx, key)) add(family);
+    for (const family of await budgetFamilies(ctx, key)) add(family);
+    for (const family of await tripFamilies(ctx, key, environmentId)) add(family);
+    for (const family of await usageFamilies(ctx, one)) add(family);
+  }
+  return [...families.values()];
+}
+
+async function budgetFamilies(ctx: Ctx, environment: string): Promise<MetricFamily[]> {
+  const { items } = await listBudgets(ctx, environment);
+  const each = (value: (now: (typeof items)[number]["now"]) => number): Sample[] =>
+    items.map(({ name, period, now }) => ({ labels: { environment, budget: name, period }, value: value(now) }));
+  return [
+    gauge(
+      "andon_budget_limit_usd",
+      "The limit of the window with its raises.",
+      each((now) => usd(now.limitNanoUsd)),
+    ),
+    gauge(
+      "andon_budget_spent_usd",
+      "What its current window has spent.",
+      each((now) => usd(now.spentNanoUsd)),
+    ),
+    gauge(
+      "andon_budget_used_ratio",
+      "Spent by limit.",
+      each((now) => now.spentNanoUsd / now.limitNanoUsd),
+    ),
+    gauge(
+      "andon_budget_burn_usd_per_hour",
+      "Spending over the last minutes.",
+      each((now) => usd(now.burnNanoUsdPerHour)),
+    ),
+    gauge(
+      "andon_budget_overshoot_bound_usd",
+      "How far the limit can be overspent at this rate.",
+      each((now) => usd(now.overshootBoundNanoUsd)),
+    ),
+  ];
+}
+
+async function tripFamilies(ctx: Ctx, environment: string, environmentId: string): Promise<MetricFamily[]> {
+  const { reads: db } = ctx.deps;
+  const trips = await readTrips(db, environmentId);
+  const byKey = new Map<string, Sample>();
+  for (const { flag, budgetName, action } of trips) {
+    byKey.set(`${flag}\n${budgetName}\n${action}`, {
+      labels: { environment, flag, budget: budgetName, action },
+      value: 1,
+    });
+  }
+  const open = await db
+    .select({ n: sql`count(*)`.mapWith(Number) })
+    .from(incidents)
+    .where(and(eq(incidents.environmentId, environmentId), isNull(incidents.resolvedAt)));
+  const alerts = await db
+    .select({
+      waiting: sql`count(*) filter (where ${outbox.failedAt} is null)`.mapWith(Number),
+      failed: sql`count(*) filter (where ${outbox.failedAt} is not null)`.mapWith(Number),
+    })
+    .from(outbox)
+    .where(and(eq(outbox.environmentId, environmentId), isNull(outbox.deliveredAt)));
+  return [
+    gauge("andon_trip_in_force", "1 for each trip of a flag by a budget that is in force.", [...byKey.values()]),
+    gauge("andon_incidents_open", "Incidents whose cause has not ended.", [
+      { labels: { environment }, value: open[0]?.n ?? 0 },
+    ]),
+    gauge("andon_alerts", "Alerts not delivered: waiting for their next attempt, or given up.", [
+      { labels: { environment, state: "waiting" }, value: alerts[0]?.waiting ?? 0 },
+      { labels: { environment, state: "failed" }, value: alerts[0]?.failed ?? 0 },
+    ]),
+  ];
+}
+
+function visible(ctx: Ctx): PreparedSnapshot[] {
+  return ctx.deps.snapshots
+    .all()
+    .filter(({ environmentId }) => seesEnvironment(ctx.actor, environmentId))
+    .toSorted((a, b) => (a.key < b.key ? -1 : 1));
+}
+
+function gauge(name: string, help: string, samples: Sample[]): MetricFamily {
+  return { name, help, type: "gauge", samples };
+}
+
+function usd(nanoUsd: number): number {
+  return nanoUsd / NANO_PER_USD;
+}

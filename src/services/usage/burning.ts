@@ -1,0 +1,191 @@
+/**
+ * Who drives what is wrong, and how far from usual it is: the usual burn of each flag, and of each open incident the
+ * name behind most of its last hour. Few statements, each over one hour or one day, shared by all who look for a while.
+ */
+import { sql } from "drizzle-orm";
+import { type Ctx, read, requireEnvironmentId } from "../../context.ts";
+import { flags as flagTable } from "../../db/schema.ts";
+import { usageMinutes, usageRecent } from "../../db/ledger-schema.ts";
+import { returnedRows } from "../../db/returned-rows.ts";
+import type { Db } from "../../db/types.ts";
+import type { Deps } from "../../deps.ts";
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+const PACE_MS = 15 * MINUTE_MS;
+/** The usual is what the day before the last hour was; with less than an hour of it nobody knows. */
+const USUAL_MS = 24 * HOUR_MS;
+const USUAL_KEPT_MS = 5 * MINUTE_MS;
+const DRIVERS_KEPT_MS = 15_000;
+/** Incidents whose driver is asked for, the first ones. */
+const MAX_DRIVERS = 5;
+/** From this share on somebody is behind most of it. */
+const MOST_PERCENT = 50;
+
+/** Who comes before what: the one with the larger share is named, the narrower of two that have the same. */
+const WHO = ["session", "user"] as const;
+const WHAT = ["feature", "instance", "model"] as const;
+
+export interface Driver {
+  /** Who is behind most of the last hour; null when nobody is. */
+  who: { by: (typeof WHO)[number] | (typeof WHAT)[number]; name: string; percent: number } | null;
+  /** Of the last 15 minutes; at the breach, when nothing is spent since. */
+  burnNanoUsdPerHour: number;
+  /** Null when there is less than an hour to compare with. */
+  usualNanoUsdPerHour: number | null;
+}
+
+export interface Driven {
+  /** The incident's. */
+  id: string;
+  /** Null: of all flags. */
+  flag: string | null;
+  /** The end of the hour that is looked at, Unix time in milliseconds. */
+  untilMs: number;
+}
+
+interface Kept<T> {
+  atMs: number;
+  /** What was asked: another question is not answered with this. */
+  asked: string;
+  value: Promise<T>;
+}
+
+const usuals = new WeakMap<Deps, Map<string, Kept<ReadonlyMap<string, number>>>>();
+const drivers = new WeakMap<Deps, Map<string, Kept<ReadonlyMap<string, Driver>>>>();
+
+/** What each flag of the environment usually spends an hour, in nano-USD; flags of which that is not known are not in it. */
+export async function usualBurns(ctx: Ctx, environmentKey: string): Promise<ReadonlyMap<string, number>> {
+  const id = await requireEnvironmentId(ctx, environmentKey, "viewer");
+  return keep(ctx, usuals, { id, asked: "", keptMs: USUAL_KEPT_MS }, (db) => readUsual(db, id, ctx.deps.clock.nowMs()));
+}
+
+/** Who drives each of these incidents, by incident. */
+export async function driversOf(
+  ctx: Ctx,
+  environmentKey: string,
+  all: readonly Driven[],
+): Promise<ReadonlyMap<string, Driver>> {
+  if (all.length === 0) return new Map();
+  const id = await requireEnvironmentId(ctx, environmentKey, "viewer");
+  const driven = all.slice(0, MAX_DRIVERS);
+  const asked = driven.map((one) => `${one.id} ${one.flag ?? ""}`).join();
+  return keep(ctx, drivers, { id, asked, keptMs: DRIVERS_KEPT_MS }, async (db) => {
+    const found = new Map<string, Driver>();
+    for (const one of driven) found.set(one.id, await readDriver(db, id, one));
+    return found;
+  });
+}
+
+/** A failure is not an answer to keep for those who ask next. */
+async function keep<T>(
+  ctx: Ctx,
+  memory: WeakMap<Deps, Map<string, Kept<T>>>,
+  { id, asked, keptMs }: { id: string; asked: string; keptMs: number },
+  query: (db: Db) => Promise<T>,
+): Promise<T> {
+  const { deps } = ctx;
+  const environments = memory.get(deps) ?? new Map<string, Kept<T>>();
+  memory.set(deps, environments);
+  const known = environments.get(id);
+  const atMs = deps.clock.monotonicMs();
+  if (known !== undefined && known.asked === asked && atMs - known.atMs < keptMs) return known.value;
+  const entry = { atMs, asked, value: read(ctx, query) };
+  environments.set(id, entry);
+  try {
+    return await entry.value;
+  } catch (error) {
+    if (environments.get(id) === entry) environments.delete(id);
+    throw error;
+  }
+}
+
+const minuteCost = sql`${usageMinutes.exactNanoUsd} + ${usageMinutes.estimatedNanoUsd}`;
+
+async function readUsual(db: Db, environmentId: string, nowMs: number): Promise<ReadonlyMap<string, number>> {
+  const endMs = nowMs - HOUR_MS;
+  const rows = returnedRows(
+    await db.execute(sql`
+      select ${usageMinutes.flag} as flag, sum(${minuteCost}) as cost,
+        extract(epoch from min(${usageMinutes.minute})) * 1000 as first_ms
+      from ${usageMinutes}
+      where ${usageMinutes.environmentId} = ${environmentId}
+        and ${usageMinutes.minute} >= ${iso(endMs - USUAL_MS)} and ${usageMinutes.minute} < ${iso(endMs)}
+        and ${usageMinutes.flag} in (
+          select ${flagTable.key} from ${flagTable} where ${flagTable.environmentId} = ${environmentId})
+      group by ${usageMinutes.flag}`),
+  );
+  const known = rows.flatMap((row) => {
+    const usual = perHour(Number(row["cost"]), endMs - Number(row["first_ms"]));
+    return usual === null ? [] : [[String(row["flag"]), usual] as const];
+  });
+  return new Map(known);
+}
+
+function perHour(cost: number, spanMs: number): number | null {
+  return spanMs < HOUR_MS ? null : Math.ceil((cost * HOUR_MS) / spanMs);
+}
+
+async function readDriver(db: Db, environmentId: string, { flag, untilMs }: Driven): Promise<Driver> {
+  const [sums] = returnedRows(
+    await db.execute(sql`
+      select
+        coalesce(sum(${minuteCost}) filter (where ${usageMinutes.minute} >= ${iso(untilMs - PACE_MS)}), 0) as lately,
+        coalesce(sum(${minuteCost}) filter (where ${usageMinutes.minute} < ${iso(untilMs - HOUR_MS)}), 0) as before,
+        extract(epoch from min(${usageMinutes.minute})) * 1000 as first_ms
+      from ${usageMinutes}
+      where ${usageMinutes.environmentId} = ${environmentId}
+        and ${usageMinutes.minute} >= ${iso(untilMs - HOUR_MS - USUAL_MS)} and ${usageMinutes.minute} <= ${iso(untilMs)}
+        ${flag === null ? sql`` : sql`and ${usageMinutes.flag} = ${flag}`}`),
+  );
+  const usual = perHour(Number(sums?.["before"] ?? 0), untilMs - HOUR_MS - Number(sums?.["first_ms"] ?? untilMs));
+  return {
+    who: await readWho(db, environmentId, { flag, untilMs }),
+    burnNanoUsdPerHour: Math.ceil((Number(sums?.["lately"] ?? 0) * HOUR_MS) / PACE_MS),
+    usualNanoUsdPerHour: usual === 0 ? null : usual,
+  };
+}
+
+async function readWho(
+  db: Db,
+  environmentId: string,
+  { flag, untilMs }: Pick<Driven, "flag" | "untilMs">,
+): Promise<Driver["who"]> {
+  const rows = returnedRows(
+    await db.execute(sql`
+      select distinct on (kind) kind, name, cost, total, names from (
+        select kind, name, sum(cost) as cost, sum(sum(cost)) over (partition by kind) as total,
+          count(*) over (partition by kind) as names
+        from (
+          select ${usageRecent.costNanoUsd} as cost, ${usageRecent.user} as user_id,
+            ${usageRecent.session} as session_id, ${usageRecent.instance} as instance,
+            ${usageRecent.flag} as flag, ${usageRecent.model} as model
+          from ${usageRecent}
+          where ${usageRecent.environmentId} = ${environmentId}
+            and ${usageRecent.at} >= ${iso(untilMs - HOUR_MS)} and ${usageRecent.at} <= ${iso(untilMs)}
+            ${flag === null ? sql`` : sql`and ${usageRecent.flag} = ${flag}`}
+        ) calls
+        cross join lateral (values ('session', session_id), ('user', user_id), ('instance', instance),
+          ('feature', flag), ('model', model)) as parts (kind, name)
+        group by kind, name
+      ) sums
+      where coalesce(name, '') <> '' and total > 0
+      order by kind, cost desc, name`),
+  );
+  const most = (kinds: readonly (typeof WHO)[number][] | readonly (typeof WHAT)[number][]) => {
+    const found = kinds.flatMap((by) => {
+      const row = rows.find(({ kind }) => kind === by);
+      if (row === undefined) return [];
+      const percent = Math.floor((Number(row["cost"]) / Number(row["total"])) * 100);
+      // The only model, feature or instance there is explains nothing.
+      const isTelling = kinds === WHO || Number(row["names"]) > 1;
+      return isTelling && percent >= MOST_PERCENT ? [{ by, name: String(row["name"]), percent }] : [];
+    });
+    return found.toSorted((one, other) => other.percent - one.percent)[0] ?? null;
+  };
+  return most(WHO) ?? most(WHAT);
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}

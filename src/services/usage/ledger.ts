@@ -1,0 +1,377 @@
+/**
+ * The ledger: usage batches priced, added to the minute sums and to every budget window they belong to, and acted on by
+ * the ladders, in one transaction; acknowledged after its commit. What arrives while a transaction is in flight goes
+ * into the next one.
+ */
+import { sql } from "drizzle-orm";
+import { realModels } from "../../../sdk-client/src/model-table.ts";
+import type { PriceTable } from "../../../sdk-client/src/price-table.ts";
+import { priceUsage } from "../../../sdk-client/src/price.ts";
+import type { UsageRecord } from "../../../sdk-client/src/usage-protocol.ts";
+import { afterCommit, changeIn, type Ctx, lockEnvironment, withTransaction } from "../../context.ts";
+import type { Db } from "../../db/types.ts";
+import type { Deps } from "../../deps.ts";
+import { systemActor } from "../../domain/actor.ts";
+import { type Budget, NANO_PER_USD, subjectOf } from "../../domain/budget.ts";
+import { CallKeys, tallyCalls } from "../../domain/calls.ts";
+import { MAX_LATE_MS, type MinuteSums, type PricedRecord, tally } from "../../domain/ledger.ts";
+import { windowAt } from "../../domain/window.ts";
+import { AppError } from "../../errors.ts";
+import { addCalls, readApplied } from "./calls-by-revision.ts";
+import { readBudgets } from "../budgets/rows.ts";
+import { runLadder, wouldChange } from "../trips/ladder-run.ts";
+import { addChecks } from "../flags/evaluations.ts";
+import {
+  addMinutes,
+  amendBatch,
+  type BatchRow,
+  addRecent,
+  addToWindows,
+  claimBatches,
+  readBatches,
+  type WindowRow,
+  type WindowSum,
+} from "./ledger-writes.ts";
+import { readPrices } from "../models/price-rows.ts";
+import { noteUnknownFlags } from "../flags/unknown-flags.ts";
+import { UsageNames } from "./names.ts";
+import { rolledDays, takeBackDays } from "./rollups.ts";
+import { UsageQueue, type Waiting } from "./queue.ts";
+
+/** A record's own time counts up to this much ahead of the server's, or MAX_LATE_MS behind; else it counts as of its receipt. */
+const MAX_EARLY_MS = 60_000;
+/** One call costs no more; a sum of calls, no more a call. */
+const MAX_CALL_NANO_USD = 1_000 * NANO_PER_USD;
+const TOO_DEAR = `costs more than ${MAX_CALL_NANO_USD / NANO_PER_USD} USD a call`;
+const RETRY_AFTER_SECONDS = 1;
+/** A transaction that lost a deadlock or a serialization race is tried again. */
+const MAX_TRIES = 5;
+
+export interface Submission {
+  batchId: string;
+  instance: string;
+  /** Who reports: tokens share the room there is. */
+  tokenId: string;
+  /** Valid records only. */
+  records: readonly UsageRecord[];
+  /** Where in the batch each of them was; left out, all of it is valid. */
+  indexes?: readonly number[];
+  rejected: { index: number; path: string; message: string }[];
+  /** Evaluations by flag since the instance's last batch. */
+  checks?: ReadonlyMap<string, { on: number; off: number }>;
+}
+
+export interface Counted {
+  accepted: number;
+  duplicate: boolean;
+  rejected: { index: number; path: string; message: string }[];
+}
+
+interface Queue {
+  /** Which calls have had rows of their own lately. */
+  calls: CallKeys;
+  names: UsageNames;
+  waiting: UsageQueue;
+  /** Resolves when nothing is waiting any more; null while nothing is being counted. */
+  draining: Promise<void> | null;
+}
+
+export class Ledger {
+  readonly #queues = new Map<string, Queue>();
+  #ctx: Ctx | null = null;
+  #closed = false;
+
+  /** Called once by the boot, which builds this before the rest of `deps`. */
+  start(deps: Deps): void {
+    this.#ctx = { actor: systemActor("budget", "budget"), requestId: "ledger", deps };
+  }
+
+  /** Counts a batch. Resolves after commit; RATE_LIMITED when too much of its token is waiting; DATABASE_AWAY when nothing was counted. */
+  submit(environmentId: string, submission: Submission): Promise<Counted> {
+    if (this.#closed) {
+      throw new AppError("NOT_READY", "This server is stopping. Send this batch again with the same batchId.", {
+        retryAfterSeconds: RETRY_AFTER_SECONDS,
+      });
+    }
+    const queue = this.#queueOf(environmentId);
+    return new Promise<Counted>((resolve, reject) => {
+      if (queue.waiting.add({ submission, resolve, reject })) {
+        queue.draining ??= this.#drain(environmentId, queue);
+      } else {
+        const words =
+          "Too much usage of this token is waiting to be counted. Send this batch again, alone or with more.";
+        reject(new AppError("RATE_LIMITED", words, { retryAfterSeconds: RETRY_AFTER_SECONDS }));
+      }
+    });
+  }
+
+  /** Counts what is waiting and takes no more. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all([...this.#queues.values()].map((queue) => queue.draining ?? Promise.resolve()));
+  }
+
+  #queueOf(environmentId: string): Queue {
+    let queue = this.#queues.get(environmentId);
+    if (queue === undefined) {
+      queue = { calls: new CallKeys(), names: new UsageNames(), waiting: new UsageQueue(), draining: null };
+      this.#queues.set(environmentId, queue);
+    }
+    return queue;
+  }
+
+  async #drain(environmentId: string, queue: Queue): Promise<void> {
+    while (!queue.waiting.isEmpty) {
+      const taken = queue.waiting.take();
+      await this.#settle(environmentId, queue, taken);
+      for (const waiting of taken) queue.waiting.done(waiting);
+    }
+    queue.draining = null;
+  }
+
+  /**
+   * Counts these together, or, what the database refuses together, in halves: no batch fails for what another holds.
+   * Never rejects.
+   */
+  async #settle(environmentId: string, queue: Queue, taken: readonly Waiting[]): Promise<void> {
+    try {
+      const counted = await this.#count(
+        environmentId,
+        taken.map(({ submission }) => submission),
+        queue,
+      );
+      for (const [index, answer] of counted.entries()) taken[index]?.resolve(answer);
+    } catch (error) {
+      // The clients keep their batches and send them again: nothing of this transaction was counted.
+      if (error instanceof AppError || taken.length === 1) {
+        for (const { reject } of taken) reject(refusalOf(error));
+        return;
+      }
+      const half = Math.ceil(taken.length / 2);
+      await this.#settle(environmentId, queue, taken.slice(0, half));
+      await this.#settle(environmentId, queue, taken.slice(half));
+    }
+  }
+
+  async #count(environmentId: string, submissions: readonly Submission[], queue: Queue): Promise<Counted[]> {
+    const ctx = this.#ctx;
+    if (ctx === null) throw new AppError("NOT_READY", "The server is starting.");
+    for (let attempt = 1, lockFirst = false; ; attempt += 1) {
+      try {
+        const done = await withTransaction(ctx, (tx) =>
+          count(ctx, tx, environmentId, { submissions, queue, lockFirst }),
+        );
+        if (done.changed) await afterCommit(ctx, () => ctx.deps.snapshots.refresh(environmentId));
+        return done.counted;
+      } catch (error) {
+        if (error instanceof LockNeeded) lockFirst = true;
+        else if (attempt >= MAX_TRIES || !lostRace(error)) throw error;
+      }
+    }
+  }
+}
+
+/** A ladder would act: the transaction starts over with the environment's lock, so that locks are taken in one order. */
+class LockNeeded extends Error {}
+
+async function count(
+  ctx: Ctx,
+  tx: Db,
+  environmentId: string,
+  input: { submissions: readonly Submission[]; queue: Queue; lockFirst: boolean },
+): Promise<{ counted: Counted[]; changed: boolean }> {
+  const { deps } = ctx;
+  const { submissions, queue, lockFirst } = input;
+  if (lockFirst) await lockEnvironment(tx, environmentId);
+  const nowMs = deps.clock.nowMs();
+  const distinct = firstOfEach(submissions);
+  const batches = distinct.map(({ batchId, records, rejected }) => ({ batchId, accepted: records.length, rejected }));
+  // Sent together: the connection runs them in this order, and the round trips are saved.
+  const [, claimed, table, budgets, applied, rolled] = await Promise.all([
+    // A budget that is being made or edited sums up the ledger under the exclusive side of this lock.
+    tx.execute(sql`select pg_advisory_xact_lock_shared(hashtextextended(${`budgets:${environmentId}`}, 0))`),
+    claimBatches(tx, environmentId, batches, new Date(nowMs)),
+    readPrices(tx),
+    readBudgets(tx, environmentId),
+    readApplied(tx, environmentId, distinct),
+    rolledDays(tx, environmentId),
+  ]);
+  const fresh = distinct.filter(({ batchId }) => claimed.has(batchId));
+  const served = deps.snapshots.current(environmentId);
+  const { records: affordable, amended } = await priceAll(tx, environmentId, {
+    fresh,
+    table,
+    nowMs,
+    modelOf: realModels(served?.snapshot.aliases),
+  });
+  const records = await queue.names.fold(tx, environmentId, affordable, {
+    nowMs,
+    table,
+    budgets,
+    snapshot: served?.snapshot,
+  });
+  const sums = tally(records);
+  const isFlag = (key: string): boolean => served !== undefined && Object.hasOwn(served.snapshot.flags, key);
+  const callSums = tallyCalls(records, {
+    nowMs,
+    lineage: served?.lineage ?? "",
+    isFlag,
+    applied,
+    keys: queue.calls,
+  });
+  const [, , windows] = await Promise.all([
+    addMinutes(tx, environmentId, sums),
+    addRecent(tx, environmentId, records),
+    addToWindows(tx, windowSums(budgets, sums)),
+    addChecks(tx, environmentId, fresh, new Date(nowMs)),
+    noteUnknownFlags(tx, environmentId, fresh, isFlag, new Date(nowMs)),
+    addCalls(tx, environmentId, callSums),
+    takeBackDays(tx, environmentId, rolled, sums),
+  ]);
+  const changed = await runLadders(ctx, tx, environmentId, { budgets, windows, nowMs, lockFirst });
+  return { counted: await answers(tx, environmentId, submissions, { claimed, amended }), changed };
+}
+
+async function runLadders(
+  ctx: Ctx,
+  tx: Db,
+  environmentId: string,
+  input: { budgets: readonly Budget[]; windows: readonly WindowRow[]; nowMs: number; lockFirst: boolean },
+): Promise<boolean> {
+  const byId = new Map(input.budgets.map((budget) => [budget.id, budget]));
+  const due = input.windows.flatMap((row) => {
+    const budget = byId.get(row.budgetId);
+    return budget !== undefined && wouldChange(budget, row, input.nowMs) ? [{ budget, row }] : [];
+  });
+  if (due.length === 0) return false;
+  if (!input.lockFirst) throw new LockNeeded();
+  await changeIn(ctx, tx, environmentId, async (open) => {
+    for (const { budget, row } of due) await runLadder(ctx, open, budget, row);
+  });
+  return true;
+}
+
+/** The records of these batches with what they cost; one that costs more than a call can is rejected after all. */
+async function priceAll(
+  tx: Db,
+  environmentId: string,
+  {
+    fresh,
+    table,
+    nowMs,
+    modelOf,
+  }: { fresh: readonly Submission[]; table: PriceTable; nowMs: number; modelOf: (name: string) => string },
+): Promise<{ records: PricedRecord[]; amended: Map<string, BatchRow> }> {
+  const records: PricedRecord[] = [];
+  const amended = new Map<string, BatchRow>();
+  for (const batch of fresh) {
+    const rejected = [...batch.rejected];
+    for (const [position, record] of batch.records.entries()) {
+      // Prices, budgets and sums know a mapped name as the model behind it; `requestedModel` stays as it was sent.
+      const one = priced(table, { ...record, model: modelOf(record.model) }, batch, nowMs);
+      if (one.costNanoUsd <= MAX_CALL_NANO_USD * (record.count ?? 1)) records.push(one);
+      else rejected.push({ index: batch.indexes?.[position] ?? position, path: "usage", message: TOO_DEAR });
+    }
+    const accepted = batch.records.length + batch.rejected.length - rejected.length;
+    if (accepted < batch.records.length) amended.set(batch.batchId, { batchId: batch.batchId, accepted, rejected });
+  }
+  for (const batch of amended.values()) await amendBatch(tx, environmentId, batch);
+  return { records, amended };
+}
+
+function priced(table: PriceTable, record: UsageRecord, batch: Submission, nowMs: number): PricedRecord {
+  const atMs = record.at > nowMs + MAX_EARLY_MS || record.at < nowMs - MAX_LATE_MS ? nowMs : record.at;
+  const { costNanoUsd, known } = priceUsage(table, {
+    model: record.model,
+    atMs,
+    usage: record.usage,
+    batch: record.batch === true,
+    fast: record.fast === true,
+    geo: record.geo ?? null,
+    ...(record.promptTokens !== undefined && { promptTokens: record.promptTokens }),
+  });
+  return { record, instance: batch.instance, tokenId: batch.tokenId, atMs, costNanoUsd, priced: known };
+}
+
+/**
+ * What the sums add to each window of each budget. Windows begin and end with a whole minute in every zone, so that a
+ * minute's sum belongs to one window as all its records do.
+ */
+export function windowSums(budgets: readonly Budget[], minutes: readonly MinuteSums[]): WindowSum[] {
+  const sums = new Map<string, WindowSum>();
+  for (const minute of minutes) {
+    const costNanoUsd = minute.exactNanoUsd + minute.estimatedNanoUsd;
+    for (const budget of budgets) {
+      if (subjectOf(budget.scope, minute) === null) continue;
+      const { startMs, endMs } = windowAt(budget.period, budget.timezone, minute.minuteMs);
+      const key = `${budget.id} ${startMs}`;
+      let sum = sums.get(key);
+      if (sum === undefined) {
+        sum = {
+          budgetId: budget.id,
+          startsAt: new Date(startMs),
+          endsAt: new Date(endMs),
+          spentNanoUsd: 0n,
+          exactNanoUsd: 0n,
+        };
+        sums.set(key, sum);
+      }
+      sum.spentNanoUsd += costNanoUsd;
+      sum.exactNanoUsd += minute.exactNanoUsd;
+    }
+  }
+  return [...sums.values()];
+}
+
+async function answers(
+  tx: Db,
+  environmentId: string,
+  submissions: readonly Submission[],
+  { claimed, amended }: { claimed: ReadonlySet<string>; amended: ReadonlyMap<string, BatchRow> },
+): Promise<Counted[]> {
+  const earlier = await readBatches(
+    tx,
+    environmentId,
+    submissions.map(({ batchId }) => batchId).filter((batchId) => !claimed.has(batchId)),
+  );
+  const seen = new Set<string>();
+  return submissions.map(({ batchId, records, rejected }) => {
+    const isFirst = !seen.has(batchId);
+    seen.add(batchId);
+    const own = amended.get(batchId) ?? { accepted: records.length, rejected };
+    if (claimed.has(batchId) && isFirst) return { accepted: own.accepted, duplicate: false, rejected: own.rejected };
+    const known = earlier.find((row) => row.batchId === batchId);
+    return { accepted: known?.accepted ?? own.accepted, duplicate: true, rejected: known?.rejected ?? own.rejected };
+  });
+}
+
+function firstOfEach(submissions: readonly Submission[]): Submission[] {
+  const byId = new Map<string, Submission>();
+  for (const submission of submissions) if (!byId.has(submission.batchId)) byId.set(submission.batchId, submission);
+  return [...byId.values()];
+}
+
+/** Values that a column cannot hold, and rows that break a rule. */
+const REFUSALS = /^(22|23|54)/;
+
+/** For a batch that was refused alone: INVALID when the database will never take it, so that the client divides it. */
+function refusalOf(error: unknown): unknown {
+  const code = sqlStateOf(error, (state) => REFUSALS.test(state));
+  if (code === null) return error;
+  return new AppError("INVALID", `The database refuses this batch (${code}).`, {
+    faults: [{ path: "records", message: `are refused by the database (${code})` }],
+    cause: error,
+  });
+}
+
+const LOST_RACES = new Set(["40001", "40P01"]);
+
+const lostRace = (error: unknown): boolean => sqlStateOf(error, (state) => LOST_RACES.has(state)) !== null;
+
+/** The first such SQLSTATE among an error and its causes. */
+function sqlStateOf(error: unknown, isWanted: (state: string) => boolean): string | null {
+  for (let current = error, depth = 0; current instanceof Error && depth < 5; current = current.cause, depth += 1) {
+    if ("code" in current && typeof current.code === "string" && isWanted(current.code)) return current.code;
+  }
+  return null;
+}

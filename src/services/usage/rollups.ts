@@ -1,0 +1,120 @@
+/**
+ * Rolls the minutes of whole days up into quarters of an hour, hours and days, when no record can reach them any more.
+ * Invariant: what is rolled up equals its minutes; who writes into a rolled-up day takes it back in the same transaction.
+ */
+import { eq, type SQL, sql } from "drizzle-orm";
+import { usageMinutes, usageRolled } from "../../db/ledger-schema.ts";
+import { returnedRows } from "../../db/returned-rows.ts";
+import type { Db } from "../../db/types.ts";
+import type { Deps } from "../../deps.ts";
+import { LATENCY_BUCKETS_MS, MAX_LATE_MS, type MinuteSums } from "../../domain/ledger.ts";
+import { DAY_MS, dayOf, type Grain, GRAINS, type Piece, type Span } from "../../domain/rollups.ts";
+
+/** A day is over for good when a record of its last minute would be too late, and the transactions of then have ended. */
+const SETTLED_MS = MAX_LATE_MS + 3_600_000;
+
+const NAMES = [
+  "calls",
+  "attempts",
+  "errors",
+  "aborted",
+  "refused",
+  "input",
+  "output",
+  "cache_write_5m",
+  "cache_write_1h",
+  "cache_read",
+  "web_searches",
+  "exact_nano_usd",
+  "estimated_nano_usd",
+  "unpriced",
+];
+const COLUMNS = sql.raw(`flag, model, ${NAMES.join(", ")}, latency`);
+const SUMS = sql.raw(
+  [
+    ...NAMES.map((name) => `sum(${name})`),
+    `array[${Array.from({ length: LATENCY_BUCKETS_MS.length + 1 }, (_, i) => `sum(latency[${i + 1}])`).join(", ")}]`,
+  ].join(", "),
+);
+const moment = (ms: number) => sql`${new Date(ms).toISOString()}::timestamptz`;
+
+/** The days that are rolled up; null: none. */
+export async function rolledDays(db: Db, environmentId: string): Promise<Span | null> {
+  const [row] = await db.select().from(usageRolled).where(eq(usageRolled.environmentId, environmentId));
+  return row === undefined ? null : { fromMs: row.from.getTime(), untilMs: row.until.getTime() };
+}
+
+/** A table for any query in place of `usage_minutes`: the same columns, with the beginning of its span as the minute. */
+export function usageOf(environmentId: string, pieces: readonly Piece[]): SQL {
+  const parts = pieces.map(({ grain, fromMs, untilMs }) =>
+    grain === null
+      ? sql`select environment_id, minute, ${COLUMNS} from usage_minutes
+          where environment_id = ${environmentId} and minute >= ${moment(fromMs)} and minute < ${moment(untilMs)}`
+      : sql`select environment_id, start as minute, ${COLUMNS} from usage_rollups where environment_id = ${environmentId}
+          and grain = ${sql.raw(String(grain))} and start >= ${moment(fromMs)} and start < ${moment(untilMs)}`,
+  );
+  return sql`(${sql.join(parts, sql` union all `)}) as usage_minutes`;
+}
+
+/** Within the ledger's transaction: a day that is written into is no longer rolled up, nor are those after it. */
+export async function takeBackDays(
+  tx: Db,
+  environmentId: string,
+  rolled: Span | null,
+  sums: readonly MinuteSums[],
+): Promise<void> {
+  const firstMs = sums.reduce((first, { minuteMs }) => Math.min(first, minuteMs), Number.POSITIVE_INFINITY);
+  if (rolled === null || firstMs >= rolled.untilMs) return;
+  await tx
+    .update(usageRolled)
+    .set({ until: sql`greatest(${usageRolled.from}, least(${usageRolled.until}, ${moment(dayOf(firstMs))}))` })
+    .where(eq(usageRolled.environmentId, environmentId));
+}
+
+/** Rolls the next day up. False when there is none that is over for good and has a later one after it. */
+export async function rollNextDay({ db, clock }: Pick<Deps, "db" | "clock">, environmentId: string): Promise<boolean> {
+  const rolled = await rolledDays(db, environmentId);
+  const [found] = await db
+    .select({
+      first: sql`min(${usageMinutes.minute})`.mapWith(usageMinutes.minute),
+      last: sql`max(${usageMinutes.minute})`.mapWith(usageMinutes.minute),
+    })
+    .from(usageMinutes)
+    .where(eq(usageMinutes.environmentId, environmentId));
+  if (found?.first === null || found?.last === null || found === undefined) return false;
+  const dayMs = rolled?.untilMs ?? dayOf(found.first.getTime());
+  const endMs = dayMs + DAY_MS;
+  if (endMs + SETTLED_MS > clock.nowMs() || found.last.getTime() < endMs) return false;
+  await db.transaction(async (tx) => {
+    await tx
+      .insert(usageRolled)
+      .values({ environmentId, from: new Date(dayMs), until: new Date(dayMs) })
+      .onConflictDoNothing();
+    const locked = await tx.execute(sql`
+      select from usage_rolled where environment_id = ${environmentId} and until_at = ${moment(dayMs)} for update`);
+    // Another server was faster, or somebody wrote into a day before.
+    if (returnedRows(locked).length === 0) return;
+    await tx.execute(sql`
+      delete from usage_rollups where environment_id = ${environmentId} and start >= ${moment(dayMs)} and start < ${moment(endMs)}`);
+    let finer: Piece = { fromMs: dayMs, untilMs: endMs, grain: null };
+    for (const grain of GRAINS.toReversed()) {
+      await rollUp(tx, environmentId, grain, finer);
+      finer = { ...finer, grain };
+    }
+    await tx
+      .update(usageRolled)
+      .set({ until: new Date(endMs) })
+      .where(eq(usageRolled.environmentId, environmentId));
+  });
+  return true;
+}
+
+async function rollUp(tx: Db, environmentId: string, grain: Grain, from: Piece): Promise<void> {
+  const seconds = sql.raw(String(grain));
+  await tx.execute(sql`
+    insert into usage_rollups (environment_id, grain, start, ${COLUMNS})
+    select ${environmentId}, ${seconds}, to_timestamp(floor(extract(epoch from minute) / ${seconds}) * ${seconds}) as span,
+      flag, model, ${SUMS}
+    from ${usageOf(environmentId, [from])}
+    group by span, flag, model`);
+}

@@ -1,0 +1,274 @@
+/**
+ * What was used: sums by flag and model from the ledger, sums by user and session from the kept recent calls, and those
+ * calls themselves. A question with too many rows is refused, so that no answer is a silent part of the truth.
+ */
+import { and, asc, eq, gte, inArray, lt, type SQL, sql } from "drizzle-orm";
+import type { PgColumn } from "drizzle-orm/pg-core";
+import { type Ctx, read, requireEnvironment } from "../../context.ts";
+import { usageMinutes, usageRecent } from "../../db/ledger-schema.ts";
+import type { Db } from "../../db/types.ts";
+import { LATENCY_BUCKETS_MS, latencyQuantileMs } from "../../domain/ledger.ts";
+import { grainsFor, type Piece, piecesOf } from "../../domain/rollups.ts";
+import {
+  DEFAULT_SPAN_MS,
+  MAX_SPAN_MS,
+  MAX_USAGE_ROWS,
+  type UsageAnswer,
+  type UsageBucket,
+  type UsageGroup,
+  type UsageRow,
+} from "../../domain/usage-query.ts";
+import { totalOf } from "../../domain/total.ts";
+import { isTimeZone } from "../../domain/window.ts";
+import { invalid } from "../../errors.ts";
+import { rolledDays, usageOf } from "./rollups.ts";
+import { spellingsOf } from "../models/spellings.ts";
+
+export interface UsageQuery {
+  from?: Date;
+  /** Exclusive. */
+  to?: Date;
+  groupBy?: readonly UsageGroup[];
+  bucket?: UsageBucket;
+  /** IANA zone that hours and days follow; UTC by default. */
+  timezone?: string;
+  /** Only this flag, only this model by any of its spellings. */
+  flag?: string;
+  model?: string;
+}
+
+interface Question {
+  environmentId: string;
+  from: Date;
+  to: Date;
+  groupBy: readonly UsageGroup[];
+  bucket: UsageBucket | null;
+  timezone: string;
+  flag: string | undefined;
+  /** The spellings of the wanted model. */
+  models: string[] | undefined;
+  /** Where the ledger's sums of the span are read. */
+  pieces: readonly Piece[];
+}
+
+/** Sums over a span, the last 24 hours by default. INVALID for a span or a grouping that answers with too much. */
+export async function getUsage(ctx: Ctx, environmentKey: string, query: UsageQuery = {}): Promise<UsageAnswer> {
+  const environment = await requireEnvironment(ctx, environmentKey, "viewer");
+  const question = questionOf(ctx, environment.id, query);
+  const recent = question.groupBy.some((group) => group === "user" || group === "session");
+  const { model } = query;
+  const items = await read(ctx, async (db) => {
+    const span = { fromMs: question.from.getTime(), untilMs: question.to.getTime() };
+    const rolled = await rolledDays(db, environment.id);
+    question.pieces = piecesOf(span, rolled, grainsFor(question.bucket, question.timezone, span));
+    if (model !== undefined) question.models = await spellingsOf(db, environment.id, model, span);
+    return recent ? sumRecent(db, question) : sumLedger(db, question);
+  });
+  if (items.length > MAX_USAGE_ROWS) {
+    throw invalid(
+      "from",
+      `this would answer with more than ${MAX_USAGE_ROWS} rows; ask for a shorter span, a larger bucket or fewer groups`,
+    );
+  }
+  return {
+    from: question.from.toISOString(),
+    to: question.to.toISOString(),
+    bucket: question.bucket,
+    timezone: question.timezone,
+    groupBy: [...question.groupBy],
+    source: recent ? "recentCalls" : "ledger",
+    items,
+  };
+}
+
+function questionOf(ctx: Ctx, environmentId: string, query: UsageQuery): Question {
+  const to = query.to ?? new Date(ctx.deps.clock.nowMs());
+  const from = query.from ?? new Date(to.getTime() - DEFAULT_SPAN_MS);
+  const bucket = query.bucket ?? null;
+  const timezone = query.timezone ?? "UTC";
+  if (!isTimeZone(timezone)) {
+    throw invalid("timezone", `"${timezone}" is not an IANA time zone; write it like "Europe/Berlin" or "UTC"`);
+  }
+  const spanMs = to.getTime() - from.getTime();
+  if (spanMs <= 0) throw invalid("to", "must be after from");
+  const maxMs = MAX_SPAN_MS[bucket ?? "none"];
+  if (spanMs > maxMs) {
+    const hours = maxMs / 3_600_000;
+    throw invalid(
+      "from",
+      `with ${bucket === null ? "no bucket" : `bucket ${bucket}`} at most ${hours} hours are answered`,
+    );
+  }
+  const groupBy = [...new Set(query.groupBy ?? [])];
+  return { environmentId, from, to, groupBy, bucket, timezone, flag: query.flag, models: undefined, pieces: [] };
+}
+
+const total = (column: PgColumn) => sql`coalesce(sum(${column}), 0)`.mapWith(Number);
+/** Every digit of a sum. */
+const digits = (sum: SQL | PgColumn, where: SQL = sql``) =>
+  sql`coalesce(sum(${sum})${where}, 0)::text`.mapWith(totalOf);
+const tally = (condition: SQL) => sql`count(*) filter (where ${condition})`.mapWith(Number);
+const jsonNumbers = (text: unknown): number[] => (typeof text === "string" ? JSON.parse(text) : []);
+
+/** The sums per latency bucket as one JSON text: neither driver reads arrays of bigint as numbers. */
+const latencySums = sql`json_build_array(${sql.join(
+  Array.from(
+    { length: LATENCY_BUCKETS_MS.length + 1 },
+    (_, index) => sql`coalesce(sum(${usageMinutes.latency}[${sql.raw(String(index + 1))}]), 0)`,
+  ),
+  sql`, `,
+)})::text`.mapWith({ mapFromDriverValue: jsonNumbers });
+
+const PROMPT = sql`${usageMinutes.input} + ${usageMinutes.cacheWrite5m} + ${usageMinutes.cacheWrite1h} + ${usageMinutes.cacheRead}`;
+const COST = sql`${usageMinutes.exactNanoUsd} + ${usageMinutes.estimatedNanoUsd}`;
+
+async function sumLedger(db: Db, question: Question): Promise<UsageRow[]> {
+  const { environmentId, pieces, flag, models } = question;
+  const { at, keys, groups } = grouping(question, usageMinutes.minute, {
+    flag: usageMinutes.flag,
+    model: usageMinutes.model,
+  });
+  const rows = await db
+    .select({
+      at,
+      ...keys,
+      calls: total(usageMinutes.calls),
+      attempts: total(usageMinutes.attempts),
+      errors: total(usageMinutes.errors),
+      aborted: total(usageMinutes.aborted),
+      refused: total(usageMinutes.refused),
+      promptTokens: digits(PROMPT),
+      input: digits(usageMinutes.input),
+      output: digits(usageMinutes.output),
+      cacheWrite5m: digits(usageMinutes.cacheWrite5m),
+      cacheWrite1h: digits(usageMinutes.cacheWrite1h),
+      cacheRead: digits(usageMinutes.cacheRead),
+      webSearches: total(usageMinutes.webSearches),
+      costNanoUsd: digits(COST),
+      exactNanoUsd: digits(usageMinutes.exactNanoUsd),
+      estimatedNanoUsd: digits(usageMinutes.estimatedNanoUsd),
+      unpriced: total(usageMinutes.unpriced),
+      latency: latencySums,
+    })
+    .from(usageOf(environmentId, pieces))
+    .where(
+      and(
+        flag === undefined ? undefined : eq(usageMinutes.flag, flag),
+        models === undefined ? undefined : inArray(usageMinutes.model, models),
+      ),
+    )
+    .groupBy(...groups)
+    .orderBy(...groups.map((group) => asc(group)))
+    .limit(MAX_USAGE_ROWS + 1);
+  return rows.map(({ input, output, cacheWrite5m, cacheWrite1h, cacheRead, latency, ...row }) => ({
+    ...namesOf(question, row),
+    ...countsOf(row),
+    promptTokens: row.promptTokens,
+    outputTokens: output,
+    tokens: { input, output, cacheWrite5m, cacheWrite1h, cacheRead },
+    webSearches: row.webSearches,
+    costNanoUsd: row.costNanoUsd,
+    exactNanoUsd: row.exactNanoUsd,
+    estimatedNanoUsd: row.estimatedNanoUsd,
+    unpriced: row.unpriced,
+    p50Ms: latencyQuantileMs(latency, 0.5),
+    p95Ms: latencyQuantileMs(latency, 0.95),
+    p99Ms: latencyQuantileMs(latency, 0.99),
+  }));
+}
+
+const quantile = (share: number) =>
+  sql`percentile_disc(${sql.raw(String(share))}) within group (order by ${usageRecent.latencyMs})`.mapWith(Number);
+
+async function sumRecent(db: Db, question: Question): Promise<UsageRow[]> {
+  const { environmentId, from, to, flag, models } = question;
+  const { at, keys, groups } = grouping(question, usageRecent.at, {
+    flag: usageRecent.flag,
+    model: usageRecent.model,
+    user: usageRecent.user,
+    session: usageRecent.session,
+  });
+  const rows = await db
+    .select({
+      at,
+      ...keys,
+      calls: tally(sql`${usageRecent.attempt} = 1`),
+      attempts: tally(sql`true`),
+      errors: tally(sql`${usageRecent.outcome} = 'error'`),
+      aborted: tally(sql`${usageRecent.outcome} = 'aborted'`),
+      refused: tally(sql`${usageRecent.outcome} = 'refused'`),
+      promptTokens: digits(usageRecent.input),
+      outputTokens: digits(usageRecent.output),
+      costNanoUsd: digits(usageRecent.costNanoUsd),
+      exactNanoUsd: digits(usageRecent.costNanoUsd, sql` filter (where ${usageRecent.exact})`),
+      estimatedNanoUsd: digits(usageRecent.costNanoUsd, sql` filter (where not ${usageRecent.exact})`),
+      p50Ms: quantile(0.5),
+      p95Ms: quantile(0.95),
+      p99Ms: quantile(0.99),
+    })
+    .from(usageRecent)
+    .where(
+      and(
+        eq(usageRecent.environmentId, environmentId),
+        gte(usageRecent.at, from),
+        lt(usageRecent.at, to),
+        flag === undefined ? undefined : eq(usageRecent.flag, flag),
+        models === undefined ? undefined : inArray(usageRecent.model, models),
+      ),
+    )
+    .groupBy(...groups)
+    .orderBy(...groups.map((group) => asc(group)))
+    .limit(MAX_USAGE_ROWS + 1);
+  return rows.map((row) => ({
+    ...namesOf(question, row),
+    ...countsOf(row),
+    promptTokens: row.promptTokens,
+    outputTokens: row.outputTokens,
+    tokens: null,
+    webSearches: null,
+    costNanoUsd: row.costNanoUsd,
+    exactNanoUsd: row.exactNanoUsd,
+    estimatedNanoUsd: row.estimatedNanoUsd,
+    unpriced: null,
+    p50Ms: row.p50Ms,
+    p95Ms: row.p95Ms,
+    p99Ms: row.p99Ms,
+  }));
+}
+
+type Names = Partial<Record<UsageGroup, string>>;
+
+/** What is selected and grouped by: the bucket's start in Unix milliseconds, and the wanted columns. */
+function grouping(question: Question, at: PgColumn, columns: Partial<Record<UsageGroup, PgColumn>>) {
+  const { bucket, timezone, groupBy } = question;
+  const start =
+    bucket === null
+      ? sql`null::bigint`
+      : sql`(extract(epoch from date_trunc(${sql.raw(`'${bucket}'`)}, ${at}, ${timezone})) * 1000)::bigint`;
+  const selected = Object.entries(columns).map(([name, column]) => [
+    name,
+    groupBy.some((group) => group === name) ? sql`coalesce(${column}, '')`.mapWith(String) : sql`''`.mapWith(String),
+  ]);
+  const keys: Record<string, SQL<string>> = Object.fromEntries(selected);
+  // By position, so that one expression with parameters is one and the same in both places.
+  const groups = [sql`1`, ...Object.keys(keys).map((_, index) => sql.raw(String(index + 2)))];
+  return { at: start.mapWith((value: unknown) => (value === null ? null : Number(value))), keys, groups };
+}
+
+function namesOf(
+  question: Question,
+  row: { at: number | null } & Record<string, unknown>,
+): { at: string | null } & Names {
+  const names: Names = {};
+  for (const group of question.groupBy) {
+    const name = row[group];
+    names[group] = typeof name === "string" ? name : "";
+  }
+  return { at: row.at === null ? null : new Date(row.at).toISOString(), ...names };
+}
+
+type Counts = Pick<UsageRow, "calls" | "attempts" | "errors" | "aborted" | "refused">;
+
+function countsOf({ calls, attempts, errors, aborted, refused }: Counts): Counts {
+  return { calls, attempts, errors, aborted, refused };
+}
