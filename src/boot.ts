@@ -11,7 +11,7 @@ import { connect, openingText } from "./db/connect.ts";
 import type { Database } from "./db/database.ts";
 import { isSchemaNewer } from "./db/migrate.ts";
 import type { Clock, Deps } from "./deps.ts";
-import { describeError } from "./http/error-log.ts";
+import { describeError } from "./http/middleware/error-log.ts";
 import { JOBS } from "./jobs/jobs.ts";
 import { outboxJob } from "./jobs/outbox.ts";
 import { JobRunner } from "./jobs/runner.ts";

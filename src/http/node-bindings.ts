@@ -2,7 +2,7 @@
 import { IncomingMessage, ServerResponse } from "node:http";
 import type { Context } from "hono";
 import { type Peer, peerOfSignal, peerOfSocket } from "../services/snapshots/peer.ts";
-import { type HeaderReader, nodeHeaders } from "./poll-request.ts";
+import { type HeaderReader, nodeHeaders } from "./sdk/poll-request.ts";
 
 export function peerOf(c: Context): Peer {
   const incoming = bindingOf(c, "incoming");

@@ -4,8 +4,8 @@ import type { MiddlewareHandler } from "hono";
 import type { Need } from "../context.ts";
 import { AppError, ERROR_STATUS } from "../errors.ts";
 import type { AppContext, AppEnv } from "./app-env.ts";
-import { anyActor, needs } from "./auth.ts";
-import { jsonBody } from "./json-body.ts";
+import { anyActor, needs } from "./middleware/auth.ts";
+import { jsonBody } from "./middleware/json-body.ts";
 import { fromIssues, PROBLEM_MEDIA_TYPE } from "./problem.ts";
 import { environmentKeySchema } from "./schemas.ts";
 

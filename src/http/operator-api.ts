@@ -1,25 +1,25 @@
 /** The operator API: every route of it, behind authentication and a bound on the body. */
 import type { Deps } from "../deps.ts";
 import { MAX_BODY_BYTES } from "../domain/limits.ts";
-import { authenticate } from "./auth.ts";
-import { bodyLimit } from "./body-limit.ts";
+import { authenticate } from "./middleware/auth.ts";
+import { bodyLimit } from "./middleware/body-limit.ts";
 import { type Api, createApi } from "./openapi.ts";
-import { documentSdk } from "./sdk-document.ts";
-import { alertRoutes } from "./routes/alerts.ts";
-import { auditRoutes } from "./routes/audit.ts";
-import { budgetRoutes } from "./routes/budgets.ts";
-import { chainRoutes } from "./routes/chains.ts";
-import { channelRoutes } from "./routes/channels.ts";
-import { environmentRoutes } from "./routes/environments.ts";
-import { flagRoutes } from "./routes/flags.ts";
-import { incidentRoutes } from "./routes/incidents.ts";
-import { instanceRoutes } from "./routes/instances.ts";
-import { masterRoutes } from "./routes/master.ts";
-import { modelRoutes } from "./routes/models.ts";
-import { priceRoutes } from "./routes/prices.ts";
-import { switchRoutes } from "./routes/switches.ts";
-import { tokenRoutes } from "./routes/tokens.ts";
-import { usageRoutes } from "./routes/usage.ts";
+import { documentSdk } from "./docs/sdk-document.ts";
+import { alertRoutes } from "./operator/alerts.ts";
+import { auditRoutes } from "./operator/audit.ts";
+import { budgetRoutes } from "./operator/budgets.ts";
+import { chainRoutes } from "./operator/chains.ts";
+import { channelRoutes } from "./operator/channels.ts";
+import { environmentRoutes } from "./operator/environments.ts";
+import { flagRoutes } from "./operator/flags.ts";
+import { incidentRoutes } from "./operator/incidents.ts";
+import { instanceRoutes } from "./operator/instances.ts";
+import { masterRoutes } from "./operator/master.ts";
+import { modelRoutes } from "./operator/models.ts";
+import { priceRoutes } from "./operator/prices.ts";
+import { switchRoutes } from "./operator/switches.ts";
+import { tokenRoutes } from "./operator/tokens.ts";
+import { usageRoutes } from "./operator/usage.ts";
 
 const NOUNS = [
   flagRoutes,

@@ -8,8 +8,8 @@ import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { Logger } from "pino";
 import { ZodError } from "zod";
 import { AppError, ERROR_STATUS, type ErrorCode, type Fault } from "../errors.ts";
-import { bodyBrokeOff } from "./body-limit.ts";
-import { describeError } from "./error-log.ts";
+import { bodyBrokeOff } from "./middleware/body-limit.ts";
+import { describeError } from "./middleware/error-log.ts";
 
 export const PROBLEM_MEDIA_TYPE = "application/problem+json";
 /** What a client is told to wait when the error itself does not say. */

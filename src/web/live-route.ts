@@ -7,7 +7,7 @@ import { Hono } from "hono";
 import type { Deps } from "../deps.ts";
 import type { AppContext, AppEnv } from "../http/app-env.ts";
 import { headerReader, outgoingOfGet, peerOf } from "../http/node-bindings.ts";
-import { readSession } from "../http/session.ts";
+import { readSession } from "../http/middleware/session.ts";
 import { feedOf } from "./board-feed.tsx";
 import { encode, type Encoded, encodingOf } from "./compress.ts";
 import { ownPartsOf } from "./own-parts.tsx";

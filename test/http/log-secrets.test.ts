@@ -1,7 +1,7 @@
 /** The log tells who did what when, and never a token, a cookie, a secret, a query or a body. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createApp } from "../../src/app.ts";
-import { describeError } from "../../src/http/error-log.ts";
+import { describeError } from "../../src/http/middleware/error-log.ts";
 import { createdToken, expectJson, expectStatus, type Harness, seed, startHarness } from "./harness.ts";
 import { expectProblem } from "./problem-shape.ts";
 import { ROUTES, routesWhere } from "./route-table.ts";

@@ -2,7 +2,7 @@
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
-import { snapshotSchema, usageAnswerSchema, usageBatchSchema } from "../../src/http/sdk-document.ts";
+import { snapshotSchema, usageAnswerSchema, usageBatchSchema } from "../../src/http/docs/sdk-document.ts";
 import { batchOf, callFor } from "../support/usage.ts";
 import { expectJson, expectStatus, type Harness, seed, startHarness } from "./harness.ts";
 import { isOperatorApi, ROUTES } from "./route-table.ts";

@@ -5,8 +5,8 @@
 import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
 import { AppError } from "../../errors.ts";
-import { remoteAddressOf } from "../../http/auth.ts";
-import { createSession, readSession, signInWithToken, signOut } from "../../http/session.ts";
+import { remoteAddressOf } from "../../http/middleware/auth.ts";
+import { createSession, readSession, signInWithToken, signOut } from "../../http/middleware/session.ts";
 import { peekSignInLink, redeemSignInLink } from "../../services/access/sign-in.ts";
 import { flashOf } from "../act.tsx";
 import { Field, type FieldErrors, NO_ERRORS } from "../form-parts.tsx";

@@ -3,8 +3,8 @@
  * from, and anything but our own pages is refused. Needs no token in forms, so it works without JavaScript.
  */
 import type { Context, MiddlewareHandler } from "hono";
-import type { Deps } from "../deps.ts";
-import { AppError } from "../errors.ts";
+import type { Deps } from "../../deps.ts";
+import { AppError } from "../../errors.ts";
 
 const SAFE_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
 

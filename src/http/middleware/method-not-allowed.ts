@@ -2,7 +2,7 @@
 import type { Hono } from "hono";
 import { METHOD_NAME_ALL } from "hono/router";
 import { TrieRouter } from "hono/router/trie-router";
-import type { AppEnv } from "./app-env.ts";
+import type { AppEnv } from "../app-env.ts";
 
 /** Answers which methods a path has. Built once, when all routes are mounted. */
 export function methodsByPath(app: Hono<AppEnv>): (path: string) => string[] {

@@ -8,8 +8,8 @@ import {
   HEADER_SDK,
   LOCAL_MAX_CHARS,
   parseRevision,
-} from "../../sdk-client/src/protocol.ts";
-import { type Fault, AppError } from "../errors.ts";
+} from "../../../sdk-client/src/protocol.ts";
+import { type Fault, AppError } from "../../errors.ts";
 
 export const INSTANCE_MAX_CHARS = 128;
 const LABEL_MAX_CHARS = 128;

@@ -1,9 +1,9 @@
 /** For load balancers and supervisors. No token: nothing here tells anything about flags. */
 import { Hono } from "hono";
-import type { Deps } from "../../deps.ts";
-import { AppError } from "../../errors.ts";
-import type { SnapshotStore } from "../../services/snapshots/store.ts";
-import type { AppEnv } from "../app-env.ts";
+import type { Deps } from "../deps.ts";
+import { AppError } from "../errors.ts";
+import type { SnapshotStore } from "../services/snapshots/store.ts";
+import type { AppEnv } from "./app-env.ts";
 
 /**
  * `/healthz`: the process answers. `/readyz`: it can serve snapshots, also from memory while the database is away; 503

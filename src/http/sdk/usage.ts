@@ -5,9 +5,9 @@ import type { Deps } from "../../deps.ts";
 import { FairShare } from "../../domain/fair-share.ts";
 import { AppError } from "../../errors.ts";
 import type { AppEnv } from "../app-env.ts";
-import { bodyLimit } from "../body-limit.ts";
-import { parseUsageBatch } from "../usage-batch.ts";
-import { sdkToken } from "./sdk.ts";
+import { bodyLimit } from "../middleware/body-limit.ts";
+import { parseUsageBatch } from "./usage-batch.ts";
+import { sdkToken } from "./poll.ts";
 
 /** Of the batches that are being read or counted. A token has its share: 5,000 instances with batches of 12 KiB have room. */
 const MAX_BYTES_AT_A_TIME = 128 * 1024 * 1024;

@@ -11,10 +11,10 @@ import type { Process } from "../../services/instances/writes.ts";
 import type { PreparedSnapshot } from "../../services/snapshots/store.ts";
 import { toAway } from "../../services/shared/away.ts";
 import type { AppContext, AppEnv } from "../app-env.ts";
-import { remoteAddressOf } from "../auth.ts";
-import { failedAttemptsOf } from "../failed-attempts.ts";
+import { remoteAddressOf } from "../middleware/auth.ts";
+import { failedAttemptsOf } from "../middleware/failed-attempts.ts";
 import { headerReader, outgoingOfGet, peerOf } from "../node-bindings.ts";
-import { acceptsGzip, appliedOf, bearerOf, type HeaderReader, labelsOf, localOf, waitMsOf } from "../poll-request.ts";
+import { acceptsGzip, appliedOf, bearerOf, type HeaderReader, labelsOf, localOf, waitMsOf } from "./poll-request.ts";
 
 const CACHE_CONTROL = "no-store";
 const RETRY_AFTER_SECONDS = 1;

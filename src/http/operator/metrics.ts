@@ -10,8 +10,8 @@ import type { MetricFamily } from "../../domain/metric.ts";
 import { databaseAnswers, databaseFamilies, serverFamilies } from "../../services/shared/metrics.ts";
 import { toAway } from "../../services/shared/away.ts";
 import type { AppEnv } from "../app-env.ts";
-import { authenticate, needs } from "../auth.ts";
-import { processMetrics } from "../http-metrics.ts";
+import { authenticate, needs } from "../middleware/auth.ts";
+import { processMetrics } from "../middleware/http-metrics.ts";
 import { metricsText } from "../metrics-text.ts";
 import { toAppError } from "../problem.ts";
 

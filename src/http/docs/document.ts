@@ -1,5 +1,5 @@
 /** The OpenAPI document: what `/openapi.json` serves and `/docs` is made of. */
-import type { Api } from "./openapi.ts";
+import type { Api } from "../openapi.ts";
 
 const OPENAPI_VERSION = "3.1.0";
 const API_VERSION = "1";

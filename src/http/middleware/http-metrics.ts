@@ -5,8 +5,8 @@
 import type { MiddlewareHandler } from "hono";
 import { matchedRoutes } from "hono/route";
 import { collectDefaultMetrics, Histogram, Registry } from "prom-client";
-import type { Deps } from "../deps.ts";
-import type { AppContext, AppEnv } from "./app-env.ts";
+import type { Deps } from "../../deps.ts";
+import type { AppContext, AppEnv } from "../app-env.ts";
 
 const BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 /** A scanner's made-up methods must not become series. */

@@ -2,11 +2,11 @@
 import { createHash } from "node:crypto";
 import { Hono } from "hono";
 import { html } from "hono/html";
-import type { AppEnv } from "./app-env.ts";
-import { documentOf } from "./docs-document.ts";
-import { docsPage } from "./docs-page.tsx";
-import { DOCS_CSS } from "./docs-style.ts";
-import type { Api } from "./openapi.ts";
+import type { AppEnv } from "../app-env.ts";
+import { documentOf } from "./document.ts";
+import { docsPage } from "./page.tsx";
+import { DOCS_CSS } from "./style.ts";
+import type { Api } from "../openapi.ts";
 
 export function docsRoutes(api: Api): Hono<AppEnv> {
   const document = documentOf(api);

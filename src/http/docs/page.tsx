@@ -1,9 +1,9 @@
 /** The page of the API documentation, made of the OpenAPI document when the server starts. */
 import { z } from "@hono/zod-openapi";
 import { raw } from "hono/html";
-import type { ApiDocument } from "./docs-document.ts";
-import { shapeText } from "./docs-shape.ts";
-import { DOCS_CSS } from "./docs-style.ts";
+import type { ApiDocument } from "./document.ts";
+import { shapeText } from "./shape.ts";
+import { DOCS_CSS } from "./style.ts";
 
 interface Operation {
   method: string;

@@ -4,8 +4,8 @@
  */
 import type { MiddlewareHandler } from "hono";
 import { routePath } from "hono/route";
-import type { Deps } from "../deps.ts";
-import type { AppEnv } from "./app-env.ts";
+import type { Deps } from "../../deps.ts";
+import type { AppEnv } from "../app-env.ts";
 
 export function requestLog(deps: Deps): MiddlewareHandler<AppEnv> {
   return async (c, next) => {

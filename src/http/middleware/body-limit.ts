@@ -5,7 +5,7 @@
  */
 import { IncomingMessage } from "node:http";
 import type { Context, MiddlewareHandler } from "hono";
-import { AppError } from "../errors.ts";
+import { AppError } from "../../errors.ts";
 
 const DRAIN_MAX_BYTES = 16 * 1024 * 1024;
 const DRAIN_MAX_MS = 2000;

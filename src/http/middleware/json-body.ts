@@ -3,8 +3,8 @@
  * database can hold. What passes here can be stored or echoed without a surprise further in.
  */
 import type { MiddlewareHandler } from "hono";
-import { AppError, type Fault } from "../errors.ts";
-import type { AppEnv } from "./app-env.ts";
+import { AppError, type Fault } from "../../errors.ts";
+import type { AppEnv } from "../app-env.ts";
 
 const MAX_JSON_DEPTH = 32;
 const JSON_MEDIA_TYPE = /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i;

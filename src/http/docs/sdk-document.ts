@@ -14,16 +14,16 @@ import {
   type Rule,
   type Snapshot,
   SNAPSHOT_PATH,
-} from "../../sdk-client/src/protocol.ts";
+} from "../../../sdk-client/src/protocol.ts";
 import {
   MAX_RECORDS_PER_BATCH,
   USAGE_PATH,
   type UsageAnswer,
   type UsageBatch,
-} from "../../sdk-client/src/usage-protocol.ts";
-import { chainStepSchema } from "./chain-step-schema.ts";
-import { type Api, body, json, problem } from "./openapi.ts";
-import { ruleSchema } from "./rule-schema.ts";
+} from "../../../sdk-client/src/usage-protocol.ts";
+import { chainStepSchema } from "../chain-step-schema.ts";
+import { type Api, body, json, problem } from "../openapi.ts";
+import { ruleSchema } from "../rule-schema.ts";
 
 const switchState = z.enum(["on", "off"]);
 const step: z.ZodType<ChainStep> = chainStepSchema;

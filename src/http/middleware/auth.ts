@@ -3,11 +3,11 @@
  * revoking works at once. What they may do is settled by `needs` before any input is read, and again by the services.
  */
 import type { Context, MiddlewareHandler } from "hono";
-import { type Need, requireScope } from "../context.ts";
-import type { Deps } from "../deps.ts";
-import type { Actor } from "../domain/actor.ts";
-import { AppError } from "../errors.ts";
-import type { AppEnv } from "./app-env.ts";
+import { type Need, requireScope } from "../../context.ts";
+import type { Deps } from "../../deps.ts";
+import type { Actor } from "../../domain/actor.ts";
+import { AppError } from "../../errors.ts";
+import type { AppEnv } from "../app-env.ts";
 import { failedAttemptsOf } from "./failed-attempts.ts";
 import { requireSameOrigin } from "./same-origin.ts";
 import { readSession } from "./session.ts";
