@@ -18,9 +18,9 @@ import { healthRoutes } from "./http/health.ts";
 import { metricsRoutes } from "./http/operator/metrics.ts";
 import { pollRoute, pollsFirst, sdkRoutes } from "./http/sdk/poll.ts";
 import { usageReportRoutes } from "./http/sdk/usage.ts";
-import { errorPage, wantsPage } from "./web/error-page.tsx";
-import { boardsFirst, liveRoute } from "./web/live-route.ts";
-import { webRoutes } from "./web/routes.tsx";
+import { errorPage, wantsPage } from "./web/shell/error-page.tsx";
+import { boardsFirst, liveRoute } from "./web/board/live-route.ts";
+import { webRoutes } from "./web/shell/routes.tsx";
 
 const MAX_REQUEST_ID_CHARS = 64;
 /** Addresses of programs: whoever looks at one in a browser is shown what a program gets. */

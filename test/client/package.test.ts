@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { INSTALL_LINES } from "../../src/web/first-steps.tsx";
+import { INSTALL_LINES } from "../../src/web/board/first-steps.tsx";
 import { temporaryFolder } from "../support/child-server.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));

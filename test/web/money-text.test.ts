@@ -2,10 +2,10 @@
 import { array, assert, double, property, record, string } from "fast-check";
 import { describe, expect, it } from "vitest";
 import { windowAt } from "../../src/domain/window.ts";
-import { amountOf } from "../../src/web/budget-draft.ts";
-import { timeTicks, valueTicks } from "../../src/web/chart-axis.ts";
-import { boxOf, overlap, placeLevels, placeMarks } from "../../src/web/chart-labels.ts";
-import { resetText, sharePercent, usdLimit, usdOfCall, usdPerHour } from "../../src/web/money-text.ts";
+import { amountOf } from "../../src/web/budgets/draft.ts";
+import { timeTicks, valueTicks } from "../../src/web/chart/axis.ts";
+import { boxOf, overlap, placeLevels, placeMarks } from "../../src/web/chart/labels.ts";
+import { resetText, sharePercent, usdLimit, usdOfCall, usdPerHour } from "../../src/web/text/money.ts";
 
 const USD = 1_000_000_000;
 

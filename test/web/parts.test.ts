@@ -1,7 +1,7 @@
 /** An open board is sent what changed and nothing twice, whatever it shows. */
 import * as fc from "fast-check";
 import { expect, it } from "vitest";
-import { type Due, type Part, PartVersions, Place } from "../../src/web/parts.ts";
+import { type Due, type Part, PartVersions, Place } from "../../src/web/board/parts.ts";
 
 const ALL: Due = { figures: true, chart: true };
 const NONE: Due = { figures: false, chart: false };

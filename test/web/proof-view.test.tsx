@@ -2,8 +2,8 @@
 import { Hono } from "hono";
 import { expect, it } from "vitest";
 import type { Fleet, FleetGroup, Member } from "../../src/domain/fleet.ts";
-import { timedProof } from "../../src/web/proof.ts";
-import { ProofView } from "../../src/web/proof-view.tsx";
+import { timedProof } from "../../src/web/shell/proof.ts";
+import { ProofView } from "../../src/web/shell/proof-view.tsx";
 
 function member(instance: string, changes: Partial<Member> = {}): Member {
   return {

@@ -1,7 +1,7 @@
 /** What a rule's form shows always reads back as the value it shows. */
 import * as fc from "fast-check";
 import { expect, it } from "vitest";
-import { formatValue, parseValue } from "../../src/web/rule-value.ts";
+import { formatValue, parseValue } from "../../src/web/flags/rule-value.ts";
 
 const text = fc.string({ maxLength: 40 });
 const number = fc.oneof(

@@ -1,0 +1,67 @@
+/** Creating an environment. */
+import { Hono } from "hono";
+import { requireScope } from "../../context.ts";
+import type { Deps } from "../../deps.ts";
+import { MAX_NAME_CHARS } from "../../domain/limits.ts";
+import { fromIssues } from "../../http/problem.ts";
+import { environmentBody } from "../../http/schemas.ts";
+import { createEnvironment } from "../../services/access/environments.ts";
+import { done } from "../shell/act.tsx";
+import { Field, fieldErrors, type FieldErrors, FormErrors, NO_ERRORS } from "../form/parts.tsx";
+import { type Form, type PageContext, type PageEnv, readForm, serviceContext } from "../shell/page-context.ts";
+import { sendPage } from "../shell/render.tsx";
+
+export function environmentPages(deps: Deps): Hono<PageEnv> {
+  const app = new Hono<PageEnv>();
+  app.get("/environments/new", (c) => page(c, deps, NO_ERRORS));
+  app.post("/environments", async (c) => {
+    const form = await readForm(c);
+    try {
+      const parsed = environmentBody.safeParse({ key: form.trimmed("key"), name: form.trimmed("name") });
+      if (!parsed.success) throw fromIssues(parsed.error.issues);
+      const created = await createEnvironment(serviceContext(c, deps), parsed.data);
+      return done(c, `/e/${created.key}`, `Created the environment ${created.name}.`);
+    } catch (error) {
+      const errors = fieldErrors(error);
+      if (errors === null) throw error;
+      return page(c, deps, errors, form);
+    }
+  });
+  return app;
+}
+
+function page(c: PageContext, deps: Deps, errors: FieldErrors, form?: Form) {
+  requireScope(c.get("actor"), "admin");
+  return sendPage(
+    c,
+    deps,
+    { title: "New environment", actor: c.get("actor"), status: errors.size > 0 ? 422 : 200 },
+    <form class="card stack" method="post" action="/environments">
+      <h1>New environment</h1>
+      <FormErrors errors={errors} fields={["key", "name"]} />
+      <p>Flags, chains, model blocks and application tokens belong to one environment each.</p>
+      <Field
+        name="name"
+        label="Name"
+        value={form?.text("name") ?? ""}
+        errors={errors}
+        maxlength={MAX_NAME_CHARS}
+        autofocus
+      />
+      <Field
+        name="key"
+        label="Key"
+        value={form?.text("key") ?? ""}
+        errors={errors}
+        mono
+        hint="In addresses and tokens: production-eu. It cannot be changed later."
+      />
+      <div class="acts">
+        <button class="main">Create environment</button>
+        <a class="button" href="/">
+          Cancel
+        </a>
+      </div>
+    </form>,
+  );
+}

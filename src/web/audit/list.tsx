@@ -1,0 +1,114 @@
+/** Entries of the audit as sentences, with what changed folded away and the way back where there is one. */
+import type { AuditResource } from "../../domain/resources.ts";
+import { Moment } from "../shell/moment.tsx";
+
+const VERBS: Readonly<Record<string, string>> = {
+  "flag.killed": "killed",
+  "flag.restored": "restored",
+  "flag.downgraded": "downgraded",
+  "flag.created": "created the flag",
+  "flag.edited": "edited",
+  "flag.deleted": "deleted the flag",
+  "chain.created": "created the chain",
+  "chain.edited": "edited the chain",
+  "chain.deleted": "deleted the chain",
+  "model.blocked": "blocked",
+  "model.unblocked": "unblocked",
+  "master.killed": "turned everything off in",
+  "master.restored": "restored the master switch of",
+  "flag.tripped": "tripped",
+  "flag.moved": "moved",
+  "budget.over": "counted over its limit the budget",
+  "budget.under": "counted below its limit again the budget",
+  "flag.trip-ended": "ended a trip of",
+  "budget.created": "created the budget",
+  "budget.edited": "edited the budget",
+  "budget.deleted": "deleted the budget",
+  "budget.raised": "raised the budget",
+  "budget.step": "counted a step of the budget",
+  "incident.acknowledged": "acknowledged",
+  "incident.resolved": "resolved",
+  "channel.created": "created the channel",
+  "channel.edited": "edited the channel",
+  "channel.deleted": "deleted the channel",
+  "channel.tested": "tested the channel",
+  "alert.retried": "sent an alert again to",
+  "price.added": "added a price of",
+  "price.corrected": "corrected the price of",
+  "price.deleted": "deleted the added price of",
+  "token.created": "created the token",
+  "token.revoked": "revoked the token",
+  "aliases.edited": "mapped names of models in",
+  "environment.created": "created the environment",
+  "reason.given": "said why about",
+};
+/** Edits take an admin back, switches an operator. */
+const EDITS: ReadonlySet<string> = new Set(["flag.edited", "chain.edited"]);
+
+export interface AuditListProps {
+  entries: readonly AuditResource[];
+  environment: string;
+  nowMs: number;
+  mayRevert: boolean;
+  mayEdit: boolean;
+  /** Where a revert leads to. */
+  back: string;
+}
+
+export function AuditList({ entries, environment, nowMs, mayRevert, mayEdit, back }: AuditListProps) {
+  if (entries.length === 0) return <p class="dim">Nothing has happened yet.</p>;
+  return (
+    <ul class="list">
+      {entries.map((entry) => (
+        <li class="entry">
+          <div>
+            <p>
+              <span class="dim">
+                <Moment at={entry.at} nowMs={nowMs} exact />
+              </span>{" "}
+              <b>{entry.actor.name}</b> {VERBS[entry.action] ?? entry.action} <code>{entry.target.key}</code>
+              {entry.reason === null ? "" : `: ${entry.reason}`}
+            </p>
+            {entry.before === null && entry.after === null ? null : <Diff entry={entry} />}
+          </div>
+          {entry.revertible && mayRevert && (mayEdit || !EDITS.has(entry.action)) ? (
+            <form method="post" action={`/e/${environment}/audit/${entry.id}/revert`}>
+              <input type="hidden" name="back" value={back} />
+              <button
+                class="quiet"
+                aria-label={`Revert: ${VERBS[entry.action] ?? entry.action} ${entry.target.key}, entry ${entry.id}`}
+              >
+                Revert
+              </button>
+            </form>
+          ) : null}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+/** Only the fields that differ. */
+function Diff({ entry }: { entry: AuditResource }) {
+  const before = fieldsOf(entry.before);
+  const after = fieldsOf(entry.after);
+  const names = [...new Set([...Object.keys(before), ...Object.keys(after)])];
+  const changed = names.filter((name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]));
+  if (changed.length === 0) return null;
+  return (
+    <details class="diff">
+      <summary class="line-summary">What changed</summary>
+      <pre tabindex={0}>
+        {changed.map((name) => `${name}: ${show(before[name])} → ${show(after[name])}`).join("\n")}
+      </pre>
+    </details>
+  );
+}
+
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null ? { ...value } : {};
+}
+
+function show(value: unknown): string {
+  return value === undefined || value === null ? "none" : typeof value === "string" ? value : JSON.stringify(value);
+}

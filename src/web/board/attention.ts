@@ -1,0 +1,36 @@
+/** What the order of attention and the search for drivers are made from, of what the board has read. Pure. */
+import type { AttentionFacts } from "../../domain/attention.ts";
+import type { IncidentResource } from "../../domain/money-resources.ts";
+import type { FlagResource } from "../../domain/resources.ts";
+import type { BoardMoney } from "../../services/board/money.ts";
+import type { Driven } from "../../services/usage/burning.ts";
+
+/** What decides where the flag stands. `usual` by flag, in nano-USD an hour. */
+export function attentionOf(flag: FlagResource, money: BoardMoney, usual: ReadonlyMap<string, number>): AttentionFacts {
+  const { key, name, standing } = flag;
+  const spent = money.flags.get(key);
+  const reached = money.budgets.flatMap(({ scope, limitReachedAt }) =>
+    scope.flag === key && limitReachedAt !== null ? [Date.parse(limitReachedAt)] : [],
+  );
+  return {
+    key,
+    name,
+    state: standing.state,
+    burnNanoUsdPerHour: spent?.burnNanoUsdPerHour ?? 0,
+    usualNanoUsdPerHour: usual.get(key) ?? null,
+    limitReachedAtMs: reached.length === 0 ? null : Math.min(...reached),
+    todayNanoUsd: spent?.todayNanoUsd ?? 0,
+  };
+}
+
+/** Of a flag that is off the hour before it was switched: nothing is spent since. */
+export function drivenBy(
+  incidents: readonly IncidentResource[],
+  flags: readonly FlagResource[],
+  nowMs: number,
+): Driven[] {
+  return incidents.map(({ id, flag, steps, openedAt }) => {
+    const isOff = flags.some(({ key, standing }) => key === flag && standing.state === "off");
+    return { id, flag, untilMs: isOff ? Date.parse(steps.at(-1)?.at ?? openedAt) : nowMs };
+  });
+}

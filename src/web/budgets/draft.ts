@@ -1,0 +1,134 @@
+/** A budget as its form has it, and the way from there to what the service takes. Field names are the API's paths. */
+import { MAX_LADDER_STEPS } from "../../domain/budget.ts";
+import type { BudgetResource } from "../../domain/money-resources.ts";
+import { createBudgetBody } from "../../http/budget-schemas.ts";
+import { fromIssues } from "../../http/problem.ts";
+import type { BudgetDefinition } from "../../services/budgets/budgets.ts";
+import type { Form } from "../shell/page-context.ts";
+
+export interface LadderDraft {
+  atPercent: string;
+  action: string;
+  level: string;
+}
+
+export interface BudgetDraft {
+  name: string;
+  /** `""`: all flags. */
+  flag: string;
+  /** `""`: all models. */
+  model: string;
+  limitUsd: string;
+  period: string;
+  timezone: string;
+  enforcement: string;
+  onReset: string;
+  ladder: LadderDraft[];
+}
+
+/** What a budget does unless somebody says otherwise. */
+export const EMPTY_BUDGET: BudgetDraft = {
+  name: "",
+  flag: "",
+  model: "",
+  limitUsd: "",
+  period: "day",
+  timezone: "UTC",
+  enforcement: "trip",
+  onReset: "restore",
+  ladder: [
+    { atPercent: "50", action: "alert", level: "" },
+    { atPercent: "80", action: "downgrade", level: "" },
+    { atPercent: "100", action: "kill", level: "" },
+  ],
+};
+
+export function budgetDraftOf(budget: BudgetResource): BudgetDraft {
+  return {
+    name: budget.name,
+    flag: budget.scope.flag ?? "",
+    model: budget.scope.model ?? "",
+    limitUsd: String(budget.limitUsd),
+    period: budget.period,
+    timezone: budget.timezone,
+    enforcement: budget.enforcement,
+    onReset: budget.onReset,
+    ladder: budget.ladder.map((step) => ({
+      atPercent: String(step.atPercent),
+      action: step.action,
+      level: step.level === undefined ? "" : String(step.level),
+    })),
+  };
+}
+
+export function budgetDraftFrom(form: Form): BudgetDraft {
+  const ladder: LadderDraft[] = [];
+  for (let at = 0; at < MAX_LADDER_STEPS && form.has(`ladder.${at}.atPercent`); at += 1) {
+    const path = `ladder.${at}`;
+    ladder.push({
+      atPercent: form.trimmed(`${path}.atPercent`),
+      action: form.text(`${path}.action`),
+      level: form.trimmed(`${path}.level`),
+    });
+  }
+  return {
+    name: form.trimmed("name"),
+    flag: form.text("scope.flag"),
+    model: form.trimmed("scope.model"),
+    limitUsd: form.trimmed("limitUsd"),
+    period: form.text("period"),
+    timezone: form.trimmed("timezone"),
+    enforcement: form.text("enforcement"),
+    onReset: form.text("onReset"),
+    ladder,
+  };
+}
+
+/** `add-step`, `remove-step.1`: what a button other than "save" does. Null for "save". */
+export function reshapedBudget(draft: BudgetDraft, operation: string): BudgetDraft | null {
+  const [verb = "", position = ""] = operation.split(".");
+  const ladder = structuredClone(draft.ladder);
+  switch (verb) {
+    case "add-step":
+      if (ladder.length < MAX_LADDER_STEPS) ladder.push({ atPercent: "", action: "alert", level: "" });
+      break;
+    case "remove-step":
+      ladder.splice(Number(position), 1);
+      break;
+    default:
+      return null;
+  }
+  return { ...draft, ladder };
+}
+
+/** The budget as the service takes it. INVALID with the path of each fault. */
+export function parseBudget(draft: BudgetDraft): BudgetDefinition {
+  const { flag, model, limitUsd, ladder, ...rest } = draft;
+  const parsed = createBudgetBody.safeParse({
+    ...rest,
+    scope: { ...(flag !== "" && { flag }), ...(model !== "" && { model }) },
+    limitUsd: amountOf(limitUsd),
+    ladder: ladder.map(({ atPercent, action, level }) => ({
+      atPercent: atPercent === "" ? Number.NaN : Number(atPercent),
+      action,
+      // A level left over from another action means nothing.
+      ...(level !== "" && action === "downgrade" && { level: Number(level) }),
+    })),
+  });
+  if (!parsed.success) throw fromIssues(parsed.error.issues);
+  const { onUnavailable: _, ladder: steps, ...budget } = parsed.data;
+  return {
+    ...budget,
+    ladder: steps.map(({ atPercent, action, level }) => ({
+      atPercent,
+      action,
+      ...(level !== undefined && { level }),
+    })),
+  };
+}
+
+/** "$1,200.50" as people write it; NaN for anything that is no amount. */
+export function amountOf(text: string): number {
+  const plain = text.replace(/^\$\s*/, "").replaceAll(/,(?=\d{3}(?:\D|$))/g, "");
+  return /^\d+(?:\.\d+)?$/.test(plain) ? Number(plain) : Number.NaN;
+}

@@ -1,0 +1,145 @@
+/** One budget in the list: how it stands, what it did and may still do, and what was added to it. */
+import { usd } from "../../domain/alert-text.ts";
+import { NANO_PER_USD } from "../../domain/budget.ts";
+import type { BudgetResource } from "../../domain/money-resources.ts";
+import { aPeriod } from "../../domain/window.ts";
+import { LimitLine } from "../board/flag-money.tsx";
+import { Moment } from "../shell/moment.tsx";
+import { periodNow, usdLimit, burnText, zoneName } from "../text/money.ts";
+import { SpendBar } from "../chart/spend-bar.tsx";
+import type { Light } from "../text/text.ts";
+
+export interface BudgetEntryProps {
+  budget: BudgetResource;
+  base: string;
+  nowMs: number;
+  operator: boolean;
+  admin: boolean;
+  /** `production`, as in "all flags of production". */
+  environment: string;
+}
+
+export function BudgetEntry({ budget, base, nowMs, operator, admin, environment }: BudgetEntryProps) {
+  const { now } = budget;
+  const path = `${base}/budgets/${budget.id}`;
+  const light = lightOfBudget(budget);
+  return (
+    <li class="card" id={`budget-${budget.id}`}>
+      <div class="title">
+        <div class="names">
+          <h2>{budget.name}</h2>
+          <span class="dim">{scopeText(budget, environment)}</span>
+        </div>
+        <div class="acts">
+          {operator ? (
+            <a class="button" href={`${path}/raise`} aria-label={`Raise ${budget.name}…`}>
+              Raise…
+            </a>
+          ) : null}
+          {admin ? (
+            <>
+              <a class="button" href={path} aria-label={`Edit ${budget.name}…`}>
+                Edit…
+              </a>
+              <a class="button" href={`${path}/delete`} aria-label={`Delete ${budget.name}…`}>
+                Delete…
+              </a>
+            </>
+          ) : null}
+        </div>
+      </div>
+      <SpendBar spentNanoUsd={now.spentNanoUsd} limitNanoUsd={now.limitNanoUsd} ladder={budget.ladder} light={light} />
+      <p>
+        <b>{usd(now.spentNanoUsd)}</b> of {usdLimit(now.limitNanoUsd)} {periodNow(budget.period)}{" "}
+        <span class="dim">
+          {burnText(now.burnNanoUsdPerHour)} ·{" "}
+          <LimitLine budget={{ ...now, period: budget.period, timezone: budget.timezone }} nowMs={nowMs} />
+        </span>
+      </p>
+      <Trips budget={budget} />
+      <dl class="facts">
+        <dt>Ladder</dt>
+        <dd>{ladderText(budget)}</dd>
+        <dt>Can be overspent by</dt>
+        <dd>
+          {budget.enforcement === "track" ? (
+            "any amount: it only tracks"
+          ) : (
+            <>
+              at most {usd(now.overshootBoundNanoUsd)}{" "}
+              <span class="dim">
+                at the pace of the last 15 minutes: what is spent before a trip reaches every instance, and the calls
+                that run then
+              </span>
+            </>
+          )}
+        </dd>
+        <dt>Counted</dt>
+        <dd>
+          {now.spentNanoUsd === 0
+            ? `nothing yet ${periodNow(budget.period)}`
+            : `${usd(now.exactNanoUsd)} exact, ${usd(now.spentNanoUsd - now.exactNanoUsd)} estimated`}
+        </dd>
+        {budget.raises.length === 0 ? null : (
+          <>
+            <dt>Raised</dt>
+            <dd>
+              {budget.raises.map((raise) => (
+                <p>
+                  +{usdLimit(raise.addUsd * NANO_PER_USD)} until <Moment at={raise.until} nowMs={nowMs} /> by {raise.by}
+                  : {raise.reason}
+                </p>
+              ))}
+            </dd>
+          </>
+        )}
+      </dl>
+    </li>
+  );
+}
+
+function Trips({ budget }: { budget: BudgetResource }) {
+  const { trips } = budget.now;
+  if (trips.length === 0) return null;
+  return (
+    <ul class="wrong">
+      {trips.map(({ flag, action, atPercent, overriddenBy }) => {
+        const light = overriddenBy !== null ? null : action === "kill" ? "off" : "downgraded";
+        return (
+          <li>
+            {light === null ? null : <span class={`light ${light}`} aria-hidden="true"></span>}
+            <span>
+              <code>{flag}</code> {action === "kill" ? "turned off" : "downgraded"} at {atPercent} %
+              {overriddenBy === null ? "" : `, overridden by ${overriddenBy}`}
+            </span>
+          </li>
+        );
+      })}
+    </ul>
+  );
+}
+
+function lightOfBudget({ now }: BudgetResource): Light {
+  const inForce = now.trips.filter((trip) => trip.overriddenBy === null);
+  if (inForce.some((trip) => trip.action === "kill")) return "off";
+  if (now.spentNanoUsd >= now.limitNanoUsd) return "over";
+  return inForce.length > 0 ? "downgraded" : "on";
+}
+
+function scopeText({ scope, period, timezone }: BudgetResource, environment: string): string {
+  const what = scope.flag ?? `all flags of ${environment}`;
+  const model = scope.model === undefined ? "" : ` on ${scope.model}`;
+  return `${what}${model}, ${aPeriod(period)} in ${zoneName(timezone)}`;
+}
+
+/** "50 % alert · 80 % downgrade · 100 % kill". */
+export function ladderText({ ladder, enforcement }: Pick<BudgetResource, "ladder" | "enforcement">): string {
+  if (ladder.length === 0) return "no step: nothing happens at its limit";
+  return ladder
+    .toSorted((a, b) => a.atPercent - b.atPercent)
+    .map(({ atPercent, action, level }) => {
+      const does = enforcement === "track" ? "alert" : action;
+      return `${atPercent} % ${does}${does === "downgrade" && level !== undefined ? ` to level ${level}` : ""}`;
+    })
+    .join(" · ");
+}

@@ -1,0 +1,180 @@
+/** The form of a budget: what counts, how much, for how long, and the ladder of what happens at which share of it. */
+import { MAX_LADDER_STEPS } from "../../domain/budget.ts";
+import { MAX_NAME_CHARS } from "../../domain/limits.ts";
+import type { BudgetDraft } from "./draft.ts";
+import { Choices, Field, type FieldErrors, FormErrors, Select } from "../form/parts.tsx";
+
+export interface BudgetFormProps {
+  draft: BudgetDraft;
+  errors: FieldErrors;
+  /** Null for a new budget. */
+  version: number | null;
+  action: string;
+  cancel: string;
+  flags: readonly { key: string; name: string }[];
+  models: readonly string[];
+}
+
+const FIELDS = ["name", "scope.flag", "scope.model", "limitUsd", "period", "timezone", "enforcement", "onReset"];
+const ACTIONS = [
+  { value: "alert", label: "alert: only tell" },
+  { value: "downgrade", label: "downgrade: a cheaper model" },
+  { value: "kill", label: "kill: turn it off" },
+] as const;
+const PERIODS = [
+  { value: "hour", label: "an hour" },
+  { value: "day", label: "a day" },
+  { value: "week", label: "a week, from Monday" },
+  { value: "month", label: "a month" },
+] as const;
+
+export function BudgetForm({ draft, errors, version, action, cancel, flags, models }: BudgetFormProps) {
+  const isNew = version === null;
+  const ladderPaths = [...errors.keys()].filter((path) => path.startsWith("ladder"));
+  return (
+    <form class="card stack" method="post" action={action}>
+      <button class="first-submit" name="do" value="save" tabindex={-1} aria-hidden="true">
+        Save
+      </button>
+      {isNew ? null : <input type="hidden" name="version" value={String(version)} />}
+      <h1>{isNew ? "New budget" : `Edit budget ${draft.name}`}</h1>
+      <FormErrors errors={errors} fields={[...FIELDS, ...ladderPaths]} />
+      <Field
+        name="name"
+        label="Name"
+        value={draft.name}
+        errors={errors}
+        maxlength={MAX_NAME_CHARS}
+        autofocus={isNew}
+        hint="As alerts will say it, for example Support chat, daily"
+      />
+      <Select
+        name="scope.flag"
+        label="What counts"
+        value={draft.flag}
+        errors={errors}
+        options={[
+          { value: "", label: "all flags of this environment" },
+          ...flags.map(({ key, name }) => ({ value: key, label: `${name} (${key})` })),
+        ]}
+      />
+      <datalist id="known-models">
+        {models.map((model) => (
+          <option value={model}></option>
+        ))}
+      </datalist>
+      <Field
+        name="scope.model"
+        label="Of one model only (optional)"
+        value={draft.model}
+        errors={errors}
+        mono
+        list="known-models"
+      />
+      <div class="row two">
+        <Field
+          name="limitUsd"
+          label="Limit in USD"
+          value={draft.limitUsd}
+          errors={errors}
+          inputmode="decimal"
+          placeholder="200"
+        />
+        <Select name="period" label="For" value={draft.period} errors={errors} options={PERIODS} />
+      </div>
+      <datalist id="zones">
+        {Intl.supportedValuesOf("timeZone").map((zone) => (
+          <option value={zone}></option>
+        ))}
+      </datalist>
+      <Field
+        name="timezone"
+        label="Time zone"
+        value={draft.timezone}
+        errors={errors}
+        list="zones"
+        hint="Its day begins at midnight there, for example Europe/Berlin"
+      />
+      <Choices
+        name="enforcement"
+        legend="What it does"
+        value={draft.enforcement}
+        errors={errors}
+        options={[
+          {
+            value: "trip",
+            label: "Trip",
+            note: "Counts every call and acts by the ladder, by itself, within seconds.",
+          },
+          { value: "track", label: "Track", note: "Counts and alerts; never switches anything." },
+        ]}
+      />
+      <Ladder draft={draft} errors={errors} />
+      <Choices
+        name="onReset"
+        legend="When a new window begins"
+        value={draft.onReset}
+        errors={errors}
+        options={[
+          { value: "restore", label: "What it switched is restored by itself" },
+          { value: "stay", label: "It stays until somebody restores" },
+        ]}
+      />
+      <div class="acts">
+        <button class="main" name="do" value="save">
+          {isNew ? "Create budget" : "Save"}
+        </button>
+        <a class="button" href={cancel}>
+          Cancel
+        </a>
+      </div>
+    </form>
+  );
+}
+
+function Ladder({ draft, errors }: { draft: BudgetDraft; errors: FieldErrors }) {
+  return (
+    <fieldset class="box">
+      <legend>Ladder: what happens at which share of the limit</legend>
+      {errors.has("ladder") ? <p class="error">{errors.get("ladder")}</p> : null}
+      {draft.ladder.length === 0 ? <p class="dim">No step: it counts, and nothing happens at its limit.</p> : null}
+      {draft.ladder.map((step, at) => {
+        const path = `ladder.${at}`;
+        const fault = errors.get(path);
+        return (
+          <div class="row ladder" role="group" aria-label={`Step ${at + 1}`}>
+            <Field
+              name={`${path}.atPercent`}
+              label="At %"
+              value={step.atPercent}
+              errors={fault === undefined ? errors : new Map([...errors, [`${path}.atPercent`, fault]])}
+              inputmode="numeric"
+            />
+            <Select name={`${path}.action`} label="do" value={step.action} errors={errors} options={ACTIONS} />
+            <Field
+              name={`${path}.level`}
+              label="Level"
+              value={step.level}
+              errors={errors}
+              inputmode="numeric"
+              placeholder="one further"
+            />
+            <button name="do" value={`remove-step.${at}`} aria-label={`Remove step ${at + 1}`}>
+              Remove
+            </button>
+          </div>
+        );
+      })}
+      {draft.ladder.length < MAX_LADDER_STEPS ? (
+        <div>
+          <button name="do" value="add-step">
+            Add a step
+          </button>
+        </div>
+      ) : null}
+      <p class="hint">
+        Each step acts once per window. Level 0 is full quality; without a level, a downgrade goes one step further.
+      </p>
+    </fieldset>
+  );
+}

@@ -1,0 +1,252 @@
+/** Budgets: list, create, edit, raise, delete. */
+import { Hono } from "hono";
+import { requireScope } from "../../context.ts";
+import type { Deps } from "../../deps.ts";
+import { usd } from "../../domain/alert-text.ts";
+import { raiseBudgetBody } from "../../http/budget-schemas.ts";
+import { fromIssues } from "../../http/problem.ts";
+import { boardMoney } from "../../services/board/money.ts";
+import { getBudget, listBudgets } from "../../services/budgets/view.ts";
+import { createBudget, deleteBudget, raiseBudget, updateBudget } from "../../services/budgets/budgets.ts";
+import { listFlags } from "../../services/flags/flags.ts";
+import { listModels } from "../../services/models/blocks.ts";
+import { done, flashOf } from "../shell/act.tsx";
+import {
+  amountOf,
+  type BudgetDraft,
+  budgetDraftFrom,
+  budgetDraftOf,
+  EMPTY_BUDGET,
+  parseBudget,
+  reshapedBudget,
+} from "./draft.ts";
+import { BudgetEntry } from "./entry.tsx";
+import { BudgetForm } from "./form.tsx";
+import { fieldErrors, type FieldErrors, NO_ERRORS } from "../form/parts.tsx";
+import { usdLimit } from "../text/money.ts";
+import {
+  type Form,
+  mayAdminister,
+  mayOperate,
+  type PageContext,
+  type PageEnv,
+  readForm,
+  serviceContext,
+  setFlash,
+} from "../shell/page-context.ts";
+import { RaisePage, raiseUntil } from "./raise.tsx";
+import { sendPage } from "../shell/render.tsx";
+import { selfUpdating } from "../shell/self-updating.ts";
+import { UnpricedLine } from "../board/unpriced-line.tsx";
+
+export function budgetPages(deps: Deps): Hono<PageEnv> {
+  const app = new Hono<PageEnv>();
+
+  app.get("/e/:environment/budgets", async (c) => listPage(c, deps));
+
+  app.get("/e/:environment/budgets/new", async (c) => {
+    const flag = (await listFlags(serviceContext(c, deps), c.req.param("environment"))).items.find(
+      ({ key }) => key === c.req.query("flag"),
+    );
+    return formPage(c, deps, { ...EMPTY_BUDGET, flag: flag?.key ?? "" }, NO_ERRORS, null);
+  });
+  app.post("/e/:environment/budgets/new", async (c) => {
+    const { environment } = c.req.param();
+    const form = await readForm(c);
+    const draft = budgetDraftFrom(form);
+    const changed = reshapedBudget(draft, form.text("do"));
+    if (changed !== null) return formPage(c, deps, changed, NO_ERRORS, null);
+    try {
+      const { value } = await createBudget(serviceContext(c, deps), environment, parseBudget(draft));
+      const already = value.now.spentNanoUsd === 0 ? "" : ` ${usd(value.now.spentNanoUsd)} of it is spent already.`;
+      return done(c, `/e/${environment}/budgets`, `Created the budget ${value.name}.${already}`);
+    } catch (error) {
+      return formPage(c, deps, draft, errorsOf(error), null);
+    }
+  });
+
+  app.get("/e/:environment/budgets/:id", async (c) => {
+    const { environment, id } = c.req.param();
+    const budget = await getBudget(serviceContext(c, deps), environment, id);
+    return formPage(c, deps, budgetDraftOf(budget), NO_ERRORS, budget.version);
+  });
+  app.post("/e/:environment/budgets/:id", async (c) => {
+    const { environment, id } = c.req.param();
+    const form = await readForm(c);
+    const version = Number(form.text("version"));
+    const draft = budgetDraftFrom(form);
+    const changed = reshapedBudget(draft, form.text("do"));
+    if (changed !== null) return formPage(c, deps, changed, NO_ERRORS, version);
+    try {
+      const ctx = serviceContext(c, deps);
+      const { value } = await updateBudget(ctx, environment, id, parseBudget(draft), `"${version}"`);
+      return done(c, `/e/${environment}/budgets`, `Saved the budget ${value.name}.`);
+    } catch (error) {
+      return formPage(c, deps, draft, errorsOf(error), version);
+    }
+  });
+
+  app.get("/e/:environment/budgets/:id/raise", async (c) => raisePage(c, deps, NO_ERRORS));
+  app.post("/e/:environment/budgets/:id/raise", async (c) => {
+    const { environment, id } = c.req.param();
+    const ctx = serviceContext(c, deps);
+    const form = await readForm(c);
+    try {
+      const budget = await getBudget(ctx, environment, id);
+      const until = raiseUntil(form, budget, deps.clock.nowMs());
+      const body = { addUsd: amountOf(form.trimmed("addUsd")), until, reason: form.trimmed("reason") };
+      const parsed = raiseBudgetBody.safeParse(body);
+      if (!parsed.success) throw fromIssues(parsed.error.issues);
+      const { value } = await raiseBudget(ctx, environment, id, {
+        ...parsed.data,
+        until: new Date(parsed.data.until),
+      });
+      const { spentNanoUsd, limitNanoUsd } = value.now;
+      const reached = spentNanoUsd >= limitNanoUsd ? " Its limit is still reached." : "";
+      return done(
+        c,
+        `/e/${environment}`,
+        `Raised ${value.name}: ${usd(spentNanoUsd)} of ${usdLimit(limitNanoUsd)} spent.${reached}`,
+      );
+    } catch (error) {
+      return raisePage(c, deps, errorsOf(error), form);
+    }
+  });
+
+  app.get("/e/:environment/budgets/:id/delete", async (c) => deletePage(c, deps));
+  app.post("/e/:environment/budgets/:id/delete", async (c) => {
+    const { environment, id } = c.req.param();
+    const path = `/e/${environment}/budgets`;
+    try {
+      const ctx = serviceContext(c, deps);
+      const { name } = await getBudget(ctx, environment, id);
+      await deleteBudget(ctx, environment, id);
+      return done(c, path, `Deleted the budget ${name}. What it had switched is as people left it.`);
+    } catch (error) {
+      setFlash(c, flashOf(error));
+      return c.redirect(path, 303);
+    }
+  });
+
+  return app;
+}
+
+async function listPage(c: PageContext, deps: Deps) {
+  const { environment = "" } = c.req.param();
+  const actor = c.get("actor");
+  const admin = mayAdminister(actor);
+  const ctx = serviceContext(c, deps);
+  const [{ items }, { unpriced }] = await Promise.all([listBudgets(ctx, environment), boardMoney(ctx, environment)]);
+  const base = `/e/${environment}`;
+  return sendPage(
+    c,
+    deps,
+    { title: "Budgets", section: "budgets", actor, environment },
+    <>
+      <div class="title">
+        <h1>Budgets</h1>
+        {admin ? (
+          <a class="button main" href={`${base}/budgets/new`}>
+            New budget…
+          </a>
+        ) : null}
+      </div>
+      <UnpricedLine unpriced={unpriced} />
+      {items.length === 0 ? (
+        <section class="card">
+          <p>
+            <b>No budget yet.</b> A budget is a limit in USD for a flag, a model or the whole environment. It counts
+            every call, and when enough of it is spent it tells on-call, steps the flag down to a cheaper model, or
+            turns it off by itself.
+          </p>
+          {admin ? null : <p>An admin creates the first one.</p>}
+        </section>
+      ) : (
+        <ul class="list" {...selfUpdating("budgets", `${base}/budgets`)}>
+          {items.map((budget) => (
+            <BudgetEntry
+              budget={budget}
+              base={base}
+              nowMs={deps.clock.nowMs()}
+              operator={mayOperate(actor)}
+              admin={admin}
+              environment={environment}
+            />
+          ))}
+        </ul>
+      )}
+    </>,
+  );
+}
+
+async function formPage(c: PageContext, deps: Deps, draft: BudgetDraft, errors: FieldErrors, version: number | null) {
+  const { environment = "", id = "" } = c.req.param();
+  const ctx = serviceContext(c, deps);
+  requireScope(c.get("actor"), "admin");
+  const [flags, models] = await Promise.all([listFlags(ctx, environment), listModels(ctx, environment)]);
+  const base = `/e/${environment}/budgets`;
+  return sendPage(
+    c,
+    deps,
+    { title: "Budget", section: "budgets", actor: c.get("actor"), environment, status: errors.size > 0 ? 422 : 200 },
+    <BudgetForm
+      draft={draft}
+      errors={errors}
+      version={version}
+      action={version === null ? `${base}/new` : `${base}/${id}`}
+      cancel={base}
+      flags={flags.items}
+      models={models.items.map((one) => one.model)}
+    />,
+  );
+}
+
+async function raisePage(c: PageContext, deps: Deps, errors: FieldErrors, form?: Form) {
+  const { environment = "", id = "" } = c.req.param();
+  requireScope(c.get("actor"), "operator");
+  const budget = await getBudget(serviceContext(c, deps), environment, id);
+  return sendPage(
+    c,
+    deps,
+    {
+      title: `Raise ${budget.name}`,
+      section: "budgets",
+      actor: c.get("actor"),
+      environment,
+      status: errors.size > 0 ? 422 : 200,
+    },
+    <RaisePage budget={budget} environment={environment} errors={errors} form={form} />,
+  );
+}
+
+async function deletePage(c: PageContext, deps: Deps) {
+  const { environment = "", id = "" } = c.req.param();
+  requireScope(c.get("actor"), "admin");
+  const budget = await getBudget(serviceContext(c, deps), environment, id);
+  const flags = budget.now.trips.filter((trip) => trip.overriddenBy === null).map((trip) => trip.flag);
+  return sendPage(
+    c,
+    deps,
+    { title: `Delete ${budget.name}`, section: "budgets", actor: c.get("actor"), environment },
+    <form class="card stack" method="post" action={`/e/${environment}/budgets/${id}/delete`}>
+      <h1>{`Delete budget ${budget.name}?`}</h1>
+      <p>
+        Nothing will watch this spending any more.
+        {flags.length === 0 ? "" : ` Its trips end at once, which restores ${[...new Set(flags)].join(", ")}.`} The sums
+        of the calls stay.
+      </p>
+      <div class="acts">
+        <button class="danger">Delete it</button>
+        <a class="button" href={`/e/${environment}/budgets`}>
+          Cancel
+        </a>
+      </div>
+    </form>,
+  );
+}
+
+function errorsOf(error: unknown): FieldErrors {
+  const errors = fieldErrors(error);
+  if (errors === null) throw error;
+  return errors;
+}

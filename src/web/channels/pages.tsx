@@ -1,0 +1,232 @@
+/** Channels: where alerts go. Added, edited and deleted by admins; the test button says at once what happened. */
+import { Hono } from "hono";
+import { requireScope } from "../../context.ts";
+import type { Deps } from "../../deps.ts";
+import { createChannelBody, updateChannelBody } from "../../http/alert-schemas.ts";
+import { fromIssues } from "../../http/problem.ts";
+import { testChannel } from "../../services/alerts/channel-test.ts";
+import { createChannel, deleteChannel, listChannels, updateChannel } from "../../services/alerts/channels.ts";
+import { troubleOfChannels } from "../../services/alerts/untaken.ts";
+import { AppError } from "../../errors.ts";
+import { done, flashOf } from "../shell/act.tsx";
+import { ChannelEntry, ChannelForm, ChannelSecret, EditChannelForm } from "./parts.tsx";
+import { fieldErrors, type FieldErrors, NO_ERRORS } from "../form/parts.tsx";
+import { IncidentTabs } from "../incidents/tabs.tsx";
+import {
+  type Form,
+  mayAdminister,
+  mayOperate,
+  type PageContext,
+  type PageEnv,
+  readForm,
+  serviceContext,
+  setFlash,
+} from "../shell/page-context.ts";
+import { sendPage } from "../shell/render.tsx";
+
+export function channelPages(deps: Deps): Hono<PageEnv> {
+  const app = new Hono<PageEnv>();
+
+  app.get("/e/:environment/channels", async (c) => listPage(c, deps, NO_ERRORS));
+  app.post("/e/:environment/channels", async (c) => {
+    const { environment } = c.req.param();
+    const form = await readForm(c);
+    try {
+      const parsed = createChannelBody.safeParse({
+        kind: form.text("kind"),
+        name: form.text("name"),
+        url: form.trimmed("url"),
+      });
+      if (!parsed.success) throw fromIssues(parsed.error.issues);
+      const { value } = await createChannel(serviceContext(c, deps), environment, parsed.data);
+      if (value.secret !== null) return secretPage(c, deps, value.name, value.secret);
+      return done(c, `/e/${environment}/channels`, `Added ${value.name}. Test it now, not at 3 AM.`);
+    } catch (error) {
+      return listPage(c, deps, errorsOf(error), form);
+    }
+  });
+
+  app.get("/e/:environment/channels/:id", async (c) => editPage(c, deps, NO_ERRORS));
+  app.post("/e/:environment/channels/:id", async (c) => {
+    const { environment, id } = c.req.param();
+    const form = await readForm(c);
+    try {
+      const url = form.trimmed("url");
+      const parsed = updateChannelBody.safeParse({
+        name: form.text("name"),
+        ...(url !== "" && { url }),
+        ...(form.has("newSecret") && { newSecret: true }),
+      });
+      if (!parsed.success) throw fromIssues(parsed.error.issues);
+      const ctx = serviceContext(c, deps);
+      const { value } = await updateChannel(ctx, environment, id, patchOf(parsed.data), `"${form.text("version")}"`);
+      if (value.secret !== null) return secretPage(c, deps, value.name, value.secret);
+      return done(c, `/e/${environment}/channels`, `Saved ${value.name}.`);
+    } catch (error) {
+      return editPage(c, deps, errorsOf(error), form);
+    }
+  });
+
+  app.post("/e/:environment/channels/:id/test", async (c) => {
+    const { environment, id } = c.req.param();
+    const path = `/e/${environment}/channels`;
+    try {
+      const ctx = serviceContext(c, deps);
+      const { name } = await channelOf(c, deps);
+      const { delivered, text } = await testChannel(ctx, environment, id);
+      setFlash(c, {
+        tone: delivered ? "done" : "problem",
+        text: `Test of ${name}: ${text}${delivered ? " Look whether it arrived." : ""}`,
+      });
+    } catch (error) {
+      setFlash(c, flashOf(error));
+    }
+    return c.redirect(path, 303);
+  });
+
+  app.get("/e/:environment/channels/:id/delete", async (c) => deletePage(c, deps));
+  app.post("/e/:environment/channels/:id/delete", async (c) => {
+    const { environment, id } = c.req.param();
+    const path = `/e/${environment}/channels`;
+    try {
+      const { name } = await channelOf(c, deps);
+      await deleteChannel(serviceContext(c, deps), environment, id);
+      return done(c, path, `Deleted ${name}: nothing is sent there any more.`);
+    } catch (error) {
+      setFlash(c, flashOf(error));
+      return c.redirect(path, 303);
+    }
+  });
+
+  return app;
+}
+
+async function listPage(c: PageContext, deps: Deps, errors: FieldErrors, form?: Form) {
+  const { environment = "" } = c.req.param();
+  const actor = c.get("actor");
+  const ctx = serviceContext(c, deps);
+  const [{ items }, troubles] = await Promise.all([
+    listChannels(ctx, environment),
+    troubleOfChannels(ctx, environment),
+  ]);
+  const base = `/e/${environment}`;
+  return sendPage(
+    c,
+    deps,
+    { title: "Channels", section: "incidents", actor, environment, status: errors.size > 0 ? 422 : 200 },
+    <>
+      <h1>Channels</h1>
+      <IncidentTabs base={base} tab="channels" />
+      <section class="card">
+        {items.length === 0 ? (
+          <p>
+            <b>No channel yet: incidents are shown on the board and nobody is told.</b>{" "}
+            {mayAdminister(actor)
+              ? "Add a Slack channel or a webhook below."
+              : "An admin adds a Slack channel or a webhook."}
+          </p>
+        ) : (
+          <ul class="list">
+            {items.map((channel) => (
+              <ChannelEntry
+                channel={channel}
+                trouble={troubles.get(channel.id)}
+                base={base}
+                nowMs={deps.clock.nowMs()}
+                operator={mayOperate(actor)}
+                admin={mayAdminister(actor)}
+              />
+            ))}
+          </ul>
+        )}
+      </section>
+      {mayAdminister(actor) ? <ChannelForm action={`${base}/channels`} errors={errors} form={form} /> : null}
+    </>,
+  );
+}
+
+async function editPage(c: PageContext, deps: Deps, errors: FieldErrors, form?: Form) {
+  const { environment = "" } = c.req.param();
+  requireScope(c.get("actor"), "admin");
+  const channel = await channelOf(c, deps);
+  return sendPage(
+    c,
+    deps,
+    {
+      title: `Edit ${channel.name}`,
+      section: "incidents",
+      actor: c.get("actor"),
+      environment,
+      status: errors.size > 0 ? 422 : 200,
+    },
+    <EditChannelForm channel={channel} base={`/e/${environment}/channels`} errors={errors} form={form} />,
+  );
+}
+
+async function deletePage(c: PageContext, deps: Deps) {
+  const { environment = "" } = c.req.param();
+  requireScope(c.get("actor"), "admin");
+  const channel = await channelOf(c, deps);
+  const path = `/e/${environment}/channels`;
+  const { waiting } = channel.alerts;
+  return sendPage(
+    c,
+    deps,
+    { title: `Delete ${channel.name}`, section: "incidents", actor: c.get("actor"), environment },
+    <form class="card stack" method="post" action={`${path}/${channel.id}/delete`}>
+      <h1>{`Delete channel ${channel.name}?`}</h1>
+      <p>
+        Nothing is sent there any more.
+        {waiting === 0
+          ? ""
+          : ` ${waiting === 1 ? "1 alert waits" : `${waiting} alerts wait`} for it and will never be sent.`}
+      </p>
+      <div class="acts">
+        <button class="danger">Delete it</button>
+        <a class="button" href={path}>
+          Cancel
+        </a>
+      </div>
+    </form>,
+  );
+}
+
+function secretPage(c: PageContext, deps: Deps, name: string, secret: string) {
+  const { environment = "" } = c.req.param();
+  return sendPage(
+    c,
+    deps,
+    { title: `Signing secret of ${name}`, section: "incidents", actor: c.get("actor"), environment },
+    <ChannelSecret name={name} secret={secret} base={`/e/${environment}/channels`} />,
+  );
+}
+
+async function channelOf(c: PageContext, deps: Deps) {
+  const { environment = "", id = "" } = c.req.param();
+  const { items } = await listChannels(serviceContext(c, deps), environment);
+  const channel = items.find((one) => one.id === id);
+  if (channel === undefined) throw new AppError("NOT_FOUND", "There is no such channel in this environment.");
+  return channel;
+}
+
+function patchOf({
+  name,
+  url,
+  newSecret,
+}: {
+  name?: string | undefined;
+  url?: string | undefined;
+  newSecret?: boolean | undefined;
+}) {
+  return {
+    ...(name !== undefined && { name }),
+    ...(url !== undefined && { url }),
+    ...(newSecret !== undefined && { newSecret }),
+  };
+}
+
+function errorsOf(error: unknown): FieldErrors {
+  const errors = fieldErrors(error);
+  if (errors === null) throw error;
+  return errors;
+}

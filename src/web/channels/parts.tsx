@@ -1,0 +1,191 @@
+/** A channel in the list, its forms, and its signing secret on the one page that shows it. */
+import type { ChannelResource } from "../../domain/alert-resources.ts";
+import { MAX_NAME_CHARS } from "../../domain/limits.ts";
+import type { ChannelTrouble } from "../../services/alerts/untaken.ts";
+import { Checkbox, Choices, Field, type FieldErrors, FormErrors } from "../form/parts.tsx";
+import { Moment } from "../shell/moment.tsx";
+import type { Form } from "../shell/page-context.ts";
+
+export interface ChannelEntryProps {
+  channel: ChannelResource;
+  trouble: ChannelTrouble | undefined;
+  base: string;
+  nowMs: number;
+  operator: boolean;
+  admin: boolean;
+}
+
+export function ChannelEntry({ channel, trouble, base, nowMs, operator, admin }: ChannelEntryProps) {
+  const path = `${base}/channels/${channel.id}`;
+  const { waiting, failed } = channel.alerts;
+  return (
+    <li class="entry">
+      <div>
+        <p>
+          <b>{channel.name}</b> {channel.kind === "slack" ? "Slack" : "webhook"} <code>{channel.url}</code>
+        </p>
+        <p class="dim">
+          {channel.testedAt === null ? (
+            "Never tested."
+          ) : (
+            <>
+              Tested <Moment at={channel.testedAt} nowMs={nowMs} />: {channel.testResult ?? ""}
+            </>
+          )}
+        </p>
+        {trouble === undefined ? null : <Trouble trouble={trouble} nowMs={nowMs} />}
+        {waiting + failed === 0 ? null : (
+          <p class="lag">
+            <a href={`${base}/alerts${failed > 0 ? "?state=failed" : "?state=waiting"}`}>
+              {[...(waiting > 0 ? [`${waiting} waiting`] : []), ...(failed > 0 ? [`${failed} failed`] : [])].join(", ")}
+            </a>
+          </p>
+        )}
+      </div>
+      <div class="acts">
+        {operator ? (
+          <form method="post" action={`${path}/test`}>
+            <button aria-label={`Test ${channel.name}`}>Test</button>
+          </form>
+        ) : null}
+        {admin ? (
+          <>
+            <a class="button" href={path} aria-label={`Edit ${channel.name}…`}>
+              Edit…
+            </a>
+            <a class="button" href={`${path}/delete`} aria-label={`Delete ${channel.name}…`}>
+              Delete…
+            </a>
+          </>
+        ) : null}
+      </div>
+    </li>
+  );
+}
+
+function Trouble({ trouble, nowMs }: { trouble: ChannelTrouble; nowMs: number }) {
+  return (
+    <p class="lag">
+      {trouble.takesNothing ? (
+        <b>Has taken no alert since</b>
+      ) : (
+        `Takes other alerts, but has not taken ${trouble.waiting} since`
+      )}{" "}
+      <Moment at={trouble.since} nowMs={nowMs} />: {trouble.error ?? "being tried again now."}
+    </p>
+  );
+}
+
+interface ChannelFormProps {
+  action: string;
+  errors: FieldErrors;
+  form: Form | undefined;
+}
+
+export function ChannelForm({ action, errors, form }: ChannelFormProps) {
+  return (
+    <form class="card stack" method="post" action={action}>
+      <h2>Add a channel</h2>
+      <FormErrors errors={errors} fields={["kind", "name", "url"]} />
+      <Choices
+        name="kind"
+        legend="Kind"
+        value={form?.text("kind") ?? "slack"}
+        errors={errors}
+        options={[
+          { value: "slack", label: "Slack", note: "An incoming webhook: Slack → Apps → Incoming Webhooks." },
+          { value: "webhook", label: "Webhook", note: "Any receiver; signed by Standard Webhooks." },
+        ]}
+      />
+      <Field
+        name="name"
+        label="Name"
+        value={form?.text("name") ?? ""}
+        errors={errors}
+        maxlength={MAX_NAME_CHARS}
+        hint="Who is reached, for example #on-call"
+      />
+      <Field
+        name="url"
+        label="URL"
+        value={form?.text("url") ?? ""}
+        errors={errors}
+        inputmode="url"
+        mono
+        hint="Whoever has it can write there: it is kept secret and shown masked."
+      />
+      <div>
+        <button class="main">Add channel</button>
+      </div>
+    </form>
+  );
+}
+
+interface EditChannelProps {
+  channel: ChannelResource;
+  base: string;
+  errors: FieldErrors;
+  form: Form | undefined;
+}
+
+export function EditChannelForm({ channel, base, errors, form }: EditChannelProps) {
+  return (
+    <form class="card stack" method="post" action={`${base}/${channel.id}`}>
+      <h1>{`Edit channel ${channel.name}`}</h1>
+      <FormErrors errors={errors} fields={["name", "url"]} />
+      <input type="hidden" name="version" value={form?.text("version") ?? String(channel.version)} />
+      <Field
+        name="name"
+        label="Name"
+        value={form?.text("name") ?? channel.name}
+        errors={errors}
+        maxlength={MAX_NAME_CHARS}
+      />
+      <Field
+        name="url"
+        label="New URL (optional)"
+        value={form?.text("url") ?? ""}
+        errors={errors}
+        inputmode="url"
+        mono
+        hint={`Now ${channel.url}. Left empty, it stays.`}
+      />
+      {channel.kind === "webhook" ? (
+        <Checkbox
+          name="newSecret"
+          label="Make a new signing secret"
+          checked={form?.has("newSecret") ?? false}
+          hint="The old one ends at once; the new one is shown once."
+        />
+      ) : null}
+      <div class="acts">
+        <button class="main">Save</button>
+        <a class="button" href={base}>
+          Cancel
+        </a>
+      </div>
+    </form>
+  );
+}
+
+export function ChannelSecret({ name, secret, base }: { name: string; secret: string; base: string }) {
+  return (
+    <section class="card stack">
+      <h1>{`Signing secret of ${name}`}</h1>
+      <p>
+        <b>Copy it now: it is not shown again.</b> The receiver checks each message with it, by Standard Webhooks.
+      </p>
+      <code class="secret" id="secret">
+        {secret}
+      </code>
+      <div class="acts">
+        <button type="button" class="main" data-copy="secret" hidden>
+          Copy the secret
+        </button>
+        <a class="button" href={base}>
+          To the channels
+        </a>
+      </div>
+    </section>
+  );
+}

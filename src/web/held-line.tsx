@@ -1,8 +1,0 @@
-/** Who holds a flag off by itself: such an instance refuses, whatever the switch says. */
-import type { Fleet } from "../domain/fleet.ts";
-import { heldOff } from "./fleet-text.ts";
-
-export function HeldLine({ fleet, flag }: { fleet: Fleet; flag: string }) {
-  const words = heldOff(fleet, flag);
-  return words === null ? null : <p class="lag">{words}</p>;
-}

@@ -1,0 +1,216 @@
+/**
+ * Open incidents, on top of the board: what happened by itself, since when, whether it has arrived everywhere, and what
+ * can be done about it.
+ */
+import { timesUsual } from "../../domain/attention.ts";
+import type { IncidentResource } from "../../domain/money-resources.ts";
+import type { FlagResource } from "../../domain/resources.ts";
+import { overShared } from "../../services/board/money.ts";
+import type { Driver } from "../../services/usage/burning.ts";
+import type { Untaken } from "../../services/alerts/untaken.ts";
+import type { Board, FlagRow } from "../board/state.ts";
+import { LapsedLine } from "./lapsed-line.tsx";
+import { Moment } from "../shell/moment.tsx";
+import { More } from "../board/more.tsx";
+import { ProofView } from "../shell/proof-view.tsx";
+import { Running } from "../shell/running.tsx";
+import { age, count, listed } from "../text/text.ts";
+import { RefreshLink } from "../shell/without-script.tsx";
+
+const PROOF_SHOWN_MS = 2 * 60_000;
+
+/** More than these are hidden: they are found on the page of incidents, and on the rows of their flags. */
+export const SHOWN_INCIDENTS = 2;
+
+/** What turned something off comes first, then what downgraded, then what only tells; each newest first. */
+export function IncidentNews({ board, operator }: { board: Board; operator: boolean }) {
+  if (board.incidents.length === 0) return null;
+  const all = board.incidents
+    .map((incident) => ({ incident, ...switchedBy(incident, board) }))
+    .toSorted((a, b) => urgency(b) - urgency(a));
+  return (
+    <section aria-label="Open incidents" class={all.length > 1 ? "news many" : "news"}>
+      {all.map((news) => (
+        <Incident {...news} board={board} operator={operator} />
+      ))}
+    </section>
+  );
+}
+
+interface News {
+  incident: IncidentResource;
+  /** The flags that it has switched, and of these the ones that are off. */
+  rows: FlagRow[];
+  killed: FlagRow[];
+  /** Its flag, while that is on over the limit. */
+  over: FlagRow | null;
+}
+
+function switchedBy(incident: IncidentResource, board: Board): Omit<News, "incident"> {
+  const rows = board.rows.filter(({ flag }) => concerns(incident, flag));
+  const killed = rows.filter(({ flag }) =>
+    flag.trips.some((trip) => trip.budget.id === incident.budget?.id && trip.action === "kill"),
+  );
+  const over = board.rows.find(({ flag }) => flag.standing.over?.budget.id === incident.budget?.id) ?? null;
+  return { rows, killed, over: incident.budget === null ? null : over };
+}
+
+/** As in the order of attention; what somebody has acknowledged comes after what nobody has. */
+function urgency({ incident, over, killed, rows }: News): number {
+  const kind = over !== null ? 3 : killed.length > 0 ? 2 : rows.length > 0 ? 1 : 0;
+  return kind + (incident.acknowledgedAt === null ? 4 : 0);
+}
+
+function Incident({ incident, rows, killed, over, board, operator }: News & { board: Board; operator: boolean }) {
+  const base = `/e/${board.environment.key}`;
+  const isOver = isOverNow(incident, board);
+  const light = killed.length > 0 ? " off" : isOver ? " over" : rows.length > 0 ? " downgraded" : "";
+  const last = incident.steps.at(-1);
+  const proof = newestTrip(rows);
+  const untaken = board.untaken.get(incident.id);
+  const lapsed = board.lapsed.get(incident.id);
+  const driver = board.drivers.get(incident.id);
+  const title = headline({ incident, killed, rows, over });
+  return (
+    <article class={`card incident${light}`} id={`incident-${incident.id}`} aria-labelledby={`title-${incident.id}`}>
+      <div class="card-head">
+        {light === "" ? null : <span class={`light${light}`} aria-hidden="true"></span>}
+        <h2 id={`title-${incident.id}`}>{title}</h2>
+      </div>
+      <More what={`incident-${incident.id}`} name={title} />
+      <p class="drives">
+        <Moment at={last?.at ?? incident.openedAt} nowMs={board.nowMs} />
+        {driver === undefined ? null : <DriverWords driver={driver} />}
+      </p>
+      <p class="state extra">{last?.text ?? incident.title}</p>
+      {lapsed === undefined ? null : (
+        <div class="extra">
+          <LapsedLine lapsed={lapsed} nowMs={board.nowMs} />
+        </div>
+      )}
+      {incident.acknowledgedAt === null ? null : (
+        <p class="dim">
+          Acknowledged <Moment at={incident.acknowledgedAt} nowMs={board.nowMs} />
+          {incident.acknowledgedBy === null ? "" : ` by ${incident.acknowledgedBy}`}
+        </p>
+      )}
+      {untaken === undefined ? null : (
+        <p class="lag">
+          <a href={`${base}/alerts?state=waiting`}>{untakenText(untaken, board.nowMs)}</a>
+        </p>
+      )}
+      {incident.alerts.failed > 0 ? (
+        <p class="lag">
+          <a href={`${base}/alerts?state=failed`}>
+            {incident.alerts.failed === 1 ? "1 alert" : `${incident.alerts.failed} alerts`} could not be delivered
+          </a>
+        </p>
+      ) : null}
+      {proof === null ? null : (
+        <div class="fact">
+          <ProofView
+            proof={proof.proof}
+            fresh={board.nowMs - Date.parse(proof.at) < PROOF_SHOWN_MS}
+            what={incident.title}
+          />
+          {killed.length === 1 && killed[0] !== undefined ? <Running flag={killed[0].flag} /> : null}
+          <RefreshLink anchor={`incident-${incident.id}`} />
+        </div>
+      )}
+      <div class="acts">
+        {operator && incident.acknowledgedAt === null ? (
+          <Acknowledge id={incident.id} base={base} title={incident.title} />
+        ) : null}
+        {operator && incident.budget !== null ? (
+          <a
+            class="button extra"
+            href={`${base}/budgets/${incident.budget.id}/raise`}
+            aria-label={`Raise budget ${incident.budget.name}…`}
+          >
+            Raise…
+          </a>
+        ) : null}
+        {operator ? <Restore rows={rows} base={base} /> : null}
+        <a class="button extra" href={`${base}/incidents#incident-${incident.id}`}>
+          Timeline
+        </a>
+      </div>
+    </article>
+  );
+}
+
+/** " · 10 times the usual burn · 91 % from session bulk-import-77". */
+function DriverWords({ driver: { who, burnNanoUsdPerHour: burn, usualNanoUsdPerHour: usual } }: { driver: Driver }) {
+  const times = timesUsual({ burnNanoUsdPerHour: burn, usualNanoUsdPerHour: usual });
+  return (
+    <>
+      {times === null || times < 2 ? null : <b> · {Math.floor(times)} times the usual burn</b>}
+      {who === null ? null : (
+        <>
+          {` · ${who.percent} % from ${who.by} `}
+          <code>{who.name}</code>
+        </>
+      )}
+    </>
+  );
+}
+
+/** With one flag the incident is about that flag; with more, each is restored on its own card. */
+function Restore({ rows, base }: { rows: readonly FlagRow[]; base: string }) {
+  const [row] = rows;
+  if (row === undefined || rows.length > 1) return null;
+  return (
+    <a class="button extra" href={`${base}/flags/${row.flag.key}/restore`} aria-label={`Restore ${row.flag.name}…`}>
+      Restore…
+    </a>
+  );
+}
+
+function Acknowledge({ id, base, title }: { id: string; base: string; title: string }) {
+  const path = `${base}/incidents/${id}/acknowledge`;
+  return (
+    <form method="post" action={path} hx-post={path}>
+      <button class="main" id={`acknowledge-${id}`} aria-label={`Acknowledge: ${title}`}>
+        Acknowledge
+      </button>
+    </form>
+  );
+}
+
+/** Whether a trip of the incident's budget is in force for the flag. */
+export function concerns(incident: IncidentResource, flag: FlagResource): boolean {
+  return flag.trips.some((trip) => trip.budget.id === incident.budget?.id);
+}
+
+/** Whether the incident's budget is over its limit while something that spends from it is on. */
+function isOverNow({ budget }: IncidentResource, { rows, money }: Board): boolean {
+  if (budget === null) return false;
+  const flags = rows.map(({ flag }) => flag);
+  return (
+    flags.some(({ standing }) => standing.over?.budget.id === budget.id) ||
+    overShared(money, flags).some(({ id }) => id === budget.id)
+  );
+}
+
+/** What is so now: "Support chat was turned off by budget Daily". Without a trip in force: what was reached. */
+function headline({ incident, killed, rows, over }: News): string {
+  if (incident.budget === null) return incident.title;
+  if (over !== null) return `${over.flag.name} is on over its limit`;
+  const affected = killed.length > 0 ? killed : rows;
+  if (affected.length === 0) return incident.title;
+  const names = listed(affected.map(({ flag }) => flag.name));
+  const did = `${affected.length === 1 ? "was" : "were"} ${killed.length > 0 ? "turned off" : "downgraded"}`;
+  return `${names} ${did} by budget ${incident.budget.name}`;
+}
+
+/** "2 alerts have not got through for 6 min: Answered 500." */
+function untakenText({ alerts, since, error }: Untaken, nowMs: number): string {
+  const forLong = age((nowMs - Date.parse(since)) / 1_000);
+  const has = alerts === 1 ? "has" : "have";
+  return `${count(alerts, "alert")} ${has} not got through for ${forLong}: ${error ?? "being tried again now."}`;
+}
+
+function newestTrip(rows: readonly FlagRow[]): FlagRow["last"] {
+  const trips = rows.flatMap(({ last }) => (last?.action === "flag.tripped" ? [last] : []));
+  return trips.toSorted((a, b) => b.auditId - a.auditId)[0] ?? null;
+}

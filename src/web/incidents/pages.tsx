@@ -1,0 +1,176 @@
+/** Incidents: what happened by itself, step by step, who has seen it, and whether its alerts arrived. */
+import { Hono } from "hono";
+import type { Deps } from "../../deps.ts";
+import type { IncidentResource } from "../../domain/money-resources.ts";
+import { type Lapsed, lapsedTrips } from "../../services/trips/of-incident.ts";
+import { acknowledgeIncident, listIncidents } from "../../services/incidents/incidents.ts";
+import { act, done, flashOf } from "../shell/act.tsx";
+import { IncidentTabs } from "./tabs.tsx";
+import { LapsedLine } from "./lapsed-line.tsx";
+import { Moment } from "../shell/moment.tsx";
+import { mayOperate, type PageEnv, readForm, serviceContext, setFlash } from "../shell/page-context.ts";
+import { sendPage } from "../shell/render.tsx";
+import { selfUpdating } from "../shell/self-updating.ts";
+
+const PAGE_SIZE = 30;
+const MAX_CURSOR_CHARS = 32;
+/** Says that the button of this page was pressed, not the board's. */
+const FROM_LIST = "incidents";
+
+export function incidentPages(deps: Deps): Hono<PageEnv> {
+  const app = new Hono<PageEnv>();
+
+  app.get("/e/:environment/incidents", async (c) => {
+    const { environment } = c.req.param();
+    const actor = c.get("actor");
+    const cursor = c.req.query("cursor")?.slice(0, MAX_CURSOR_CHARS);
+    const ctx = serviceContext(c, deps);
+    const [page, lapsed] = await Promise.all([
+      listIncidents(ctx, environment, { limit: PAGE_SIZE, ...(cursor !== undefined && { cursor }) }),
+      lapsedTrips(ctx, environment),
+    ]);
+    const base = `/e/${environment}`;
+    const path = `${base}/incidents${cursor === undefined ? "" : `?cursor=${encodeURIComponent(cursor)}`}`;
+    return sendPage(
+      c,
+      deps,
+      { title: "Incidents", section: "incidents", actor, environment },
+      <>
+        <h1>Incidents</h1>
+        <IncidentTabs base={base} tab="incidents" />
+        {page.items.length === 0 ? (
+          <section class="card">
+            <p>
+              <b>No incident {cursor === undefined ? "yet" : "before that"}.</b> One opens when a budget reaches a step
+              of its ladder, grows with each further step, and closes when its cause ends.
+            </p>
+            <p>
+              <a href={`${base}/budgets`}>Budgets</a> · <a href={`${base}/channels`}>where its alerts go</a>
+            </p>
+          </section>
+        ) : (
+          <ul class="list" {...selfUpdating("incidents", path)}>
+            {page.items.map((incident) => (
+              <Incident
+                incident={incident}
+                lapsed={lapsed.get(incident.id)}
+                base={base}
+                nowMs={deps.clock.nowMs()}
+                operator={mayOperate(actor)}
+              />
+            ))}
+          </ul>
+        )}
+        {page.nextCursor === null ? null : (
+          <p>
+            <a class="button" href={`${base}/incidents?cursor=${page.nextCursor}`}>
+              Older
+            </a>
+          </p>
+        )}
+      </>,
+    );
+  });
+
+  app.post("/e/:environment/incidents/:id/acknowledge", async (c) => {
+    const { environment, id } = c.req.param();
+    const ctx = serviceContext(c, deps);
+    const form = await readForm(c);
+    const work = async () => {
+      const { value } = await acknowledgeIncident(ctx, environment, id);
+      const mine = value.acknowledgedBy === ctx.actor.name;
+      return mine ? "Acknowledged: the others see that you are on it." : `${value.acknowledgedBy} had acknowledged it.`;
+    };
+    if (form.text("back") !== FROM_LIST) return act(c, deps, environment, `#incident-${id}`, work);
+    const path = `/e/${environment}/incidents`;
+    try {
+      return done(c, path, await work());
+    } catch (error) {
+      setFlash(c, flashOf(error));
+      return c.redirect(path, 303);
+    }
+  });
+
+  return app;
+}
+
+interface IncidentProps {
+  incident: IncidentResource;
+  lapsed: Lapsed | undefined;
+  base: string;
+  nowMs: number;
+  operator: boolean;
+}
+
+function Incident({ incident, lapsed, base, nowMs, operator }: IncidentProps) {
+  const open = incident.resolvedAt === null;
+  const inForce = open && lapsed?.all !== true;
+  const strongest = incident.steps.some((step) => step.action === "kill")
+    ? "off"
+    : incident.steps.some((step) => step.action === "downgrade")
+      ? "downgraded"
+      : "";
+  return (
+    <li class={`card ${inForce ? strongest : ""}`} id={`incident-${incident.id}`}>
+      <div class="title">
+        <h2>{incident.title}</h2>
+        <b>{open ? "Open" : "Resolved"}</b>
+      </div>
+      <ol class="timeline">
+        {incident.steps.map((step) => (
+          <li>
+            <Moment at={step.at} nowMs={nowMs} exact />
+            <span>{step.text}</span>
+          </li>
+        ))}
+        {incident.acknowledgedAt === null ? null : (
+          <li>
+            <Moment at={incident.acknowledgedAt} nowMs={nowMs} exact />
+            <span>Acknowledged{incident.acknowledgedBy === null ? "" : ` by ${incident.acknowledgedBy}`}.</span>
+          </li>
+        )}
+        {incident.resolvedAt === null ? null : (
+          <li>
+            <Moment at={incident.resolvedAt} nowMs={nowMs} exact />
+            <span>Resolved: its cause has ended.</span>
+          </li>
+        )}
+      </ol>
+      {lapsed === undefined ? null : <LapsedLine lapsed={lapsed} nowMs={nowMs} />}
+      <p class="dim">
+        <a href={`${base}/alerts`}>{alertsText(incident)}</a>
+      </p>
+      {!operator || !open ? null : (
+        <div class="acts">
+          {incident.acknowledgedAt === null ? (
+            <form method="post" action={`${base}/incidents/${incident.id}/acknowledge`}>
+              <input type="hidden" name="back" value={FROM_LIST} />
+              <button class="main" aria-label={`Acknowledge: ${incident.title}`}>
+                Acknowledge
+              </button>
+            </form>
+          ) : null}
+          {incident.budget === null ? null : (
+            <a
+              class="button"
+              href={`${base}/budgets/${incident.budget.id}/raise`}
+              aria-label={`Raise budget ${incident.budget.name}…`}
+            >
+              Raise…
+            </a>
+          )}
+        </div>
+      )}
+    </li>
+  );
+}
+
+/** "Alerts: 2 sent, 1 waiting". */
+function alertsText({ alerts }: IncidentResource): string {
+  const parts = [
+    ...(alerts.sent > 0 ? [`${alerts.sent} sent`] : []),
+    ...(alerts.waiting > 0 ? [`${alerts.waiting} waiting`] : []),
+    ...(alerts.failed > 0 ? [`${alerts.failed} failed`] : []),
+  ];
+  return parts.length === 0 ? "Alerts: none, there was no channel" : `Alerts: ${parts.join(", ")}`;
+}

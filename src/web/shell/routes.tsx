@@ -1,0 +1,94 @@
+/**
+ * All pages of the board. Every page but sign-in needs a session; every form must come from our own pages; what goes
+ * wrong is a page with a sentence, never a bare code.
+ */
+import { type ErrorHandler, Hono, type MiddlewareHandler } from "hono";
+import { getCookie } from "hono/cookie";
+import type { Deps } from "../../deps.ts";
+import { MAX_BODY_BYTES } from "../../domain/limits.ts";
+import { AppError } from "../../errors.ts";
+import { bodyLimit } from "../../http/middleware/body-limit.ts";
+import { sameOriginForms } from "../../http/middleware/same-origin.ts";
+import { readSession } from "../../http/middleware/session.ts";
+import { errorPage } from "./error-page.tsx";
+import { ENVIRONMENT_COOKIE, type PageEnv, wantsParts } from "./page-context.ts";
+import { alertPages } from "../incidents/alerts.tsx";
+import { auditPages } from "../audit/page.tsx";
+import { boardPages } from "../board/page.tsx";
+import { budgetPages } from "../budgets/pages.tsx";
+import { chainPages } from "../chains/pages.tsx";
+import { channelPages } from "../channels/pages.tsx";
+import { environmentPages } from "../access/environments.tsx";
+import { flagEditPages } from "../flags/edit.tsx";
+import { flagPages } from "../flags/page.tsx";
+import { holdPages } from "../flags/hold.tsx";
+import { incidentPages } from "../incidents/pages.tsx";
+import { instancePages } from "../instances/page.tsx";
+import { modelPages } from "../models/pages.tsx";
+import { signInPages } from "../access/sign-in.tsx";
+import { switchPages } from "../flags/switches.tsx";
+import { tokenPages } from "../access/tokens.tsx";
+import { visibleEnvironments } from "./render.tsx";
+import { staticFiles } from "./static-files.ts";
+
+const SIGNED_IN = ["/", "/e/*", "/environments/*", "/environments"];
+const PAGES = [...SIGNED_IN, "/sign-in", "/sign-in/*", "/sign-out"];
+
+export function webRoutes(deps: Deps): Hono<PageEnv> {
+  const app = new Hono<PageEnv>();
+  app.route("/", staticFiles());
+
+  const onError: ErrorHandler<PageEnv> = (error, c) => errorPage(c, deps, error);
+  const pages = new Hono<PageEnv>();
+  pages.onError(onError);
+  const limit = bodyLimit(MAX_BODY_BYTES, "That is more than a form of this board can hold.");
+  for (const path of PAGES) pages.use(path, sameOriginForms(deps), limit);
+  pages.route("/", signInPages(deps));
+  for (const path of SIGNED_IN) pages.use(path, requireSession(deps));
+
+  pages.get("/", (c) => {
+    const keys = visibleEnvironments(deps, c.get("actor"));
+    const last = getCookie(c, ENVIRONMENT_COOKIE);
+    const key = last !== undefined && keys.includes(last) ? last : keys.includes("production") ? "production" : keys[0];
+    if (key === undefined)
+      throw new AppError("NOT_READY", "This token sees no environment yet. Ask an admin for one that does.");
+    return c.redirect(`/e/${key}`, 303);
+  });
+  for (const part of [
+    boardPages,
+    switchPages,
+    flagEditPages,
+    flagPages,
+    holdPages,
+    budgetPages,
+    incidentPages,
+    alertPages,
+    channelPages,
+    chainPages,
+    modelPages,
+    instancePages,
+    auditPages,
+    tokenPages,
+    environmentPages,
+  ]) {
+    pages.route("/", part(deps));
+  }
+  app.route("/", pages);
+  return app;
+}
+
+/** Sets `actor`. A visitor without a session is sent to sign in, and back afterwards. */
+function requireSession(deps: Deps): MiddlewareHandler<PageEnv> {
+  return async (c, next) => {
+    const actor = await readSession(c, deps);
+    if (actor !== null) {
+      c.set("actor", actor);
+      await next();
+      return;
+    }
+    const { pathname } = new URL(c.req.url);
+    const back = c.req.method === "GET" ? `?next=${encodeURIComponent(pathname)}` : "";
+    if (wantsParts(c)) return c.body(null, 401, { "HX-Redirect": `/sign-in${back}` });
+    return c.redirect(`/sign-in${back}`, 303);
+  };
+}
