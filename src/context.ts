@@ -7,7 +7,7 @@ import { databaseFault, StandbyError } from "./db/away.ts";
 import { lineageColumns, lineageOf } from "./db/lineage.ts";
 import { NOTIFY_CHANNEL } from "./db/listen.ts";
 import { returnedRows } from "./db/returned-rows.ts";
-import { audit, environments, installation } from "./db/schema.ts";
+import { audit, environments, installation } from "./db/schema/state.ts";
 import type { Db, EnvironmentRow } from "./db/types.ts";
 import type { Deps } from "./deps.ts";
 import { type Actor, hasRole, recordOf, type Role, seesEnvironment } from "./domain/actor.ts";

@@ -9,7 +9,7 @@ import postgres from "postgres";
 import { z } from "zod";
 import { makeBatch } from "../../sdk-client/src/usage-batch.ts";
 import { USAGE_PATH } from "../../sdk-client/src/usage-protocol.ts";
-import type { Child } from "../../src/demo/child.ts";
+import type { Child } from "../../src/demo/fleet/child.ts";
 import { last, measureKills } from "../kill/bench.ts";
 import type { ClientsTask, Round } from "../kill/protocol.ts";
 import { type AndonServer, ENVIRONMENT_PATH, KILLED_FLAG } from "../support/andon-server.ts";

@@ -7,7 +7,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
-import { noonZone } from "../../src/demo/noon-zone.ts";
+import { noonZone } from "../../src/demo/story/noon-zone.ts";
 import { type AndonServer, ENVIRONMENT_PATH, FLAGS, startAndonServer } from "../support/andon-server.ts";
 import { by, type Effort } from "../support/effort.ts";
 import type { Figure } from "../support/figure.ts";

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { SNAPSHOT_PATH } from "../../sdk-client/src/protocol.ts";
-import type { Child } from "../../src/demo/child.ts";
+import type { Child } from "../../src/demo/fleet/child.ts";
 import { type AndonServer, startAndonServer } from "../support/andon-server.ts";
 import { by, type Effort } from "../support/effort.ts";
 import type { Figure } from "../support/figure.ts";

@@ -3,9 +3,9 @@
  * every step of every ladder acted once, alerted once. Each fault is a sentence; none is a pass.
  */
 import { z } from "zod";
-import type { AlertReceiver } from "../../src/demo/alert-receiver.ts";
-import { budgetsSchema, incidentsSchema, type OperatorApi } from "../../src/demo/operator-api.ts";
-import { waitUntil } from "../../src/demo/wait.ts";
+import type { AlertReceiver } from "../../src/demo/story/alert-receiver.ts";
+import { budgetsSchema, incidentsSchema, type OperatorApi } from "../../src/demo/story/operator-api.ts";
+import { waitUntil } from "../../src/demo/story/wait.ts";
 import { ENVIRONMENT_PATH } from "../support/andon-server.ts";
 import type { Expected } from "./traffic.ts";
 

@@ -3,10 +3,10 @@
  * goodbye, and usage flows. Memory, tables and the time of a kill must stay as they were.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { OperatorApi, tokenSchema } from "../../src/demo/operator-api.ts";
-import type { Child } from "../../src/demo/child.ts";
-import type { ServerProcess } from "../../src/demo/server-process.ts";
-import { waitUntil, wallMs } from "../../src/demo/wait.ts";
+import { OperatorApi, tokenSchema } from "../../src/demo/story/operator-api.ts";
+import type { Child } from "../../src/demo/fleet/child.ts";
+import type { ServerProcess } from "../../src/demo/story/server-process.ts";
+import { waitUntil, wallMs } from "../../src/demo/story/wait.ts";
 import { ENVIRONMENT_PATH } from "../support/andon-server.ts";
 import { rssMiB } from "../support/memory.ts";
 import { OpenBoard, signIn } from "../support/open-board.ts";

@@ -4,7 +4,7 @@
  */
 import { randomInt } from "node:crypto";
 import { Andon } from "../../sdk-client/src/index.ts";
-import { wallMs } from "../../src/demo/wait.ts";
+import { wallMs } from "../../src/demo/story/wait.ts";
 import { SILENT } from "../support/silent-logger.ts";
 import { send, task } from "../support/worker.ts";
 import { type Applied, fleetTaskSchema } from "./fleet-protocol.ts";

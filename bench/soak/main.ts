@@ -7,7 +7,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { ServerProcess } from "../../src/demo/server-process.ts";
+import { ServerProcess } from "../../src/demo/story/server-process.ts";
 import { startCluster } from "../support/postgres.ts";
 import { crowd, type CrowdVerdict } from "./crowd.ts";
 import { soak, type SoakVerdict } from "./soak.ts";

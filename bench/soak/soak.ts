@@ -5,11 +5,11 @@
 import { randomInt } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Andon } from "../../sdk-client/src/index.ts";
-import { type AlertReceiver, startAlertReceiver } from "../../src/demo/alert-receiver.ts";
-import { noonZone } from "../../src/demo/noon-zone.ts";
-import { channelSchema, OperatorApi, tokenSchema } from "../../src/demo/operator-api.ts";
-import type { ServerProcess } from "../../src/demo/server-process.ts";
-import { waitUntil } from "../../src/demo/wait.ts";
+import { type AlertReceiver, startAlertReceiver } from "../../src/demo/story/alert-receiver.ts";
+import { noonZone } from "../../src/demo/story/noon-zone.ts";
+import { channelSchema, OperatorApi, tokenSchema } from "../../src/demo/story/operator-api.ts";
+import type { ServerProcess } from "../../src/demo/story/server-process.ts";
+import { waitUntil } from "../../src/demo/story/wait.ts";
 import { ENVIRONMENT_PATH } from "../support/andon-server.ts";
 import { SILENT } from "../support/silent-logger.ts";
 import { faultsOfAlerts, faultsOfBooks, LADDER } from "./books.ts";

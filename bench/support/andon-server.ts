@@ -2,8 +2,8 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { OperatorApi, tokenSchema } from "../../src/demo/operator-api.ts";
-import { ServerProcess } from "../../src/demo/server-process.ts";
+import { OperatorApi, tokenSchema } from "../../src/demo/story/operator-api.ts";
+import { ServerProcess } from "../../src/demo/story/server-process.ts";
 
 export const FLAGS = 20;
 const CHAINS = ["chat", "search", "batch"] as const;

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { randomUUID } from "node:crypto";
 import { promisify } from "node:util";
 import postgres from "postgres";
-import { freePort } from "../../src/demo/free-port.ts";
+import { freePort } from "../../src/demo/story/free-port.ts";
 import { postgresPrograms } from "./postgres-programs.ts";
 import { PostgresServer } from "./postgres-server.ts";
 

@@ -4,7 +4,7 @@
  */
 import { once } from "node:events";
 import type { z } from "zod";
-import { type Child, startChild } from "../../src/demo/child.ts";
+import { type Child, startChild } from "../../src/demo/fleet/child.ts";
 
 const TASK_VARIABLE = "ANDON_BENCH_TASK";
 const OUTPUT_SHOWN_CHARS = 2_000;

@@ -14,7 +14,7 @@ import type { Database } from "./database.ts";
 import { lockFolder } from "./folder-lock.ts";
 import { NOTIFY_CHANNEL } from "./listen.ts";
 import { migrationsFolder } from "./migrate.ts";
-import * as schema from "./schema.ts";
+import * as schema from "./schema/state.ts";
 
 const UNFINISHED = "db.new-";
 

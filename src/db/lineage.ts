@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { sql } from "drizzle-orm";
-import { environments, installation } from "./schema.ts";
+import { environments, installation } from "./schema/state.ts";
 
 const LINEAGE_CHARS = 12;
 

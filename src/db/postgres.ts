@@ -15,7 +15,7 @@ import { migrationsFolder } from "./migrate.ts";
 import { DATABASE_DEADLINE_MS, isRefusal, Pool } from "./pool.ts";
 import { Pulse } from "./pulse.ts";
 import { startFault } from "./start-fault.ts";
-import * as schema from "./schema.ts";
+import * as schema from "./schema/state.ts";
 import type { Db } from "./types.ts";
 
 /** Connections by kind of work; with the lead and LISTEN a server has 15 (`docs/configuration.md`). */

@@ -1,6 +1,6 @@
 /** One type for both databases: postgres.js and PGlite answer the same query builder. */
 import type { PgDatabase, PgQueryResultHKT } from "drizzle-orm/pg-core";
-import type * as schema from "./schema.ts";
+import type * as schema from "./schema/state.ts";
 
 /** A connection or an open transaction. Raw `execute` differs between the two drivers: see `returnedRows`. */
 export type Db = PgDatabase<PgQueryResultHKT, typeof schema>;

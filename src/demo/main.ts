@@ -1,8 +1,8 @@
 /** `npm run demo`: exits 0 when every claim held, 1 when one did not or the demo could not run, 130 on Ctrl-C. */
 import { once } from "node:events";
 import { parseArgs } from "node:util";
-import { runDemo } from "./run.ts";
-import { ENVIRONMENT, type Stage } from "./stage.ts";
+import { runDemo } from "./story/run.ts";
+import { ENVIRONMENT, type Stage } from "./story/stage.ts";
 
 const HELP = `Usage: npm run demo [-- --keep]
 

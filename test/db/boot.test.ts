@@ -1,7 +1,7 @@
 /** What a server finds and makes when it starts. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Runtime } from "../../src/boot.ts";
-import { environments } from "../../src/db/schema.ts";
+import { environments } from "../../src/db/schema/state.ts";
 import { change } from "../../src/context.ts";
 import { freshDatabase } from "../support/database.ts";
 import { adminCtx, startDeps } from "../support/server-deps.ts";

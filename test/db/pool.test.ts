@@ -5,7 +5,7 @@ import { pino } from "pino";
 import { databaseFault, isDatabaseAway } from "../../src/db/away.ts";
 import { connect } from "../../src/db/connect.ts";
 import type { Database } from "../../src/db/database.ts";
-import { installation } from "../../src/db/schema.ts";
+import { installation } from "../../src/db/schema/state.ts";
 import type { Db } from "../../src/db/types.ts";
 import { freshDatabase } from "../support/database.ts";
 import { until } from "../support/until.ts";

@@ -1,10 +1,10 @@
 /** The endpoint's own bill, and the receiver of alerts: what the demo's claims about money rest on. */
 import { Webhook } from "standardwebhooks";
 import { expect, onTestFinished, test } from "vitest";
-import { startAlertReceiver } from "../../src/demo/alert-receiver.ts";
-import { Bill } from "../../src/demo/bill.ts";
-import { type ClaudeEndpoint, startClaudeEndpoint } from "../../src/demo/claude-endpoint.ts";
-import { noonZone } from "../../src/demo/noon-zone.ts";
+import { startAlertReceiver } from "../../src/demo/story/alert-receiver.ts";
+import { Bill } from "../../src/demo/story/bill.ts";
+import { type ClaudeEndpoint, startClaudeEndpoint } from "../../src/demo/claude-endpoint/claude-endpoint.ts";
+import { noonZone } from "../../src/demo/story/noon-zone.ts";
 import { until } from "../support/until.ts";
 
 const HEADERS = { "x-api-key": "local", "anthropic-version": "2023-06-01", "content-type": "application/json" };

@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
-import { runDemo } from "../../src/demo/run.ts";
-import { ORDINARY } from "../../src/demo/stage.ts";
-import { trafficFlows } from "../../src/demo/story.ts";
+import { runDemo } from "../../src/demo/story/run.ts";
+import { ORDINARY } from "../../src/demo/story/stage.ts";
+import { trafficFlows } from "../../src/demo/story/story.ts";
 
 const DEMO = fileURLToPath(new URL("../../dist/src/demo/main.js", import.meta.url));
 /** Under a minute on a machine of its own; tests share theirs. */

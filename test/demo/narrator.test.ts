@@ -1,6 +1,6 @@
 /** The demo's verdict: a claim that does not hold is shown with what was seen instead, and is counted. */
 import { expect, test } from "vitest";
-import { duration, Narrator } from "../../src/demo/narrator.ts";
+import { duration, Narrator } from "../../src/demo/story/narrator.ts";
 
 function narrated(): { narrator: Narrator; text: () => string } {
   const lines: string[] = [];

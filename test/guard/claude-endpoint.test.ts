@@ -1,7 +1,7 @@
 /** The local Claude endpoint answers as the API does, and its notes of what happened are true. */
 import Anthropic, { APIError } from "@anthropic-ai/sdk";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { type ClaudeEndpoint, startClaudeEndpoint } from "../../src/demo/claude-endpoint.ts";
+import { type ClaudeEndpoint, startClaudeEndpoint } from "../../src/demo/claude-endpoint/claude-endpoint.ts";
 import { ASK, errorOf, gate } from "../support/guard-world.ts";
 
 let endpoint: ClaudeEndpoint;

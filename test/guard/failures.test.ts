@@ -1,6 +1,6 @@
 /** The table of failures: which go to the next model, which straight through, and how often anything is sent. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { type Behaviour, OVERLOADED } from "../../src/demo/claude-endpoint.ts";
+import { type Behaviour, OVERLOADED } from "../../src/demo/claude-endpoint/claude-endpoint.ts";
 import { FLAG, flagOf, HAIKU, OPUS, snapshotOf, SONNET } from "../support/guard-snapshots.ts";
 import { ASK, errorOf, type Gate, gate, modelsSent, SDKS, startWorld, type World } from "../support/guard-world.ts";
 import { until } from "../support/until.ts";

@@ -2,7 +2,11 @@
 import type Anthropic from "@anthropic-ai/sdk";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { Andon } from "../../sdk-client/src/andon.ts";
-import { type ClaudeEndpoint, type EndpointCall, startClaudeEndpoint } from "../../src/demo/claude-endpoint.ts";
+import {
+  type ClaudeEndpoint,
+  type EndpointCall,
+  startClaudeEndpoint,
+} from "../../src/demo/claude-endpoint/claude-endpoint.ts";
 import { HAIKU, OPUS, snapshotOf, SONNET } from "../support/guard-snapshots.ts";
 import {
   ASK,

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { guard, type GuardMiddleware, isFeatureDisabled } from "../../sdk-client/src/anthropic.ts";
 import type { SnapshotFlag } from "../../sdk-client/src/protocol.ts";
-import { OVERLOADED } from "../../src/demo/claude-endpoint.ts";
+import { OVERLOADED } from "../../src/demo/claude-endpoint/claude-endpoint.ts";
 import { FLAG, flagOf, HAIKU, offFor, OPUS, snapshotOf, SONNET } from "../support/guard-snapshots.ts";
 import { ASK, type ClientOptions, errorOf, modelsSent, type Sdk, SDKS } from "../support/guard-world.ts";
 import { until } from "../support/until.ts";

@@ -2,8 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { isFeatureDisabled } from "../../sdk-client/src/anthropic.ts";
 import type { UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
-import { OVERLOADED } from "../../src/demo/claude-endpoint.ts";
-import { estimateTokens } from "../../src/demo/claude-endpoint-shapes.ts";
+import { OVERLOADED } from "../../src/demo/claude-endpoint/claude-endpoint.ts";
+import { estimateTokens } from "../../src/demo/claude-endpoint/shapes.ts";
 import { FLAG, flagOf, OPUS, snapshotOf, SONNET } from "../support/guard-snapshots.ts";
 import { ASK, errorOf, makeClient, SDKS } from "../support/guard-world.ts";
 import { until } from "../support/until.ts";

@@ -3,7 +3,7 @@ import { drizzle } from "drizzle-orm/postgres-js";
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createApp } from "../../src/app.ts";
-import * as schema from "../../src/db/schema.ts";
+import * as schema from "../../src/db/schema/state.ts";
 import { DATABASE_AWAY_ADVICE } from "../../src/errors.ts";
 import { freePort } from "../support/postgres.ts";
 import { type Harness, seed, startHarness } from "./harness.ts";

@@ -4,7 +4,7 @@ import { drizzle } from "drizzle-orm/postgres-js";
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createApp } from "../../src/app.ts";
-import * as schema from "../../src/db/schema.ts";
+import * as schema from "../../src/db/schema/state.ts";
 import { FakeClock } from "../support/clock.ts";
 import { freePort } from "../support/postgres.ts";
 import { batchOf, callFor, report } from "../support/usage.ts";

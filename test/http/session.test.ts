@@ -3,7 +3,7 @@ import { decodeJwt } from "jose";
 import { Hono } from "hono";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createSession, readSession, signInWithToken } from "../../src/http/middleware/session.ts";
-import { endedSessions } from "../../src/db/schema.ts";
+import { endedSessions } from "../../src/db/schema/state.ts";
 import { pruneSessions } from "../../src/services/access/sign-out.ts";
 import { FakeClock } from "../support/clock.ts";
 import { freshDatabase } from "../support/database.ts";

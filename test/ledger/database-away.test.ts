@@ -1,6 +1,6 @@
 /** The ledger while the database is away: nothing is acknowledged, and the retry counts everything once. */
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { usageMinutes } from "../../src/db/ledger-schema.ts";
+import { usageMinutes } from "../../src/db/schema/money.ts";
 import { type Cluster, startCluster } from "../support/postgres.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 import { makeToken } from "../support/server-deps.ts";

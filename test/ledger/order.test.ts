@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
 import type { Runtime } from "../../src/boot.ts";
 import type { Ctx } from "../../src/context.ts";
-import { budgets, budgetWindows, incidents, trips, usageMinutes } from "../../src/db/ledger-schema.ts";
+import { budgets, budgetWindows, incidents, trips, usageMinutes } from "../../src/db/schema/money.ts";
 import { createBudget } from "../../src/services/budgets/budgets.ts";
 import { putChain } from "../../src/services/models/chains.ts";
 import { createEnvironment } from "../../src/services/access/environments.ts";

@@ -1,7 +1,7 @@
 /** Two hundred clients report over HTTP to two servers and cross one budget: one trip, one incident, and the exact sum. */
 import { eq, sql } from "drizzle-orm";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { budgetWindows, trips, usageMinutes } from "../../src/db/ledger-schema.ts";
+import { budgetWindows, trips, usageMinutes } from "../../src/db/schema/money.ts";
 import { createBudget } from "../../src/services/budgets/budgets.ts";
 import { createFlag } from "../../src/services/flags/flags.ts";
 import { listIncidents } from "../../src/services/incidents/incidents.ts";

@@ -5,7 +5,7 @@ import type { Ctx } from "../../src/context.ts";
 import type { BudgetDefinition } from "../../src/services/budgets/budgets.ts";
 import { createBudget, endDueBudgets, raiseBudget, updateBudget } from "../../src/services/budgets/budgets.ts";
 import { listBudgets } from "../../src/services/budgets/view.ts";
-import { usageMinutes } from "../../src/db/ledger-schema.ts";
+import { usageMinutes } from "../../src/db/schema/money.ts";
 import { listAlerts } from "../../src/services/alerts/alerts.ts";
 import { createChannel } from "../../src/services/alerts/channels.ts";
 import { putChain } from "../../src/services/models/chains.ts";

@@ -2,7 +2,7 @@
 import { and, eq } from "drizzle-orm";
 import { describe, expect, it } from "vitest";
 import type { Runtime } from "../../src/boot.ts";
-import { audit } from "../../src/db/schema.ts";
+import { audit } from "../../src/db/schema/state.ts";
 import { listBudgets } from "../../src/services/budgets/view.ts";
 import { createBudget, endDueBudgets } from "../../src/services/budgets/budgets.ts";
 import { createFlag } from "../../src/services/flags/flags.ts";

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import type { Runtime } from "../../src/boot.ts";
 import { change } from "../../src/context.ts";
 import { returnedRows } from "../../src/db/returned-rows.ts";
-import { instances, instancesNotCounted } from "../../src/db/schema.ts";
+import { instances, instancesNotCounted } from "../../src/db/schema/state.ts";
 import { fleetOf, fleetQuery } from "../../src/services/instances/fleet.ts";
 import { listInstances, pruneInstances, REMEMBERED_MAX } from "../../src/services/instances/instances.ts";
 import { NEW_NAMES_MAX } from "../../src/services/instances/new-instances.ts";

@@ -4,7 +4,7 @@ import * as fc from "fast-check";
 import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { Runtime } from "../../src/boot.ts";
-import { environments, flags, installation, revisions } from "../../src/db/schema.ts";
+import { environments, flags, installation, revisions } from "../../src/db/schema/state.ts";
 import { AppError } from "../../src/errors.ts";
 import { createBudget } from "../../src/services/budgets/budgets.ts";
 import { putChain } from "../../src/services/models/chains.ts";

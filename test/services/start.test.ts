@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { eq, sql } from "drizzle-orm";
 import { describe, expect, it } from "vitest";
 import { unsupportedVersion } from "../../src/db/database.ts";
-import { audit, tokens } from "../../src/db/schema.ts";
+import { audit, tokens } from "../../src/db/schema/state.ts";
 import { ENVIRONMENT_ADMIN_ID } from "../../src/services/access/first-run.ts";
 import { redeemSignInLink } from "../../src/services/access/sign-in.ts";
 import { FakeClock } from "../support/clock.ts";

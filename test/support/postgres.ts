@@ -2,7 +2,7 @@
 import { type Cluster, startCluster as startPlainCluster } from "../../bench/support/postgres.ts";
 import { shiftMs } from "./shift-date.mjs";
 
-export { freePort } from "../../src/demo/free-port.ts";
+export { freePort } from "../../src/demo/story/free-port.ts";
 export type { Cluster };
 
 export async function startCluster(options: Parameters<typeof startPlainCluster>[0] = {}): Promise<Cluster> {

@@ -2,7 +2,7 @@
 import { sql } from "drizzle-orm";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { INSTANCE_PATH } from "../../sdk-client/src/protocol.ts";
-import { instances } from "../../src/db/schema.ts";
+import { instances } from "../../src/db/schema/state.ts";
 import { setMaster } from "../support/changes.ts";
 import { makeToken } from "../support/server-deps.ts";
 import { startServer, type TestServer } from "../support/server.ts";

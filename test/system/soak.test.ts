@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { soak } from "../../bench/soak/soak.ts";
-import { ServerProcess } from "../../src/demo/server-process.ts";
+import { ServerProcess } from "../../src/demo/story/server-process.ts";
 import { temporaryFolder } from "../support/child-server.ts";
 import { freshPostgres } from "../support/database.ts";
 

@@ -6,7 +6,11 @@ import { connect, type Socket } from "node:net";
 import Anthropic from "@anthropic-ai/sdk";
 import { guard, isFeatureDisabled } from "../../sdk-client/src/anthropic.ts";
 import { Andon } from "../../sdk-client/src/andon.ts";
-import { type ClaudeEndpoint, type EndpointCall, startClaudeEndpoint } from "../../src/demo/claude-endpoint.ts";
+import {
+  type ClaudeEndpoint,
+  type EndpointCall,
+  startClaudeEndpoint,
+} from "../../src/demo/claude-endpoint/claude-endpoint.ts";
 import { SILENT } from "../support/guard-world.ts";
 import { ADMIN_TOKEN, makeToken } from "../support/server-deps.ts";
 import { startServer, type TestServer } from "../support/server.ts";

@@ -6,7 +6,7 @@ import Anthropic from "@anthropic-ai/sdk";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
-import { type ClaudeEndpoint, startClaudeEndpoint } from "../../src/demo/claude-endpoint.ts";
+import { type ClaudeEndpoint, startClaudeEndpoint } from "../../src/demo/claude-endpoint/claude-endpoint.ts";
 import { guard } from "../../sdk-client/src/anthropic.ts";
 import { ADMIN_TOKEN } from "../support/server-deps.ts";
 import { until } from "../support/until.ts";

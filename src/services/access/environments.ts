@@ -9,7 +9,7 @@ import {
   requireScope,
   withTransaction,
 } from "../../context.ts";
-import { environments, revisions } from "../../db/schema.ts";
+import { environments, revisions } from "../../db/schema/state.ts";
 import type { EnvironmentRow } from "../../db/types.ts";
 import { seesEnvironment } from "../../domain/actor.ts";
 import { MAX_ENVIRONMENTS } from "../../domain/limits.ts";

@@ -4,7 +4,7 @@
  */
 import { and, count, eq, isNull, ne, sql } from "drizzle-orm";
 import { type Ctx, insertAudit } from "../../context.ts";
-import { environments, installation, revisions, tokens } from "../../db/schema.ts";
+import { environments, installation, revisions, tokens } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import type { Deps } from "../../deps.ts";
 import { systemActor } from "../../domain/actor.ts";

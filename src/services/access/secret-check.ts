@@ -4,7 +4,7 @@
  */
 import { createHmac } from "node:crypto";
 import { eq } from "drizzle-orm";
-import { installation } from "../../db/schema.ts";
+import { installation } from "../../db/schema/state.ts";
 import type { Deps } from "../../deps.ts";
 
 /** Notes this server's secret as the newest. A warning for the operator when the last start was with another one, else null. */

@@ -4,7 +4,7 @@
  */
 import { count, eq, lt } from "drizzle-orm";
 import { databaseFault } from "../../db/away.ts";
-import { endedSessions, tokens } from "../../db/schema.ts";
+import { endedSessions, tokens } from "../../db/schema/state.ts";
 import type { Deps } from "../../deps.ts";
 import type { Session } from "./token-store.ts";
 import { announceTokens } from "./tokens.ts";

@@ -3,7 +3,7 @@
  * presented is remembered with its hash only so that polls do not hash each time, and is looked up afresh every time.
  */
 import { isNull } from "drizzle-orm";
-import { endedSessions, tokens } from "../../db/schema.ts";
+import { endedSessions, tokens } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import type { Clock } from "../../deps.ts";
 import type { Actor } from "../../domain/actor.ts";

@@ -2,7 +2,7 @@
 import { and, count, desc, eq, inArray, isNull, sql } from "drizzle-orm";
 import { afterCommit, type Ctx, insertAudit, read, requireScope, withTransaction } from "../../context.ts";
 import { NOTIFY_CHANNEL } from "../../db/listen.ts";
-import { environments, installation, tokens } from "../../db/schema.ts";
+import { environments, installation, tokens } from "../../db/schema/state.ts";
 import type { Db, TokenRow } from "../../db/types.ts";
 import { type Role, seesEnvironment, type TokenKind } from "../../domain/actor.ts";
 import { MAX_ACTIVE_TOKENS } from "../../domain/limits.ts";

@@ -2,7 +2,7 @@
 import { and, asc, desc, eq, gt, isNotNull, isNull, lt, type SQL } from "drizzle-orm";
 import { z } from "zod";
 import { type Ctx, insertAudit, read, requireEnvironment, withTransaction } from "../../context.ts";
-import { channels, outbox } from "../../db/ledger-schema.ts";
+import { channels, outbox } from "../../db/schema/money.ts";
 import type { AlertResource, AlertState } from "../../domain/alert-resources.ts";
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from "../../domain/limits.ts";
 import { AppError, invalid } from "../../errors.ts";

@@ -1,7 +1,7 @@
 /** The test of a channel: one attempt by the same way that alerts go, with the result at once. Never put off or repeated. */
 import { eq } from "drizzle-orm";
 import { type Ctx, insertAudit, readFor, requireEnvironment, withTransaction } from "../../context.ts";
-import { channels } from "../../db/ledger-schema.ts";
+import { channels } from "../../db/schema/money.ts";
 import type { ChannelTest } from "../../domain/alert-resources.ts";
 import { sentText } from "../../domain/delivery.ts";
 import type { AlertPayload } from "../../domain/money-resources.ts";

@@ -4,7 +4,7 @@
  */
 import { and, asc, count, eq, isNull } from "drizzle-orm";
 import { type Change, change, type Changed, type Ctx, read, requireEnvironment } from "../../context.ts";
-import { channels, outbox } from "../../db/ledger-schema.ts";
+import { channels, outbox } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
 import { type ChannelKind, MAX_CHANNELS_PER_ENVIRONMENT } from "../../domain/channel.ts";
 import type { ChannelResource } from "../../domain/alert-resources.ts";

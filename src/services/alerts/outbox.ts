@@ -5,7 +5,7 @@
  */
 import { and, asc, eq, gt, isNotNull, isNull, lt, lte, min, notExists, notInArray, or, sql } from "drizzle-orm";
 import { alias } from "drizzle-orm/pg-core";
-import { channels, outbox } from "../../db/ledger-schema.ts";
+import { channels, outbox } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
 import type { Deps } from "../../deps.ts";
 import type { Outcome } from "../../domain/delivery.ts";

@@ -4,7 +4,7 @@
  */
 import { and, eq, isNotNull, isNull, max, or, sql } from "drizzle-orm";
 import { type Ctx, read, requireEnvironment } from "../../context.ts";
-import { channels, incidents, outbox } from "../../db/ledger-schema.ts";
+import { channels, incidents, outbox } from "../../db/schema/money.ts";
 
 /** Alerts that wait though somebody tried to deliver them. */
 export interface Untaken {

@@ -1,7 +1,7 @@
 /** Budgets: made, edited, raised and deleted by people; what they do by themselves is in `ladder-run.ts`. */
 import { and, count, eq, isNotNull, isNull, sql } from "drizzle-orm";
 import { change, type Changed, type Ctx, requireEnvironment } from "../../context.ts";
-import { budgetRaises, budgets, budgetWindows, usageMinutes } from "../../db/ledger-schema.ts";
+import { budgetRaises, budgets, budgetWindows, usageMinutes } from "../../db/schema/money.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";
 import {
   type LadderStep,

@@ -3,8 +3,8 @@
  * budgets of the environment.
  */
 import { and, eq, gte, type SQL, sql } from "drizzle-orm";
-import { usageMinutes, usageRecent } from "../../db/ledger-schema.ts";
-import { flags } from "../../db/schema.ts";
+import { usageMinutes, usageRecent } from "../../db/schema/money.ts";
+import { flags } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import { type BudgetScope, subjectOf } from "../../domain/budget.ts";
 import { burnNanoUsdPerHour } from "../../domain/forecast.ts";

@@ -1,6 +1,6 @@
 /** Budgets as stored, read into what the domain works with. */
 import { and, asc, eq, inArray, isNull } from "drizzle-orm";
-import { budgetRaises, budgets } from "../../db/ledger-schema.ts";
+import { budgetRaises, budgets } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
 import type { Budget } from "../../domain/budget.ts";
 

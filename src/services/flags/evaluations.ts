@@ -4,7 +4,7 @@
  */
 import { and, eq, sql } from "drizzle-orm";
 import { jsonRows } from "../../db/json-rows.ts";
-import { flagChecks } from "../../db/ledger-schema.ts";
+import { flagChecks } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
 import type { Checks } from "../../domain/flag.ts";
 

@@ -2,8 +2,8 @@
 import { and, asc, count, eq } from "drizzle-orm";
 import type { OffMode, Rule } from "../../../sdk-client/src/protocol.ts";
 import { change, type Changed, type Ctx, read, requireEnvironment } from "../../context.ts";
-import { budgets } from "../../db/ledger-schema.ts";
-import { chains, flags } from "../../db/schema.ts";
+import { budgets } from "../../db/schema/money.ts";
+import { chains, flags } from "../../db/schema/state.ts";
 import type { Db, EnvironmentRow, FlagRow } from "../../db/types.ts";
 import { type Checks, flagInForce, flagResource, type Surroundings } from "../../domain/flag.ts";
 import { didYouMean } from "../../domain/did-you-mean.ts";

@@ -4,7 +4,7 @@ import { planModels } from "../../../sdk-client/src/chain-plan.ts";
 import { priceUsage } from "../../../sdk-client/src/price.ts";
 import type { PriceTable } from "../../../sdk-client/src/price-table.ts";
 import { type Ctx, read, requireEnvironment } from "../../context.ts";
-import { usageMinutes } from "../../db/ledger-schema.ts";
+import { usageMinutes } from "../../db/schema/money.ts";
 import { CALLS_SPAN_MS } from "../../domain/calls.ts";
 import { flagInForce, stepsOf } from "../../domain/flag.ts";
 import { burnNanoUsdPerHour } from "../../domain/forecast.ts";

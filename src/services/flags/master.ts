@@ -1,7 +1,7 @@
 /** The master switch: every flag of the environment at once. It does not touch the flags' own switches. */
 import { eq } from "drizzle-orm";
 import { change, type Changed, type Ctx, requireEnvironment, requireEnvironmentId } from "../../context.ts";
-import { environments } from "../../db/schema.ts";
+import { environments } from "../../db/schema/state.ts";
 import type { EnvironmentRow } from "../../db/types.ts";
 import type { MasterResource } from "../../domain/resources.ts";
 import { restore, type Switch } from "../../domain/switch.ts";

@@ -3,7 +3,7 @@
  * when each is in its state. Within the change's transaction and lock, so that no state begins unrecorded.
  */
 import { and, asc, eq, ne, sql } from "drizzle-orm";
-import { environments, flags } from "../../db/schema.ts";
+import { environments, flags } from "../../db/schema/state.ts";
 import type { Db, FlagRow } from "../../db/types.ts";
 import { settled, type Surroundings } from "../../domain/flag.ts";
 import type { StandingState, StoredStanding } from "../../domain/standing.ts";

@@ -12,7 +12,7 @@ import {
   requireEnvironment,
   requireScope,
 } from "../../context.ts";
-import { audit, chains, environments, modelBlocks } from "../../db/schema.ts";
+import { audit, chains, environments, modelBlocks } from "../../db/schema/state.ts";
 import type { AuditRow } from "../../db/types.ts";
 import {
   type ChainSteps,

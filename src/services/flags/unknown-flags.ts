@@ -4,8 +4,8 @@
  */
 import { and, asc, count, desc, eq, lt, notExists, sql } from "drizzle-orm";
 import { type Ctx, read, requireEnvironment } from "../../context.ts";
-import { unknownFlags } from "../../db/ledger-schema.ts";
-import { flags, instances } from "../../db/schema.ts";
+import { unknownFlags } from "../../db/schema/money.ts";
+import { flags, instances } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import { similarName } from "../../domain/did-you-mean.ts";
 import { FLAG_KEY_PATTERN, MAX_UNKNOWN_FLAGS } from "../../domain/limits.ts";

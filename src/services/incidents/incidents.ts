@@ -4,7 +4,7 @@
  */
 import { and, asc, desc, eq, inArray, isNull, type SQL, sql } from "drizzle-orm";
 import { type Change, change, type Changed, type Ctx, read, requireEnvironment } from "../../context.ts";
-import { budgets, budgetWindows, channels, incidents, outbox, trips } from "../../db/ledger-schema.ts";
+import { budgets, budgetWindows, channels, incidents, outbox, trips } from "../../db/schema/money.ts";
 import { holdsText, overText, stepText, stillOnText, usd } from "../../domain/alert-text.ts";
 import type { Budget, LadderStep } from "../../domain/budget.ts";
 import type { WindowState } from "../../domain/ladder.ts";

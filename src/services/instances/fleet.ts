@@ -6,7 +6,7 @@ import { type SQL, sql } from "drizzle-orm";
 import { parseRevision } from "../../../sdk-client/src/protocol.ts";
 import { type Ctx, read, requireEnvironmentId } from "../../context.ts";
 import { returnedRows } from "../../db/returned-rows.ts";
-import { instances } from "../../db/schema.ts";
+import { instances } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import {
   type Fleet,

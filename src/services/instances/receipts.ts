@@ -5,7 +5,7 @@
 import { and, eq, inArray, sql } from "drizzle-orm";
 import { parseRevision } from "../../../sdk-client/src/protocol.ts";
 import { type Ctx, read, requireEnvironment, requireEnvironmentId } from "../../context.ts";
-import { audit, instances, receipts, revisions } from "../../db/schema.ts";
+import { audit, instances, receipts, revisions } from "../../db/schema/state.ts";
 import type { EnvironmentRow } from "../../db/types.ts";
 import { EVERY_FLAG, type Fleet, hasApplied, type Member, type NotCounted, proofOf } from "../../domain/fleet.ts";
 import { AppError, invalid } from "../../errors.ts";

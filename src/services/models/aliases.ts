@@ -3,7 +3,7 @@ import { eq } from "drizzle-orm";
 import { saysItsModel, canonicalModel } from "../../../sdk-client/src/model-id.ts";
 import { aliasKey } from "../../../sdk-client/src/model-table.ts";
 import { type Change, change, type Changed, type Ctx, requireEnvironment } from "../../context.ts";
-import { environments } from "../../db/schema.ts";
+import { environments } from "../../db/schema/state.ts";
 import { MAX_ALIASES_PER_ENVIRONMENT } from "../../domain/limits.ts";
 import { AppError, invalid } from "../../errors.ts";
 import { checkModels } from "./known-models.ts";

@@ -3,7 +3,7 @@ import { and, asc, eq } from "drizzle-orm";
 import { canonicalModel } from "../../../sdk-client/src/model-id.ts";
 import { modelTable } from "../../../sdk-client/src/model-table.ts";
 import { change, type Changed, type Ctx, read, requireEnvironment } from "../../context.ts";
-import { chains, modelBlocks } from "../../db/schema.ts";
+import { chains, modelBlocks } from "../../db/schema/state.ts";
 import type { Db, ModelBlockRow } from "../../db/types.ts";
 import type { ModelResource } from "../../domain/resources.ts";
 import { checkModels } from "./known-models.ts";

@@ -3,7 +3,7 @@ import { and, asc, count, eq } from "drizzle-orm";
 import { canonicalModel } from "../../../sdk-client/src/model-id.ts";
 import type { ChainStep } from "../../../sdk-client/src/protocol.ts";
 import { change, type Changed, type Ctx, read, requireEnvironment } from "../../context.ts";
-import { chains, flags } from "../../db/schema.ts";
+import { chains, flags } from "../../db/schema/state.ts";
 import type { ChainRow, Db } from "../../db/types.ts";
 import { CHAIN_NAME_PATTERN, MAX_CHAINS_PER_ENVIRONMENT } from "../../domain/limits.ts";
 import type { ChainResource } from "../../domain/resources.ts";

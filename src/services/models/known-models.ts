@@ -4,8 +4,8 @@
  */
 import { eq } from "drizzle-orm";
 import { canonicalModel } from "../../../sdk-client/src/model-id.ts";
-import { usageMinutes } from "../../db/ledger-schema.ts";
-import { chains } from "../../db/schema.ts";
+import { usageMinutes } from "../../db/schema/money.ts";
+import { chains } from "../../db/schema/state.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";
 import { similarName } from "../../domain/did-you-mean.ts";
 import { AppError, type Fault, invalid } from "../../errors.ts";

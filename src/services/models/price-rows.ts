@@ -3,7 +3,7 @@ import { asc, sql } from "drizzle-orm";
 import type { PriceRow } from "../../../sdk-client/src/price-list.ts";
 import { type PriceTable, priceTable } from "../../../sdk-client/src/price-table.ts";
 import { jsonRows } from "../../db/json-rows.ts";
-import { priceRows } from "../../db/ledger-schema.ts";
+import { priceRows } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
 
 /** Read anew for each use: a price counts from the transaction after the one that changed it. */

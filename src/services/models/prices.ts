@@ -7,8 +7,8 @@ import { parseInstant } from "../../../sdk-client/src/instant.ts";
 import { PRICE_LIST, type PriceRow } from "../../../sdk-client/src/price-list.ts";
 import { MAX_EXTRA_PRICE_ROWS, priceTable } from "../../../sdk-client/src/price-table.ts";
 import { afterCommit, changeIn, type Ctx, read, requireScope, withTransaction } from "../../context.ts";
-import { priceRows } from "../../db/ledger-schema.ts";
-import { environments } from "../../db/schema.ts";
+import { priceRows } from "../../db/schema/money.ts";
+import { environments } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import { AppError, invalid } from "../../errors.ts";
 

@@ -1,7 +1,7 @@
 /** The spellings of a model in the ledger of an environment: a dated id is the same model as its plain name. */
 import { sql } from "drizzle-orm";
 import { canonicalModel } from "../../../sdk-client/src/model-id.ts";
-import { usageMinutes } from "../../db/ledger-schema.ts";
+import { usageMinutes } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
 import { MINUTE_MS } from "../../domain/ledger.ts";
 import { GRAINS, piecesOf, type Span } from "../../domain/rollups.ts";

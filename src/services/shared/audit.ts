@@ -1,7 +1,7 @@
 /** The audit: who did what, when and why, newest first. */
 import { and, desc, eq, lt } from "drizzle-orm";
 import { type Ctx, read, requireEnvironment } from "../../context.ts";
-import { audit } from "../../db/schema.ts";
+import { audit } from "../../db/schema/state.ts";
 import type { AuditRow } from "../../db/types.ts";
 import { isRevertible } from "../../domain/audit-actions.ts";
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from "../../domain/limits.ts";

@@ -4,7 +4,7 @@
  */
 import { and, eq, isNull, sql } from "drizzle-orm";
 import type { Ctx } from "../../context.ts";
-import { incidents, outbox } from "../../db/ledger-schema.ts";
+import { incidents, outbox } from "../../db/schema/money.ts";
 import { seesEnvironment } from "../../domain/actor.ts";
 import { NANO_PER_USD } from "../../domain/budget.ts";
 import type { MetricFamily, Sample } from "../../domain/metric.ts";

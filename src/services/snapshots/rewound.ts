@@ -5,7 +5,7 @@
  */
 import { and, eq, gt } from "drizzle-orm";
 import { type Ctx, insertAudit, lockEnvironment, withTransaction } from "../../context.ts";
-import { audit, environments } from "../../db/schema.ts";
+import { audit, environments } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import type { Deps } from "../../deps.ts";
 import { systemActor } from "../../domain/actor.ts";

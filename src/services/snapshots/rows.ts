@@ -4,7 +4,7 @@ import type { PriceTable } from "../../../sdk-client/src/price-table.ts";
 import { StandbyError } from "../../db/away.ts";
 import { jsonRows } from "../../db/json-rows.ts";
 import { lineageColumns, lineageOf } from "../../db/lineage.ts";
-import { environments, flags, installation } from "../../db/schema.ts";
+import { environments, flags, installation } from "../../db/schema/state.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";
 import type { SnapshotFlagSource } from "../../domain/snapshot.ts";
 import { priceTableOf } from "../models/price-rows.ts";

@@ -8,7 +8,7 @@ import { isDatabaseAway, isReadOnly, ReadOnlyError, StandbyError } from "../../d
 import type { Database } from "../../db/database.ts";
 import { lineageColumns, lineageOf } from "../../db/lineage.ts";
 import type { Listener } from "../../db/listen.ts";
-import { environments, installation } from "../../db/schema.ts";
+import { environments, installation } from "../../db/schema/state.ts";
 import { type ClockReading, DatabaseClock } from "../../clock.ts";
 import type { Clock } from "../../deps.ts";
 import { Coalesced } from "../shared/coalesce.ts";

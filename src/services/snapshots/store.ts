@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { gzip, gzipSync } from "node:zlib";
 import type { Logger } from "pino";
 import type { Snapshot } from "../../../sdk-client/src/protocol.ts";
-import { environments } from "../../db/schema.ts";
+import { environments } from "../../db/schema/state.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";
 import type { Clock } from "../../deps.ts";
 import { compileSnapshot } from "../../domain/snapshot.ts";

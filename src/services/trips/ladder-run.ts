@@ -4,7 +4,7 @@
  */
 import { and, asc, eq, isNull } from "drizzle-orm";
 import type { Change, Ctx } from "../../context.ts";
-import { budgetWindows } from "../../db/ledger-schema.ts";
+import { budgetWindows } from "../../db/schema/money.ts";
 import { type Budget, effectiveLimitNanoUsd } from "../../domain/budget.ts";
 import { advance, type LadderChange, type WindowState } from "../../domain/ladder.ts";
 import { memoryOf, type StoredWindow, windowState } from "../../domain/ladder-memory.ts";

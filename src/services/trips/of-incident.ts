@@ -4,7 +4,7 @@
  */
 import { and, eq, isNull, type SQL, sql } from "drizzle-orm";
 import { type Ctx, read, requireEnvironment } from "../../context.ts";
-import { incidents, trips } from "../../db/ledger-schema.ts";
+import { incidents, trips } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
 
 /** A flag that the last switching step switched, and that none of the step's trips holds any more. */

@@ -4,7 +4,7 @@
  */
 import { and, eq } from "drizzle-orm";
 import type { Change, Ctx } from "../../context.ts";
-import { budgetWindows } from "../../db/ledger-schema.ts";
+import { budgetWindows } from "../../db/schema/money.ts";
 import type { Budget } from "../../domain/budget.ts";
 import { effectiveLimitNanoUsd } from "../../domain/budget.ts";
 import { flagResource, type Surroundings } from "../../domain/flag.ts";

@@ -4,8 +4,8 @@
  */
 import { and, asc, eq, inArray, isNull, type SQL } from "drizzle-orm";
 import type { Change, Ctx } from "../../context.ts";
-import { budgetWindows, trips } from "../../db/ledger-schema.ts";
-import { flags } from "../../db/schema.ts";
+import { budgetWindows, trips } from "../../db/schema/money.ts";
+import { flags } from "../../db/schema/state.ts";
 import type { Db, FlagRow } from "../../db/types.ts";
 import type { Budget, LadderStep } from "../../domain/budget.ts";
 import { flagInForce, levelColumns, stepsOf, type Surroundings } from "../../domain/flag.ts";

@@ -4,7 +4,7 @@
  */
 import { and, eq, sql } from "drizzle-orm";
 import type { Ctx } from "../../context.ts";
-import { flags } from "../../db/schema.ts";
+import { flags } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import { returnedRows } from "../../db/returned-rows.ts";
 import { type BurnRow, burnRows, burnSinceMs, burnSpanMs } from "../../domain/burn.ts";

@@ -4,8 +4,8 @@
  */
 import { sql } from "drizzle-orm";
 import { type Ctx, read, requireEnvironmentId } from "../../context.ts";
-import { flags as flagTable } from "../../db/schema.ts";
-import { usageMinutes, usageRecent } from "../../db/ledger-schema.ts";
+import { flags as flagTable } from "../../db/schema/state.ts";
+import { usageMinutes, usageRecent } from "../../db/schema/money.ts";
 import { returnedRows } from "../../db/returned-rows.ts";
 import type { Db } from "../../db/types.ts";
 import type { Deps } from "../../deps.ts";

@@ -1,7 +1,7 @@
 /** Writes, for the ledger, which revision the calls of the last minutes were decided by; `calls-since.ts` reads it. */
 import { and, desc, eq, inArray, isNotNull, lt, sql } from "drizzle-orm";
-import { callsByRevision } from "../../db/ledger-schema.ts";
-import { instances } from "../../db/schema.ts";
+import { callsByRevision } from "../../db/schema/money.ts";
+import { instances } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import { type Applied, CALLS_SPAN_MS, type CallSums } from "../../domain/calls.ts";
 import { MINUTE_MS } from "../../domain/ledger.ts";

@@ -3,8 +3,8 @@
  * are in use. What was reported under names that no flag has is one sum, and the few dearest of them by name.
  */
 import { and, asc, desc, eq, gt, gte, lt, sql } from "drizzle-orm";
-import { usageMinutes } from "../../db/ledger-schema.ts";
-import { flags } from "../../db/schema.ts";
+import { usageMinutes } from "../../db/schema/money.ts";
+import { flags } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import { MINUTE_MS } from "../../domain/ledger.ts";
 import { OTHER } from "../../domain/other.ts";

@@ -3,7 +3,7 @@
  * order of their keys, so that two servers never wait for each other in a circle.
  */
 import { and, eq, sql } from "drizzle-orm";
-import { budgetWindows, usageBatches } from "../../db/ledger-schema.ts";
+import { budgetWindows, usageBatches } from "../../db/schema/money.ts";
 import { returnedRows } from "../../db/returned-rows.ts";
 import type { Db } from "../../db/types.ts";
 import type { MinuteSums, PricedRecord } from "../../domain/ledger.ts";

@@ -6,7 +6,7 @@ import { and, asc, eq, gte, lt, type SQL, sql } from "drizzle-orm";
 import { realModels } from "../../../sdk-client/src/model-table.ts";
 import type { Snapshot } from "../../../sdk-client/src/protocol.ts";
 import type { Ctx } from "../../context.ts";
-import { usageMinutes } from "../../db/ledger-schema.ts";
+import { usageMinutes } from "../../db/schema/money.ts";
 import { NANO_PER_USD } from "../../domain/budget.ts";
 import { LATENCY_BUCKETS_MS } from "../../domain/ledger.ts";
 import { MAX_OTHER_FLAGS, MAX_OTHER_PAIRS, type MetricFamily, type Sample } from "../../domain/metric.ts";

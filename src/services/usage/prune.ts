@@ -3,8 +3,8 @@
  * Rows go in portions, each a statement of its own that ends well within the database's deadline.
  */
 import { and, asc, desc, eq, inArray, lt, lte, type SQL } from "drizzle-orm";
-import { environments } from "../../db/schema.ts";
-import { usageBatches, usageMinutes, usageNames, usageRecent, usageRollups } from "../../db/ledger-schema.ts";
+import { environments } from "../../db/schema/state.ts";
+import { usageBatches, usageMinutes, usageNames, usageRecent, usageRollups } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
 import type { Deps } from "../../deps.ts";
 import { GRAINS } from "../../domain/rollups.ts";

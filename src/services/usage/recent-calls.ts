@@ -1,7 +1,7 @@
 /** The newest calls, one row an attempt, newest first. Kept by number and age (`config.recentCalls…`). Never content. */
 import { and, desc, eq, inArray, lt } from "drizzle-orm";
 import { type Ctx, read, requireEnvironment } from "../../context.ts";
-import { usageRecent } from "../../db/ledger-schema.ts";
+import { usageRecent } from "../../db/schema/money.ts";
 import { MINUTE_MS } from "../../domain/ledger.ts";
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from "../../domain/limits.ts";
 import type { CallResource } from "../../domain/usage-query.ts";

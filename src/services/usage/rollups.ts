@@ -3,7 +3,7 @@
  * Invariant: what is rolled up equals its minutes; who writes into a rolled-up day takes it back in the same transaction.
  */
 import { eq, type SQL, sql } from "drizzle-orm";
-import { usageMinutes, usageRolled } from "../../db/ledger-schema.ts";
+import { usageMinutes, usageRolled } from "../../db/schema/money.ts";
 import { returnedRows } from "../../db/returned-rows.ts";
 import type { Db } from "../../db/types.ts";
 import type { Deps } from "../../deps.ts";

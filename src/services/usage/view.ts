@@ -5,7 +5,7 @@
 import { and, asc, eq, gte, inArray, lt, type SQL, sql } from "drizzle-orm";
 import type { PgColumn } from "drizzle-orm/pg-core";
 import { type Ctx, read, requireEnvironment } from "../../context.ts";
-import { usageMinutes, usageRecent } from "../../db/ledger-schema.ts";
+import { usageMinutes, usageRecent } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
 import { LATENCY_BUCKETS_MS, latencyQuantileMs } from "../../domain/ledger.ts";
 import { grainsFor, type Piece, piecesOf } from "../../domain/rollups.ts";

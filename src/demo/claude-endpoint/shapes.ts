@@ -2,7 +2,7 @@
  * Bodies in the shapes of the Claude Messages API: messages, events, errors, and the checks it makes of a request.
  * Source of the shapes: the published API reference and the types of `@anthropic-ai/sdk`.
  */
-import type { Answer, InputUsage } from "./claude-endpoint-behaviour.ts";
+import type { Answer, InputUsage } from "./behaviour.ts";
 
 const DEFAULT_TEXT = "Every worker may pull the cord and the line stops until the station is safe again.";
 const CHARS_PER_TOKEN = 4;

@@ -3,8 +3,8 @@
  */
 import { once } from "node:events";
 import type { ServerResponse } from "node:http";
-import type { Answer, Behaviour, EndpointCall } from "./claude-endpoint-behaviour.ts";
-import { draft, errorBody, sse, streamEvents, wholeMessage } from "./claude-endpoint-shapes.ts";
+import type { Answer, Behaviour, EndpointCall } from "./behaviour.ts";
+import { draft, errorBody, sse, streamEvents, wholeMessage } from "./shapes.ts";
 
 /** Waits; rejects when the signal aborts. Handed in, so that a test can own the time. */
 export type Sleep = (ms: number, signal: AbortSignal) => Promise<void>;

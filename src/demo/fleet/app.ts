@@ -8,7 +8,7 @@ import Anthropic from "@anthropic-ai/sdk";
 import { Andon } from "andon-client";
 import { findFeatureDisabled, guard, guardStats } from "andon-client/anthropic";
 import { appOrderSchema, type AppReport, type CallReport, LAST_WORDS } from "./app-report.ts";
-import { wallMs } from "./wait.ts";
+import { wallMs } from "../story/wait.ts";
 
 const STREAMS = 4;
 const CREATES = 4;

@@ -1,6 +1,6 @@
 /** Runs chapters on a stage and takes the stage down again; what the demo's command and its tests both enter by. */
 import type { Chapter } from "./chapter.ts";
-import type { Behaviour } from "./claude-endpoint.ts";
+import type { Behaviour } from "../claude-endpoint/claude-endpoint.ts";
 import { Narrator } from "./narrator.ts";
 import { setTheStage, type Stage } from "./stage.ts";
 import { STORY } from "./story.ts";

@@ -6,10 +6,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type AlertReceiver, startAlertReceiver } from "./alert-receiver.ts";
-import { LAST_WORDS } from "./app-report.ts";
+import { LAST_WORDS } from "../fleet/app-report.ts";
 import { Bill } from "./bill.ts";
-import { type Behaviour, type ClaudeEndpoint, startClaudeEndpoint } from "./claude-endpoint.ts";
-import { Fleet } from "./fleet.ts";
+import { type Behaviour, type ClaudeEndpoint, startClaudeEndpoint } from "../claude-endpoint/claude-endpoint.ts";
+import { Fleet } from "../fleet/fleet.ts";
 import { OperatorApi, tokenSchema } from "./operator-api.ts";
 import { ServerProcess } from "./server-process.ts";
 

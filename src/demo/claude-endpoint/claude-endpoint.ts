@@ -5,11 +5,11 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
-import { type Behaviour, type CallEnd, type EndpointCall, Script } from "./claude-endpoint-behaviour.ts";
-import { type Reply, reply, sendError, sendJson, type Sleep } from "./claude-endpoint-reply.ts";
-import { type ApiError, estimateTokens, faultOf } from "./claude-endpoint-shapes.ts";
+import { type Behaviour, type CallEnd, type EndpointCall, Script } from "./behaviour.ts";
+import { type Reply, reply, sendError, sendJson, type Sleep } from "./reply.ts";
+import { type ApiError, estimateTokens, faultOf } from "./shapes.ts";
 
-export { type Behaviour, type EndpointCall, OVERLOADED } from "./claude-endpoint-behaviour.ts";
+export { type Behaviour, type EndpointCall, OVERLOADED } from "./behaviour.ts";
 
 const MAX_BODY_BYTES = 33_554_432;
 const MAX_CALLS_KEPT = 1_000;

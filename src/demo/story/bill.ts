@@ -2,7 +2,7 @@
  * The bill of the local Claude endpoint: what a provider would charge for the calls it has finished. It counts what was
  * answered by arithmetic of its own, in whole numbers; it shares nothing with Andon's, so that the two can be compared.
  */
-import type { AnsweredUsage, EndpointCall } from "./claude-endpoint-behaviour.ts";
+import type { AnsweredUsage, EndpointCall } from "../claude-endpoint/behaviour.ts";
 import { wallMs } from "./wait.ts";
 
 /** Nano-USD per token, from the provider's price list in USD per million tokens (times 1,000). */

@@ -17,10 +17,10 @@ import {
   timestamp,
 } from "drizzle-orm/pg-core";
 import { sql } from "drizzle-orm";
-import type { ChainStep, OffCause, OffMode, Rule, SwitchState } from "../../sdk-client/src/protocol.ts";
-import type { ActorRecord } from "../domain/actor.ts";
-import type { NotCountedBecause, StoppedBy } from "../domain/fleet.ts";
-import type { CauseKind, StandingState } from "../domain/standing.ts";
+import type { ChainStep, OffCause, OffMode, Rule, SwitchState } from "../../../sdk-client/src/protocol.ts";
+import type { ActorRecord } from "../../domain/actor.ts";
+import type { NotCountedBecause, StoppedBy } from "../../domain/fleet.ts";
+import type { CauseKind, StandingState } from "../../domain/standing.ts";
 
 const moment = (name: string) => timestamp(name, { withTimezone: true, mode: "date", precision: 3 });
 

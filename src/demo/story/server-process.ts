@@ -3,7 +3,7 @@
  * warning, started again on the same data and port. Used by the demo, the bench and the soak; loopback only.
  */
 import { randomBytes } from "node:crypto";
-import { type Child, startChild } from "./child.ts";
+import { type Child, startChild } from "../fleet/child.ts";
 import { freePort } from "./free-port.ts";
 import { waitUntil } from "./wait.ts";
 

@@ -1,5 +1,5 @@
 /** What the chapters of the demo share: how long things may take, changes with their claim, and how calls are told. */
-import type { CallReport } from "./app-report.ts";
+import type { CallReport } from "../fleet/app-report.ts";
 import { duration, type Narrator } from "./narrator.ts";
 import { CHAT, ENVIRONMENT, type Stage } from "./stage.ts";
 import { wallMs } from "./wait.ts";

@@ -17,11 +17,11 @@ import {
   timestamp,
   unique,
 } from "drizzle-orm/pg-core";
-import type { PriceRow } from "../../sdk-client/src/price-list.ts";
-import type { Enforcement, LadderStep } from "../domain/budget.ts";
-import type { LadderMemory } from "../domain/ladder-memory.ts";
-import type { Period } from "../domain/window.ts";
-import { environments } from "./schema.ts";
+import type { PriceRow } from "../../../sdk-client/src/price-list.ts";
+import type { Enforcement, LadderStep } from "../../domain/budget.ts";
+import type { LadderMemory } from "../../domain/ladder-memory.ts";
+import type { Period } from "../../domain/window.ts";
+import { environments } from "./state.ts";
 
 const moment = (name: string) => timestamp(name, { withTimezone: true, mode: "date", precision: 3 });
 const amount = (name: string) => bigint(name, { mode: "number" }).notNull().default(0);

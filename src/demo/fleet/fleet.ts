@@ -4,7 +4,7 @@
  */
 import { type AppOrder, appReportSchema, type CallReport } from "./app-report.ts";
 import { type Child, startChild } from "./child.ts";
-import { waitUntil } from "./wait.ts";
+import { waitUntil } from "../story/wait.ts";
 
 const READY_TIMEOUT_MS = 10_000;
 const MAX_CALLS_KEPT = 20_000;

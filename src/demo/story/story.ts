@@ -14,7 +14,7 @@ import {
   tally,
   TRAFFIC_TIMEOUT_MS,
 } from "./chapter.ts";
-import { OVERLOADED } from "./claude-endpoint.ts";
+import { OVERLOADED } from "../claude-endpoint/claude-endpoint.ts";
 import { theAgentSpends, theBooksBalance, theFuseBlows } from "./fuse.ts";
 import { duration, type Narrator } from "./narrator.ts";
 import { type Receipts, receiptsSchema } from "./operator-api.ts";
