@@ -5,8 +5,8 @@
 import { randomUUID } from "node:crypto";
 import { Agent, request } from "node:http";
 import { z } from "zod";
-import { makeBatch } from "../../sdk-client/src/usage-batch.ts";
-import { USAGE_PATH } from "../../sdk-client/src/usage-protocol.ts";
+import { makeBatch } from "../../sdk-client/src/reporting/batch.ts";
+import { USAGE_PATH } from "../../sdk-client/src/wire/usage-protocol.ts";
 import { send, task } from "../support/worker.ts";
 
 const CONNECTIONS = 16;

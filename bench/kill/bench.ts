@@ -5,7 +5,7 @@
  */
 import { gzipSync } from "node:zlib";
 import { z } from "zod";
-import { SNAPSHOT_PATH } from "../../sdk-client/src/protocol.ts";
+import { SNAPSHOT_PATH } from "../../sdk-client/src/wire/protocol.ts";
 import { type AndonServer, ENVIRONMENT_PATH, KILLED_FLAG, startAndonServer } from "../support/andon-server.ts";
 import { by, type Effort } from "../support/effort.ts";
 import type { Figure } from "../support/figure.ts";

@@ -5,7 +5,7 @@
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
-import { SNAPSHOT_PATH } from "../../sdk-client/src/protocol.ts";
+import { SNAPSHOT_PATH } from "../../sdk-client/src/wire/protocol.ts";
 import { quantile } from "../support/statistics.ts";
 import { send, task } from "../support/worker.ts";
 import { clientsTaskSchema, type Round } from "./protocol.ts";

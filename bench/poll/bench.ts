@@ -3,7 +3,7 @@
  * hono handler and bare `node:http`, each in its own process, loaded in turn by the same generator in a fourth.
  */
 import { z } from "zod";
-import { SNAPSHOT_PATH } from "../../sdk-client/src/protocol.ts";
+import { SNAPSHOT_PATH } from "../../sdk-client/src/wire/protocol.ts";
 import type { Child } from "../../src/demo/fleet/child.ts";
 import { type AndonServer, startAndonServer } from "../support/andon-server.ts";
 import { by, type Effort } from "../support/effort.ts";

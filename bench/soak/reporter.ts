@@ -4,8 +4,8 @@
  * server lives. Invariant: a batch is forgotten only after its acknowledgement.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { makeBatch } from "../../sdk-client/src/usage-batch.ts";
-import { USAGE_PATH, type UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
+import { makeBatch } from "../../sdk-client/src/reporting/batch.ts";
+import { USAGE_PATH, type UsageRecord } from "../../sdk-client/src/wire/usage-protocol.ts";
 
 const ANSWER_TIMEOUT_MS = 10_000;
 const PAUSE_MS = 15;

@@ -3,7 +3,7 @@
  * expected sums, in exact arithmetic of its own.
  */
 import { randomInt, randomUUID } from "node:crypto";
-import type { UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
+import type { UsageRecord } from "../../sdk-client/src/wire/usage-protocol.ts";
 
 export const MODEL = "claude-opus-5-5";
 /** Nano-USD per token of it. */

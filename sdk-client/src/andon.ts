@@ -2,31 +2,31 @@
  * The client: holds the last known state of one environment, keeps it fresh in the background and decides by it. The
  * constructor never throws and never keeps the process alive; evaluating never throws and never waits.
  */
-import { SnapshotCache } from "./cache.ts";
-import { CheckCounts } from "./check-counts.ts";
-import type { CompiledFlag } from "./compile.ts";
-import { evaluate, type EvaluationSettings, type OnUnknown } from "./evaluate.ts";
+import { SnapshotCache } from "./sync/cache.ts";
+import { CheckCounts } from "./reporting/evaluations.ts";
+import type { CompiledFlag } from "./evaluate/compile.ts";
+import { evaluate, type EvaluationSettings, type OnUnknown } from "./evaluate/evaluate.ts";
 import { type AndonEvent, type AndonEvents, type AndonListener, callSafely, Emitter } from "./events.ts";
-import { addExitFlush, dropExitFlush, EXIT_FLUSH_MS } from "./exit-flush.ts";
-import { Freshness } from "./freshness.ts";
-import type { GuardHost } from "./guard-host.ts";
-import type { UsageDraft } from "./guard-meter.ts";
-import { Latch } from "./latch.ts";
-import { LocalNames } from "./local-header.ts";
+import { addExitFlush, dropExitFlush, EXIT_FLUSH_MS } from "./reporting/exit-flush.ts";
+import { Freshness } from "./sync/freshness.ts";
+import type { GuardHost } from "./host.ts";
+import type { UsageDraft } from "./guard/meter.ts";
+import { Latch } from "./sync/latch.ts";
+import { LocalNames } from "./sync/local-header.ts";
 import { type AndonLogger, consoleLogger, isLogger, safeLogger } from "./logger.ts";
-import { type ModelTable, modelTable } from "./model-table.ts";
+import { type ModelTable, modelTable } from "./evaluate/model-table.ts";
 import { type AndonOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
-import { parseSnapshot } from "./parse-snapshot.ts";
-import type { PollTarget } from "./poll.ts";
-import { Poller, type Verdict } from "./poller.ts";
-import type { ChainStep, Decision, EvaluationContext, Revision, Snapshot, SnapshotFlag } from "./protocol.ts";
-import { parseReport, type UsageReport } from "./report-record.ts";
+import { parseSnapshot } from "./wire/parse-snapshot.ts";
+import type { PollTarget } from "./sync/poll.ts";
+import { Poller, type Verdict } from "./sync/poller.ts";
+import type { ChainStep, Decision, EvaluationContext, Revision, Snapshot, SnapshotFlag } from "./wire/protocol.ts";
+import { parseReport, type UsageReport } from "./reporting/record.ts";
 import { processEnv, type Runtime, systemRuntime } from "./runtime.ts";
-import { farewell, linkTo } from "./server-link.ts";
-import { type Origin, SnapshotStore } from "./snapshot-store.ts";
-import { newTrips } from "./trips.ts";
-import { UnknownFlags } from "./unknown-flags.ts";
-import { UsageReporter, type UsageStats } from "./usage-reporter.ts";
+import { farewell, linkTo } from "./sync/server-link.ts";
+import { type Origin, SnapshotStore } from "./sync/snapshot-store.ts";
+import { newTrips } from "./sync/trips.ts";
+import { UnknownFlags } from "./sync/unknown-flags.ts";
+import { UsageReporter, type UsageStats } from "./reporting/reporter.ts";
 
 /** How `ready` found the client: by the server's state, by older state, or by none. */
 export type Readiness = Origin;

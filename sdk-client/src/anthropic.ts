@@ -2,25 +2,25 @@
  * The guard for `@anthropic-ai/sdk` (0.101 to 1.x): middleware that holds every call to what its flag allows.
  * Invariant: a call whose flag is off, or whose model is blocked, never leaves the process.
  */
-import { type ModelChoice, planModels } from "./chain-plan.ts";
-import { planBatch } from "./guard-batch.ts";
-import { GuardedCall } from "./guard-call.ts";
-import { featureDisabled } from "./guard-errors.ts";
-import type { GuardHost } from "./guard-host.ts";
-import { type GuardStats, inFlightOf } from "./guard-in-flight.ts";
-import { layerAround, sendsWith } from "./guard-nesting.ts";
-import { offMessage } from "./guard-off-message.ts";
-import { passOf, type Passes } from "./guard-pass.ts";
-import { callKind, parseBody, readBody, takeSubject } from "./guard-request.ts";
-import type { GuardMiddleware, GuardOptions, MiddlewareContextLike } from "./guard-types.ts";
-import type { Decision } from "./protocol.ts";
+import { type ModelChoice, planModels } from "./evaluate/chain-plan.ts";
+import { planBatch } from "./guard/batch.ts";
+import { GuardedCall } from "./guard/call.ts";
+import { featureDisabled } from "./guard/errors.ts";
+import type { GuardHost } from "./host.ts";
+import { type GuardStats, inFlightOf } from "./guard/in-flight.ts";
+import { layerAround, sendsWith } from "./guard/nesting.ts";
+import { offMessage } from "./guard/off-message.ts";
+import { passOf, type Passes } from "./guard/pass.ts";
+import { callKind, parseBody, readBody, takeSubject } from "./guard/request.ts";
+import type { GuardMiddleware, GuardOptions, MiddlewareContextLike } from "./guard/types.ts";
+import type { Decision } from "./wire/protocol.ts";
 
 export { FeatureDisabledError, findFeatureDisabled, isFeatureDisabled } from "./feature-disabled-error.ts";
-export type { GuardError, GuardErrorCode } from "./guard-errors.ts";
-export type { GuardHost } from "./guard-host.ts";
-export type { UsageDraft } from "./guard-meter.ts";
-export type { GuardStats } from "./guard-in-flight.ts";
-export type { GuardMiddleware, GuardOptions } from "./guard-types.ts";
+export type { GuardError, GuardErrorCode } from "./guard/errors.ts";
+export type { GuardHost } from "./host.ts";
+export type { UsageDraft } from "./guard/meter.ts";
+export type { GuardStats } from "./guard/in-flight.ts";
+export type { GuardMiddleware, GuardOptions } from "./guard/types.ts";
 
 /** How long the first call of a process waits for a first snapshot. */
 const FIRST_STATE_TIMEOUT_MS = 1_000;

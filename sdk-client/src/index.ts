@@ -3,10 +3,10 @@
  * works without that SDK installed.
  */
 export { Andon, type Readiness } from "./andon.ts";
-export type { OnUnknown } from "./evaluate.ts";
+export type { OnUnknown } from "./evaluate/evaluate.ts";
 export type { AndonEvent, AndonEvents, AndonListener } from "./events.ts";
 export { FeatureDisabledError, isFeatureDisabled } from "./feature-disabled-error.ts";
-export type { GuardHost } from "./guard-host.ts";
+export type { GuardHost } from "./host.ts";
 export type { AndonLogger } from "./logger.ts";
 export type { AndonOptions } from "./options.ts";
 export type {
@@ -20,9 +20,9 @@ export type {
   Snapshot,
   SnapshotChain,
   SnapshotFlag,
-} from "./protocol.ts";
-export type { UsageReport } from "./report-record.ts";
-export type { FetchLike } from "./transport-fetch.ts";
-export { readUsage, type TokenUsage, type UsagePart } from "./usage.ts";
-export type { UsageOutcome } from "./usage-protocol.ts";
-export type { UsageStats } from "./usage-reporter.ts";
+} from "./wire/protocol.ts";
+export type { UsageReport } from "./reporting/record.ts";
+export type { FetchLike } from "./sync/transport-fetch.ts";
+export { readUsage, type TokenUsage, type UsagePart } from "./pricing/usage.ts";
+export type { UsageOutcome } from "./wire/usage-protocol.ts";
+export type { UsageStats } from "./reporting/reporter.ts";

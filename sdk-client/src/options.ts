@@ -2,12 +2,12 @@
  * The options of a client, parsed once. A bad option never throws: it is named in `problems` and replaced by its default.
  * Without a usable `url` and `token` there is no `server`, and the client decides by bootstrap and `onUnknown`.
  */
-import type { OnUnknown } from "./evaluate.ts";
-import { type LocalKill, parseLocalKill } from "./local-override.ts";
+import type { OnUnknown } from "./evaluate/evaluate.ts";
+import { type LocalKill, parseLocalKill } from "./evaluate/local-override.ts";
 import { type AndonLogger, isLogger } from "./logger.ts";
-import type { Snapshot } from "./protocol.ts";
+import type { Snapshot } from "./wire/protocol.ts";
 import { builtin } from "./runtime.ts";
-import type { FetchLike } from "./transport-fetch.ts";
+import type { FetchLike } from "./sync/transport-fetch.ts";
 
 export interface AndonOptions {
   /** Address of the Andon server; `ANDON_URL` when not given. */

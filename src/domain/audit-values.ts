@@ -3,7 +3,7 @@
  * values can be compared by their text.
  */
 import { z } from "zod";
-import type { ChainStep, Rule } from "../../sdk-client/src/protocol.ts";
+import type { ChainStep, Rule } from "../../sdk-client/src/wire/protocol.ts";
 import type { FlagState } from "./flag.ts";
 
 const moment = z.union([z.iso.datetime().transform((text) => new Date(text)), z.date()]);

@@ -2,7 +2,7 @@
  * A budget: what it limits, by how much and for how long, and what follows from that alone.
  * Invariant: money is an integer number of nano-USD (1e-9 USD) that never leaves the safe integers.
  */
-import { canonicalModel } from "../../sdk-client/src/model-id.ts";
+import { canonicalModel } from "../../sdk-client/src/evaluate/model-id.ts";
 import { OTHER } from "./other.ts";
 import type { Period } from "./window.ts";
 

@@ -1,9 +1,9 @@
 /**
  * A flag as stored, and what follows from it: its switch and level as unions, and the resource that people see.
  */
-import type { ChainStep, OffCause, OffMode, Rule, SwitchState } from "../../sdk-client/src/protocol.ts";
-import { effectiveState } from "../../sdk-client/src/effective-state.ts";
-import type { ModelTable } from "../../sdk-client/src/model-table.ts";
+import type { ChainStep, OffCause, OffMode, Rule, SwitchState } from "../../sdk-client/src/wire/protocol.ts";
+import { effectiveState } from "../../sdk-client/src/evaluate/effective-state.ts";
+import type { ModelTable } from "../../sdk-client/src/evaluate/model-table.ts";
 import type { EffectiveResource, FlagResource, SwitchResource, TripResource } from "./resources.ts";
 import { inForce, type InForce, type TripInForce } from "./in-force.ts";
 import type { OverBudget, Overridden } from "./over-limit.ts";

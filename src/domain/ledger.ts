@@ -2,7 +2,7 @@
  * Sums of usage per minute, flag and model. Pure. Adding is commutative, so any order and batching of the same records
  * gives the same ledger.
  */
-import type { UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
+import type { UsageRecord } from "../../sdk-client/src/wire/usage-protocol.ts";
 
 /** Upper bounds of the latency buckets in milliseconds; a last bucket takes what is longer. */
 export const LATENCY_BUCKETS_MS = [

@@ -1,5 +1,5 @@
 /** What the operator API and the board show. Times are ISO 8601 in UTC. */
-import type { ChainStep, OffCause, OffMode, Rule, SwitchState } from "../../sdk-client/src/protocol.ts";
+import type { ChainStep, OffCause, OffMode, Rule, SwitchState } from "../../sdk-client/src/wire/protocol.ts";
 import type { ActorRecord, Role, TokenKind } from "./actor.ts";
 import type { CauseKind, StandingState } from "./standing.ts";
 

@@ -2,8 +2,8 @@
  * What is shown is what is sent: the models of calls that a state in force let begin and that the flag's row would not
  * name. Pure. Models are compared by what they are, never by spelling.
  */
-import type { ModelTable } from "../../sdk-client/src/model-table.ts";
-import type { ChainStep } from "../../sdk-client/src/protocol.ts";
+import type { ModelTable } from "../../sdk-client/src/evaluate/model-table.ts";
+import type { ChainStep } from "../../sdk-client/src/wire/protocol.ts";
 import { OTHER } from "./other.ts";
 import type { EffectiveResource, SentModelResource } from "./resources.ts";
 

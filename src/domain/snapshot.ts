@@ -1,5 +1,5 @@
 /** Compiles the rows of one environment into the snapshot that clients poll. Pure: same rows, same snapshot. */
-import { type PriceTable, priceRowsOf } from "../../sdk-client/src/price-table.ts";
+import { type PriceTable, priceRowsOf } from "../../sdk-client/src/pricing/price-table.ts";
 import type {
   ChainStep,
   OffCause,
@@ -10,7 +10,7 @@ import type {
   SnapshotChain,
   SnapshotFlag,
   SwitchState,
-} from "../../sdk-client/src/protocol.ts";
+} from "../../sdk-client/src/wire/protocol.ts";
 import { inForce, type TripInForce } from "./in-force.ts";
 
 export interface SnapshotFlagSource {

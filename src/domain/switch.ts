@@ -2,8 +2,8 @@
  * What kill, restore and downgrade do to a switch and to a level. Pure; the services write the result.
  * Invariant: a kill only ever tightens, whoever asks.
  */
-import { canonicalModel } from "../../sdk-client/src/model-id.ts";
-import type { OffCause } from "../../sdk-client/src/protocol.ts";
+import { canonicalModel } from "../../sdk-client/src/evaluate/model-id.ts";
+import type { OffCause } from "../../sdk-client/src/wire/protocol.ts";
 
 export type Switch =
   | { state: "on"; reason: string | null; by: string | null; since: Date; ramp: number | null }

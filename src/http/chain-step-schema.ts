@@ -3,7 +3,7 @@
  * request the caller's own (`messages`) or what the guard decides (`model`, `stream`).
  */
 import { z } from "@hono/zod-openapi";
-import { canonicalModel } from "../../sdk-client/src/model-id.ts";
+import { canonicalModel } from "../../sdk-client/src/evaluate/model-id.ts";
 import { MODEL_PATTERN } from "../domain/limits.ts";
 import { optionalField } from "./optional-field.ts";
 

@@ -2,7 +2,7 @@
  * What the operator API answers, for its documentation; the compiler holds the handlers to it. Times are ISO 8601, UTC.
  */
 import { z } from "@hono/zod-openapi";
-import type { ChainStep, Rule } from "../../sdk-client/src/protocol.ts";
+import type { ChainStep, Rule } from "../../sdk-client/src/wire/protocol.ts";
 import { ROLES, TOKEN_KINDS } from "../domain/actor.ts";
 import { chainStepSchema } from "./chain-step-schema.ts";
 import { ruleSchema } from "./rule-schema.ts";

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Io } from "../../src/cli/io.ts";
 import { type Local, run } from "../../src/cli/program.ts";
 import { instances } from "../../src/db/schema/state.ts";
-import { SNAPSHOT_PATH } from "../../sdk-client/src/protocol.ts";
+import { SNAPSHOT_PATH } from "../../sdk-client/src/wire/protocol.ts";
 import { expectStatus, type Harness, seed, startHarness } from "../http/harness.ts";
 import { batchOf, callFor } from "../support/usage.ts";
 

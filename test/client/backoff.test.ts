@@ -1,7 +1,7 @@
 /** Waits after failures: bounded, growing, jittered; `Retry-After` read in both of its forms. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { answerTimeoutMs, BACKOFF_CAP_MS, backoffMs, parseRetryAfter } from "../../sdk-client/src/backoff.ts";
+import { answerTimeoutMs, BACKOFF_CAP_MS, backoffMs, parseRetryAfter } from "../../sdk-client/src/sync/backoff.ts";
 
 const chance = fc.double({ min: 0, max: 0.999, noNaN: true });
 const interval = fc.integer({ min: 100, max: 3_600_000 });

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { bucketSeed, bucketThreshold, inRollout, murmur3 } from "../../sdk-client/src/bucket.ts";
+import { bucketSeed, bucketThreshold, inRollout, murmur3 } from "../../sdk-client/src/evaluate/bucket.ts";
 
 interface Hash {
   text: string;

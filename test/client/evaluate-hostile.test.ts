@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { Follower, startClient } from "./support/harness.ts";
 import { ManualRuntime } from "./support/manual-runtime.ts";
 import { makeFlag, makeSnapshot } from "./support/snapshots.ts";
-import type { Snapshot } from "../../sdk-client/src/protocol.ts";
+import type { Snapshot } from "../../sdk-client/src/wire/protocol.ts";
 
 /** Every operator with every type of value, and rules that admit: one flag each. */
 const vectors: { snapshots: Record<string, Snapshot> } = JSON.parse(

@@ -1,11 +1,11 @@
 /** Decisions by the vectors in test/vectors/evaluate.json: the order of authority, rules and their operators, rollout. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { compile } from "../../sdk-client/src/compile.ts";
-import { evaluate, type OnUnknown } from "../../sdk-client/src/evaluate.ts";
-import { parseLocalKill } from "../../sdk-client/src/local-override.ts";
-import { parseSnapshot } from "../../sdk-client/src/parse-snapshot.ts";
-import type { Decision, EvaluationContext, Snapshot } from "../../sdk-client/src/protocol.ts";
+import { compile } from "../../sdk-client/src/evaluate/compile.ts";
+import { evaluate, type OnUnknown } from "../../sdk-client/src/evaluate/evaluate.ts";
+import { parseLocalKill } from "../../sdk-client/src/evaluate/local-override.ts";
+import { parseSnapshot } from "../../sdk-client/src/wire/parse-snapshot.ts";
+import type { Decision, EvaluationContext, Snapshot } from "../../sdk-client/src/wire/protocol.ts";
 
 interface Case {
   name: string;

@@ -3,8 +3,8 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { PRICE_LIST } from "../../sdk-client/src/price-list.ts";
-import type { Snapshot } from "../../sdk-client/src/protocol.ts";
+import { PRICE_LIST } from "../../sdk-client/src/pricing/price-list.ts";
+import type { Snapshot } from "../../sdk-client/src/wire/protocol.ts";
 import { type LogLine, startHarness } from "./support/harness.ts";
 import { makeKilled } from "./support/snapshots.ts";
 

@@ -2,7 +2,7 @@
 import * as fc from "fast-check";
 import { expect, onTestFinished, test } from "vitest";
 import { Andon, type AndonOptions, type FetchLike } from "../../sdk-client/src/index.ts";
-import { MAX_RECORDS_PER_BATCH } from "../../sdk-client/src/usage-protocol.ts";
+import { MAX_RECORDS_PER_BATCH } from "../../sdk-client/src/wire/usage-protocol.ts";
 import { snapshotOf } from "../support/guard-snapshots.ts";
 import { until } from "../support/until.ts";
 import { type ReportFate, UsageServer } from "../support/usage-server.ts";

@@ -5,7 +5,7 @@ import { flagResource, settled, type StoredFlag, type Surroundings } from "../..
 import type { TripInForce } from "../../src/domain/in-force.ts";
 import type { OverBudget } from "../../src/domain/over-limit.ts";
 import type { BlockedModel } from "../../src/domain/standing.ts";
-import { modelTable } from "../../sdk-client/src/model-table.ts";
+import { modelTable } from "../../sdk-client/src/evaluate/model-table.ts";
 import type { StandingResource } from "../../src/domain/resources.ts";
 
 const MODELS = ["claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"];

@@ -2,7 +2,7 @@
 import type Anthropic from "@anthropic-ai/sdk";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { FeatureDisabledError, guardStats, isFeatureDisabled } from "../../sdk-client/src/anthropic.ts";
-import type { Snapshot } from "../../sdk-client/src/protocol.ts";
+import type { Snapshot } from "../../sdk-client/src/wire/protocol.ts";
 import type { EndpointCall } from "../../src/demo/claude-endpoint/claude-endpoint.ts";
 import { FLAG, flagOf, offFor, OPUS, snapshotOf } from "../support/guard-snapshots.ts";
 import { ASK, errorOf, gate, SDKS, startWorld, type World } from "../support/guard-world.ts";

@@ -1,7 +1,7 @@
 /** Guards inside each other: every decision holds, and what an attempt used is told once, by the innermost. */
 import { describe, expect, it } from "vitest";
 import { guard, type GuardMiddleware, isFeatureDisabled } from "../../sdk-client/src/anthropic.ts";
-import type { SnapshotFlag } from "../../sdk-client/src/protocol.ts";
+import type { SnapshotFlag } from "../../sdk-client/src/wire/protocol.ts";
 import { OVERLOADED } from "../../src/demo/claude-endpoint/claude-endpoint.ts";
 import { FLAG, flagOf, HAIKU, offFor, OPUS, snapshotOf, SONNET } from "../support/guard-snapshots.ts";
 import { ASK, type ClientOptions, errorOf, modelsSent, type Sdk, SDKS } from "../support/guard-world.ts";

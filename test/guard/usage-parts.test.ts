@@ -1,7 +1,7 @@
 /** Usage in shapes that the local endpoint does not speak: several models in one call, odd answers, images, caches. */
 import type Anthropic from "@anthropic-ai/sdk";
 import { describe, expect, it } from "vitest";
-import type { UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
+import type { UsageRecord } from "../../sdk-client/src/wire/usage-protocol.ts";
 import { HAIKU, OPUS } from "../support/guard-snapshots.ts";
 import { ASK, errorOf, SDKS } from "../support/guard-world.ts";
 import { startUsageWorld } from "../support/usage-world.ts";

@@ -1,7 +1,7 @@
 /** What is reported of guarded calls: every attempt once, exact only where the API itself told the final usage. */
 import { describe, expect, it } from "vitest";
 import { isFeatureDisabled } from "../../sdk-client/src/anthropic.ts";
-import type { UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
+import type { UsageRecord } from "../../sdk-client/src/wire/usage-protocol.ts";
 import { OVERLOADED } from "../../src/demo/claude-endpoint/claude-endpoint.ts";
 import { estimateTokens } from "../../src/demo/claude-endpoint/shapes.ts";
 import { FLAG, flagOf, OPUS, snapshotOf, SONNET } from "../support/guard-snapshots.ts";

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { pino } from "pino";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { MAX_USAGE_BODY_BYTES, USAGE_PATH } from "../../sdk-client/src/usage-protocol.ts";
+import { MAX_USAGE_BODY_BYTES, USAGE_PATH } from "../../sdk-client/src/wire/usage-protocol.ts";
 import { MAX_BODY_BYTES } from "../../src/domain/limits.ts";
 import { ADMIN_TOKEN, makeToken } from "../support/server-deps.ts";
 import { startServer, type TestServer } from "../support/server.ts";

@@ -1,7 +1,7 @@
 /** Which calls began since a state is in force and which only end: told by what decided them, not by when they ended. */
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { sql } from "drizzle-orm";
-import type { UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
+import type { UsageRecord } from "../../sdk-client/src/wire/usage-protocol.ts";
 import { returnedRows } from "../../src/db/returned-rows.ts";
 import { CALLS_SPAN_MS } from "../../src/domain/calls.ts";
 import { OTHER } from "../../src/domain/other.ts";

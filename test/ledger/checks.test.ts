@@ -1,7 +1,7 @@
 /** How often flags were evaluated: reported beside usage, counted once, and shown where a switch that nobody asks shows. */
 import { beforeEach, describe, expect, it } from "vitest";
 import { z } from "zod";
-import { MAX_CHECKED_FLAGS } from "../../sdk-client/src/usage-protocol.ts";
+import { MAX_CHECKED_FLAGS } from "../../sdk-client/src/wire/usage-protocol.ts";
 import { expectJson, expectStatus, type Harness, seed, startHarness } from "../http/harness.ts";
 import { expectProblem } from "../http/problem-shape.ts";
 import { FakeClock } from "../support/clock.ts";

@@ -1,7 +1,7 @@
 /** Names that nobody has defined are kept apart up to a bound; the rest is `other`, which no budget of a flag counts. */
 import { beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
-import type { UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
+import type { UsageRecord } from "../../sdk-client/src/wire/usage-protocol.ts";
 import { expectJson, expectStatus, type Harness, seed, startHarness } from "../http/harness.ts";
 import { expectProblem } from "../http/problem-shape.ts";
 import { makeToken } from "../support/server-deps.ts";

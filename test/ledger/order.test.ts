@@ -2,7 +2,7 @@
 import { asc, eq } from "drizzle-orm";
 import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
+import type { UsageRecord } from "../../sdk-client/src/wire/usage-protocol.ts";
 import type { Runtime } from "../../src/boot.ts";
 import type { Ctx } from "../../src/context.ts";
 import { budgets, budgetWindows, incidents, trips, usageMinutes } from "../../src/db/schema/money.ts";

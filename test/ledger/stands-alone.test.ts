@@ -4,7 +4,7 @@ import { EventEmitter, once } from "node:events";
 import { sql } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
-import type { UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
+import type { UsageRecord } from "../../sdk-client/src/wire/usage-protocol.ts";
 import { expectJson, expectStatus, type Harness, seed, startHarness } from "../http/harness.ts";
 import { makeToken } from "../support/server-deps.ts";
 import { batchOf, callFor, dailyBudget } from "../support/usage.ts";

@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
-import { MAX_USAGE_BODY_BYTES } from "../../sdk-client/src/usage-protocol.ts";
+import { MAX_USAGE_BODY_BYTES } from "../../sdk-client/src/wire/usage-protocol.ts";
 import { expectJson, type Harness, seed, startHarness } from "../http/harness.ts";
 import { expectProblem } from "../http/problem-shape.ts";
 import { FakeClock } from "../support/clock.ts";

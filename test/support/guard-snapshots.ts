@@ -3,7 +3,7 @@
  * part of the protocol that a client in good weather needs.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { Rule, Snapshot, SnapshotFlag } from "../../sdk-client/src/protocol.ts";
+import type { Rule, Snapshot, SnapshotFlag } from "../../sdk-client/src/wire/protocol.ts";
 
 export const FLAG = "support-chat";
 export const OPUS = "claude-opus-5-5";

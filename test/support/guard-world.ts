@@ -6,7 +6,7 @@ import Anthropic from "@anthropic-ai/sdk";
 import Anthropic0 from "anthropic-sdk-0x";
 import { guard, type GuardHost, type GuardOptions } from "../../sdk-client/src/anthropic.ts";
 import { Andon } from "../../sdk-client/src/andon.ts";
-import type { Snapshot, SnapshotFlag } from "../../sdk-client/src/protocol.ts";
+import type { Snapshot, SnapshotFlag } from "../../sdk-client/src/wire/protocol.ts";
 import { type ClaudeEndpoint, startClaudeEndpoint } from "../../src/demo/claude-endpoint/claude-endpoint.ts";
 import { FLAG, flagOf, OPUS, SnapshotServer, snapshotOf } from "./guard-snapshots.ts";
 

@@ -3,8 +3,8 @@
  * a batch counts once, by its id, as the real ledger does it.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { Snapshot } from "../../sdk-client/src/protocol.ts";
-import type { UsageBatch, UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
+import type { Snapshot } from "../../sdk-client/src/wire/protocol.ts";
+import type { UsageBatch, UsageRecord } from "../../sdk-client/src/wire/usage-protocol.ts";
 
 export interface ReceivedBatch extends UsageBatch {
   /** The body, byte for byte. */

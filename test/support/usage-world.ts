@@ -2,8 +2,8 @@
 import { onTestFinished } from "vitest";
 import { Andon } from "../../sdk-client/src/andon.ts";
 import type { AndonOptions } from "../../sdk-client/src/index.ts";
-import type { Snapshot } from "../../sdk-client/src/protocol.ts";
-import type { UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
+import type { Snapshot } from "../../sdk-client/src/wire/protocol.ts";
+import type { UsageRecord } from "../../sdk-client/src/wire/usage-protocol.ts";
 import { type ClaudeEndpoint, startClaudeEndpoint } from "../../src/demo/claude-endpoint/claude-endpoint.ts";
 import { snapshotOf } from "./guard-snapshots.ts";
 import { type ClientOptions, makeClient, type Sdk, SILENT } from "./guard-world.ts";

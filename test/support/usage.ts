@@ -1,6 +1,6 @@
 /** Usage records and budgets for tests. */
 import { randomUUID } from "node:crypto";
-import type { UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
+import type { UsageRecord } from "../../sdk-client/src/wire/usage-protocol.ts";
 import type { Deps } from "../../src/deps.ts";
 import type { BudgetDefinition } from "../../src/services/budgets/budgets.ts";
 

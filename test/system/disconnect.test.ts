@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { connect } from "node:net";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { INSTANCE_PATH } from "../../sdk-client/src/protocol.ts";
+import { INSTANCE_PATH } from "../../sdk-client/src/wire/protocol.ts";
 import { listInstances } from "../../src/services/instances/instances.ts";
 import { getReceipts } from "../../src/services/instances/receipts.ts";
 import { setMaster } from "../support/changes.ts";

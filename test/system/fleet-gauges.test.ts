@@ -1,7 +1,7 @@
 /** What an alert on receipts sees over time: it does not heal by itself, and it does not last for days. */
 import { sql } from "drizzle-orm";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { INSTANCE_PATH } from "../../sdk-client/src/protocol.ts";
+import { INSTANCE_PATH } from "../../sdk-client/src/wire/protocol.ts";
 import { instances } from "../../src/db/schema/state.ts";
 import { setMaster } from "../support/changes.ts";
 import { makeToken } from "../support/server-deps.ts";

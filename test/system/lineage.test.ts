@@ -1,7 +1,7 @@
 /** Rewound history gets a new lineage, which clients follow; nobody is answered with something older in the same one. */
 import { beforeEach, describe, expect, it } from "vitest";
 import postgres from "postgres";
-import { parseRevision, type Snapshot } from "../../sdk-client/src/protocol.ts";
+import { parseRevision, type Snapshot } from "../../sdk-client/src/wire/protocol.ts";
 import { setMaster } from "../support/changes.ts";
 import { freshPostgres } from "../support/database.ts";
 import { startPolling } from "../support/poll-loop.ts";

@@ -3,7 +3,7 @@
  * run. The runaway feature is left a few dollars below its limit, so that a test can push it over.
  */
 import { z } from "zod";
-import type { UsageRecord } from "../../sdk-client/src/usage-protocol.ts";
+import type { UsageRecord } from "../../sdk-client/src/wire/usage-protocol.ts";
 import { WallClock } from "../support/clock.ts";
 import { callFor, dailyBudget, report } from "../support/usage.ts";
 import { PRODUCTION, startWorld, type World } from "./world.ts";

@@ -17,7 +17,7 @@ import {
   timestamp,
 } from "drizzle-orm/pg-core";
 import { sql } from "drizzle-orm";
-import type { ChainStep, OffCause, OffMode, Rule, SwitchState } from "../../../sdk-client/src/protocol.ts";
+import type { ChainStep, OffCause, OffMode, Rule, SwitchState } from "../../../sdk-client/src/wire/protocol.ts";
 import type { ActorRecord } from "../../domain/actor.ts";
 import type { NotCountedBecause, StoppedBy } from "../../domain/fleet.ts";
 import type { CauseKind, StandingState } from "../../domain/standing.ts";

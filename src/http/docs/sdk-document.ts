@@ -14,13 +14,13 @@ import {
   type Rule,
   type Snapshot,
   SNAPSHOT_PATH,
-} from "../../../sdk-client/src/protocol.ts";
+} from "../../../sdk-client/src/wire/protocol.ts";
 import {
   MAX_RECORDS_PER_BATCH,
   USAGE_PATH,
   type UsageAnswer,
   type UsageBatch,
-} from "../../../sdk-client/src/usage-protocol.ts";
+} from "../../../sdk-client/src/wire/usage-protocol.ts";
 import { chainStepSchema } from "../chain-step-schema.ts";
 import { type Api, body, json, problem } from "../openapi.ts";
 import { ruleSchema } from "../rule-schema.ts";

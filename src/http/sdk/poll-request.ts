@@ -8,7 +8,7 @@ import {
   HEADER_SDK,
   LOCAL_MAX_CHARS,
   parseRevision,
-} from "../../../sdk-client/src/protocol.ts";
+} from "../../../sdk-client/src/wire/protocol.ts";
 import { type Fault, AppError } from "../../errors.ts";
 
 export const INSTANCE_MAX_CHARS = 128;

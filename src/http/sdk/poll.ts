@@ -4,7 +4,7 @@
  */
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import { Hono } from "hono";
-import { HEADER_INSTANCE, HEADER_STALE, INSTANCE_PATH, SNAPSHOT_PATH } from "../../../sdk-client/src/protocol.ts";
+import { HEADER_INSTANCE, HEADER_STALE, INSTANCE_PATH, SNAPSHOT_PATH } from "../../../sdk-client/src/wire/protocol.ts";
 import type { Deps } from "../../deps.ts";
 import { AppError, invalid } from "../../errors.ts";
 import type { Process } from "../../services/instances/writes.ts";

@@ -2,7 +2,11 @@
  * Reads a usage batch. A faulty envelope (the counts of checks are part of it) refuses the batch; a faulty record is rejected alone, by its index and path,
  * so that one bad record never loses the money of the others.
  */
-import { MAX_CHECKED_FLAGS, MAX_RECORDS_PER_BATCH, type UsageRecord } from "../../../sdk-client/src/usage-protocol.ts";
+import {
+  MAX_CHECKED_FLAGS,
+  MAX_RECORDS_PER_BATCH,
+  type UsageRecord,
+} from "../../../sdk-client/src/wire/usage-protocol.ts";
 import { FLAG_KEY_PATTERN } from "../../domain/limits.ts";
 import { AppError, type Fault } from "../../errors.ts";
 import type { Submission } from "../../services/usage/ledger.ts";

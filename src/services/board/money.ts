@@ -5,7 +5,7 @@
 import { and, asc, eq, gt, inArray, isNull, lte } from "drizzle-orm";
 import { type Ctx, read, requireEnvironment } from "../../context.ts";
 import { budgetRaises, budgets, budgetWindows } from "../../db/schema/money.ts";
-import { canonicalModel } from "../../../sdk-client/src/model-id.ts";
+import { canonicalModel } from "../../../sdk-client/src/evaluate/model-id.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";
 import type { Deps } from "../../deps.ts";
 import type { Surroundings } from "../../domain/flag.ts";

@@ -1,6 +1,6 @@
 /** Defining flags: list, read, create, edit, delete. What turns them off and on is in `switches.ts`. */
 import { and, asc, count, eq } from "drizzle-orm";
-import type { OffMode, Rule } from "../../../sdk-client/src/protocol.ts";
+import type { OffMode, Rule } from "../../../sdk-client/src/wire/protocol.ts";
 import { change, type Changed, type Ctx, read, requireEnvironment } from "../../context.ts";
 import { budgets } from "../../db/schema/money.ts";
 import { chains, flags } from "../../db/schema/state.ts";

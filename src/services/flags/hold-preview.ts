@@ -1,8 +1,8 @@
 /** What holding a flag to its chain would cost: its calls of the last 15 minutes, priced at the models they would go to. */
 import { and, eq, gte, sql, type SQLWrapper } from "drizzle-orm";
-import { planModels } from "../../../sdk-client/src/chain-plan.ts";
-import { priceUsage } from "../../../sdk-client/src/price.ts";
-import type { PriceTable } from "../../../sdk-client/src/price-table.ts";
+import { planModels } from "../../../sdk-client/src/evaluate/chain-plan.ts";
+import { priceUsage } from "../../../sdk-client/src/pricing/price.ts";
+import type { PriceTable } from "../../../sdk-client/src/pricing/price-table.ts";
 import { type Ctx, read, requireEnvironment } from "../../context.ts";
 import { usageMinutes } from "../../db/schema/money.ts";
 import { CALLS_SPAN_MS } from "../../domain/calls.ts";

@@ -2,7 +2,7 @@
  * The cord: kill, restore and downgrade one flag. A kill or downgrade never asks for a version and, by a `kill`
  * token, never loosens anything.
  */
-import { canonicalModel } from "../../../sdk-client/src/model-id.ts";
+import { canonicalModel } from "../../../sdk-client/src/evaluate/model-id.ts";
 import { type Change, change, type Changed, type Ctx, requireEnvironmentId } from "../../context.ts";
 import type { FlagRow } from "../../db/types.ts";
 import {

@@ -1,7 +1,7 @@
 /** Aliases: the model behind each name that does not say it (an inference profile, a deployment), per environment. */
 import { eq } from "drizzle-orm";
-import { saysItsModel, canonicalModel } from "../../../sdk-client/src/model-id.ts";
-import { aliasKey } from "../../../sdk-client/src/model-table.ts";
+import { saysItsModel, canonicalModel } from "../../../sdk-client/src/evaluate/model-id.ts";
+import { aliasKey } from "../../../sdk-client/src/evaluate/model-table.ts";
 import { type Change, change, type Changed, type Ctx, requireEnvironment } from "../../context.ts";
 import { environments } from "../../db/schema/state.ts";
 import { MAX_ALIASES_PER_ENVIRONMENT } from "../../domain/limits.ts";

@@ -1,7 +1,7 @@
 /** Model blocks: a model taken out everywhere, in whatever spelling; every chain steps past it. */
 import { and, asc, eq } from "drizzle-orm";
-import { canonicalModel } from "../../../sdk-client/src/model-id.ts";
-import { modelTable } from "../../../sdk-client/src/model-table.ts";
+import { canonicalModel } from "../../../sdk-client/src/evaluate/model-id.ts";
+import { modelTable } from "../../../sdk-client/src/evaluate/model-table.ts";
 import { change, type Changed, type Ctx, read, requireEnvironment } from "../../context.ts";
 import { chains, modelBlocks } from "../../db/schema/state.ts";
 import type { Db, ModelBlockRow } from "../../db/types.ts";

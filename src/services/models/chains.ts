@@ -1,7 +1,7 @@
 /** Chains: named, ordered lists of models that flags use, best first. */
 import { and, asc, count, eq } from "drizzle-orm";
-import { canonicalModel } from "../../../sdk-client/src/model-id.ts";
-import type { ChainStep } from "../../../sdk-client/src/protocol.ts";
+import { canonicalModel } from "../../../sdk-client/src/evaluate/model-id.ts";
+import type { ChainStep } from "../../../sdk-client/src/wire/protocol.ts";
 import { change, type Changed, type Ctx, read, requireEnvironment } from "../../context.ts";
 import { chains, flags } from "../../db/schema/state.ts";
 import type { ChainRow, Db } from "../../db/types.ts";

@@ -1,6 +1,6 @@
 /** The spellings of a model in the ledger of an environment: a dated id is the same model as its plain name. */
 import { sql } from "drizzle-orm";
-import { canonicalModel } from "../../../sdk-client/src/model-id.ts";
+import { canonicalModel } from "../../../sdk-client/src/evaluate/model-id.ts";
 import { usageMinutes } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
 import { MINUTE_MS } from "../../domain/ledger.ts";

@@ -1,6 +1,6 @@
 /** Reads all that the snapshot of one environment is compiled from, in one statement: one state, one round trip. */
 import { eq, sql } from "drizzle-orm";
-import type { PriceTable } from "../../../sdk-client/src/price-table.ts";
+import type { PriceTable } from "../../../sdk-client/src/pricing/price-table.ts";
 import { StandbyError } from "../../db/away.ts";
 import { jsonRows } from "../../db/json-rows.ts";
 import { lineageColumns, lineageOf } from "../../db/lineage.ts";

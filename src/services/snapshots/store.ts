@@ -5,7 +5,7 @@
 import { promisify } from "node:util";
 import { gzip, gzipSync } from "node:zlib";
 import type { Logger } from "pino";
-import type { Snapshot } from "../../../sdk-client/src/protocol.ts";
+import type { Snapshot } from "../../../sdk-client/src/wire/protocol.ts";
 import { environments } from "../../db/schema/state.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";
 import type { Clock } from "../../deps.ts";

@@ -4,10 +4,10 @@
  * into the next one.
  */
 import { sql } from "drizzle-orm";
-import { realModels } from "../../../sdk-client/src/model-table.ts";
-import type { PriceTable } from "../../../sdk-client/src/price-table.ts";
-import { priceUsage } from "../../../sdk-client/src/price.ts";
-import type { UsageRecord } from "../../../sdk-client/src/usage-protocol.ts";
+import { realModels } from "../../../sdk-client/src/evaluate/model-table.ts";
+import type { PriceTable } from "../../../sdk-client/src/pricing/price-table.ts";
+import { priceUsage } from "../../../sdk-client/src/pricing/price.ts";
+import type { UsageRecord } from "../../../sdk-client/src/wire/usage-protocol.ts";
 import { afterCommit, changeIn, type Ctx, lockEnvironment, withTransaction } from "../../context.ts";
 import type { Db } from "../../db/types.ts";
 import type { Deps } from "../../deps.ts";

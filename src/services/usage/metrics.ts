@@ -3,8 +3,8 @@
  * that is born above 0. What is called by other names follows while there is room, and the cut is told.
  */
 import { and, asc, eq, gte, lt, type SQL, sql } from "drizzle-orm";
-import { realModels } from "../../../sdk-client/src/model-table.ts";
-import type { Snapshot } from "../../../sdk-client/src/protocol.ts";
+import { realModels } from "../../../sdk-client/src/evaluate/model-table.ts";
+import type { Snapshot } from "../../../sdk-client/src/wire/protocol.ts";
 import type { Ctx } from "../../context.ts";
 import { usageMinutes } from "../../db/schema/money.ts";
 import { NANO_PER_USD } from "../../domain/budget.ts";

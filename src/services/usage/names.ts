@@ -4,9 +4,9 @@
  * What is beyond counts as `other`: no money is lost, only whose it was.
  */
 import { sql } from "drizzle-orm";
-import type { PriceTable } from "../../../sdk-client/src/price-table.ts";
-import { findPriceRow } from "../../../sdk-client/src/price-table.ts";
-import type { Snapshot } from "../../../sdk-client/src/protocol.ts";
+import type { PriceTable } from "../../../sdk-client/src/pricing/price-table.ts";
+import { findPriceRow } from "../../../sdk-client/src/pricing/price-table.ts";
+import type { Snapshot } from "../../../sdk-client/src/wire/protocol.ts";
 import { returnedRows } from "../../db/returned-rows.ts";
 import type { Db } from "../../db/types.ts";
 import type { Budget } from "../../domain/budget.ts";

@@ -6,9 +6,9 @@ import type { Actor } from "../../domain/actor.ts";
 import type { LastKnownBoard } from "./state.ts";
 import { mayOperate } from "../shell/page-context.ts";
 import { age, percent } from "../text/text.ts";
-import { effectiveState } from "../../../sdk-client/src/effective-state.ts";
-import { type ModelTable, modelTable } from "../../../sdk-client/src/model-table.ts";
-import type { SnapshotFlag, Snapshot } from "../../../sdk-client/src/protocol.ts";
+import { effectiveState } from "../../../sdk-client/src/evaluate/effective-state.ts";
+import { type ModelTable, modelTable } from "../../../sdk-client/src/evaluate/model-table.ts";
+import type { SnapshotFlag, Snapshot } from "../../../sdk-client/src/wire/protocol.ts";
 
 export function LastKnown({ board, actor }: { board: LastKnownBoard; actor: Actor }) {
   const { snapshot } = board;

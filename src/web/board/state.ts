@@ -3,7 +3,7 @@
  * the revision does; the rest is read each time. With the database away it is built from the snapshot in memory and says
  * so: the board never fails to open, and never passes old state off as fresh.
  */
-import type { Snapshot } from "../../../sdk-client/src/protocol.ts";
+import type { Snapshot } from "../../../sdk-client/src/wire/protocol.ts";
 import type { Ctx } from "../../context.ts";
 import { seesEnvironment } from "../../domain/actor.ts";
 import { type AttentionFacts, byAttention, type Rank, rankOf } from "../../domain/attention.ts";

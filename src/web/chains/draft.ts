@@ -1,6 +1,6 @@
 /** A chain as its form has it, and the way from there to what the service takes. Field names are the API's paths. */
-import { isDearer, modelTable } from "../../../sdk-client/src/model-table.ts";
-import type { ChainStep } from "../../../sdk-client/src/protocol.ts";
+import { isDearer, modelTable } from "../../../sdk-client/src/evaluate/model-table.ts";
+import type { ChainStep } from "../../../sdk-client/src/wire/protocol.ts";
 import { MAX_CHAIN_STEPS, MODEL_PATTERN } from "../../domain/limits.ts";
 import type { ChainResource } from "../../domain/resources.ts";
 import { AppError, type Fault } from "../../errors.ts";

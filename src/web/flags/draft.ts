@@ -3,7 +3,7 @@
  * service takes. Field names are the paths of the API, so that its faults land beside their fields.
  */
 import type { z } from "@hono/zod-openapi";
-import { CONDITION_OPERATORS, type ConditionOperator } from "../../../sdk-client/src/protocol.ts";
+import { CONDITION_OPERATORS, type ConditionOperator } from "../../../sdk-client/src/wire/protocol.ts";
 import { FLAG_KEY_PATTERN, MAX_CONDITIONS, MAX_RULES } from "../../domain/limits.ts";
 import type { FlagResource } from "../../domain/resources.ts";
 import { fromIssues } from "../../http/problem.ts";

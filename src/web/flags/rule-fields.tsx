@@ -1,6 +1,6 @@
 /** One targeting rule as plain inputs. */
-import type { ConditionOperator } from "../../../sdk-client/src/protocol.ts";
-import { CONDITION_OPERATORS } from "../../../sdk-client/src/protocol.ts";
+import type { ConditionOperator } from "../../../sdk-client/src/wire/protocol.ts";
+import { CONDITION_OPERATORS } from "../../../sdk-client/src/wire/protocol.ts";
 import { MAX_NAME_CHARS } from "../../domain/limits.ts";
 import type { RuleDraft } from "./draft.ts";
 import { Field, type FieldErrors, Select } from "../form/parts.tsx";

@@ -2,7 +2,7 @@
  * Values of conditions as people type them and as rules keep them. Types are strict in a rule ("5" is not 5), so what
  * is typed is read by fixed rules and always shown again in a way that reads back to the same value.
  */
-import type { ConditionOperator, Scalar } from "../../../sdk-client/src/protocol.ts";
+import type { ConditionOperator, Scalar } from "../../../sdk-client/src/wire/protocol.ts";
 
 const NUMBER = /^-?(?:0|[1-9]\d{0,14})(?:\.\d{1,10})?$/;
 

@@ -1,7 +1,7 @@
 /** A snapshot server on a real socket: serves and parks as the protocol says, until a fault is injected. */
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { Snapshot } from "../../../sdk-client/src/protocol.ts";
+import type { Snapshot } from "../../../sdk-client/src/wire/protocol.ts";
 
 export type Fault = (request: IncomingMessage, response: ServerResponse) => void;
 

@@ -1,5 +1,5 @@
 /** Snapshots for tests: everything on unless the test says otherwise. */
-import type { Snapshot, SnapshotFlag } from "../../../sdk-client/src/protocol.ts";
+import type { Snapshot, SnapshotFlag } from "../../../sdk-client/src/wire/protocol.ts";
 
 export function makeFlag(changes: Partial<SnapshotFlag> = {}): SnapshotFlag {
   return {

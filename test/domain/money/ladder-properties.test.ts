@@ -1,9 +1,9 @@
 /** What holds for any usage in any order, and for any sequence of spending, raises, edits and overrides. */
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { priceTable } from "../../../sdk-client/src/price-table.ts";
-import { priceUsage } from "../../../sdk-client/src/price.ts";
-import { NO_USAGE } from "../../../sdk-client/src/usage.ts";
+import { priceTable } from "../../../sdk-client/src/pricing/price-table.ts";
+import { priceUsage } from "../../../sdk-client/src/pricing/price.ts";
+import { NO_USAGE } from "../../../sdk-client/src/pricing/usage.ts";
 import {
   addNanoUsd,
   type Budget,

@@ -4,10 +4,10 @@
  */
 import { calcPrice } from "@pydantic/genai-prices";
 import { describe, expect, it } from "vitest";
-import { PRICE_LIST } from "../../../sdk-client/src/price-list.ts";
-import { priceTable } from "../../../sdk-client/src/price-table.ts";
-import { priceUsage } from "../../../sdk-client/src/price.ts";
-import { promptTokens, type TokenUsage } from "../../../sdk-client/src/usage.ts";
+import { PRICE_LIST } from "../../../sdk-client/src/pricing/price-list.ts";
+import { priceTable } from "../../../sdk-client/src/pricing/price-table.ts";
+import { priceUsage } from "../../../sdk-client/src/pricing/price.ts";
+import { promptTokens, type TokenUsage } from "../../../sdk-client/src/pricing/usage.ts";
 
 const { table } = priceTable();
 const atMs = Date.UTC(2026, 10, 20);

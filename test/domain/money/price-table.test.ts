@@ -1,9 +1,14 @@
 /** What operators may add to the price list, and what is refused. */
 import { describe, expect, it } from "vitest";
-import { PRICE_LIST, type PriceRow, usdPerMillion } from "../../../sdk-client/src/price-list.ts";
-import { MAX_EXTRA_PRICE_ROWS, findPriceRow, priceRowsOf, priceTable } from "../../../sdk-client/src/price-table.ts";
-import { priceUsage } from "../../../sdk-client/src/price.ts";
-import { NO_USAGE } from "../../../sdk-client/src/usage.ts";
+import { PRICE_LIST, type PriceRow, usdPerMillion } from "../../../sdk-client/src/pricing/price-list.ts";
+import {
+  MAX_EXTRA_PRICE_ROWS,
+  findPriceRow,
+  priceRowsOf,
+  priceTable,
+} from "../../../sdk-client/src/pricing/price-table.ts";
+import { priceUsage } from "../../../sdk-client/src/pricing/price.ts";
+import { NO_USAGE } from "../../../sdk-client/src/pricing/usage.ts";
 
 const at = Date.UTC(2026, 10, 20);
 const row: PriceRow = {

@@ -1,15 +1,15 @@
 /** What a call used, read from the `usage` of JSON answers and of streams. */
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { priceTable } from "../../../sdk-client/src/price-table.ts";
-import { priceUsage } from "../../../sdk-client/src/price.ts";
+import { priceTable } from "../../../sdk-client/src/pricing/price-table.ts";
+import { priceUsage } from "../../../sdk-client/src/pricing/price.ts";
 import {
   MAX_TOKENS_PER_CALL,
   MAX_USAGE_PARTS,
   mergeStreamUsage,
   NO_USAGE,
   readUsage,
-} from "../../../sdk-client/src/usage.ts";
+} from "../../../sdk-client/src/pricing/usage.ts";
 
 const OPUS = "claude-opus-5-5";
 const models = { answered: OPUS, requested: OPUS };

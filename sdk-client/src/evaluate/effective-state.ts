@@ -1,0 +1,56 @@
+/**
+ * What a flag's switch, level and chain come to, whoever is asked: clients, snapshot, board and last-known page all ask
+ * here. Pure. What depends on the caller (rules, rollout) is the evaluator's.
+ */
+import type { ModelTable } from "./model-table.ts";
+import type { ChainStep, SwitchState } from "../wire/protocol.ts";
+
+export interface FlagFacts {
+  masterOff: boolean;
+  state: SwitchState;
+  /** True when a budget is what keeps it off. */
+  isTripped: boolean;
+  /** The first step of the chain that may be used. */
+  level: number;
+  ramp: number | null;
+  /** Of its chain; `[]` without one. */
+  steps: readonly ChainStep[];
+}
+
+export type EffectiveState =
+  | { state: "off"; reason: "MASTER" | "KILLED" | "TRIPPED" | "NO_MODEL" }
+  | {
+      state: "on" | "downgraded" | "ramping";
+      reason: "ON";
+      /** The effective step: the first at or after the level that is not blocked; 0 without a chain. */
+      step: number;
+      /** Usable models, best first; `[]` without a chain. */
+      models: readonly string[];
+    };
+
+export function effectiveState(flag: FlagFacts, models: ModelTable): EffectiveState {
+  if (flag.masterOff) return { state: "off", reason: "MASTER" };
+  if (flag.state === "off") return { state: "off", reason: flag.isTripped ? "TRIPPED" : "KILLED" };
+  const usable = usableSteps(flag.steps, flag.level, models);
+  const [first] = usable;
+  if (first === undefined && flag.steps.length > 0) return { state: "off", reason: "NO_MODEL" };
+  const step = first === undefined ? 0 : flag.steps.indexOf(first);
+  return {
+    state: step > 0 ? "downgraded" : flag.ramp === null ? "on" : "ramping",
+    reason: "ON",
+    step,
+    models: usable.map(({ model }) => model),
+  };
+}
+
+/** The steps from `start` on that are not blocked, each model once: the first is the effective step. */
+export function usableSteps(steps: readonly ChainStep[], start: number, models: ModelTable): ChainStep[] {
+  // A model that stands before the start as well was passed over there.
+  const seen = new Set(steps.slice(0, start).map(({ model }) => models.nameOf(model)));
+  return steps.slice(start).filter(({ model }) => {
+    const name = models.nameOf(model);
+    if (seen.has(name) || models.isBlocked(model)) return false;
+    seen.add(name);
+    return true;
+  });
+}

@@ -1,0 +1,151 @@
+/**
+ * A response whose body has been read to its end, readable once more. It stays the same `Response`: building another
+ * copies every header and costs more than the rest of a guarded call. Invariant: it can be read once, like any other.
+ */
+import { parseBody } from "./request.ts";
+
+/** A response that can be read again, and what it says. */
+export interface Buffered {
+  response: Response;
+  text: string;
+  /** The body as an object; null when it is not the text of a JSON object. */
+  message: Record<string, unknown> | null;
+}
+
+/** Gives the response its body back. `bytes` is what was read from it. */
+export function buffered(response: Response, bytes: ArrayBuffer): Buffered {
+  const text = decoder.decode(bytes);
+  const message = parseBody(text);
+  const body = new BufferedBody(bytes, text, message);
+  // Of two guards on one client, the outer one gives back what the inner one gave back.
+  if (Object.hasOwn(response, BODY)) Reflect.set(response, BODY, body);
+  else {
+    Object.defineProperty(response, BODY, { value: body, writable: true });
+    Object.setPrototypeOf(response, rereadable(response));
+  }
+  return { response, text, message };
+}
+
+const decoder = new TextDecoder();
+
+const BODY = Symbol("andon.body");
+
+function bodyOf(response: object): BufferedBody {
+  const body: unknown = Reflect.get(response, BODY);
+  if (!(body instanceof BufferedBody)) throw new TypeError("Illegal invocation");
+  return body;
+}
+
+/** By prototype of a response: `fetch` implementations have their own. One object each, so that calls stay fast. */
+const prototypes = new WeakMap<object, object>();
+
+/** The prototype of responses that were read: the response's own, with the body's readers replaced. */
+function rereadable(response: Response): object {
+  const prototype: object = Object.getPrototypeOf(response);
+  const known = prototypes.get(prototype);
+  if (known !== undefined) return known;
+  const made: object = Object.create(prototype, Object.getOwnPropertyDescriptors(READERS));
+  prototypes.set(prototype, made);
+  return made;
+}
+
+const READERS = {
+  get bodyUsed(): boolean {
+    return bodyOf(this).isUsed;
+  },
+  get body(): ReadableStream<Uint8Array> {
+    return bodyOf(this).stream;
+  },
+  async json(): Promise<unknown> {
+    return bodyOf(this).json();
+  },
+  async text(): Promise<string> {
+    return bodyOf(this).text();
+  },
+  async arrayBuffer(): Promise<ArrayBuffer> {
+    return bodyOf(this).take();
+  },
+  async bytes(): Promise<Uint8Array> {
+    return new Uint8Array(bodyOf(this).take());
+  },
+  async blob(this: Response): Promise<Blob> {
+    return new Blob([bodyOf(this).take()], { type: this.headers.get("content-type") ?? "" });
+  },
+  clone(this: Response): Response {
+    const { status, statusText, headers } = this;
+    return new Response(bodyOf(this).peek(), { status, statusText, headers });
+  },
+};
+
+class BufferedBody {
+  readonly #bytes: ArrayBuffer;
+  readonly #text: string;
+  readonly #message: Record<string, unknown> | null;
+  #given: ReadableStream<Uint8Array> | null = null;
+  #real: ReadableStream<Uint8Array> | null = null;
+  #isTaken = false;
+
+  constructor(bytes: ArrayBuffer, text: string, message: Record<string, unknown> | null) {
+    this.#bytes = bytes;
+    this.#text = text;
+    this.#message = message;
+  }
+
+  get isUsed(): boolean {
+    return this.#isTaken;
+  }
+
+  /**
+   * The bytes as a stream, the same at every call. The SDK asks every answer whether its body is locked, and hardly
+   * anybody reads one: the stream itself, dearer than all else here, is made when more than that is asked of it.
+   */
+  get stream(): ReadableStream<Uint8Array> {
+    const shape: ReadableStream<Uint8Array> = Object.create(ReadableStream.prototype);
+    this.#given ??= new Proxy(shape, {
+      get: (_, property) => {
+        if (property === "locked" && this.#real === null) return false;
+        const stream = this.#stream();
+        const value: unknown = Reflect.get(stream, property, stream);
+        if (typeof value !== "function") return value;
+        const method: unknown = value.bind(stream);
+        return method;
+      },
+    });
+    return this.#given;
+  }
+
+  peek(): ArrayBuffer {
+    if (this.#isTaken || this.#real?.locked === true) throw new TypeError("The body has already been read");
+    return this.#bytes;
+  }
+
+  take(): ArrayBuffer {
+    if (this.#isTaken) throw new TypeError("The body has already been read");
+    this.#isTaken = true;
+    return this.#bytes;
+  }
+
+  text(): string {
+    this.take();
+    return this.#text;
+  }
+
+  /** Parsed once: the guard has read it already. A body that is no object fails as it does without the guard. */
+  json(): unknown {
+    const text = this.text();
+    return this.#message ?? JSON.parse(text);
+  }
+
+  #stream(): ReadableStream<Uint8Array> {
+    this.#real ??= new ReadableStream<Uint8Array>(
+      {
+        pull: (controller) => {
+          if (!this.#isTaken) controller.enqueue(new Uint8Array(this.take()));
+          controller.close();
+        },
+      },
+      { highWaterMark: 0 },
+    );
+    return this.#real;
+  }
+}

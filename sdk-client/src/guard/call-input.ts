@@ -1,0 +1,35 @@
+/** What a guarded call is given, and what it tells of each of its attempts. */
+import type { GuardHost } from "../host.ts";
+import type { UsageDraft } from "./meter.ts";
+import type { Pass } from "./pass.ts";
+import type { Body, Subject } from "./request.ts";
+import type { GuardOptions, MiddlewareContextLike, RequestLike } from "./types.ts";
+import type { Revision } from "../wire/protocol.ts";
+
+/** How one attempt ended: the seam for usage records and breakers. */
+export interface AttemptOutcome {
+  flag: string;
+  model: string;
+  /** 1 for the first attempt of the call, counted across the SDK's retries. */
+  attempt: number;
+  outcome: "ok" | "error" | "aborted";
+  /** What happened, for a log line. */
+  detail: string;
+}
+
+export interface CallInput {
+  host: GuardHost;
+  options: GuardOptions;
+  ctx: MiddlewareContextLike;
+  request: RequestLike;
+  /** Sends the request with this signal, and with this body unless null. */
+  send(signal: AbortSignal, body: string | null): Promise<Response>;
+  subject: Subject;
+  body: Body;
+  stream: boolean;
+  pass: Pass;
+  /** What the call was decided by; null without any state. */
+  revision: Revision | null;
+  /** Called once for every attempt that was sent, with what it used. */
+  settled(outcome: AttemptOutcome, used: readonly UsageDraft[]): void;
+}

@@ -1,0 +1,106 @@
+/**
+ * Errors the guard hands to callers. Invariant: each derives from the `AnthropicError` of the very SDK that made the
+ * call (any version, any module format), because `messages.stream()` wraps every other class, and none has a text or
+ * cause that the SDK takes for a timeout or a connection error, which it would retry.
+ */
+import type { Stop } from "./attempt.ts";
+import { type ErrorBase, type FeatureDisabledError, featureDisabledOn } from "../feature-disabled-error.ts";
+import type { MiddlewareContextLike } from "./types.ts";
+import { DEFAULT_OFF_MESSAGE, type Decision } from "../wire/protocol.ts";
+
+/** Codes of `error.code`. */
+export type GuardErrorCode = "ANDON_ANSWER_BROKEN" | "ANDON_DEADLINE";
+
+export interface GuardError extends Error {
+  readonly code: GuardErrorCode;
+  readonly flag: string;
+}
+
+/** The error for a caller whose flag is off. */
+export async function featureDisabled(ctx: MiddlewareContextLike, decision: Decision): Promise<FeatureDisabledError> {
+  const message = decision.message === "" ? DEFAULT_OFF_MESSAGE : decision.message;
+  return featureDisabledOn(await sdkErrorBase(ctx), { ...decision, message });
+}
+
+/**
+ * An answer broke off before it was complete. What broke it is kept as `origin`, not as `cause`: the SDK reads causes
+ * to decide on retries.
+ */
+export function answerBroken(base: ErrorBase, flag: string, origin: unknown): GuardError {
+  const why = origin instanceof Error ? origin.message : String(origin);
+  const message = `The answer broke off before it was complete: ${why}.`;
+  return Object.assign(build(base, "AnswerBrokenError", "ANDON_ANSWER_BROKEN", flag, message), {
+    origin,
+  });
+}
+
+/** The guard's `deadlineMs` passed before an answer. */
+export function deadlinePassed(base: ErrorBase, flag: string, deadlineMs: number): GuardError {
+  const message = `No answer within the deadline of ${deadlineMs} ms.`;
+  return build(base, "DeadlineError", "ANDON_DEADLINE", flag, message);
+}
+
+/**
+ * An attempt that ran into one of the guard's limits. The SDK takes the text for a timeout: it retries when it has
+ * retries left and ends with its own `APIConnectionTimeoutError`.
+ */
+export function attemptTimedOut(limit: string, limitMs: number): Error {
+  const error = new Error(`The attempt timed out: ${limit} of ${limitMs} ms.`);
+  error.name = "AttemptTimeoutError";
+  return error;
+}
+
+/** The error for the caller of a call that was stopped. */
+export async function errorOfStop(ctx: MiddlewareContextLike, flag: string, stop: Stop): Promise<Error> {
+  switch (stop.kind) {
+    case "killed":
+      return featureDisabled(ctx, stop.decision);
+    case "aborted":
+      return aborted();
+    case "deadline":
+      return deadlinePassed(await sdkErrorBase(ctx), flag, stop.limitMs);
+    case "limit":
+      return attemptTimedOut(stop.name, stop.limitMs);
+  }
+}
+
+/** What `fetch` throws when its signal aborts: the SDK turns it into its own abort or timeout error. */
+export function aborted(): DOMException {
+  return new DOMException("This operation was aborted", "AbortError");
+}
+
+/**
+ * The `AnthropicError` class of the SDK behind `ctx`; `Error` when that cannot be had. The SDK refuses to parse a
+ * response somebody else is reading, and its refusal is an instance of the class: no import could find the right one
+ * when a process holds the SDK twice.
+ */
+export async function sdkErrorBase(ctx: MiddlewareContextLike): Promise<ErrorBase> {
+  const inUse = new Response("-");
+  inUse.body?.getReader();
+  try {
+    await ctx.parse(inUse);
+  } catch (refusal) {
+    const thrown: unknown = refusal instanceof Error ? refusal.constructor : null;
+    if (isErrorBase(thrown)) return thrown;
+  }
+  return Error;
+}
+
+/** Whatever was thrown, as an error. */
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
+function isErrorBase(value: unknown): value is ErrorBase {
+  return typeof value === "function" && value.prototype instanceof Error;
+}
+
+function build(base: ErrorBase, name: string, code: GuardErrorCode, flag: string, message: string): GuardError {
+  const error = new base(message);
+  Object.defineProperties(error, {
+    name: { value: name, enumerable: false, configurable: true, writable: true },
+    // See the header: the SDK reads the text, and a flag may be called "timeout-helper".
+    toString: { value: () => name, enumerable: false, configurable: true, writable: true },
+  });
+  return Object.assign(error, { code, flag });
+}

@@ -1,0 +1,40 @@
+/**
+ * Guards inside each other: a client with several guards sends each request through all of them. Invariant: an attempt
+ * is recorded by exactly one of them, the innermost, which alone knows the model that was really sent.
+ */
+import { findFeatureDisabled } from "../feature-disabled-error.ts";
+
+/** What a guard leaves for those inside it. */
+export interface Layer {
+  /** What the `andon-*` headers said of the call: the guard that comes first takes them off. */
+  readonly user: string | null;
+  readonly session: string | null;
+  /** A guard inside has taken the attempt that is under way: it records it, or refused to send it. */
+  isTaken: boolean;
+}
+
+/**
+ * Keyed by the signal of each attempt, which only what is inside of that attempt is given. Not by the call: other
+ * middleware may send one call several times, one after the other through the same guard.
+ */
+const layers = new WeakMap<AbortSignal, Layer>();
+
+/** The guard around a request; undefined for the outermost. */
+export function layerAround(signal: AbortSignal | null | undefined): Layer | undefined {
+  return signal === null || signal === undefined ? undefined : layers.get(signal);
+}
+
+/** To be called before a guard sends on with this signal: guards inside will find its layer. */
+export function sendsWith(layer: Layer, signal: AbortSignal): void {
+  layer.isTaken = false;
+  layers.set(signal, layer);
+}
+
+/**
+ * True when a guard inside has said no, which holds for every model. That it has no model for this one does not: there
+ * may be one for the next.
+ */
+export function isInnerNo(error: unknown): boolean {
+  const no = findFeatureDisabled(error);
+  return no !== null && no.reason !== "NO_MODEL";
+}

@@ -1,0 +1,47 @@
+/**
+ * What one call of the application has used up of its chain, across the SDK's own retries. Invariant: a model that
+ * failed is not tried again in the same call, so that the SDK's retries never multiply passes down the chain.
+ */
+import { canonicalModel } from "../evaluate/model-id.ts";
+import type { RequestLike, RequestOptionsLike } from "./types.ts";
+
+const RETRY_COUNT_HEADER = "x-stainless-retry-count";
+
+export interface Pass {
+  /** Monotonic time of the first attempt, in milliseconds. */
+  readonly startedMs: number;
+  /** Attempts sent so far. */
+  attempts: number;
+  /** Canonical names of the models that failed. */
+  readonly failed: Set<string>;
+  /** The error of the last failure; errors carry no header to say "do not retry". */
+  lastError: Error | null;
+}
+
+/** The passes of one guard, keyed by the SDK's options of the call: the one object that its retries share. */
+export type Passes = WeakMap<RequestOptionsLike, Pass>;
+
+/** The pass of this call: a new one for its first request, the same one for the SDK's retries of it. */
+export function passOf(
+  passes: Passes,
+  request: RequestLike,
+  options: RequestOptionsLike | undefined,
+  nowMs: number,
+): Pass {
+  const known = options === undefined ? undefined : passes.get(options);
+  if (known !== undefined && (request.headers.get(RETRY_COUNT_HEADER) ?? "0") !== "0") return known;
+  const pass: Pass = { startedMs: nowMs, attempts: 0, failed: new Set(), lastError: null };
+  if (options !== undefined) passes.set(options, pass);
+  return pass;
+}
+
+/** True when the model has failed in this pass. */
+export function hasFailed(pass: Pass, model: string): boolean {
+  return pass.failed.size > 0 && pass.failed.has(canonicalModel(model));
+}
+
+/** Notes a failure, so that the model is not tried again in this call. */
+export function noteFailure(pass: Pass, model: string, error: Error | null): void {
+  pass.failed.add(canonicalModel(model));
+  pass.lastError = error;
+}

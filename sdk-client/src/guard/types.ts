@@ -1,0 +1,52 @@
+/**
+ * The part of `@anthropic-ai/sdk`'s middleware interface that the guard uses, in its own words: the shapes are the same
+ * in 0.101 to 1.x, so one guard fits every one of them, and the package needs no SDK to be installed.
+ */
+import type { EvaluationContext } from "../wire/protocol.ts";
+
+export interface RequestLike {
+  url: string;
+  method?: string | undefined;
+  headers: Headers;
+  body?: unknown;
+  signal?: AbortSignal | null | undefined;
+}
+
+export interface RequestOptionsLike {
+  body?: unknown;
+  stream?: boolean | undefined;
+  signal?: AbortSignal | null | undefined;
+  timeout?: number | undefined;
+}
+
+export interface MiddlewareContextLike {
+  readonly options?: RequestOptionsLike | undefined;
+  parse(response: Response): Promise<unknown>;
+}
+
+/** Assignable to the SDK's `Middleware`. */
+export type GuardMiddleware = <R extends RequestLike>(
+  request: R,
+  next: (request: R) => Promise<Response>,
+  ctx: MiddlewareContextLike,
+) => Promise<Response>;
+
+/** Options of `guard`. A limit that is not given does not apply; the SDK's own timeout always does. */
+export interface GuardOptions {
+  /** Key of the flag; a request's `andon-flag` header overrides it. */
+  flag: string;
+  /** What to do while nothing is known about the flag. Default `"on"`. */
+  onUnknown?: "on" | "off" | undefined;
+  /** Limit in milliseconds for all attempts together, until the answer is complete or a stream's content begins. */
+  deadlineMs?: number | undefined;
+  /** The same limit for one attempt; then the next model is tried. */
+  attemptTimeoutMs?: number | undefined;
+  /** Limit in milliseconds from sending to the first content of a stream; pings do not count as content. */
+  firstTokenTimeoutMs?: number | undefined;
+  /** Limit in milliseconds between two reads of a stream; pings count as life. */
+  idleTimeoutMs?: number | undefined;
+  /** On a rate limit (429) go to the next model, as limits are per model. Default true. */
+  fallbackOn429?: boolean | undefined;
+  /** Attributes for rules and rollout, for every call of this client. */
+  context?: EvaluationContext | undefined;
+}

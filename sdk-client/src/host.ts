@@ -1,0 +1,34 @@
+/** What a guard needs of an `Andon` client: decisions, the flag's settings, and news of changes. */
+import type { UsageDraft } from "./guard/meter.ts";
+import type { ModelTable } from "./evaluate/model-table.ts";
+import type { ChainStep, Decision, EvaluationContext, SnapshotFlag } from "./wire/protocol.ts";
+
+export interface GuardHost {
+  /** Never throws. `onUnknown` answers for flags that no snapshot knows. */
+  evaluate(flag: string, context?: EvaluationContext, options?: { onUnknown?: "on" | "off" }): Decision;
+  /** The same, for a decision that was counted before: it does not count as another check. */
+  decide(flag: string, context?: EvaluationContext): Decision;
+  /** Takes note of what an attempt used. Never throws. */
+  record(used: UsageDraft): void;
+  /** The flag as the current snapshot has it; undefined when the flag or the snapshot is unknown. */
+  flag(key: string): SnapshotFlag | undefined;
+  /** The steps of the flag's chain, blocked models included; `[]` without a chain. */
+  chain(key: string): readonly ChainStep[];
+  /** What the current snapshot knows of model names: which are one model, which are blocked, what each costs. */
+  readonly models: ModelTable;
+  /** True once any state is known (live, cache or bootstrap). */
+  readonly hasState: boolean;
+  /** Resolves when a first state is known or the time is up. Never rejects. */
+  ready(options?: { timeoutMs?: number }): Promise<"live" | "cache" | "bootstrap" | "none">;
+  /** Calls back after every applied snapshot, synchronously after it decides. Returns the unsubscriber. */
+  onApplied(listener: () => void): () => void;
+  readonly logger: GuardLogger;
+}
+
+/** A pino-shaped logger. */
+export interface GuardLogger {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}

@@ -1,0 +1,113 @@
+/**
+ * Usage that the application reports by itself, for calls that no guard saw. Invariant: what comes out is a valid
+ * record; a fault is named, never thrown.
+ */
+import {
+  MAX_TOKENS_PER_CALL,
+  MAX_TOKENS_PER_CLASS,
+  MAX_WEB_SEARCHES,
+  NO_USAGE,
+  type TokenUsage,
+} from "../pricing/usage.ts";
+import type { UsageOutcome, UsageRecord } from "../wire/usage-protocol.ts";
+
+/** A record with defaults: all but `flag`, `model` and `usage` may be left out. Never put content into it. */
+export type UsageReport = Pick<UsageRecord, "flag" | "model"> &
+  Partial<Omit<UsageRecord, "flag" | "model" | "usage" | "part">> & {
+    /** Tokens by price class; classes that are left out are 0. */
+    usage: Partial<TokenUsage>;
+  };
+
+export type ParsedReport = { ok: true; record: UsageRecord } | { ok: false; problem: string };
+
+const OUTCOMES: ReadonlySet<unknown> = new Set<UsageOutcome>(["ok", "error", "aborted", "refused"]);
+const TEXTS = [
+  "geo",
+  "stopReason",
+  "errorType",
+  "requestId",
+  "user",
+  "session",
+  "correlationId",
+  "systemHash",
+  "revision",
+] as const;
+const COUNTS = ["status", "firstTokenMs", "promptTokens", "count"] as const;
+const FLAGS = ["batch", "fast"] as const;
+const CLASSES = ["input", "output", "cacheWrite5m", "cacheWrite1h", "cacheRead", "webSearches"] as const;
+
+/** Checks and completes a report. `nowMs` is Unix time in milliseconds. */
+export function parseReport(given: unknown, nowMs: number): ParsedReport {
+  try {
+    return { ok: true, record: parse(given, nowMs) };
+  } catch (error) {
+    if (error instanceof Fault) return { ok: false, problem: error.message };
+    // A getter or proxy of the caller threw.
+    return { ok: false, problem: "the record cannot be read" };
+  }
+}
+
+class Fault extends Error {}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function parse(given: unknown, nowMs: number): UsageRecord {
+  const fields = fieldsOf(given, "the record");
+  const model = text(fields, "model");
+  const outcome = fields["outcome"] ?? "ok";
+  if (!isOutcome(outcome)) throw new Fault("outcome must be ok, error, aborted or refused");
+  const record: UsageRecord = {
+    id: fields["id"] === undefined ? crypto.randomUUID() : text(fields, "id"),
+    at: fields["at"] === undefined ? nowMs : whole(fields, "at", Number.MAX_SAFE_INTEGER),
+    flag: text(fields, "flag"),
+    model,
+    requestedModel: fields["requestedModel"] === undefined ? model : text(fields, "requestedModel"),
+    outcome,
+    exact: fields["exact"] === undefined ? true : flag(fields, "exact"),
+    usage: usageOf(fieldsOf(fields["usage"], "usage"), fields["count"] === undefined ? 1 : whole(fields, "count")),
+    attempt: fields["attempt"] === undefined ? 1 : Math.max(1, whole(fields, "attempt")),
+    latencyMs: fields["latencyMs"] === undefined ? 0 : whole(fields, "latencyMs"),
+  };
+  for (const name of TEXTS) if (fields[name] !== undefined) record[name] = text(fields, name);
+  for (const name of COUNTS) if (fields[name] !== undefined) record[name] = whole(fields, name);
+  for (const name of FLAGS) if (fields[name] !== undefined) record[name] = flag(fields, name);
+  return record;
+}
+
+/** @param calls how many calls it is the sum of */
+function usageOf(fields: Fields, calls: number): TokenUsage {
+  const usage: TokenUsage = { ...NO_USAGE };
+  for (const name of CLASSES) {
+    const maxTokens = Math.min(MAX_TOKENS_PER_CLASS, MAX_TOKENS_PER_CALL * calls);
+    if (fields[name] !== undefined)
+      usage[name] = whole(fields, name, name === "webSearches" ? MAX_WEB_SEARCHES : maxTokens);
+  }
+  return usage;
+}
+
+function fieldsOf(value: unknown, name: string): Fields {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new Fault(`${name} must be an object`);
+  return { ...value };
+}
+
+function text(fields: Fields, name: string): string {
+  const value = fields[name];
+  if (typeof value !== "string" || value === "") throw new Fault(`${name} must be a text that is not empty`);
+  return value;
+}
+
+function whole(fields: Fields, name: string, max = MAX_TOKENS_PER_CLASS): number {
+  const value = fields[name];
+  if (typeof value !== "number" || !(value >= 0 && value <= max)) throw new Fault(`${name} must be from 0 to ${max}`);
+  return Math.ceil(value);
+}
+
+function flag(fields: Fields, name: string): boolean {
+  const value = fields[name];
+  if (typeof value !== "boolean") throw new Fault(`${name} must be true or false`);
+  return value;
+}
+
+function isOutcome(value: unknown): value is UsageOutcome {
+  return OUTCOMES.has(value);
+}

@@ -1,0 +1,170 @@
+/**
+ * The wire types of the client API: what a server sends and what a client may rely on.
+ * Clients ignore unknown fields; that is how the protocol evolves.
+ */
+import type { PriceRow } from "../pricing/price-list.ts";
+
+/** `<lineage>.<n>`: within one lineage `n` grows by one per change of the environment. */
+export type Revision = string;
+
+export type SwitchState = "on" | "off";
+/** Why a switch is off: a person or token, a trigger of another system, or a budget (a trip). */
+export type OffCause = "manual" | "trigger" | "budget";
+export type OffMode = "error" | "message";
+
+export const CONDITION_OPERATORS = [
+  "in",
+  "notIn",
+  "equals",
+  "notEquals",
+  "contains",
+  "startsWith",
+  "endsWith",
+  "lessThan",
+  "lessOrEqual",
+  "greaterThan",
+  "greaterOrEqual",
+  "semverEqual",
+  "semverLessThan",
+  "semverGreaterThan",
+  "before",
+  "after",
+] as const;
+export type ConditionOperator = (typeof CONDITION_OPERATORS)[number];
+
+export type Scalar = string | number | boolean;
+
+/** One comparison of a context attribute. `in` and `notIn` take an array, all others one scalar. */
+export interface Condition {
+  attribute: string;
+  operator: ConditionOperator;
+  value: Scalar | readonly Scalar[];
+}
+
+/**
+ * A targeting rule: when all conditions hold, it decides and later rules are not read. `off` refuses the context
+ * (reason `RULE`); `on` admits it past the rollout, though never past a ramp.
+ */
+export interface Rule {
+  name?: string;
+  when: readonly Condition[];
+  then: "on" | "off";
+}
+
+/** One step of a chain: a model and the patch that its request body needs. */
+export interface ChainStep {
+  model: string;
+  /** Body fields to set for this model (top level, replaced whole). */
+  set?: Readonly<Record<string, unknown>>;
+  /** Body fields to remove for this model (top level). */
+  unset?: readonly string[];
+  /** Upper bound for the body's `max_tokens`. */
+  maxTokens?: number;
+}
+
+export interface SnapshotChain {
+  steps: readonly ChainStep[];
+}
+
+export interface SnapshotFlag {
+  state: SwitchState;
+  /** Only when `state` is `off`. */
+  cause?: OffCause;
+  /** The first step of the chain that may be used now: the highest of the manual level and all trips. */
+  level: number;
+  /** Name of a chain in the same snapshot, or null: the request's model stands. */
+  chain: string | null;
+  /** Percentage of contexts that get the feature, 0 to 100, fractions allowed. */
+  rollout: number;
+  /** A smaller percentage while a restore ramps up; null when no ramp is in force. */
+  ramp: number | null;
+  /** Makes the rollout buckets of two flags independent. Never changes. */
+  salt: string;
+  rules: readonly Rule[];
+  offMode: OffMode;
+  /** Text fit for end users, shown while the flag is off; null means the client's default text. */
+  offMessage: string | null;
+  abortInFlight: boolean;
+  clampMaxTokens: boolean;
+  /** True: a model outside the chain is never sent, even while nothing is blocked and the level is 0. */
+  chainOnly: boolean;
+}
+
+/** The compiled state of one environment at one revision. */
+export interface Snapshot {
+  version: 1;
+  environment: string;
+  revision: Revision;
+  /** When the change that made this revision was committed, Unix time in milliseconds. */
+  committedAtMs: number;
+  master: { state: SwitchState };
+  flags: Readonly<Record<string, SnapshotFlag>>;
+  chains: Readonly<Record<string, SnapshotChain>>;
+  /** Ids of models that must not be sent. */
+  blockedModels: readonly string[];
+  /** The price rows of the chains' models, and those of operators; absent from servers before there were prices. */
+  prices?: readonly PriceRow[];
+  /** The model behind each name that does not say it (an inference profile, a deployment). */
+  aliases?: Readonly<Record<string, string>>;
+}
+
+export type DecisionReason =
+  | "LOCAL"
+  | "MASTER"
+  | "KILLED"
+  | "TRIPPED"
+  | "RULE"
+  | "ROLLOUT"
+  | "BUDGET"
+  | "NO_MODEL"
+  | "UNKNOWN"
+  | "ON";
+
+/** The answer for one flag and one context. "No" is an answer, not an error. */
+export interface Decision {
+  flag: string;
+  enabled: boolean;
+  reason: DecisionReason;
+  /** Usable models, best first; `[]` for a flag without a chain (the request's model stands) and when off. */
+  models: readonly string[];
+  level: number;
+  /** Text fit for end users when off, `""` when on. */
+  message: string;
+  /** Revision the decision was made by, null when no snapshot is known. */
+  revision: Revision | null;
+  /** Age of the last contact with the server in milliseconds, null when there was none in this process. */
+  staleMs: number | null;
+}
+
+/** Attributes of the caller. `targetingKey` is the user, `session` the conversation; both decide rollout buckets. */
+export interface EvaluationContext {
+  targetingKey?: string | undefined;
+  session?: string | undefined;
+  [attribute: string]: unknown;
+}
+
+export const DEFAULT_OFF_MESSAGE = "This feature is switched off at the moment. Please try again later.";
+
+export const HEADER_INSTANCE = "Andon-Instance";
+/** New for each process: two that share an instance name are counted as two. */
+export const HEADER_BOOT = "Andon-Boot";
+/** What `ANDON_KILL` holds off in this process: keys of flags separated by commas, or `*`. Not sent when it is nothing. */
+export const HEADER_LOCAL = "Andon-Local";
+/** Longest value of that header; a client that holds off more says `*`. */
+export const LOCAL_MAX_CHARS = 1024;
+export const HEADER_APP = "Andon-App";
+export const HEADER_SDK = "Andon-SDK";
+export const HEADER_STALE = "Andon-Stale";
+
+export const SNAPSHOT_PATH = "/sdk/v1/snapshot";
+/** `DELETE` with the instance header: this instance has stopped and is not a straggler. */
+export const INSTANCE_PATH = "/sdk/v1/instance";
+
+/** Parses `<lineage>.<n>`; null when the text is not a revision. */
+export function parseRevision(revision: string): { lineage: string; n: number } | null {
+  const dot = revision.lastIndexOf(".");
+  if (dot <= 0) return null;
+  const digits = revision.slice(dot + 1);
+  if (!/^\d{1,15}$/.test(digits)) return null;
+  return { lineage: revision.slice(0, dot), n: Number(digits) };
+}
