@@ -80,9 +80,12 @@ export interface Change {
   restored: string | null;
 }
 
-/** `live` is the n of "m of n": `applied`, `behind`, `held` and `lost` together. */
+/** `following` is the n of "m of n": `applied`, `behind` and `lost` together. */
 export interface Proof {
+  /** All that run or may still run: `following` and `held`. */
   live: number;
+  /** Whom the change can reach: all of `live` but those that refuse by themselves. */
+  following: number;
   /** Connected, and deciding by this change or a later one. */
   applied: number;
   /** Connected, and not there yet. */
@@ -108,7 +111,8 @@ export function proofOf(fleet: Fleet, change: Change): Proof {
   });
   const connected = inState("live");
   return {
-    live: countOf(fleet, (one) => one.state !== "silent"),
+    live: countOf(fleet, mayServe),
+    following: countOf(fleet, (one) => mayServe(one) && !(connected(one) && held(one))),
     applied: countOf(fleet, (one) => connected(one) && applied(one) && !held(one)),
     behind: some(fleet.live, (one) => connected(one) && behind(one) && !held(one)),
     held: some(fleet.held, (one) => connected(one) && held(one)),
@@ -118,9 +122,9 @@ export function proofOf(fleet: Fleet, change: Change): Proof {
   };
 }
 
-/** True when every instance that runs or may still run has proven it. */
+/** True when every instance that runs or may still run has proven it, but for those that refuse by themselves. */
 export function isComplete(proof: Proof): boolean {
-  return proof.live > 0 && proof.applied === proof.live;
+  return proof.following > 0 && proof.applied === proof.following;
 }
 
 /** True while an instance has yet to apply it; one that has, and was lost since, is none of these. */
@@ -130,7 +134,7 @@ export function isAwaited(proof: Proof): boolean {
 
 /** Who holds a flag off by `ANDON_KILL`, whatever its switch says. */
 export function heldLocally(fleet: Fleet, flag: string): Some {
-  const matches = (one: Named) => one.state !== "silent" && holds(one, flag);
+  const matches = (one: Named) => mayServe(one) && holds(one, flag);
   return { count: countOf(fleet, matches), first: fleet.held.filter(matches) };
 }
 
@@ -155,6 +159,10 @@ export function countOf(fleet: Fleet, matches: (one: Counted) => boolean): numbe
 
 function inState(state: RunState): (one: Named) => boolean {
   return (one) => one.state === state;
+}
+
+function mayServe({ state }: Named): boolean {
+  return state !== "silent";
 }
 
 function holds({ local }: Named, flag: string): boolean {

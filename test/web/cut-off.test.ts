@@ -5,7 +5,7 @@ import { startPolling } from "../support/poll-loop.ts";
 import { makeToken } from "../support/server-deps.ts";
 import { until } from "../support/until.ts";
 import { type Pages, pagesAs } from "./pages.ts";
-import { startWorld, type World } from "./world.ts";
+import { PRODUCTION, startWorld, type World } from "./world.ts";
 
 const SILENT = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
@@ -18,6 +18,8 @@ beforeEach(async () => {
 });
 afterEach(() => world.close());
 
+const row = () => pages.part("/e/production", "article", "flag-support-chat");
+const news = () => pages.part("/e/production", "section", "master-news");
 const board = (text: string) => until(text, async () => (await pages.text("/e/production")).includes(text));
 
 it("the board counts who is connected, and names who was cut off", async () => {
@@ -32,16 +34,36 @@ it("the board counts who is connected, and names who was cut off", async () => {
   await board("No instance is connected; 2 connections lost, may still be serving: goes ");
 });
 
-it("a flag's row, and the instances page, name who holds it off by ANDON_KILL", async () => {
+it("a flag's row, and the instances page, name who refuses by ANDON_KILL", async () => {
   const token = await makeToken(world.server.deps, { kind: "sdk" });
   const env = { ANDON_KILL: "support-chat, suport-chat" };
   const andon = new Andon({ url: world.server.url, token, instance: "host-7", logger: SILENT }, { env });
-  await board("1 instance holds it off by ANDON_KILL: host-7");
-  expect((await pages.text("/e/production")).split("holds it off")).toHaveLength(2);
-  expect(await pages.text("/e/production/flags/support-chat")).toContain(
-    "1 instance holds it off by ANDON_KILL: host-7",
-  );
+  await board("1 instance refuses by ANDON_KILL: host-7");
+  expect((await pages.text("/e/production")).split("refuses by")).toHaveLength(2);
+  expect(await pages.text("/e/production/flags/support-chat")).toContain("1 instance refuses by ANDON_KILL: host-7");
   const page = await pages.text("/e/production/instances");
   expect(page).toContain("Holds suport-chat and support-chat off by ANDON_KILL. No flag has the name suport-chat");
   await andon.close();
+});
+
+it("the proof of a restore is complete without who refuses by ANDON_KILL, and does not wait for it for ever", async () => {
+  const token = await makeToken(world.server.deps, { kind: "sdk" });
+  const env = { ANDON_KILL: "*" };
+  const held = new Andon({ url: world.server.url, token, instance: "host-7", logger: SILENT }, { env });
+  const follow = ["host-1", "host-2"].map((instance) => startPolling({ url: () => world.server.url, token, instance }));
+  await board("3 instances connected.");
+  await world.api("POST", `${PRODUCTION}/flags/support-chat/kill`, { reason: "leak" });
+  await board("3 of 3 instances applied it");
+  await world.api("POST", `${PRODUCTION}/flags/support-chat/restore`, { reason: "mended" });
+  await until("both that follow have applied it", async () => (await row()).includes("2 of 2 instances applied it in"));
+  expect(await row()).toContain("1 more refuses by ANDON_KILL: host-7");
+  expect((await row()).split("host-7")).toHaveLength(2);
+  expect(await row()).not.toContain("so far");
+  await world.api("POST", `${PRODUCTION}/kill`, { reason: "leak" });
+  await world.api("POST", `${PRODUCTION}/restore`, { reason: "mended" });
+  await until("the master's proof too", async () => (await news()).includes("2 of 2 instances applied it in"));
+  expect(await news()).toContain("1 more refuses by ANDON_KILL: host-7");
+  const receipts = await (await world.server.api("GET", `${PRODUCTION}/receipts`)).text();
+  expect(JSON.parse(receipts)).toMatchObject({ applied: 2, live: 3, local: 1, localInstances: ["host-7"], behind: 0 });
+  await Promise.all([held.close(), ...follow.map((one) => one.stop())]);
 });

@@ -5,6 +5,8 @@ export interface Pages {
   html(path: string): Promise<string>;
   /** Without tags, spaces made one. */
   text(path: string): Promise<string>;
+  /** The text of one element that holds no other of its kind: a row, a card. "" when it is not there. */
+  part(path: string, tag: "article" | "section", id: string): Promise<string>;
 }
 
 /** Signs in with an op token. */
@@ -28,10 +30,15 @@ export async function pagesAs(world: World, token: string): Promise<Pages> {
   };
   return {
     html,
-    text: async (path) =>
-      (await html(path))
-        .replaceAll(/<[^>]*>/g, " ")
-        .replaceAll(/\s+/g, " ")
-        .replaceAll(" :", ":"),
+    text: async (path) => textOf(await html(path)),
+    part: async (path, tag, id) =>
+      textOf(new RegExp(`<${tag}[^>]*id="${id}"[\\s\\S]*?</${tag}>`).exec(await html(path))?.[0] ?? ""),
   };
+}
+
+function textOf(html: string): string {
+  return html
+    .replaceAll(/<[^>]*>/g, " ")
+    .replaceAll(/\s+/g, " ")
+    .replaceAll(/ ([:,;.])/g, "$1");
 }

@@ -36,8 +36,8 @@ function fleetOf(members: readonly Member[], more: readonly FleetGroup[] = []): 
   };
 }
 
-async function html(fleet: Fleet, restored: string | null = null): Promise<string> {
-  const proof = timedProof(fleet, { n: 2, restored }, new Map());
+async function html(fleet: Fleet, restored: string | null = null, lastMs?: number): Promise<string> {
+  const proof = timedProof(fleet, { n: 2, restored }, new Map(lastMs === undefined ? [] : [[2, lastMs]]));
   const page = new Hono().get("/", (c) => c.html(<ProofView proof={proof} fresh={false} what="Chat" />));
   return (await page.request("/")).text();
 }
@@ -70,11 +70,19 @@ it("caps the names and never the count", async () => {
   expect(page).toContain("Not yet: a, b, c and 12 more");
 });
 
-it("tells of a restore who holds the flag off by itself, and does not count it as applied", async () => {
-  const fleet = fleetOf([member("host-1", { n: 2 }), member("host-7", { n: 2, local: ["chat"] })]);
-  expect(await html(fleet, "chat")).toContain("1 instance holds it off by ANDON_KILL: host-7");
-  expect(await html(fleet, "chat")).toContain("<b>1 of 2</b>");
-  expect(await html(fleet, "search")).toContain("<b>2 of 2</b>");
+it("a restore is complete without who refuses by itself, which is named and never counted as applied", async () => {
+  const held = member("host-7", { n: 2, local: ["chat"] });
+  const page = await html(fleetOf([member("host-1", { n: 2 }), held]), "chat", 120);
+  expect(page).toContain("<b>1 of 1</b>");
+  expect(page).toContain("applied it in 120 ms<");
+  expect(page).not.toContain("so far");
+  expect(page).not.toContain("✓");
+  expect(page).toContain("1 more refuses by ANDON_KILL: host-7<");
+  expect(await html(fleetOf([member("host-1"), held]), "chat")).toContain("<b>0 of 1</b>");
+  expect(await html(fleetOf([member("host-1", { n: 2 }), held]), "search")).toContain("<b>2 of 2</b>");
+  const alone = await html(fleetOf([held]), "chat");
+  expect(alone).toContain("<b>No instance that could apply it</b>");
+  expect(alone).toContain("1 instance refuses by ANDON_KILL: host-7<");
 });
 
 it("does not say that all have it while some are not counted", async () => {

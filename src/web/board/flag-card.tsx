@@ -45,6 +45,7 @@ export function FlagCard({ row, board, operator, admin, money }: FlagCardProps) 
         <RefreshLink anchor={`flag-${key}`} />
       </div>
     ) : null;
+  const tellsHeld = proof !== null && last !== null && last.proof.held.count > 0;
   // There is room for one line: that another model is sent than the row names, then what has just been done.
   return (
     <article
@@ -74,7 +75,7 @@ export function FlagCard({ row, board, operator, admin, money }: FlagCardProps) 
       </p>
       <SentModels flag={flag} base={base} admin={admin} />
       {isFresh ? proof : null}
-      <HeldLine fleet={board.fleet} flag={key} />
+      {tellsHeld ? null : <HeldLine fleet={board.fleet} flag={key} />}
       {isFresh ? null : proof}
       {money}
       <p class="whose dim">

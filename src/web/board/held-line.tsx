@@ -1,4 +1,4 @@
-/** Who holds a flag off by itself: such an instance refuses, whatever the switch says. */
+/** Who refuses a flag by itself, whatever the switch says. */
 import type { Fleet } from "../../domain/fleet.ts";
 import { heldOff } from "../text/fleet.ts";
 

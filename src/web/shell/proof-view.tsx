@@ -1,6 +1,7 @@
 /**
  * Receipts as a person reads them: squares, a count, and the names of those that lag, were lost or are silent. It never
- * says that a change is everywhere while an instance that may be serving has not proven it.
+ * says that a change is everywhere while an instance that may be serving has not proven it. One that refuses by itself
+ * follows no restore: the count is complete without it, and it is named beside it.
  */
 import { hasApplied, type Member } from "../../domain/fleet.ts";
 import { heldWords, lostWords, names, notCountedWords, silentWords, straggler } from "../text/fleet.ts";
@@ -11,23 +12,23 @@ import { count, took } from "../text/text.ts";
 const MAX_SQUARES = 120;
 
 export function ProofView({ proof, fresh, what }: { proof: TimedProof; fresh: boolean; what: string }) {
-  const { behind, held, lost, silent, notCounted } = proof;
+  const { following, behind, held, lost, silent, notCounted } = proof;
   if (proof.live === 0 && silent.count === 0 && notCounted.length === 0) {
     return <p class="proof">No instance is connected. It holds for the first one that connects.</p>;
   }
-  const isAll = isComplete(proof) && silent.count === 0 && notCounted.length === 0;
+  const isAll = isComplete(proof) && held.count === 0 && silent.count === 0 && notCounted.length === 0;
   return (
     <div class="proof" data-announce={fresh ? `${what}: ${sentence(proof)}` : undefined}>
       <Squares proof={proof} />
       <p>
-        {proof.live === 0 ? (
-          <b>No live instance</b>
+        {following === 0 ? (
+          <b>{held.count === 0 ? "No live instance" : "No instance that could apply it"}</b>
         ) : (
           <>
             <b>
-              {proof.applied} of {proof.live}
+              {proof.applied} of {following}
             </b>{" "}
-            <span class="unit">{proof.live === 1 ? "instance " : "instances "}</span>
+            <span class="unit">{following === 1 ? "instance " : "instances "}</span>
             applied it
             {proof.lastMs === null || proof.applied === 0
               ? ""
@@ -40,7 +41,7 @@ export function ProofView({ proof, fresh, what }: { proof: TimedProof; fresh: bo
       </p>
       {behind.count === 0 ? null : <p class="lag">Not yet: {names(behind, straggler)}</p>}
       {lost.count === 0 ? null : <p class="lag">{capital(lostWords(lost, hadApplied(proof.n)))}</p>}
-      {held.count === 0 ? null : <p class="lag">{heldWords(held)}</p>}
+      {held.count === 0 ? null : <p class="lag">{heldWords(held, following === 0 ? "alone" : "proof")}</p>}
       {silent.count === 0 ? null : <p class="lag">{silentWords(silent)}</p>}
       {notCountedWords(notCounted).map((words) => (
         <p class="lag">{words}</p>
@@ -50,7 +51,7 @@ export function ProofView({ proof, fresh, what }: { proof: TimedProof; fresh: bo
 }
 
 function sentence(proof: TimedProof): string {
-  return `${proof.applied} of ${count(proof.live, "instance")} applied it`;
+  return `${proof.applied} of ${count(proof.following, "instance")} applied it`;
 }
 
 /** It was proven once; what a process does whose connection is gone, nobody knows. */
@@ -64,10 +65,10 @@ function capital(text: string): string {
 }
 
 function Squares({ proof }: { proof: TimedProof }) {
-  const total = proof.live + proof.silent.count;
+  const total = proof.following + proof.silent.count;
   const scale = total > MAX_SQUARES ? MAX_SQUARES / total : 1;
   const applied = Math.floor(proof.applied * scale);
-  const lagging = Math.min(Math.ceil((proof.live - proof.applied) * scale), MAX_SQUARES - applied);
+  const lagging = Math.min(Math.ceil((proof.following - proof.applied) * scale), MAX_SQUARES - applied);
   const silent = Math.min(Math.ceil(proof.silent.count * scale), MAX_SQUARES - applied - lagging);
   return (
     <div class="squares" aria-hidden="true">

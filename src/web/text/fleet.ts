@@ -1,5 +1,6 @@
 /** Instances as a person reads them: who is late, lost, silent, held off by itself, or not counted at all. Pure. */
 import { type Fleet, heldLocally, type Member, type NotCounted, type Some, someIn } from "../../domain/fleet.ts";
+import { refusingWords } from "../../domain/refusing-words.ts";
 import { age, count, listed } from "./text.ts";
 
 const QUIET_SECONDS = 10;
@@ -36,15 +37,14 @@ export function silentWords(silent: Some): string {
   return `${silent.count} silent: ${names(silent, (one) => `${one.instance} for ${age(one.silentSeconds)}`)}`;
 }
 
-/** "1 instance holds it off by ANDON_KILL: host-7"; null when none does. */
-export function heldWords(held: Some): string | null {
-  if (held.count === 0) return null;
-  return `${count(held.count, "instance")} ${held.count === 1 ? "holds" : "hold"} it off by ANDON_KILL: ${names(held)}`;
+/** "1 instance refuses by ANDON_KILL: host-7"; null when none does. */
+export function heldWords(held: Some, beside: "alone" | "proof"): string | null {
+  return held.count === 0 ? null : refusingWords({ count: held.count, names: names(held) }, beside);
 }
 
 /** The same of one flag, whatever its switch says. */
 export function heldOff(fleet: Fleet, flag: string): string | null {
-  return heldWords(heldLocally(fleet, flag));
+  return heldWords(heldLocally(fleet, flag), "alone");
 }
 
 /** "At least 12 more are not counted: token ci invents names". One sentence for each token. */
