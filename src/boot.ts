@@ -4,13 +4,14 @@
  */
 import { randomBytes, randomUUID } from "node:crypto";
 import { type Logger, pino } from "pino";
+import type { Clock } from "./clock.ts";
+import type { Deps } from "./deps.ts";
 import { createNotify } from "./adapters/notify/notify.ts";
 import { DatabaseClock } from "./clock.ts";
 import type { Config, Settings } from "./config.ts";
 import { connect, openingText } from "./db/connect.ts";
 import type { Database } from "./db/database.ts";
 import { isSchemaNewer } from "./db/migrate.ts";
-import type { Clock, Deps } from "./deps.ts";
 import { describeError } from "./http/middleware/error-log.ts";
 import { JOBS } from "./jobs/jobs.ts";
 import { outboxJob } from "./jobs/outbox.ts";
@@ -20,7 +21,7 @@ import { StartError } from "./start-error.ts";
 import { AlertDelivery } from "./services/alerts/delivery.ts";
 import { applyAdminToken, FIRST_ADMIN_ID, firstRun, hasNoOtherAdmin } from "./services/access/first-run.ts";
 import { BufferedInstanceTracker } from "./services/instances/tracker.ts";
-import { Ledger } from "./services/usage/ledger.ts";
+import { DatabaseLedger } from "./services/usage/ledger.ts";
 import { checkSecret } from "./services/access/secret-check.ts";
 import { RewoundHistory } from "./services/snapshots/rewound.ts";
 import { createSignInLink } from "./services/access/sign-in.ts";
@@ -90,7 +91,7 @@ async function start(
   const snapshots = new DatabaseSnapshotStore({ db: syncDb, clock, log, random: Math.random });
   const tokens = new DatabaseTokenStore({ db: syncDb, clock });
   const instances = new BufferedInstanceTracker({ db: syncDb, clock, log });
-  const ledger = new Ledger();
+  const ledger = new DatabaseLedger();
   const deps: Deps = {
     config,
     db,

@@ -3,7 +3,14 @@
  * same moment whichever server leads, and not early because that machine's clock is ahead. Timers never keep the
  * process alive: only the listening socket does.
  */
-import type { Clock } from "./deps.ts";
+export interface Clock {
+  /** Unix time in milliseconds. */
+  nowMs(): number;
+  /** Milliseconds from an arbitrary start that never jump. */
+  monotonicMs(): number;
+  /** Calls back once after `delayMs`; the handle cancels. Never keeps the process alive. */
+  schedule(delayMs: number, callback: () => void): { cancel(): void };
+}
 
 /** The clock of this machine. */
 export const systemClock: Clock = {

@@ -3,19 +3,18 @@
  * environment, so that changes are in one order, and commits state, audit, revision and NOTIFY together or not at all.
  */
 import { eq, sql } from "drizzle-orm";
+import type { Deps, SnapshotStep } from "./deps.ts";
 import { databaseFault, StandbyError } from "./db/away.ts";
 import { lineageColumns, lineageOf } from "./db/lineage.ts";
 import { NOTIFY_CHANNEL } from "./db/listen.ts";
 import { returnedRows } from "./db/returned-rows.ts";
 import { audit, environments, installation } from "./db/schema/state.ts";
 import type { Db, EnvironmentRow } from "./db/types.ts";
-import type { Deps } from "./deps.ts";
 import { type Actor, hasRole, recordOf, type Role, seesEnvironment } from "./domain/actor.ts";
 import { ENVIRONMENT_KEY_PATTERN } from "./domain/limits.ts";
 import { AppError } from "./errors.ts";
 import { movedBy } from "./domain/audit-actions.ts";
 import { type Moved, settleStandings } from "./services/flags/standings.ts";
-import type { SnapshotStep } from "./services/snapshots/store.ts";
 
 export interface Ctx {
   actor: Actor;

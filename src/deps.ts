@@ -2,22 +2,17 @@
  * What the rest of the server is handed. Types only: `boot.ts` builds them, tests build them with a fake clock.
  */
 import type { Logger } from "pino";
-import type { Notify } from "./adapters/notify/notify.ts";
+import type { Snapshot } from "../sdk-client/src/wire/protocol.ts";
+import type { UsageRecord } from "../sdk-client/src/wire/usage-protocol.ts";
+import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
-import type { Db } from "./db/types.ts";
-import type { InstanceTracker } from "./services/instances/tracker.ts";
-import type { Ledger } from "./services/usage/ledger.ts";
-import type { SnapshotStore } from "./services/snapshots/store.ts";
-import type { TokenStore } from "./services/access/token-store.ts";
-
-export interface Clock {
-  /** Unix time in milliseconds. */
-  nowMs(): number;
-  /** Milliseconds from an arbitrary start that never jump. */
-  monotonicMs(): number;
-  /** Calls back once after `delayMs`; the handle cancels. Never keeps the process alive. */
-  schedule(delayMs: number, callback: () => void): { cancel(): void };
-}
+import type { Db, EnvironmentRow } from "./db/types.ts";
+import type { Actor } from "./domain/actor.ts";
+import type { ChannelKind } from "./domain/channel.ts";
+import type { Sent } from "./domain/delivery.ts";
+import type { Process } from "./services/instances/writes.ts";
+import type { Peer } from "./services/snapshots/peer.ts";
+import type { SnapshotRows } from "./services/snapshots/rows.ts";
 
 export interface Deps {
   config: Config;
@@ -36,4 +31,169 @@ export interface Deps {
   instances: InstanceTracker;
   ledger: Ledger;
   notify: Notify;
+}
+
+export interface PreparedSnapshot {
+  readonly environmentId: string;
+  readonly key: string;
+  readonly lineage: string;
+  readonly n: number;
+  /** `<lineage>.<n>` */
+  readonly revision: string;
+  /** The revision in quotes. */
+  readonly etag: string;
+  readonly snapshot: Snapshot;
+  readonly committedAtMs: number;
+  readonly json: Buffer;
+  readonly gzip: Buffer;
+  /** What it was compiled from. */
+  readonly rows: SnapshotRows;
+}
+
+/**
+ * A change that this server has committed: the environment with its new revision, and what it did to the rows of the
+ * snapshot, the environment's own among them.
+ */
+export interface SnapshotStep {
+  lineage: string;
+  environment: EnvironmentRow;
+  patch: (rows: SnapshotRows) => SnapshotRows;
+}
+
+export interface SnapshotStore {
+  /** The snapshot served now; undefined before the first was built and for an unknown environment. */
+  current(environmentId: string): PreparedSnapshot | undefined;
+  all(): PreparedSnapshot[];
+  environmentByKey(key: string): PreparedSnapshot | undefined;
+  /** Reads the environment (or all of them) afresh. Resolves when a state read after this call is being served. */
+  refresh(environmentId?: string): Promise<void>;
+  /**
+   * Serves the state after `step` without reading it, when the state before is served; reads afresh otherwise. The same
+   * promise as of `refresh`.
+   */
+  follow(step: SnapshotStep): Promise<void>;
+  /** `<lineage>.<n>` in the lineage served now; `<n>` alone never leaves the server. */
+  revisionOf(environmentId: string, n: number): string;
+  /**
+   * Calls `then` once, when the environment's revision is no longer `revision`, after `timeoutMs` or somewhat sooner, when
+   * the peer goes, once the database was not heard of for 3 s, or on drain: at once when that is so already, within the
+   * refresh that brings a change. `gone` is true when the peer went. `then` must not throw.
+   */
+  whenChanged(
+    environmentId: string,
+    revision: string,
+    wait: { timeoutMs: number; peer: Peer },
+    then: (gone: boolean) => void,
+  ): void;
+  /** True while `whenChanged` waits at all: neither draining nor full. */
+  readonly parks: boolean;
+  readonly parkedPolls: number;
+  /** True once this server is about to stop. */
+  readonly draining: boolean;
+  /**
+   * For a client that says it has what this server does not serve: reads afresh, so that it is never answered with
+   * something older than it has. Rejects when the database is away.
+   */
+  catchUp(environmentId: string, has: { lineage: string; n: number }): Promise<void>;
+  /** Seconds since the state was last known to be current, 0 while it is. */
+  staleSeconds(): number;
+  /** True while the database answers and takes no changes. */
+  readonly readOnly: boolean;
+}
+
+/** What the cookie of a session names. */
+export interface Session {
+  id: string;
+  tokenId: string;
+  issuedAtMs: number;
+  expiresAtMs: number;
+}
+
+export interface TokenStore {
+  /** The actor of a token; null when unknown, revoked or expired. */
+  find(token: string): Actor | null;
+  /** The actor by the id of its token, for sessions; null when unknown, revoked or expired. */
+  byId(id: string): Actor | null;
+  /** True when this session was signed out of, wherever that was. */
+  hasEnded(session: Session): boolean;
+  /** Reads all tokens afresh. Resolves when a state read after this call is in force. */
+  refresh(): Promise<void>;
+}
+
+export interface Sighting extends Process {
+  tokenId: string;
+  app: string | null;
+  sdk: string | null;
+  /** What its `ANDON_KILL` holds off, separated by commas; null for nothing. */
+  local: string | null;
+  /** The revision that the instance says it applied; null when it has none. */
+  applied: { lineage: string; n: number } | null;
+}
+
+export interface InstanceTracker {
+  /** Notes a poll. Never fails and never waits. Answers with the number of this sighting. */
+  seen(sighting: Sighting): number;
+  /**
+   * Notes that the connection of a parked poll closed, unless the instance was seen again since: it may be gone,
+   * restarting or behind a bad network, so it is not taken for stopped.
+   */
+  disconnected(process: Process, sighting: number): void;
+  /** Notes that a client was answered that comes again at once: if it does not, its connection is lost. */
+  answered(process: Process, sighting: number): void;
+  /** Notes that an instance said it stopped. */
+  stopped(process: Process & { tokenId: string }): void;
+  /** Writes what is not yet written. Rejects when the database is away; nothing is lost then. */
+  flush(): Promise<void>;
+}
+
+export interface Submission {
+  batchId: string;
+  instance: string;
+  /** Who reports: tokens share the room there is. */
+  tokenId: string;
+  /** Valid records only. */
+  records: readonly UsageRecord[];
+  /** Where in the batch each of them was; left out, all of it is valid. */
+  indexes?: readonly number[];
+  rejected: { index: number; path: string; message: string }[];
+  /** Evaluations by flag since the instance's last batch. */
+  checks?: ReadonlyMap<string, { on: number; off: number }>;
+}
+
+export interface Counted {
+  accepted: number;
+  duplicate: boolean;
+  rejected: { index: number; path: string; message: string }[];
+}
+
+export interface Ledger {
+  /** Counts a batch. Resolves after commit; RATE_LIMITED when too much of its token is waiting; DATABASE_AWAY when nothing was counted. */
+  submit(environmentId: string, submission: Submission): Promise<Counted>;
+}
+
+export interface Target {
+  kind: ChannelKind;
+  url: string;
+  /** `whsec_…`; null for Slack. */
+  secret: string | null;
+}
+
+/** The fields that every alert has; a webhook is sent all that there are. */
+export interface Alert {
+  type: string;
+  environment: string;
+  title: string;
+  text: string;
+  url: string;
+}
+
+export interface Message {
+  /** The same on every attempt, so that a receiver can drop a repeat. */
+  id: string;
+  alert: Alert;
+}
+
+export interface Notify {
+  /** Resolves within `SEND_TIMEOUT_MS` of the clock; sooner, with a retry, when `signal` aborts. */
+  send(target: Target, message: Message, signal: AbortSignal): Promise<Sent>;
 }

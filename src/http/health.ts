@@ -1,8 +1,7 @@
 /** For load balancers and supervisors. No token: nothing here tells anything about flags. */
 import { Hono } from "hono";
-import type { Deps } from "../deps.ts";
+import type { Deps, SnapshotStore } from "../deps.ts";
 import { AppError } from "../errors.ts";
-import type { SnapshotStore } from "../services/snapshots/store.ts";
 import type { AppEnv } from "./app-env.ts";
 
 /**

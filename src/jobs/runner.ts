@@ -2,8 +2,8 @@
  * Runs the jobs on one server at a time: the one that holds the lead in the database. A job that fails is logged and
  * tried again at its next turn; a lead lost with its connection goes to whichever server asks first.
  */
-import { isDatabaseAway } from "../db/away.ts";
 import type { Deps } from "../deps.ts";
+import { isDatabaseAway } from "../db/away.ts";
 
 export interface Job {
   name: string;

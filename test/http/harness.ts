@@ -2,10 +2,11 @@
 import type { Hono } from "hono";
 import { pino } from "pino";
 import { z } from "zod";
+import type { Clock } from "../../src/clock.ts";
+import type { Deps } from "../../src/deps.ts";
 import { createApp } from "../../src/app.ts";
 import { boot } from "../../src/boot.ts";
 import type { DatabaseConfig } from "../../src/config.ts";
-import type { Clock, Deps } from "../../src/deps.ts";
 import type { AppEnv } from "../../src/http/app-env.ts";
 import { type DatabaseKind, freshDatabase } from "../support/database.ts";
 import { ADMIN_TOKEN, makeToken } from "../support/server-deps.ts";

@@ -2,8 +2,8 @@
 import { sql } from "drizzle-orm";
 import { assert, integer, property } from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { Clock } from "../../src/clock.ts";
 import { DatabaseClock, systemClock } from "../../src/clock.ts";
-import type { Clock } from "../../src/deps.ts";
 import { endExpired } from "../../src/services/shared/expiry.ts";
 import { FakeClock } from "../support/clock.ts";
 import { freshDatabase } from "../support/database.ts";

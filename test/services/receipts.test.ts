@@ -1,10 +1,10 @@
 /** Receipts: who decides by which revision, how fast, and who was not heard of. */
 import { and, eq, sql } from "drizzle-orm";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { PreparedSnapshot } from "../../src/deps.ts";
 import type { Runtime } from "../../src/boot.ts";
 import { change } from "../../src/context.ts";
 import { environments, instances, receipts, revisions } from "../../src/db/schema/state.ts";
-import type { PreparedSnapshot } from "../../src/services/snapshots/store.ts";
 import { listInstances, pruneInstances } from "../../src/services/instances/instances.ts";
 import { getReceipts, REVISIONS_KEPT } from "../../src/services/instances/receipts.ts";
 import { FakeClock } from "../support/clock.ts";

@@ -1,6 +1,6 @@
 /** Clocks that stand still until a test moves them: with its timers, or the wall clock alone. */
+import type { Clock } from "../../src/clock.ts";
 import { systemClock } from "../../src/clock.ts";
-import type { Clock } from "../../src/deps.ts";
 
 interface Timer {
   dueMs: number;

@@ -1,8 +1,8 @@
 /** Starts the whole server in this process on a real port. */
 import { serve } from "@hono/node-server";
+import type { Deps } from "../../src/deps.ts";
 import { createApp } from "../../src/app.ts";
 import type { Runtime } from "../../src/boot.ts";
-import type { Deps } from "../../src/deps.ts";
 import { ADMIN_TOKEN, type ServerOptions, startDeps } from "./server-deps.ts";
 
 export interface TestServer {

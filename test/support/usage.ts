@@ -1,7 +1,7 @@
 /** Usage records and budgets for tests. */
 import { randomUUID } from "node:crypto";
-import type { UsageRecord } from "../../sdk-client/src/wire/usage-protocol.ts";
 import type { Deps } from "../../src/deps.ts";
+import type { UsageRecord } from "../../sdk-client/src/wire/usage-protocol.ts";
 import type { BudgetDefinition } from "../../src/services/budgets/budgets.ts";
 
 /** A call of claude-opus-5-5 that cost exactly `usd`: its output is 20 USD per million tokens. */

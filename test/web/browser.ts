@@ -10,8 +10,8 @@ import {
   chromium as playwright,
   type Page,
 } from "playwright-core";
+import type { Clock } from "../../src/clock.ts";
 import { DatabaseClock } from "../../src/clock.ts";
-import type { Clock } from "../../src/deps.ts";
 import { WallClock } from "../support/clock.ts";
 import type { TestServer } from "../support/server.ts";
 import { shiftDate, shiftMs } from "../support/shift-date.mjs";

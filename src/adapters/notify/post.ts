@@ -2,7 +2,7 @@
  * One HTTP POST, bounded in time and in what is read of the answer. A redirect is not followed: an alert goes where the
  * operator said and nowhere else.
  */
-import type { Clock } from "../../deps.ts";
+import type { Clock } from "../../clock.ts";
 import type { ChannelKind } from "../../domain/channel.ts";
 import type { Sent } from "../../domain/delivery.ts";
 import { failureText } from "./failure-text.ts";

@@ -1,5 +1,5 @@
 /** An alert as a Slack message: the sentence first, then where it is from and the way to the board. */
-import type { Message } from "./notify.ts";
+import type { Message } from "../../deps.ts";
 import type { OutgoingRequest } from "./post.ts";
 
 /** Of one text block. @see https://docs.slack.dev/reference/block-kit/blocks/section-block */

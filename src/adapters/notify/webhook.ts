@@ -1,6 +1,6 @@
 /** An alert as a Standard Webhook: JSON, signed, with an id that stays the same over all attempts. */
 import { Webhook } from "standardwebhooks";
-import type { Message } from "./notify.ts";
+import type { Message } from "../../deps.ts";
 import type { OutgoingRequest } from "./post.ts";
 
 /** @see https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md */

@@ -3,8 +3,8 @@
  * revoking works at once. What they may do is settled by `needs` before any input is read, and again by the services.
  */
 import type { Context, MiddlewareHandler } from "hono";
-import { type Need, requireScope } from "../../context.ts";
 import type { Deps } from "../../deps.ts";
+import { type Need, requireScope } from "../../context.ts";
 import type { Actor } from "../../domain/actor.ts";
 import { AppError } from "../../errors.ts";
 import type { AppEnv } from "../app-env.ts";

@@ -2,7 +2,8 @@
  * Slows down who guesses tokens: counts failures per remote address in a fixed window. Only a failed attempt is ever
  * refused by it; a valid token passes however many failures came from the same address.
  */
-import type { Clock, Deps } from "../../deps.ts";
+import type { Clock } from "../../clock.ts";
+import type { Deps } from "../../deps.ts";
 import { AppError } from "../../errors.ts";
 
 const MAX_FAILURES_PER_WINDOW = 300;

@@ -7,11 +7,10 @@ import type { Context } from "hono";
 import { deleteCookie, setCookie } from "hono/cookie";
 import { type CookieOptions, parse } from "hono/utils/cookie";
 import { errors, jwtVerify, SignJWT } from "jose";
-import type { Deps } from "../../deps.ts";
+import type { Deps, Session } from "../../deps.ts";
 import type { Actor } from "../../domain/actor.ts";
 import { AppError } from "../../errors.ts";
 import { endSession } from "../../services/access/sign-out.ts";
-import type { Session } from "../../services/access/token-store.ts";
 import { failedAttemptsOf } from "./failed-attempts.ts";
 import { headerReader } from "../node-bindings.ts";
 

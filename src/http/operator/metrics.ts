@@ -4,8 +4,8 @@
  */
 import { Hono } from "hono";
 import type { Registry } from "prom-client";
-import type { Ctx } from "../../context.ts";
 import type { Deps } from "../../deps.ts";
+import type { Ctx } from "../../context.ts";
 import type { MetricFamily } from "../../domain/metric.ts";
 import { databaseAnswers, databaseFamilies, serverFamilies } from "../../services/shared/metrics.ts";
 import { toAway } from "../../services/shared/away.ts";

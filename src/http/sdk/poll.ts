@@ -4,11 +4,10 @@
  */
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import { Hono } from "hono";
+import type { Deps, PreparedSnapshot } from "../../deps.ts";
 import { HEADER_INSTANCE, HEADER_STALE, INSTANCE_PATH, SNAPSHOT_PATH } from "../../../sdk-client/src/wire/protocol.ts";
-import type { Deps } from "../../deps.ts";
 import { AppError, invalid } from "../../errors.ts";
 import type { Process } from "../../services/instances/writes.ts";
-import type { PreparedSnapshot } from "../../services/snapshots/store.ts";
 import { toAway } from "../../services/shared/away.ts";
 import type { AppContext, AppEnv } from "../app-env.ts";
 import { remoteAddressOf } from "../middleware/auth.ts";

@@ -2,6 +2,7 @@
  * Reads a usage batch. A faulty envelope (the counts of checks are part of it) refuses the batch; a faulty record is rejected alone, by its index and path,
  * so that one bad record never loses the money of the others.
  */
+import type { Submission } from "../../deps.ts";
 import {
   MAX_CHECKED_FLAGS,
   MAX_RECORDS_PER_BATCH,
@@ -9,7 +10,6 @@ import {
 } from "../../../sdk-client/src/wire/usage-protocol.ts";
 import { FLAG_KEY_PATTERN } from "../../domain/limits.ts";
 import { AppError, type Fault } from "../../errors.ts";
-import type { Submission } from "../../services/usage/ledger.ts";
 import { idFault, isFields, isUsageRecord, wholeFault } from "./usage-record.ts";
 
 /** Evaluations of one flag in one batch. */

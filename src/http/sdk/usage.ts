@@ -1,7 +1,7 @@
 /** `POST /sdk/v1/usage`: what clients report. Answered after commit; a retry with the same `batchId` counts nothing twice. */
 import { type MiddlewareHandler, Hono } from "hono";
-import { MAX_USAGE_BODY_BYTES, USAGE_PATH, type UsageAnswer } from "../../../sdk-client/src/wire/usage-protocol.ts";
 import type { Deps } from "../../deps.ts";
+import { MAX_USAGE_BODY_BYTES, USAGE_PATH, type UsageAnswer } from "../../../sdk-client/src/wire/usage-protocol.ts";
 import { FairShare } from "../../domain/fair-share.ts";
 import { AppError } from "../../errors.ts";
 import type { AppEnv } from "../app-env.ts";

@@ -3,10 +3,10 @@
  * every start and by several servers at once.
  */
 import { and, count, eq, isNull, ne, sql } from "drizzle-orm";
+import type { Deps } from "../../deps.ts";
 import { type Ctx, insertAudit } from "../../context.ts";
 import { environments, installation, revisions, tokens } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
-import type { Deps } from "../../deps.ts";
 import { systemActor } from "../../domain/actor.ts";
 import { hashSecret } from "./secret.ts";
 import { announceTokens } from "./tokens.ts";

@@ -4,8 +4,8 @@
  */
 import { createHmac } from "node:crypto";
 import { eq } from "drizzle-orm";
-import { installation } from "../../db/schema/state.ts";
 import type { Deps } from "../../deps.ts";
+import { installation } from "../../db/schema/state.ts";
 
 /** Notes this server's secret as the newest. A warning for the operator when the last start was with another one, else null. */
 export async function checkSecret({ db, config }: Pick<Deps, "db" | "config">): Promise<string | null> {

@@ -3,10 +3,9 @@
  * ENDED_SESSIONS_MAX of one token, all its sessions end instead of one more being remembered.
  */
 import { count, eq, lt } from "drizzle-orm";
+import type { Deps, Session } from "../../deps.ts";
 import { databaseFault } from "../../db/away.ts";
 import { endedSessions, tokens } from "../../db/schema/state.ts";
-import type { Deps } from "../../deps.ts";
-import type { Session } from "./token-store.ts";
 import { announceTokens } from "./tokens.ts";
 
 const ENDED_SESSIONS_MAX = 100;

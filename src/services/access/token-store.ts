@@ -3,9 +3,10 @@
  * presented is remembered with its hash only so that polls do not hash each time, and is looked up afresh every time.
  */
 import { isNull } from "drizzle-orm";
+import type { Clock } from "../../clock.ts";
+import type { Session, TokenStore } from "../../deps.ts";
 import { endedSessions, tokens } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
-import type { Clock } from "../../deps.ts";
 import type { Actor } from "../../domain/actor.ts";
 import { Coalesced } from "../shared/coalesce.ts";
 import { hashSecret } from "./secret.ts";
@@ -14,25 +15,6 @@ import { hashSecret } from "./secret.ts";
 const PRESENTED_MAX = 10_000;
 /** Longer than any token that we make. */
 const TOKEN_MAX_CHARS = 256;
-
-export interface TokenStore {
-  /** The actor of a token; null when unknown, revoked or expired. */
-  find(token: string): Actor | null;
-  /** The actor by the id of its token, for sessions; null when unknown, revoked or expired. */
-  byId(id: string): Actor | null;
-  /** True when this session was signed out of, wherever that was. */
-  hasEnded(session: Session): boolean;
-  /** Reads all tokens afresh. Resolves when a state read after this call is in force. */
-  refresh(): Promise<void>;
-}
-
-/** What the cookie of a session names. */
-export interface Session {
-  id: string;
-  tokenId: string;
-  issuedAtMs: number;
-  expiresAtMs: number;
-}
 
 interface Entry {
   actor: Actor;

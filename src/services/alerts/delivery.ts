@@ -4,9 +4,8 @@
  * database between the receiver's answer and writing it down; then under the same message id.
  */
 import { z } from "zod";
-import type { Message } from "../../adapters/notify/notify.ts";
+import type { Deps, Message } from "../../deps.ts";
 import { isDatabaseAway } from "../../db/away.ts";
-import type { Deps } from "../../deps.ts";
 import { type Outcome, outcomeOf, type Sent } from "../../domain/delivery.ts";
 import { type Lapsed, lapsedOf } from "../trips/of-incident.ts";
 import { type Claimed, claimNext, dueChannels, LEASE_MS, settle } from "./outbox.ts";

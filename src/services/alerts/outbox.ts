@@ -5,9 +5,9 @@
  */
 import { and, asc, eq, gt, isNotNull, isNull, lt, lte, min, notExists, notInArray, or, sql } from "drizzle-orm";
 import { alias } from "drizzle-orm/pg-core";
+import type { Deps } from "../../deps.ts";
 import { channels, outbox } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
-import type { Deps } from "../../deps.ts";
 import type { Outcome } from "../../domain/delivery.ts";
 
 /** Longer than any attempt; after it an attempt that left no trace counts as lost. */

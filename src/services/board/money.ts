@@ -3,11 +3,11 @@
  * many flags and budgets there are, and one round of them a second, however many boards are open.
  */
 import { and, asc, eq, gt, inArray, isNull, lte } from "drizzle-orm";
+import type { Deps } from "../../deps.ts";
 import { type Ctx, read, requireEnvironment } from "../../context.ts";
 import { budgetRaises, budgets, budgetWindows } from "../../db/schema/money.ts";
 import { canonicalModel } from "../../../sdk-client/src/evaluate/model-id.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";
-import type { Deps } from "../../deps.ts";
 import type { Surroundings } from "../../domain/flag.ts";
 import { overCause } from "../../domain/over-limit.ts";
 import type { FlagResource, StandingResource } from "../../domain/resources.ts";

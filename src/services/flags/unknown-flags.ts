@@ -3,6 +3,7 @@
  * reports usage chooses the keys. First come, first kept, until nobody asks any more.
  */
 import { and, asc, count, desc, eq, lt, notExists, sql } from "drizzle-orm";
+import type { Submission } from "../../deps.ts";
 import { type Ctx, read, requireEnvironment } from "../../context.ts";
 import { unknownFlags } from "../../db/schema/money.ts";
 import { flags, instances } from "../../db/schema/state.ts";
@@ -10,7 +11,6 @@ import type { Db } from "../../db/types.ts";
 import { similarName } from "../../domain/did-you-mean.ts";
 import { FLAG_KEY_PATTERN, MAX_UNKNOWN_FLAGS } from "../../domain/limits.ts";
 import type { UnknownFlagResource } from "../../domain/resources.ts";
-import type { Submission } from "../usage/ledger.ts";
 
 /** A key that is asked for all the time is not written all the time. */
 const REFRESH_SECONDS = 10;

@@ -3,9 +3,10 @@
  * kept while the database is away. Ages are sent, not times: the database's clock times all servers alike.
  */
 import type { Logger } from "pino";
+import type { Clock } from "../../clock.ts";
+import type { InstanceTracker, Sighting } from "../../deps.ts";
 import { isDatabaseAway } from "../../db/away.ts";
 import type { Db } from "../../db/types.ts";
-import type { Clock } from "../../deps.ts";
 import { Coalesced } from "../shared/coalesce.ts";
 import { type Heard, type Process, replaceLost, writeHeard, writeNotCounted } from "./writes.ts";
 import { NewInstances } from "./new-instances.ts";
@@ -23,32 +24,6 @@ const BATCH_MAX = 2000;
 const REMEMBER_MS = 180_000;
 /** How often the clients that are not counted are told of, while there are any. */
 const NOT_COUNTED_MS = 2000;
-
-export interface Sighting extends Process {
-  tokenId: string;
-  app: string | null;
-  sdk: string | null;
-  /** What its `ANDON_KILL` holds off, separated by commas; null for nothing. */
-  local: string | null;
-  /** The revision that the instance says it applied; null when it has none. */
-  applied: { lineage: string; n: number } | null;
-}
-
-export interface InstanceTracker {
-  /** Notes a poll. Never fails and never waits. Answers with the number of this sighting. */
-  seen(sighting: Sighting): number;
-  /**
-   * Notes that the connection of a parked poll closed, unless the instance was seen again since: it may be gone,
-   * restarting or behind a bad network, so it is not taken for stopped.
-   */
-  disconnected(process: Process, sighting: number): void;
-  /** Notes that a client was answered that comes again at once: if it does not, its connection is lost. */
-  answered(process: Process, sighting: number): void;
-  /** Notes that an instance said it stopped. */
-  stopped(process: Process & { tokenId: string }): void;
-  /** Writes what is not yet written. Rejects when the database is away; nothing is lost then. */
-  flush(): Promise<void>;
-}
 
 interface Entry extends Heard {
   tokenId: string;

@@ -3,6 +3,7 @@
  * says the same: take one of them, never their sum. What this server alone knows is in `serverFamilies`.
  */
 import { and, eq, isNull, sql } from "drizzle-orm";
+import type { PreparedSnapshot } from "../../deps.ts";
 import type { Ctx } from "../../context.ts";
 import { incidents, outbox } from "../../db/schema/money.ts";
 import { seesEnvironment } from "../../domain/actor.ts";
@@ -10,7 +11,6 @@ import { NANO_PER_USD } from "../../domain/budget.ts";
 import type { MetricFamily, Sample } from "../../domain/metric.ts";
 import { listBudgets } from "../budgets/view.ts";
 import { fleetFamilies } from "../instances/fleet-metrics.ts";
-import type { PreparedSnapshot } from "../snapshots/store.ts";
 import { readTrips } from "../flags/surroundings.ts";
 import { usageFamilies } from "../usage/metrics.ts";
 

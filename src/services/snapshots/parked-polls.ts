@@ -2,7 +2,7 @@
  * The polls of one server that wait for a change. All waiters of an environment are let go in one turn of the event
  * loop; a waiter that leaves (timeout, disconnect) leaves nothing behind.
  */
-import type { Clock } from "../../deps.ts";
+import type { Clock } from "../../clock.ts";
 import type { Peer } from "./peer.ts";
 
 /** Above it a poll is answered at once; its client polls again after its own pause. */

@@ -2,7 +2,7 @@
  * Clients that were answered and must come again at once. One that does not has lost its connection, or stands still:
  * there is no parked poll whose end would tell. Cheap where it counts: a kill answers thousands in one turn.
  */
-import type { Clock } from "../../deps.ts";
+import type { Clock } from "../../clock.ts";
 import type { Process } from "../instances/writes.ts";
 
 /** A client polls again within milliseconds of an answer. With what it takes to tell, within 3 s on the board. */

@@ -4,10 +4,10 @@
  * client's word, which anybody with an sdk token can give, once in an hour.
  */
 import { and, eq, gt } from "drizzle-orm";
+import type { Deps } from "../../deps.ts";
 import { type Ctx, insertAudit, lockEnvironment, withTransaction } from "../../context.ts";
 import { audit, environments } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
-import type { Deps } from "../../deps.ts";
 import { systemActor } from "../../domain/actor.ts";
 
 /**

@@ -4,16 +4,16 @@
  */
 import { eq, sql } from "drizzle-orm";
 import type { Logger } from "pino";
+import type { Clock } from "../../clock.ts";
+import type { TokenStore } from "../../deps.ts";
 import { isDatabaseAway, isReadOnly, ReadOnlyError, StandbyError } from "../../db/away.ts";
 import type { Database } from "../../db/database.ts";
 import { lineageColumns, lineageOf } from "../../db/lineage.ts";
 import type { Listener } from "../../db/listen.ts";
 import { environments, installation } from "../../db/schema/state.ts";
 import { type ClockReading, DatabaseClock } from "../../clock.ts";
-import type { Clock } from "../../deps.ts";
 import { Coalesced } from "../shared/coalesce.ts";
 import type { DatabaseSnapshotStore } from "./store.ts";
-import type { TokenStore } from "../access/token-store.ts";
 
 export const VERSION_CHECK_MS = 1000;
 /** A clock that was off by more is worth a line in the log. */

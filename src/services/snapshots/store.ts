@@ -5,10 +5,10 @@
 import { promisify } from "node:util";
 import { gzip, gzipSync } from "node:zlib";
 import type { Logger } from "pino";
-import type { Snapshot } from "../../../sdk-client/src/wire/protocol.ts";
+import type { Clock } from "../../clock.ts";
+import type { PreparedSnapshot, SnapshotStep, SnapshotStore } from "../../deps.ts";
 import { environments } from "../../db/schema/state.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";
-import type { Clock } from "../../deps.ts";
 import { compileSnapshot } from "../../domain/snapshot.ts";
 import { Coalesced } from "../shared/coalesce.ts";
 import { ParkedPolls } from "./parked-polls.ts";
@@ -18,74 +18,6 @@ import { snapshotReader, type SnapshotRows } from "./rows.ts";
 
 /** A version check older than this means that the state served may be old. */
 const FRESH_MS = 3000;
-
-export interface PreparedSnapshot {
-  readonly environmentId: string;
-  readonly key: string;
-  readonly lineage: string;
-  readonly n: number;
-  /** `<lineage>.<n>` */
-  readonly revision: string;
-  /** The revision in quotes. */
-  readonly etag: string;
-  readonly snapshot: Snapshot;
-  readonly committedAtMs: number;
-  readonly json: Buffer;
-  readonly gzip: Buffer;
-  /** What it was compiled from. */
-  readonly rows: SnapshotRows;
-}
-
-/**
- * A change that this server has committed: the environment with its new revision, and what it did to the rows of the
- * snapshot, the environment's own among them.
- */
-export interface SnapshotStep {
-  lineage: string;
-  environment: EnvironmentRow;
-  patch: (rows: SnapshotRows) => SnapshotRows;
-}
-
-export interface SnapshotStore {
-  /** The snapshot served now; undefined before the first was built and for an unknown environment. */
-  current(environmentId: string): PreparedSnapshot | undefined;
-  all(): PreparedSnapshot[];
-  environmentByKey(key: string): PreparedSnapshot | undefined;
-  /** Reads the environment (or all of them) afresh. Resolves when a state read after this call is being served. */
-  refresh(environmentId?: string): Promise<void>;
-  /**
-   * Serves the state after `step` without reading it, when the state before is served; reads afresh otherwise. The same
-   * promise as of `refresh`.
-   */
-  follow(step: SnapshotStep): Promise<void>;
-  /** `<lineage>.<n>` in the lineage served now; `<n>` alone never leaves the server. */
-  revisionOf(environmentId: string, n: number): string;
-  /**
-   * Calls `then` once, when the environment's revision is no longer `revision`, after `timeoutMs` or somewhat sooner, when
-   * the peer goes, once the database was not heard of for 3 s, or on drain: at once when that is so already, within the
-   * refresh that brings a change. `gone` is true when the peer went. `then` must not throw.
-   */
-  whenChanged(
-    environmentId: string,
-    revision: string,
-    wait: { timeoutMs: number; peer: Peer },
-    then: (gone: boolean) => void,
-  ): void;
-  /** True while `whenChanged` waits at all: neither draining nor full. */
-  readonly parks: boolean;
-  readonly parkedPolls: number;
-  /** True once this server is about to stop. */
-  readonly draining: boolean;
-  /**
-   * For a client that says it has what this server does not serve: reads afresh, so that it is never answered with
-   * something older than it has. Rejects when the database is away.
-   */
-  catchUp(environmentId: string, has: { lineage: string; n: number }): Promise<void>;
-  /** Seconds since the state was last known to be current, 0 while it is. */
-  staleSeconds(): number;
-  /** True while the database answers and takes no changes. */
-  readonly readOnly: boolean;
-}
 
 /** A client of another lineage makes this server read afresh, at most so often. */
 const CATCH_UP_MIN_MS = 1000;

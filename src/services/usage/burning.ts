@@ -3,12 +3,12 @@
  * name behind most of its last hour. Few statements, each over one hour or one day, shared by all who look for a while.
  */
 import { sql } from "drizzle-orm";
+import type { Deps } from "../../deps.ts";
 import { type Ctx, read, requireEnvironmentId } from "../../context.ts";
 import { flags as flagTable } from "../../db/schema/state.ts";
 import { usageMinutes, usageRecent } from "../../db/schema/money.ts";
 import { returnedRows } from "../../db/returned-rows.ts";
 import type { Db } from "../../db/types.ts";
-import type { Deps } from "../../deps.ts";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;

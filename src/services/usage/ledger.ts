@@ -4,13 +4,13 @@
  * into the next one.
  */
 import { sql } from "drizzle-orm";
+import type { Counted, Deps, Ledger, Submission } from "../../deps.ts";
 import { realModels } from "../../../sdk-client/src/evaluate/model-table.ts";
 import type { PriceTable } from "../../../sdk-client/src/pricing/price-table.ts";
 import { priceUsage } from "../../../sdk-client/src/pricing/price.ts";
 import type { UsageRecord } from "../../../sdk-client/src/wire/usage-protocol.ts";
 import { afterCommit, changeIn, type Ctx, lockEnvironment, withTransaction } from "../../context.ts";
 import type { Db } from "../../db/types.ts";
-import type { Deps } from "../../deps.ts";
 import { systemActor } from "../../domain/actor.ts";
 import { type Budget, NANO_PER_USD, subjectOf } from "../../domain/budget.ts";
 import { CallKeys, tallyCalls } from "../../domain/calls.ts";
@@ -47,26 +47,6 @@ const RETRY_AFTER_SECONDS = 1;
 /** A transaction that lost a deadlock or a serialization race is tried again. */
 const MAX_TRIES = 5;
 
-export interface Submission {
-  batchId: string;
-  instance: string;
-  /** Who reports: tokens share the room there is. */
-  tokenId: string;
-  /** Valid records only. */
-  records: readonly UsageRecord[];
-  /** Where in the batch each of them was; left out, all of it is valid. */
-  indexes?: readonly number[];
-  rejected: { index: number; path: string; message: string }[];
-  /** Evaluations by flag since the instance's last batch. */
-  checks?: ReadonlyMap<string, { on: number; off: number }>;
-}
-
-export interface Counted {
-  accepted: number;
-  duplicate: boolean;
-  rejected: { index: number; path: string; message: string }[];
-}
-
 interface Queue {
   /** Which calls have had rows of their own lately. */
   calls: CallKeys;
@@ -76,7 +56,7 @@ interface Queue {
   draining: Promise<void> | null;
 }
 
-export class Ledger {
+export class DatabaseLedger implements Ledger {
   readonly #queues = new Map<string, Queue>();
   #ctx: Ctx | null = null;
   #closed = false;

@@ -3,6 +3,7 @@
  * that is born above 0. What is called by other names follows while there is room, and the cut is told.
  */
 import { and, asc, eq, gte, lt, type SQL, sql } from "drizzle-orm";
+import type { PreparedSnapshot } from "../../deps.ts";
 import { realModels } from "../../../sdk-client/src/evaluate/model-table.ts";
 import type { Snapshot } from "../../../sdk-client/src/wire/protocol.ts";
 import type { Ctx } from "../../context.ts";
@@ -12,7 +13,6 @@ import { LATENCY_BUCKETS_MS } from "../../domain/ledger.ts";
 import { MAX_OTHER_FLAGS, MAX_OTHER_PAIRS, type MetricFamily, type Sample } from "../../domain/metric.ts";
 import { OTHER } from "../../domain/other.ts";
 import { windowAt } from "../../domain/window.ts";
-import type { PreparedSnapshot } from "../snapshots/store.ts";
 
 const BUCKETS = LATENCY_BUCKETS_MS.length + 1;
 

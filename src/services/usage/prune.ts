@@ -3,10 +3,10 @@
  * Rows go in portions, each a statement of its own that ends well within the database's deadline.
  */
 import { and, asc, desc, eq, inArray, lt, lte, type SQL } from "drizzle-orm";
+import type { Deps } from "../../deps.ts";
 import { environments } from "../../db/schema/state.ts";
 import { usageBatches, usageMinutes, usageNames, usageRecent, usageRollups } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
-import type { Deps } from "../../deps.ts";
 import { GRAINS } from "../../domain/rollups.ts";
 import { pruneCalls } from "./calls-by-revision.ts";
 import { pruneUnknownFlags } from "../flags/unknown-flags.ts";

@@ -2,8 +2,8 @@
  * Batches of one environment that wait to be counted. Invariant: no token can keep those of others waiting: each has its
  * share of the room, and they take turns.
  */
+import type { Counted, Submission } from "../../deps.ts";
 import { FairShare } from "../../domain/fair-share.ts";
-import type { Counted, Submission } from "./ledger.ts";
 
 /** Records and counts of checks; a token is refused more than its share of them. */
 const MAX_QUEUED_RECORDS = 400_000;

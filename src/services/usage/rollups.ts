@@ -3,10 +3,10 @@
  * Invariant: what is rolled up equals its minutes; who writes into a rolled-up day takes it back in the same transaction.
  */
 import { eq, type SQL, sql } from "drizzle-orm";
+import type { Deps } from "../../deps.ts";
 import { usageMinutes, usageRolled } from "../../db/schema/money.ts";
 import { returnedRows } from "../../db/returned-rows.ts";
 import type { Db } from "../../db/types.ts";
-import type { Deps } from "../../deps.ts";
 import { LATENCY_BUCKETS_MS, MAX_LATE_MS, type MinuteSums } from "../../domain/ledger.ts";
 import { DAY_MS, dayOf, type Grain, GRAINS, type Piece, type Span } from "../../domain/rollups.ts";
 

@@ -2,8 +2,8 @@
 import type { Child } from "hono/jsx";
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import { encode, type Encoded, encodingOf } from "./compress.ts";
 import type { Deps } from "../../deps.ts";
+import { encode, type Encoded, encodingOf } from "./compress.ts";
 import { type Actor, seesEnvironment } from "../../domain/actor.ts";
 import { type Frame, Page, type Section } from "./layout.tsx";
 import { takeFlash } from "./page-context.ts";
