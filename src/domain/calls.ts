@@ -4,7 +4,7 @@
  */
 import { parseRevision } from "../../sdk-client/src/wire/protocol.ts";
 import { MINUTE_MS, type PricedRecord } from "./ledger.ts";
-import { OTHER } from "./other.ts";
+import { OTHER, UNDEFINED } from "./other.ts";
 
 /** The span in which calls are told apart by revision. */
 export const CALLS_SPAN_MS = 15 * MINUTE_MS;
@@ -62,7 +62,7 @@ export interface CallsContext {
   nowMs: number;
   /** The lineage in force: a revision of another one is older than any of this. */
   lineage: string;
-  /** Only these flags are told apart by anything. */
+  /** Calls of all other names are told together, as `UNDEFINED`: the master switch turns off these too. */
   isFlag: (key: string) => boolean;
   /** By instance, for records that do not say what decided them. */
   applied: ReadonlyMap<string, Applied>;
@@ -75,7 +75,7 @@ export function tallyCalls(records: readonly PricedRecord[], context: CallsConte
   context.keys.forgetBefore(sinceMs - MINUTE_MS);
   const sums = new Map<string, CallSums>();
   for (const priced of records) {
-    if (priced.atMs < sinceMs || !context.isFlag(priced.record.flag)) continue;
+    if (priced.atMs < sinceMs) continue;
     const row = rowOf(priced, context);
     const key = `${row.minuteMs}\n${row.flag}\n${row.lineage}\n${row.n}\n${row.model}\n${row.requestedModel}`;
     const known = sums.get(key);
@@ -87,7 +87,8 @@ export function tallyCalls(records: readonly PricedRecord[], context: CallsConte
 
 function rowOf(priced: PricedRecord, context: CallsContext): CallSums {
   const { record, atMs, costNanoUsd, instance } = priced;
-  const { flag, model, requestedModel } = record;
+  const { model, requestedModel } = record;
+  const flag = context.isFlag(record.flag) ? record.flag : UNDEFINED;
   const minuteMs = Math.floor(atMs / MINUTE_MS) * MINUTE_MS;
   const startMs = Math.floor(atMs - record.latencyMs);
   const n = decidedBy(priced, startMs, context);

@@ -2,8 +2,9 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Runtime } from "../../src/boot.ts";
 import type { Ctx } from "../../src/context.ts";
-import { boardMoney } from "../../src/services/board/money.ts";
+import { type BoardMoney, boardMoney } from "../../src/services/board/money.ts";
 import { createBudget } from "../../src/services/budgets/budgets.ts";
+import { killMaster, restoreMaster } from "../../src/services/flags/master.ts";
 import { createFlag } from "../../src/services/flags/flags.ts";
 import { FakeClock } from "../support/clock.ts";
 import { adminCtx, startDeps } from "../support/server-deps.ts";
@@ -73,6 +74,33 @@ describe("the money of a board", () => {
     expect((await fresh()).todayNanoUsd).toBe(5 * USD);
   });
 
+  it("under a dark master switch names of no flag burn nothing either, but what began since; the sum is of what is shown", async () => {
+    clock.advance(10 * MINUTE_MS);
+    const snapshot = () => runtime.deps.snapshots.environmentByKey("production");
+    await spend(4, "suport-chat", clock.nowMs() - MINUTE_MS);
+    await spend(2, "support-chat", clock.nowMs() - MINUTE_MS);
+    const before = await fresh();
+    expect(before.undefinedBurn).toEqual({ burnNanoUsdPerHour: expect.any(Number), still: null });
+    expect(before.undefinedBurn.burnNanoUsdPerHour).toBeGreaterThan(0);
+    expect(before.burnNanoUsdPerHour).toBe(sumOf(before));
+
+    const decidedBefore = snapshot()?.revision ?? "";
+    await killMaster(ctx, "production", { reason: "leak", until: null });
+    const call = (fields: object) => callFor(1, { flag: "suport-chat", at: clock.nowMs(), ...fields });
+    await report(runtime.deps, [call({ revision: decidedBefore })]);
+    const dark = await fresh();
+    expect(dark.undefinedBurn).toEqual({ burnNanoUsdPerHour: 0, still: [] });
+    expect(dark).toMatchObject({ burnNanoUsdPerHour: 0, todayNanoUsd: before.todayNanoUsd + USD });
+
+    await report(runtime.deps, [call({ revision: snapshot()?.revision ?? "" })]);
+    const still = await fresh();
+    expect(still.undefinedBurn.still).toEqual(["host-1"]);
+    expect(still.undefinedBurn.burnNanoUsdPerHour).toBeGreaterThan(0);
+    expect(still.burnNanoUsdPerHour).toBe(sumOf(still));
+    await restoreMaster(ctx, "production", { reason: "mended" });
+    expect((await fresh()).undefinedBurn.still).toBeNull();
+  });
+
   it("asks as many queries for twenty budgets as for one", async () => {
     const before = await queriesOf(() => fresh());
     for (let n = 0; n < 20; n += 1) {
@@ -81,6 +109,10 @@ describe("the money of a board", () => {
     expect(await queriesOf(() => fresh())).toBe(before);
   });
 });
+
+function sumOf({ flags, undefinedBurn }: BoardMoney): number {
+  return [...flags.values()].reduce((sum, flag) => sum + flag.burnNanoUsdPerHour, undefinedBurn.burnNanoUsdPerHour);
+}
 
 /** How many selects a piece of work makes. */
 async function queriesOf(work: () => Promise<unknown>): Promise<number> {

@@ -16,6 +16,7 @@ import { effectiveLimitNanoUsd, type Enforcement, type LadderStep } from "../../
 import { burnOfScope } from "../../domain/burn.ts";
 import { limitReachedAtMs } from "../../domain/forecast.ts";
 import { latencyQuantileMs, MINUTE_MS } from "../../domain/ledger.ts";
+import { UNDEFINED } from "../../domain/other.ts";
 import { type Period, windowAt } from "../../domain/window.ts";
 import { readSpending } from "../budgets/pace.ts";
 import { budgetOf } from "../budgets/rows.ts";
@@ -26,7 +27,6 @@ import {
   type Minute,
   minutesSince,
   todaySums,
-  UNDEFINED,
   type UndefinedNames,
   type UnpricedModel,
 } from "../usage/flag-sums.ts";
@@ -85,6 +85,12 @@ export interface FlagMoney {
   p95Ms: number | null;
 }
 
+export interface UndefinedBurn {
+  burnNanoUsdPerHour: number;
+  /** While the master switch is off, instances whose calls began since they applied that; null while it is on. */
+  still: readonly string[] | null;
+}
+
 export interface BoardMoney {
   /** Of the environment (`n`), when this was read. */
   revision: number;
@@ -96,6 +102,8 @@ export interface BoardMoney {
   flags: ReadonlyMap<string, FlagMoney>;
   /** What of today was reported under names that no flag has. */
   undefinedNames: UndefinedNames;
+  /** What those burn: beside the flags' all that the sum is made of. */
+  undefinedBurn: UndefinedBurn;
   budgets: readonly BudgetGlance[];
   /** Models of today's calls that had no price then, those with most calls first. */
   unpriced: readonly UnpricedModel[];
@@ -169,6 +177,10 @@ async function gather(ctx: Ctx, db: Db, environment: EnvironmentRow, nowMs: numb
     burnNanoUsdPerHour: burnOfScope(burn.rows, {}),
     flags,
     undefinedNames: day.undefinedNames,
+    undefinedBurn: {
+      burnNanoUsdPerHour: burnOfScope(burn.rows, { flag: UNDEFINED }),
+      still: burn.undefinedStill,
+    },
     unpriced: day.unpriced,
     budgets: definitions.map(({ row, budget, spentNanoUsd }) => {
       const burning = burnOfScope(burn.rows, budget.scope);

@@ -2,14 +2,15 @@
  * The one figure for burn. A flag that is off burns what calls cost that began since their instance applied that; calls
  * that ran at that moment are told apart, and what it burned before.
  */
-import { and, eq, sql } from "drizzle-orm";
+import { and, eq, gt, min, sql } from "drizzle-orm";
 import type { Ctx } from "../../context.ts";
-import { flags } from "../../db/schema/state.ts";
+import { audit, environments, flags } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import { returnedRows } from "../../db/returned-rows.ts";
 import { type BurnRow, burnRows, burnSinceMs, burnSpanMs } from "../../domain/burn.ts";
 import { burnNanoUsdPerHour } from "../../domain/forecast.ts";
 import { MINUTE_MS } from "../../domain/ledger.ts";
+import { UNDEFINED } from "../../domain/other.ts";
 import type { Spending } from "../budgets/pace.ts";
 import { type CallsSince, callsSince } from "./calls-since.ts";
 
@@ -30,8 +31,11 @@ export interface OffBurn {
 }
 
 export interface Burn {
+  /** What is under no flag's key is under `UNDEFINED`. */
   rows: readonly BurnRow[];
   off: ReadonlyMap<string, OffBurn>;
+  /** While the master switch is off: instances that called under no flag's key since they applied that; else null. */
+  undefinedStill: readonly string[] | null;
 }
 
 interface OffFlag {
@@ -44,11 +48,14 @@ export async function readBurn(ctx: Ctx, db: Db, environmentId: string, spending
   const { nowMs } = spending;
   const rows = burnRows(spending.minutes, firstCalls(spending), nowMs);
   const off = await readOff(db, environmentId);
-  if (off.length === 0) return { rows, off: new Map() };
+  const darkSince = await readDark(db, environmentId);
+  if (off.length === 0 && darkSince === null) return { rows, off: new Map(), undefinedStill: null };
+  const began = new Map(off.map(({ flag, revision }) => [flag, revision]));
+  if (darkSince !== null) began.set(UNDEFINED, darkSince);
   const calls = await callsSince(db, {
     environmentId,
     lineage: ctx.deps.snapshots.current(environmentId)?.lineage ?? "",
-    began: new Map(off.map(({ flag, revision }) => [flag, revision])),
+    began,
     nowMs,
     spanMs: nowMs - burnSinceMs(nowMs),
   });
@@ -57,10 +64,11 @@ export async function readBurn(ctx: Ctx, db: Db, environmentId: string, spending
     environmentId,
     off.filter(({ sinceMs }) => nowMs - sinceMs < TOLD_MS),
   );
-  const isOff = new Set(off.map(({ flag }) => flag));
+  const still = [...began.keys()].flatMap((flag) => stillRows(flag, calls, nowMs));
   return {
-    rows: [...rows.filter(({ flag }) => !isOff.has(flag)), ...off.flatMap(({ flag }) => stillRows(flag, calls, nowMs))],
+    rows: [...rows.filter(({ flag }) => !began.has(flag)), ...still],
     off: new Map(off.map((one) => [one.flag, offBurn(one, calls.get(one.flag), before.get(one.flag), nowMs)])),
+    undefinedStill: darkSince === null ? null : stillCalling(calls.get(UNDEFINED)),
   };
 }
 
@@ -88,6 +96,24 @@ async function readOff(db: Db, environmentId: string): Promise<OffFlag[]> {
   return rows.flatMap(({ flag, since, revision }) =>
     since === null || revision === null ? [] : [{ flag, sinceMs: since.getTime(), revision }],
   );
+}
+
+/** The revision (`n`) that turned everything off by the master switch; null while it is on. */
+async function readDark(db: Db, environmentId: string): Promise<number | null> {
+  const ofMaster = and(eq(audit.environmentId, environmentId), eq(audit.targetKind, "master"));
+  // By what it was set to: an undo is recorded under the action that it takes back.
+  const lastOn = db
+    .select({ id: sql`coalesce(max(${audit.id}), 0)` })
+    .from(audit)
+    .where(and(ofMaster, sql`${audit.after}->>'masterState' = 'on'`));
+  const rows = await db
+    .select({ first: min(audit.revision), now: environments.revision })
+    .from(environments)
+    .leftJoin(audit, and(ofMaster, gt(audit.id, lastOn)))
+    .where(and(eq(environments.id, environmentId), eq(environments.masterState, "off")))
+    .groupBy(environments.revision);
+  const [row] = rows;
+  return row === undefined ? null : (row.first ?? row.now);
 }
 
 function stillRows(flag: string, calls: ReadonlyMap<string, CallsSince>, nowMs: number): BurnRow[] {
@@ -171,9 +197,13 @@ async function readBefore(db: Db, environmentId: string, off: readonly OffFlag[]
   );
 }
 
+function stillCalling(calls: CallsSince | undefined): string[] {
+  return [...new Set((calls?.since ?? []).map(({ newestInstance }) => newestInstance))].slice(0, MAX_NAMED);
+}
+
 /** Calls that ran at once are rate times latency (Little's law); each may cost what the dearest did. */
 function offBurn(off: OffFlag, calls: CallsSince | undefined, before: Before | undefined, nowMs: number): OffBurn {
-  const still = [...new Set((calls?.since ?? []).map(({ newestInstance }) => newestInstance))].slice(0, MAX_NAMED);
+  const still = stillCalling(calls);
   if (before === undefined) {
     return { wasNanoUsdPerHour: 0, still, ended: { calls: 0, nanoUsd: 0 }, ending: { calls: 0, nanoUsd: 0 } };
   }

@@ -7,10 +7,8 @@ import { usageMinutes } from "../../db/schema/money.ts";
 import { flags } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import { MINUTE_MS } from "../../domain/ledger.ts";
-import { OTHER } from "../../domain/other.ts";
+import { OTHER, UNDEFINED } from "../../domain/other.ts";
 
-/** In place of a flag's key, of all names that no flag has. No key is empty. */
-export const UNDEFINED = "";
 const TOP_NAMES = 5;
 const TOP_UNPRICED = 20;
 /** What was called longer ago than this is summed once for a while: most of a day does not change any more. */

@@ -19,7 +19,7 @@ import { mayAdminister, mayOperate } from "../shell/page-context.ts";
 import { type Part, Place } from "./parts.ts";
 import { toHtml } from "../shell/render.tsx";
 import { SharedBudgets } from "./shared-budgets.tsx";
-import { UnknownFlagsLine } from "./unknown-flags-line.tsx";
+import { UnknownBurn, UnknownFlagsLine } from "./unknown-flags-line.tsx";
 import { lightOf } from "../text/text.ts";
 
 export interface BoardPartsOptions {
@@ -111,11 +111,13 @@ export async function boardParts(board: Board | LastKnownBoard, options: BoardPa
 }
 
 /** Sent anew when other keys are asked for, and once a minute while any is. */
-function unknownFlags({ unknown, environment, nowMs }: Board, visitor: Actor): Part {
+function unknownFlags({ unknown, environment, money, nowMs }: Board, visitor: Actor): Part {
   const base = `/e/${environment.key}`;
   const line = <UnknownFlagsLine unknown={unknown} base={base} admin={mayAdminister(visitor)} nowMs={nowMs} />;
   const asked = unknown.items.map(({ key, askedAt }) => `${key} ${Math.floor(Date.parse(askedAt) / MINUTE_MS)}`);
-  return { ...leaf("unknown", line), identity: asked.toSorted().join("\n") };
+  const children =
+    unknown.items.length === 0 ? [] : [figures("unknown-burn", <UnknownBurn burn={money.undefinedBurn} />)];
+  return { ...leaf("unknown", line), identity: asked.toSorted().join("\n"), children };
 }
 
 function region(inner: Child, children: Part[]): Part {

@@ -1,7 +1,10 @@
 /** Flag keys that applications ask for and nobody has made: named, with what may be meant, and one press from being made. */
+import type { UndefinedBurn } from "../../services/board/money.ts";
 import type { UnknownFlags } from "../../services/flags/unknown-flags.ts";
 import { Moment } from "../shell/moment.tsx";
-import { count } from "../text/text.ts";
+import { burnText } from "../text/money.ts";
+import { Place } from "./parts.ts";
+import { count, listed } from "../text/text.ts";
 
 /** More are told in number. */
 const SHOWN = 5;
@@ -13,6 +16,19 @@ export interface UnknownFlagsLineProps {
   nowMs: number;
 }
 
+/** What they burn: with the rows of the flags, all that the sum beside the master switch is made of. */
+export function UnknownBurn({ burn: { burnNanoUsdPerHour: burn, still } }: { burn: UndefinedBurn }) {
+  return (
+    <span id="unknown-burn">
+      {burn > 0 && still !== null ? (
+        <b class="word off">{`They still burn ${burnText(burn)}: ${listed(still)}.`}</b>
+      ) : (
+        `They burn ${burnText(burn)}.`
+      )}
+    </span>
+  );
+}
+
 export function UnknownFlagsLine({ unknown, base, admin, nowMs }: UnknownFlagsLineProps) {
   const { items, isFull } = unknown;
   if (items.length === 0) return null;
@@ -22,7 +38,9 @@ export function UnknownFlagsLine({ unknown, base, admin, nowMs }: UnknownFlagsLi
       <h2 id="unknown-title">
         {`Applications ask for ${count(items.length, "flag")}${isFull ? " or more" : ""} that nobody has made`}
       </h2>
-      <p class="dim">Nothing here can stop those calls but the master switch.</p>
+      <p class="dim">
+        Nothing here can stop those calls but the master switch. <Place id="unknown-burn" />
+      </p>
       <ul class="list">
         {items.slice(0, SHOWN).map(({ key, meant, askedAt, instance, app, isKey }) => (
           <li class="entry">
