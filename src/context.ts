@@ -30,6 +30,7 @@ export type TargetKind =
   | "master"
   | "token"
   | "environment"
+  | "instance"
   | "budget"
   | "incident"
   | "channel"

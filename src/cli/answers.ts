@@ -153,6 +153,33 @@ export const receiptsAnswer = z.looseObject({
 });
 export type ReceiptsAnswer = z.infer<typeof receiptsAnswer>;
 
+export const instancesAnswer = z.looseObject({
+  items: z.array(
+    z.looseObject({
+      id: z.string(),
+      instance: z.string(),
+      app: z.string().nullable(),
+      revision: z.string().nullable(),
+      state: z.string(),
+      silentSeconds: z.number(),
+      disconnectedSeconds: z.number().nullable(),
+      local: z.array(z.string()).nullable().default(null),
+      declaredDead: z.looseObject({ by: z.string(), at: z.string() }).nullable().default(null),
+    }),
+  ),
+  live: z.number(),
+  lost: z.number(),
+  silent: z.number(),
+  stopped: z.number(),
+  at: z.string(),
+});
+export type InstancesAnswer = z.infer<typeof instancesAnswer>;
+export const declaredAnswer = z.looseObject({
+  instances: z.array(z.string()),
+  declared: z.number(),
+  revision: z.string(),
+});
+
 export const auditAnswer = z.looseObject({
   items: z.array(
     z.looseObject({

@@ -3,11 +3,14 @@ import type { z } from "zod";
 import { type ApiClient, createApiClient } from "./api-client.ts";
 import {
   auditAnswer,
+  declaredAnswer,
   type BudgetAnswer,
   budgetAnswer,
   type FlagAnswer,
+  type InstancesAnswer,
   flagAnswer,
   flagsAnswer,
+  instancesAnswer,
   type MasterAnswer,
   masterAnswer,
   modelAnswer,
@@ -22,7 +25,17 @@ import { REASONS, RESTORE_REASONS } from "../domain/reasons.ts";
 import { askAfterKill, requireReason } from "./reason.ts";
 import { sayProof, waitForReceipts } from "./proof.ts";
 import { flagLine } from "./flag-text.ts";
-import { auditLine, lateLines, masterLine, overriddenLine, receiptsLine, unknownFlagLine } from "./text.ts";
+import {
+  auditLine,
+  declaredLines,
+  instanceLines,
+  lateLines,
+  masterLine,
+  overriddenLine,
+  receiptsLine,
+  some,
+  unknownFlagLine,
+} from "./text.ts";
 
 export interface Common {
   env: string;
@@ -162,6 +175,41 @@ export async function receipts(io: Io, options: Common & { revision?: string }):
   const query = options.revision === undefined ? "" : `?revision=${encodeURIComponent(options.revision)}`;
   const answer = await createApiClient(io).call(`${baseOf(options)}/receipts${query}`, receiptsAnswer);
   return show(io, options, answer, [`Revision ${answer.revision}: ${receiptsLine(answer)}`, ...lateLines(answer)]);
+}
+
+export async function instances(io: Io, options: Common): Promise<number> {
+  const answer = await createApiClient(io).call(`${baseOf(options)}/instances`, instancesAnswer);
+  return show(io, options, answer, instanceLines(answer));
+}
+
+/** Takes processes out of the count that a person knows to be dead: one by the name that the lists give it, or all lost ones. */
+export async function declareDead(
+  io: Io,
+  name: string | undefined,
+  options: Common & { all?: boolean; reason?: string },
+): Promise<number> {
+  if ((name === undefined) !== (options.all === true))
+    throw new CliError("Name an instance, or give --all for all whose connection is lost.", EXIT_USAGE);
+  const api = createApiClient(io);
+  const base = `${baseOf(options)}/instances`;
+  const reason = options.reason === undefined ? {} : { reason: options.reason };
+  const list = await api.call(base, instancesAnswer);
+  const call = (path: string, body: Readonly<Record<string, unknown>>) =>
+    api.call(`${base}${path}`, declaredAnswer, { method: "POST", body: { ...body, ...reason } });
+  const answer =
+    name === undefined
+      ? await call("/dead", { lostBefore: list.at })
+      : await call(`/${encodeURIComponent(idOf(list, name))}/dead`, {});
+  return show(io, options, answer, declaredLines(answer));
+}
+
+function idOf(list: InstancesAnswer, name: string): string {
+  const found = list.items.find(({ instance, state }) => instance === name && state !== "stopped");
+  if (found !== undefined) return found.id;
+  const lost = list.items.filter(({ state }) => state === "lost").map(({ instance }) => instance);
+  throw new CliError(
+    `No instance "${name}" runs or may still run. Lost now: ${lost.length === 0 ? "none" : some(lost, list.lost)}.`,
+  );
 }
 
 export async function audit(io: Io, options: Common & { flag?: string; limit: number }): Promise<number> {

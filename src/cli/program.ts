@@ -1,6 +1,17 @@
 /** The `andon` command: its verbs, options and help. Parsing only; what a verb does is in `commands.ts`. */
 import { Command, CommanderError, InvalidArgumentError } from "commander";
-import { audit, type Common, downgrade, kill, receipts, restore, setBlock, status } from "./commands.ts";
+import {
+  audit,
+  type Common,
+  declareDead,
+  downgrade,
+  instances,
+  kill,
+  receipts,
+  restore,
+  setBlock,
+  status,
+} from "./commands.ts";
 import { CliError, EXIT_FAILED, EXIT_OK, EXIT_USAGE, type Io } from "./io.ts";
 import { printingOnly } from "./printable.ts";
 
@@ -124,6 +135,15 @@ function createProgram(io: Io, local: Local, version: string, exit: (code: numbe
   read("receipts", "who applied a revision")
     .option("--revision <revision>", "instead of the newest one")
     .action(async (options: Common & { revision?: string }) => exit(await receipts(io, options)));
+  read("instances", "who runs, may still run, or holds flags off by ANDON_KILL").action(async (options: Common) =>
+    exit(await instances(io, options)),
+  );
+  read("declare-dead [instance]", "say that a process is dead whose connection is lost: it is no longer counted")
+    .option("--all", "all whose connection is lost")
+    .option("--reason <text>", "how you know; the audit keeps it")
+    .action(async (name: string | undefined, options: Parameters<typeof declareDead>[2]) =>
+      exit(await declareDead(io, name, options)),
+    );
   read("audit", "who changed what, newest first")
     .option("--flag <key>", "of one flag only")
     .option("--limit <n>", "how many", toNumber, DEFAULT_AUDIT_ENTRIES)

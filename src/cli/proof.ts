@@ -61,11 +61,18 @@ async function readReceipts(
   }
 }
 
+/** As a shell takes it: a second process of one name is `host-7 (2)`. */
+function quoted(name: string): string {
+  return /^[\w.:@/-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`;
+}
+
 /** Says how far it got. */
 export function sayProof(io: Io, { receipts, exitCode }: Proof): void {
   if (receipts === null) return;
   io.out(receiptsLine(receipts));
   for (const line of lateLines(receipts)) io.err(line);
   if (exitCode === EXIT_OK) return;
+  const [lost] = receipts.lostInstances;
+  if (lost !== undefined) io.err(`If you know that one is dead: andon declare-dead ${quoted(lost)}`);
   io.err(`The change is made, but not confirmed by all. Ask again: andon receipts --revision ${receipts.revision}`);
 }

@@ -4,6 +4,7 @@ import type {
   AuditAnswer,
   BudgetAnswer,
   FlagAnswer,
+  InstancesAnswer,
   LateInstance,
   MasterAnswer,
   ReceiptsAnswer,
@@ -53,7 +54,7 @@ export function lateLines(receipts: ReceiptsAnswer): string[] {
   ];
 }
 
-function some(names: readonly string[], total = names.length): string {
+export function some(names: readonly string[], total = names.length): string {
   const shown = names.slice(0, MAX_NAMED);
   const more = total - shown.length;
   return more > 0 ? `${shown.join(", ")} and ${String(more)} more` : shown.join(", ");
@@ -68,6 +69,39 @@ function lifeSign(late: LateInstance): string {
   return isProbablyGone(late)
     ? `not heard of for ${since} (probably gone)`
     : `live, last heard of ${String(silentSeconds)} s ago`;
+}
+
+/** A line for each that runs or may still run, and how many there are of each kind. */
+export function instanceLines(list: InstancesAnswer): string[] {
+  const running = list.items.filter(({ state }) => state !== "stopped");
+  return [
+    `${String(list.live)} live, ${String(list.lost)} lost (may still be serving), ${String(list.silent)} silent, ${String(list.stopped)} stopped`,
+    ...running.map((one) => `${one.instance}${one.app === null ? "" : ` (${one.app})`}: ${instanceState(one)}`),
+  ];
+}
+
+function instanceState(one: InstancesAnswer["items"][number]): string {
+  const { state, revision, silentSeconds, disconnectedSeconds, local, declaredDead } = one;
+  const since = `${String((state === "lost" ? disconnectedSeconds : null) ?? silentSeconds)} s`;
+  const was =
+    declaredDead === null ? "" : `; was declared dead by ${declaredDead.by} at ${moment(declaredDead.at)}, and `;
+  return [
+    state === "lost"
+      ? `connection lost ${since} ago, may still be serving`
+      : state === "silent"
+        ? `silent for ${since}`
+        : state,
+    revision === null ? ", has applied nothing yet" : `, at ${revision}`,
+    local === null ? "" : `; holds ${local.join(", ")} off by ANDON_KILL`,
+    was === "" ? "" : `${was}${state === "live" ? "is polling" : "was heard of since"}`,
+  ].join("");
+}
+
+export function declaredLines({ instances, declared }: { instances: readonly string[]; declared: number }): string[] {
+  if (declared === 0) return ["No connection is lost: nothing to declare."];
+  return [
+    `Declared dead: ${some(instances, declared)}. No longer counted; whoever is heard of again counts again at once.`,
+  ];
 }
 
 /** "suport-chat: no flag has this key, did you mean support-chat? Asked for last 2026-11-21 02:41 UTC by shop". */

@@ -13,8 +13,15 @@ export const LOST_COUNTED_SECONDS = 3600;
 /** `lost`: its connection is gone without a goodbye. `silent`: nothing was heard of it for long, and nobody knows why. */
 export type RunState = "live" | "lost" | "silent";
 export type InstanceState = RunState | "stopped";
-/** A goodbye, or a new process under the same name after the loss of the old one. */
-export type StoppedBy = "goodbye" | "successor";
+/** A goodbye, a new process under the same name after the loss of the old one, or a person who knows that it is dead. */
+export type StoppedBy = "goodbye" | "successor" | "declared";
+/** Who said that a process is dead, and when. */
+export interface DeclaredDead {
+  by: string;
+  at: string;
+  /** Whole seconds since then. */
+  secondsAgo: number;
+}
 /** One token makes up more names than are believed; or the environment has more instances than are kept. */
 export type NotCountedBecause = "new names" | "full";
 
@@ -22,6 +29,8 @@ export type NotCountedBecause = "new names" | "full";
 export const EVERY_FLAG = "*";
 
 export interface Member {
+  /** Of this one process, for as long as it is remembered. */
+  id: string;
   /** With a number behind it for the second, third… process of one name: `host-7 (2)`. */
   instance: string;
   app: string | null;
@@ -37,6 +46,8 @@ export interface Member {
   disconnectedSeconds: number | null;
   /** What its `ANDON_KILL` holds off; null for nothing. */
   local: readonly string[] | null;
+  /** Of one that was heard of afterwards: somebody was wrong. Null for all others. */
+  declaredDead: DeclaredDead | null;
 }
 
 /** Instances that are alike in all that counts. */
@@ -62,9 +73,13 @@ export interface Fleet {
   lost: readonly Member[];
   silent: readonly Member[];
   held: readonly Member[];
+  /** Live, and declared dead less than `LOST_COUNTED_SECONDS` ago. */
+  returned: readonly Member[];
   notCounted: readonly NotCounted[];
   /** Any instance was ever seen, and is remembered. */
   any: boolean;
+  /** When this was so, by the database's clock. */
+  at: string;
 }
 
 /** How many there are, and the first of them. */

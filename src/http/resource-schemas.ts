@@ -291,6 +291,7 @@ const notCountedSchema = z
 
 const instanceSchema = z
   .object({
+    id: z.string().openapi({ description: "Of this one process, for as long as it is remembered." }),
     instance: instanceName,
     app: z.string().nullable(),
     sdk: z.string().nullable(),
@@ -298,7 +299,7 @@ const instanceSchema = z
     appliedAt: time.nullable(),
     lastSeen: time,
     state: z.enum(["live", "lost", "silent", "stopped"]),
-    stoppedBy: z.enum(["goodbye", "successor"]).nullable(),
+    stoppedBy: z.enum(["goodbye", "successor", "declared"]).nullable(),
     silentSeconds: z.number(),
     current: z.boolean(),
     disconnectedSeconds,
@@ -306,6 +307,9 @@ const instanceSchema = z
       .array(z.string())
       .nullable()
       .openapi({ description: "What its `ANDON_KILL` holds off: keys of flags, or `*`. Null for nothing." }),
+    declaredDead: z.object({ by: z.string(), at: time, secondsAgo: z.number() }).nullable().openapi({
+      description: "Who said last that it is dead. One that is not stopped has been heard of since, and counts.",
+    }),
   })
   .openapi("Instance");
 export const instancesSchema = z
@@ -318,8 +322,16 @@ export const instancesSchema = z
     current: z.number().openapi({ description: "Connected ones that decide by the newest revision." }),
     local: z.number().openapi({ description: "Of live and lost: under `ANDON_KILL`." }),
     notCounted: notCountedSchema,
+    at: time.openapi({ description: "When this was so, by the database's clock." }),
   })
   .openapi("Instances");
+export const declaredSchema = z
+  .object({
+    instances: z.array(instanceName).openapi({ description: "Those that were declared dead; at most 1,000." }),
+    declared: z.number().openapi({ description: "How many." }),
+    revision,
+  })
+  .openapi("DeclaredDead");
 
 const stragglerSchema = z
   .object({

@@ -86,6 +86,19 @@ export const restoreBody = z
   .openapi("Restore");
 export const restoreMasterBody = z.strictObject({ reason: reasonSchema }).openapi("RestoreMaster");
 
+export const deadBody = z.strictObject({ reason: optionalField(reasonSchema) }).openapi("DeclareDead");
+export const allDeadBody = z
+  .strictObject({
+    lostBefore: optionalField(
+      z.iso.datetime({ offset: true, error: "must be a time with its zone, such as 2030-01-31T06:00:00Z" }),
+    ).openapi({
+      example: "2030-01-31T06:00:00Z",
+      description: "Only those that were lost by then: `at` of the list that was looked at. Left out: all.",
+    }),
+    reason: optionalField(reasonSchema),
+  })
+  .openapi("DeclareAllDead");
+
 export const downgradeBody = z
   .strictObject({
     level: optionalField(

@@ -292,6 +292,44 @@ describe("what is so, and not what was asked for", () => {
   });
 });
 
+describe("a process that somebody knows to be dead", () => {
+  it("is declared dead by the name that the command itself gives, one alone or all that are lost", async () => {
+    await poll("alive");
+    for (const name of ["gone-1", "gone-2", "it's gone"]) await poll(name);
+    await harness.deps.instances.flush();
+    const gone = sql`instance like '%gone%'`;
+    await harness.deps.db
+      .update(instances)
+      .set({ disconnectedAt: secondsAgo(60) })
+      .where(gone);
+    const listed = await andon(["instances"]);
+    expect(listed.out).toMatch(/^\d live, 3 lost \(may still be serving\), /);
+    expect(listed.out).toMatch(/^gone-1: connection lost \d+ s ago, may still be serving, has applied nothing yet$/m);
+    const kill = await andon(["kill", "support-chat", "--reason", "drill"]);
+    expect(kill.err).toMatch(/^If you know that one is dead: andon declare-dead gone-1$/m);
+    const one = await andon(["declare-dead", "it's gone", "--reason", "its node is gone"]);
+    expect(one).toMatchObject({ code: 0, err: "" });
+    expect(one.out).toMatch(/^Declared dead: it's gone\. No longer counted; whoever is heard of again counts again/);
+    const all = await andon(["declare-dead", "--all", "--json"]);
+    expect(JSON.parse(all.out)).toMatchObject({ declared: 2, instances: ["gone-1", "gone-2"] });
+    expect((await andon(["declare-dead", "--all"])).out).toBe("No connection is lost: nothing to declare.");
+    expect((await andon(["audit"])).out).toContain("declared-dead  instance it's gone  by test op");
+    const alive = await andon(["declare-dead", "alive"]);
+    expect(alive).toMatchObject({ code: 1, out: "" });
+    expect(alive.err).toContain("alive is connected: it would be counted again with its next poll.");
+    expect((await andon(["declare-dead", "gone-1"])).err).toBe(
+      'No instance "gone-1" runs or may still run. Lost now: none.',
+    );
+    await poll("gone-1");
+    await harness.deps.instances.flush();
+    expect((await andon(["instances"])).out).toMatch(
+      /^gone-1: live, .*; was declared dead by test op at .* UTC, and is polling$/m,
+    );
+    await andon(["restore", "support-chat", "--reason", "drill over", "--no-wait"]);
+    await harness.deps.db.delete(instances);
+  });
+});
+
 describe("wrong usage exits with 2", () => {
   it.each([
     [["restore", "support-chat"]],
@@ -306,6 +344,13 @@ describe("wrong usage exits with 2", () => {
     expect(code).toBe(2);
     expect(err).not.toBe("");
   });
+
+  it.each([[["declare-dead"]], [["declare-dead", "host-1", "--all"]]])(
+    "%j, which names nobody or too many",
+    async (args) => {
+      expect(await andon(args)).toMatchObject({ code: 2, out: "" });
+    },
+  );
 
   it.each([[["raise", "daily", "--reason", "x"]], [["budgets"]]])(
     "a command that is not there, %j, is answered with those that are and where budgets are",

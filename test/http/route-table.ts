@@ -66,6 +66,12 @@ export const ROUTES: Readonly<Record<string, RouteEntry>> = {
   "GET /v1/environments/:env/aliases": { demand: "viewer", path: `${ENV}/aliases` },
   "PUT /v1/environments/:env/aliases": { demand: "admin", path: `${ENV}/aliases`, body: { aliases: {} } },
   "GET /v1/environments/:env/instances": { demand: "viewer", path: `${ENV}/instances` },
+  "POST /v1/environments/:env/instances/:id/dead": {
+    demand: "operator",
+    path: `${ENV}/instances/unknown/dead`,
+    body: {},
+  },
+  "POST /v1/environments/:env/instances/dead": { demand: "operator", path: `${ENV}/instances/dead`, body: {} },
   "GET /v1/environments/:env/receipts": { demand: "viewer", path: `${ENV}/receipts` },
   "GET /v1/environments/:env/incidents": { demand: "viewer", path: `${ENV}/incidents` },
   "POST /v1/environments/:env/incidents/:id/acknowledge": {

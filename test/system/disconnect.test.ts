@@ -3,6 +3,8 @@ import { spawn } from "node:child_process";
 import { connect } from "node:net";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { INSTANCE_PATH } from "../../sdk-client/src/wire/protocol.ts";
+import { listAudit } from "../../src/services/shared/audit.ts";
+import { writeHeard } from "../../src/services/instances/writes.ts";
 import { listInstances } from "../../src/services/instances/instances.ts";
 import { getReceipts } from "../../src/services/instances/receipts.ts";
 import { setMaster } from "../support/changes.ts";
@@ -170,6 +172,64 @@ it("a process that is killed with SIGKILL is marked at once", async () => {
   await until("the parked poll", () => server.deps.snapshots.parkedPolls === 1);
   child.kill("SIGKILL");
   await isLost("killed");
+});
+
+it("a process that is declared dead leaves every count; when it polls again it counts at once, and who was wrong is told", async () => {
+  const operator = await makeToken(server.deps, { kind: "op", role: "operator" });
+  const declare = (path: string, body: unknown = {}) =>
+    fetch(`${server.url}/v1/environments/production/instances/${path}`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${operator}`, "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+  const first = await park("doomed", { "andon-boot": "a" });
+  await server.deps.instances.flush();
+  const second = await park("doomed", { "andon-boot": "b" });
+  const stays = await park("stays");
+  const id = (await instance("doomed"))?.id ?? "";
+  expect((await declare(`${id}/dead`)).status, "one that is connected").toBe(409);
+  first.cut();
+  second.cut();
+  await isLost("doomed");
+  await isLost("doomed (2)");
+  const before = await listInstances(ctx(), "production");
+  const lost = before.items.filter(({ state, instance: name }) => state === "lost" && name.startsWith("doomed"));
+  expect(lost.map(({ instance: name }) => name)).toEqual(["doomed", "doomed (2)"]);
+  // The second one alone: its name is a number, not the process.
+  const one = await declare(`${lost[1]?.id ?? ""}/dead`, { reason: "its node is gone" });
+  expect(await one.json()).toMatchObject({ instances: ["doomed (2)"], declared: 1 });
+  expect((await getReceipts(ctx(), "production")).live).toBe(before.live + before.lost - 1);
+  expect((await declare("dead", { lostBefore: "2001-01-01T00:00:00Z" })).ok).toBe(true);
+  expect((await getReceipts(ctx(), "production")).lost, "nobody was lost then").toBe(before.lost - 1);
+  const all = await declare("dead", { lostBefore: (await listInstances(ctx(), "production")).at });
+  expect(await all.json()).toMatchObject({ declared: before.lost - 1 });
+  expect(await getReceipts(ctx(), "production")).toMatchObject({ live: 1, lost: 0, stragglers: [], silent: [] });
+  const metrics = await server.api("GET", "/metrics");
+  expect(await metrics.text()).toContain('andon_instances{environment="production",state="lost"} 0');
+  expect((await instance("doomed"))?.stoppedBy).toBe("declared");
+
+  // Another server that heard of the same loss late does not bring it back.
+  const late = { environmentId: "", instance: "doomed", boot: "a" };
+  late.environmentId = server.deps.snapshots.environmentByKey("production")?.environmentId ?? "";
+  const heard = { ...late, app: null, sdk: null, local: null, applied: null, appliedAtMs: null, stopped: false };
+  await writeHeard(server.deps.db, [{ ...heard, firstSeenMs: 0, lastSeenMs: 0, disconnectedAtMs: 0 }], 60_000);
+  expect((await instance("doomed"))?.state).toBe("stopped");
+
+  const again = await park("doomed", { "andon-boot": "a" });
+  await until("it counts", async () => (await instance("doomed"))?.state === "live");
+  expect(await getReceipts(ctx(), "production")).toMatchObject({ live: 2, applied: 2 });
+  expect((await instance("doomed"))?.declaredDead).toMatchObject({ by: "test op", at: expect.any(String) });
+  await server.deps.instances.flush();
+  const { items } = await listAudit(ctx(), "production", { limit: 4 });
+  expect(items.map(({ action, target, actor, reason }) => [action, target.key, actor.name, reason])).toEqual([
+    ["instance.returned", "doomed", "fleet", "was declared dead by test op, and is heard of again"],
+    ["instance.declared-dead", `all ${before.lost - 1} whose connection was lost`, "test op", null],
+    ["instance.declared-dead", "doomed (2)", "test op", "its node is gone"],
+    expect.anything(),
+  ]);
+  again.cut();
+  stays.cut();
+  await until("the end of the polls", () => server.deps.snapshots.parkedPolls === 0);
 });
 
 it("polls sent one behind the other on one connection have one place, which goes with it", async () => {

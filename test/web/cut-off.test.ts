@@ -67,3 +67,32 @@ it("the proof of a restore is complete without who refuses by ANDON_KILL, and do
   expect(JSON.parse(receipts)).toMatchObject({ applied: 2, live: 3, local: 1, localInstances: ["host-7"], behind: 0 });
   await Promise.all([held.close(), ...follow.map((one) => one.stop())]);
 });
+
+it("whoever knows that a lost process is dead says so on a page without a script; one that was wrong is shown as wrong", async () => {
+  const token = await makeToken(world.server.deps, { kind: "sdk" });
+  const start = (instance: string) => startPolling({ url: () => world.server.url, token, instance });
+  const [stays, ...gone] = ["stays", "gone-1", "gone-2", "gone-3"].map(start);
+  await board("4 instances connected.");
+  for (const one of gone) await one.stop();
+  await board("1 instance connected; 3 connections lost");
+  const operator = await pagesAs(world, world.operator);
+  expect(await pages.html("/e/production/instances"), "a viewer has no button").not.toContain("/dead");
+  const list = await operator.html("/e/production/instances");
+  const path = /href="([^"]+)" aria-label="gone-2 is dead…"/.exec(list)?.[1] ?? "no button";
+  expect(await operator.text(path)).toMatch(/Declare gone-2 dead .*may still be serving.* It stops nothing\./);
+  expect(await operator.post(path, { reason: "out of memory" })).toContain("gone-2 declared dead: no longer counted");
+  await board("1 instance connected; 2 connections lost");
+  const all = "/e/production/instances/dead";
+  expect(list).toContain(`href="${all}"`);
+  const lostBefore = /name="lostBefore" value="([^"]+)"/.exec(await operator.html(all))?.[1] ?? "none";
+  expect(await operator.post(all, { lostBefore })).toContain("2 instances declared dead");
+  await board("1 instance connected.");
+  expect(await operator.text("/e/production/audit")).toContain("maria declared dead gone-2: out of memory");
+
+  const back = start("gone-2");
+  await board("2 instances connected; gone-2 was declared dead by maria ");
+  expect(await pages.text("/e/production/instances")).toMatch(
+    /gone-2.* Was declared dead by maria, .*, and is polling/,
+  );
+  await Promise.all([back.stop(), stays?.stop()]);
+});

@@ -7,6 +7,8 @@ export interface Pages {
   text(path: string): Promise<string>;
   /** The text of one element that holds no other of its kind: a row, a card. "" when it is not there. */
   part(path: string, tag: "article" | "section", id: string): Promise<string>;
+  /** Sends a form; the text of the page that it leads to. */
+  post(path: string, form: Readonly<Record<string, string>>): Promise<string>;
 }
 
 /** Signs in with an op token. */
@@ -33,6 +35,14 @@ export async function pagesAs(world: World, token: string): Promise<Pages> {
     text: async (path) => textOf(await html(path)),
     part: async (path, tag, id) =>
       textOf(new RegExp(`<${tag}[^>]*id="${id}"[\\s\\S]*?</${tag}>`).exec(await html(path))?.[0] ?? ""),
+    post: async (path, form) => {
+      const headers = { origin: url, cookie };
+      const sent = { method: "POST", redirect: "manual", headers, body: new URLSearchParams(form) } as const;
+      const response = await fetch(`${url}${path}`, sent);
+      const [message = ""] = response.headers.getSetCookie().map((one) => one.split(";")[0] ?? "");
+      const next = new URL(response.headers.get("location") ?? path, url);
+      return textOf(await (await fetch(next, { headers: { cookie: `${cookie}; ${message}` } })).text());
+    },
   };
 }
 

@@ -7,6 +7,7 @@ import { ProofView } from "../../src/web/shell/proof-view.tsx";
 
 function member(instance: string, changes: Partial<Member> = {}): Member {
   return {
+    id: instance,
     instance,
     app: null,
     sdk: null,
@@ -18,6 +19,7 @@ function member(instance: string, changes: Partial<Member> = {}): Member {
     silentSeconds: 2,
     disconnectedSeconds: null,
     local: null,
+    declaredDead: null,
     ...changes,
   };
 }
@@ -31,8 +33,10 @@ function fleetOf(members: readonly Member[], more: readonly FleetGroup[] = []): 
     lost: of("lost"),
     silent: of("silent"),
     held: members.filter(({ local }) => local !== null),
+    returned: [],
     notCounted: [],
     any: true,
+    at: "2026-01-02T03:04:05.000Z",
   };
 }
 

@@ -221,6 +221,11 @@ export const instances = pgTable(
     /** Set when the instance said that it stopped, or when a new process took its name after its connection was lost. */
     stoppedAt: moment("stopped_at"),
     stoppedBy: text("stopped_by").$type<StoppedBy>(),
+    /** The last time that a person said that it is dead. It stays for as long as the row. */
+    declaredDeadAt: moment("declared_dead_at"),
+    declaredDeadBy: text("declared_dead_by"),
+    /** When it was heard of after that all the same. */
+    returnedAt: moment("returned_at"),
     /** When its connection was lost; null once it is heard of again. */
     disconnectedAt: moment("disconnected_at"),
     /** What its `ANDON_KILL` holds off: keys of flags, or `*`; null for nothing. */
@@ -235,6 +240,10 @@ export const instances = pgTable(
     index("instances_stopped")
       .on(t.environmentId, t.stoppedAt)
       .where(sql`stopped_at is not null`),
+    // Asked with every batch of sightings, and nearly always empty.
+    index("instances_declared_dead")
+      .on(t.environmentId)
+      .where(sql`declared_dead_at is not null and returned_at is null`),
   ],
 );
 

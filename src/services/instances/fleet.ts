@@ -49,8 +49,10 @@ export async function readFleet(db: Db, asked: Asked): Promise<Fleet> {
     lost: membersOf(row["lost"]),
     silent: membersOf(row["silent"]),
     held: membersOf(row["held"]),
+    returned: membersOf(row["returned"]),
     notCounted: rowsOf<NotCounted>(row["not_counted"]),
     any: row["any"] === true,
+    at: moment(String(row["at"])),
   };
 }
 
@@ -63,13 +65,14 @@ export function fleetQuery({ environmentId, lineage, named }: Asked): SQL {
       from (select * from known where ${which} order by ${order} limit ${named}) as known)`;
   return sql`
     with known as materialized (
-      select instance, boot, app, sdk, first_seen, last_seen, applied_at, local,
+      select instance, boot, app, sdk, first_seen, last_seen, applied_at, local, declared_dead_at, declared_dead_by,
         case when revision is not null then lineage || '.' || revision end as revision,
         case when lineage = ${lineage} then revision end as n,
         ${stateOf(sql`clock.at`)} as state,
         coalesce(disconnected_at, last_seen) > clock.at - ${LOST_COUNTED_SECONDS} * interval '1 second' as is_recent,
         ${secondsSince(sql`last_seen`)} as silent_seconds,
-        ${secondsSince(sql`disconnected_at`)} as disconnected_seconds
+        ${secondsSince(sql`disconnected_at`)} as disconnected_seconds,
+        ${secondsSince(sql`declared_dead_at`)} as declared_seconds
       from instances cross join (select clock_timestamp() as at) as clock
       where environment_id = ${environmentId} and stopped_at is null
     )
@@ -81,13 +84,15 @@ export function fleetQuery({ environmentId, lineage, named }: Asked): SQL {
       ${namedIn(sql`state = 'lost'`, SLOWEST_FIRST)} as lost,
       ${namedIn(sql`state = 'silent'`, SLOWEST_FIRST)} as silent,
       ${namedIn(sql`local is not null and state <> 'silent'`, sql`instance, boot`)} as held,
+      ${namedIn(sql`state = 'live' and declared_seconds < ${LOST_COUNTED_SECONDS}`, sql`instance, boot`)} as returned,
       (select coalesce(json_agg(json_build_object(
           'token', tokens.name, 'because', because, 'atLeast', at_least) order by at_least desc), '[]')
         from instances_not_counted join tokens on tokens.id = token_id
         where environment_id = ${environmentId}
           and seen_at > clock_timestamp() - ${NOT_COUNTED_SHOWN_SECONDS} * interval '1 second') as not_counted,
       exists (select from known)
-        or exists (select from instances where environment_id = ${environmentId} and stopped_at is not null) as any`;
+        or exists (select from instances where environment_id = ${environmentId} and stopped_at is not null) as any,
+      to_json(clock_timestamp()) as at`;
 }
 
 /** The state of a row that has not stopped. Ages are by the database's clock: this server's may differ from the writer's. */
@@ -108,16 +113,22 @@ function member(environmentId: string): SQL {
     and other.instance = known.instance and other.stopped_at is null
     and (other.first_seen, other.boot) < (known.first_seen, known.boot))`;
   return sql`json_build_object(
-    'instance', instance || case when ${earlier} = 0 then '' else ' (' || ${earlier} + 1 || ')' end,
+    'id', ${PROCESS_ID}, 'instance', instance || case when ${earlier} = 0 then '' else ' (' || ${earlier} + 1 || ')' end,
     'app', app, 'sdk', sdk, 'state', state, 'n', n, 'revision', revision, 'appliedAt', applied_at, 'lastSeen', last_seen,
-    'silentSeconds', silent_seconds, 'disconnectedSeconds', disconnected_seconds, 'local', local)`;
+    'silentSeconds', silent_seconds, 'disconnectedSeconds', disconnected_seconds, 'local', local,
+    'declaredDead', case when declared_dead_at is not null then json_build_object(
+      'by', declared_dead_by, 'at', declared_dead_at, 'secondsAgo', declared_seconds) end)`;
 }
+
+/** Names one process, also where several share a name. */
+export const PROCESS_ID = sql`left(encode(sha256(convert_to(instance || chr(10) || boot, 'UTF8')), 'hex'), 32)`;
 
 function membersOf(value: unknown): Member[] {
   return rowsOf<Member>(value).map((one) => ({
     ...one,
     lastSeen: moment(one.lastSeen),
     appliedAt: one.appliedAt === null ? null : moment(one.appliedAt),
+    declaredDead: one.declaredDead === null ? null : { ...one.declaredDead, at: moment(one.declaredDead.at) },
   }));
 }
 

@@ -5,13 +5,14 @@ import { instances, receipts, revisions } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import {
   countOf,
+  type DeclaredDead,
   type InstanceState,
   LOST_COUNTED_SECONDS,
   type NotCounted,
   someIn,
   type StoppedBy,
 } from "../../domain/fleet.ts";
-import { lineageOf } from "./fleet.ts";
+import { lineageOf, PROCESS_ID } from "./fleet.ts";
 import { replaceLost } from "./writes.ts";
 import { byName, countStopped, flushedFleet, LISTED_MAX, REVISIONS_KEPT } from "./receipts.ts";
 
@@ -22,6 +23,8 @@ export const REMEMBERED_MAX = 1000;
 const FORGOTTEN_MAX = 20_000;
 
 export interface InstanceResource {
+  /** Of this one process, for as long as it is remembered. */
+  id: string;
   /** `host-7`, and `host-7 (2)` for a second process of the same name. */
   instance: string;
   app: string | null;
@@ -41,6 +44,8 @@ export interface InstanceResource {
   disconnectedSeconds: number | null;
   /** What its `ANDON_KILL` holds off: keys of flags, or `*`; null for nothing. */
   local: string[] | null;
+  /** Somebody said that it is dead; when it is not stopped, it was heard of afterwards. */
+  declaredDead: DeclaredDead | null;
 }
 
 export interface InstanceList {
@@ -57,6 +62,8 @@ export interface InstanceList {
   /** Live or lost ones under `ANDON_KILL`. */
   local: number;
   notCounted: NotCounted[];
+  /** When this was so, by the database's clock. */
+  at: string;
 }
 
 /** The instances of an environment that are remembered. */
@@ -88,6 +95,7 @@ export async function listInstances(ctx: Ctx, environmentKey: string): Promise<I
     current: countOf(fleet, ({ state, n }) => state === "live" && isCurrent(n)),
     local: countOf(fleet, ({ state, local }) => state !== "silent" && local !== null),
     notCounted: [...fleet.notCounted],
+    at: fleet.at,
   };
 }
 
@@ -118,6 +126,7 @@ async function listStopped(ctx: Ctx, environmentId: string): Promise<Omit<Instan
   const rows = await read(ctx, (db) =>
     db
       .select({
+        id: sql<string>`${PROCESS_ID}`,
         instance: instances.instance,
         app: instances.app,
         sdk: instances.sdk,
@@ -126,6 +135,10 @@ async function listStopped(ctx: Ctx, environmentId: string): Promise<Omit<Instan
         appliedAt: instances.appliedAt,
         lastSeen: instances.lastSeen,
         stoppedBy: instances.stoppedBy,
+        by: instances.declaredDeadBy,
+        at: instances.declaredDeadAt,
+        secondsAgo:
+          sql`greatest(0, floor(extract(epoch from clock_timestamp() - ${instances.declaredDeadAt})))`.mapWith(Number),
         silentSeconds: sql`greatest(0, floor(extract(epoch from clock_timestamp() - ${instances.lastSeen})))`.mapWith(
           Number,
         ),
@@ -135,7 +148,7 @@ async function listStopped(ctx: Ctx, environmentId: string): Promise<Omit<Instan
       .orderBy(desc(instances.stoppedAt))
       .limit(LISTED_MAX),
   );
-  return rows.map(({ lineage, revision, appliedAt, lastSeen, ...row }) => ({
+  return rows.map(({ lineage, revision, appliedAt, lastSeen, by, at, secondsAgo, ...row }) => ({
     ...row,
     revision: lineage === null || revision === null ? null : `${lineage}.${revision}`,
     appliedAt: appliedAt?.toISOString() ?? null,
@@ -143,5 +156,6 @@ async function listStopped(ctx: Ctx, environmentId: string): Promise<Omit<Instan
     state: "stopped",
     disconnectedSeconds: null,
     local: null,
+    declaredDead: by === null || at === null ? null : { by, at: at.toISOString(), secondsAgo },
   }));
 }

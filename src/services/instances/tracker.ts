@@ -8,7 +8,7 @@ import type { InstanceTracker, Sighting } from "../../deps.ts";
 import { isDatabaseAway } from "../../db/away.ts";
 import type { Db } from "../../db/types.ts";
 import { Coalesced } from "../shared/coalesce.ts";
-import { type Heard, type Process, replaceLost, writeHeard, writeNotCounted } from "./writes.ts";
+import { type Heard, type Process, replaceLost, tellReturned, writeHeard, writeNotCounted } from "./writes.ts";
 import { NewInstances } from "./new-instances.ts";
 import { type Answered, Repolls } from "../snapshots/repolls.ts";
 
@@ -219,6 +219,7 @@ export class BufferedInstanceTracker implements InstanceTracker {
         throw error;
       }
     }
+    if (dirty.length > 0) await tellReturned(this.#db);
     await this.#writeNotCounted(nowMs);
   }
 

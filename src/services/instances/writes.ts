@@ -1,6 +1,7 @@
 /** The hot SQL of sightings and receipts: one statement each for a whole batch, never going back. */
 import { type SQL, sql } from "drizzle-orm";
 import type { Db } from "../../db/types.ts";
+import { recordOf, systemActor } from "../../domain/actor.ts";
 import { LIVE_SECONDS, type NotCountedBecause } from "../../domain/fleet.ts";
 
 /** One process, as it names itself. */
@@ -69,8 +70,8 @@ export async function writeHeard(tx: Db, batch: readonly Heard[], nowMs: number)
       lineage = case when ${IS_NEWER} then excluded.lineage else known.lineage end,
       revision = case when ${IS_NEWER} then excluded.revision else known.revision end,
       applied_at = case when ${IS_NEWER} then excluded.applied_at else known.applied_at end,
-      stopped_at = case when ${IS_LATER} then excluded.stopped_at else known.stopped_at end,
-      stopped_by = case when ${IS_LATER} then excluded.stopped_by else known.stopped_by end,
+      stopped_at = case when ${IS_LATER} and not ${STAYS_DEAD} then excluded.stopped_at else known.stopped_at end,
+      stopped_by = case when ${IS_LATER} and not ${STAYS_DEAD} then excluded.stopped_by else known.stopped_by end,
       disconnected_at = case when excluded.last_seen >= known.last_seen - ${SAME_SIGHTING} then excluded.disconnected_at
         else known.disconnected_at end,
       last_seen = greatest(known.last_seen, excluded.last_seen)`);
@@ -103,6 +104,24 @@ export async function replaceLost(db: Db, names?: readonly Process[]): Promise<v
       and successor.boot <> old.boot and successor.first_seen > ${LOST_AT}`);
 }
 
+/**
+ * A process that was declared dead and was heard of since: it counts again by that, and the audit says that somebody was
+ * wrong. Once for each time; whichever server comes first.
+ */
+export async function tellReturned(db: Db): Promise<void> {
+  await db.execute(sql`
+    with returned as (
+      update instances set returned_at = last_seen
+      where declared_dead_at is not null and returned_at is null and last_seen > declared_dead_at
+      returning environment_id, instance, declared_dead_at, declared_dead_by, returned_at
+    )
+    insert into audit (environment_id, at, actor, action, target_kind, target, reason, before, after, request_id)
+    select environment_id, returned_at, cast(${JSON.stringify(recordOf(FLEET))} as text)::jsonb, 'instance.returned', 'instance', instance,
+      'was declared dead by ' || declared_dead_by || ', and is heard of again',
+      jsonb_build_object('declaredDeadBy', declared_dead_by, 'declaredDeadAt', declared_dead_at), null, 'fleet'
+    from returned`);
+}
+
 /** Clients that were refused a place in the count; a lower figure replaces a higher one when that is no longer fresh. */
 export async function writeNotCounted(
   db: Db,
@@ -123,6 +142,10 @@ export async function writeNotCounted(
 /** Two writes of one sighting tell its time with some jitter. */
 const SAME_SIGHTING = sql`interval '500 ms'`;
 const STILL_FRESH = sql`interval '30 seconds'`;
+
+/** What was heard of it is from before it was declared dead, told late or by another server. */
+const STAYS_DEAD = sql`coalesce(known.stopped_by = 'declared' and excluded.last_seen <= known.declared_dead_at, false)`;
+const FLEET = systemActor("fleet", "fleet");
 
 const IS_LATER = sql`excluded.last_seen >= known.last_seen`;
 

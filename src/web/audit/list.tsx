@@ -40,6 +40,8 @@ const VERBS: Readonly<Record<string, string>> = {
   "token.revoked": "revoked the token",
   "aliases.edited": "mapped names of models in",
   "environment.created": "created the environment",
+  "instance.declared-dead": "declared dead",
+  "instance.returned": "counts again",
   "reason.given": "said why about",
 };
 /** Edits take an admin back, switches an operator. */

@@ -1,14 +1,15 @@
 /** The running clients: which decide by the newest revision, which were lost, are silent or hold flags off, which have stopped. */
 import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
-import { EVERY_FLAG } from "../../domain/fleet.ts";
+import type { PropsWithChildren } from "hono/jsx";
+import { type DeclaredDead, EVERY_FLAG } from "../../domain/fleet.ts";
 import { listFlags } from "../../services/flags/flags.ts";
 import { type InstanceResource, listInstances } from "../../services/instances/instances.ts";
 import { getReceipts } from "../../services/instances/receipts.ts";
 import { notCountedWords } from "../text/fleet.ts";
 import { Moment } from "../shell/moment.tsx";
 import { selfUpdating } from "../shell/self-updating.ts";
-import { type PageEnv, serviceContext } from "../shell/page-context.ts";
+import { mayOperate, type PageEnv, serviceContext } from "../shell/page-context.ts";
 import { sendPage } from "../shell/render.tsx";
 import { age, count, listed, took } from "../text/text.ts";
 
@@ -27,6 +28,9 @@ export function instancePages(deps: Deps): Hono<PageEnv> {
     ]);
     const keys = new Set([EVERY_FLAG, ...flags.items.map((flag) => flag.key)]);
     const nowMs = deps.clock.nowMs();
+    const operator = mayOperate(c.get("actor"));
+    const base = `/e/${environment}/instances`;
+    const each = { nowMs, keys, base: operator ? base : null };
     const of = (state: InstanceResource["state"]) => list.items.filter((one) => one.state === state);
     return sendPage(
       c,
@@ -59,16 +63,16 @@ export function instancePages(deps: Deps): Hono<PageEnv> {
             {notCountedWords(list.notCounted).map((words) => (
               <p class="lag">{words}</p>
             ))}
-            <Group title="Live" items={of("live")} total={list.live} nowMs={nowMs} keys={keys} />
-            <Group
-              title="Connection lost, may still be serving"
-              items={of("lost")}
-              total={list.lost}
-              nowMs={nowMs}
-              keys={keys}
-            />
-            <Group title="Silent" items={of("silent")} total={list.silent} nowMs={nowMs} keys={keys} />
-            <Group title="Stopped" items={of("stopped")} total={list.stopped} nowMs={nowMs} keys={keys} />
+            <Group title="Live" items={of("live")} total={list.live} {...each} />
+            <Group title="Connection lost, may still be serving" items={of("lost")} total={list.lost} {...each}>
+              {operator && list.lost > 1 ? (
+                <a class="button" href={`${base}/dead`}>
+                  All {list.lost} are dead…
+                </a>
+              ) : null}
+            </Group>
+            <Group title="Silent" items={of("silent")} total={list.silent} {...each} />
+            <Group title="Stopped" items={of("stopped")} total={list.stopped} {...each} />
           </>
         )}
       </section>,
@@ -85,14 +89,17 @@ interface GroupOf {
   nowMs: number;
   /** What `ANDON_KILL` can name. */
   keys: ReadonlySet<string>;
+  /** Where a process can be declared dead; null for whoever may not. */
+  base: string | null;
 }
 
-function Group({ title, items, total, nowMs, keys }: GroupOf) {
+function Group({ title, items, total, nowMs, keys, base, children }: PropsWithChildren<GroupOf>) {
   if (total === 0) return null;
   const shown = items.slice(0, SHOWN_MAX);
   return (
     <section>
       <h2>{title}</h2>
+      {children}
       <ul class="list">
         {shown.map((one) => (
           <li class="entry">
@@ -111,6 +118,12 @@ function Group({ title, items, total, nowMs, keys }: GroupOf) {
               <LifeSign one={one} nowMs={nowMs} />
             </p>
             {one.local === null ? null : <Held local={one.local} keys={keys} />}
+            {one.declaredDead === null ? null : <Declared one={one} dead={one.declaredDead} nowMs={nowMs} />}
+            {base !== null && (one.state === "lost" || one.state === "silent") ? (
+              <a class="button" href={`${base}/${one.id}/dead`} aria-label={`${one.instance} is dead…`}>
+                This one is dead…
+              </a>
+            ) : null}
           </li>
         ))}
       </ul>
@@ -130,6 +143,22 @@ function LifeSign({ one, nowMs }: { one: InstanceResource; nowMs: number }) {
       · last heard of <Moment at={one.lastSeen} nowMs={nowMs} exact />, {age(one.silentSeconds)} ago
       {one.stoppedBy === "successor" ? ": its connection was lost, and a new process took its name" : ""}
     </>
+  );
+}
+
+/** Somebody said that it is dead: on a process that has not stopped, that was wrong. */
+function Declared({ one, dead, nowMs }: { one: InstanceResource; dead: DeclaredDead; nowMs: number }) {
+  const [was, now] =
+    one.state === "stopped"
+      ? ["Declared dead", ""]
+      : one.state === "live"
+        ? ["Was declared dead", ", and is polling"]
+        : ["Was declared dead", ", and was heard of since"];
+  return (
+    <p class={one.state === "stopped" ? "dim" : "lag"}>
+      {was} by {dead.by}, <Moment at={dead.at} nowMs={nowMs} exact />
+      {now}
+    </p>
   );
 }
 

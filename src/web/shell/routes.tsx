@@ -21,6 +21,7 @@ import { channelPages } from "../channels/pages.tsx";
 import { environmentPages } from "../access/environments.tsx";
 import { flagEditPages } from "../flags/edit.tsx";
 import { flagPages } from "../flags/page.tsx";
+import { deadPages } from "../instances/dead.tsx";
 import { holdPages } from "../flags/hold.tsx";
 import { incidentPages } from "../incidents/pages.tsx";
 import { instancePages } from "../instances/page.tsx";
@@ -67,6 +68,7 @@ export function webRoutes(deps: Deps): Hono<PageEnv> {
     chainPages,
     modelPages,
     instancePages,
+    deadPages,
     auditPages,
     tokenPages,
     environmentPages,

@@ -65,5 +65,12 @@ export function fleetWords(fleet: Fleet): string {
     live.count === 0 ? "No instance is connected" : `${count(live.count, "instance")} connected`,
     ...(lost.count === 0 ? [] : [lostWords(lost)]),
     ...(silent.count === 0 ? [] : [silentWords(silent)]),
+    ...fleet.returned.slice(0, NAMED).map(returnedWords),
   ].join("; ");
+}
+
+/** "host-7 was declared dead by maria 3 min ago, and is polling". */
+function returnedWords({ instance, declaredDead }: Member): string {
+  const by = declaredDead === null ? "" : ` by ${declaredDead.by} ${age(declaredDead.secondsAgo)} ago`;
+  return `${instance} was declared dead${by}, and is polling`;
 }
