@@ -9,8 +9,7 @@ import { evaluate, type EvaluationSettings, type OnUnknown } from "./evaluate/ev
 import { type AndonEvent, type AndonEvents, type AndonListener, callSafely, Emitter } from "./events.ts";
 import { addExitFlush, dropExitFlush, EXIT_FLUSH_MS } from "./reporting/exit-flush.ts";
 import { Freshness } from "./sync/freshness.ts";
-import type { GuardHost } from "./host.ts";
-import type { UsageDraft } from "./guard/meter.ts";
+import type { GuardHost, UsageDraft } from "./host.ts";
 import { Latch } from "./sync/latch.ts";
 import { LocalNames } from "./sync/local-header.ts";
 import { type AndonLogger, consoleLogger, isLogger, safeLogger } from "./logger.ts";
@@ -19,7 +18,8 @@ import { type AndonOptions, type ResolvedOptions, resolveOptions } from "./optio
 import { parseSnapshot } from "./wire/parse-snapshot.ts";
 import type { PollTarget } from "./sync/poll.ts";
 import { Poller, type Verdict } from "./sync/poller.ts";
-import type { ChainStep, Decision, EvaluationContext, Revision, Snapshot, SnapshotFlag } from "./wire/protocol.ts";
+import type { ChainStep, Decision, EvaluationContext, Snapshot, SnapshotFlag } from "./wire/protocol.ts";
+import type { Revision } from "./wire/revision.ts";
 import { parseReport, type UsageReport } from "./reporting/record.ts";
 import { processEnv, type Runtime, systemRuntime } from "./runtime.ts";
 import { farewell, linkTo } from "./sync/server-link.ts";

@@ -11,14 +11,15 @@ import { type GuardStats, inFlightOf } from "./guard/in-flight.ts";
 import { layerAround, sendsWith } from "./guard/nesting.ts";
 import { offMessage } from "./guard/off-message.ts";
 import { passOf, type Passes } from "./guard/pass.ts";
-import { callKind, parseBody, readBody, takeSubject } from "./guard/request.ts";
+import { callKind, readBody, takeSubject } from "./guard/request.ts";
+import { parseObject } from "./wire/json.ts";
 import type { GuardMiddleware, GuardOptions, MiddlewareContextLike } from "./guard/types.ts";
 import type { Decision } from "./wire/protocol.ts";
 
 export { FeatureDisabledError, findFeatureDisabled, isFeatureDisabled } from "./feature-disabled-error.ts";
 export type { GuardError, GuardErrorCode } from "./guard/errors.ts";
 export type { GuardHost } from "./host.ts";
-export type { UsageDraft } from "./guard/meter.ts";
+export type { UsageDraft } from "./host.ts";
 export type { GuardStats } from "./guard/in-flight.ts";
 export type { GuardMiddleware, GuardOptions } from "./guard/types.ts";
 
@@ -63,7 +64,7 @@ export function guard(host: GuardHost, options: GuardOptions): GuardMiddleware {
       return off({ ...decision, enabled: false, reason: "NO_MODEL" });
     };
     if (kind === "batch") {
-      const batch = planBatch(parseBody(request.body) ?? {}, (requested) => plan(requested)[0]);
+      const batch = planBatch(parseObject(request.body) ?? {}, (requested) => plan(requested)[0]);
       if (batch.kind === "noModel") return noModelFor(batch.requested);
       if (request.signal) sendsWith(subject.layer, request.signal);
       return next(batch.kind === "changed" ? { ...request, body: batch.body } : request);

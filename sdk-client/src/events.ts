@@ -3,7 +3,7 @@
  * the other listeners.
  */
 import type { AndonLogger } from "./logger.ts";
-import type { Revision } from "./wire/protocol.ts";
+import type { Revision } from "./wire/revision.ts";
 
 export interface AndonEvents {
   /** A new revision decides from now on. */

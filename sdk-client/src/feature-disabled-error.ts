@@ -2,7 +2,8 @@
  * The error of a call whose flag is off. It is recognised by a brand, never by its class: a process may hold this
  * package twice (ESM and CommonJS) and the class is derived afresh from each Anthropic SDK in use.
  */
-import type { DecisionReason, Revision } from "./wire/protocol.ts";
+import type { DecisionReason } from "./wire/protocol.ts";
+import type { Revision } from "./wire/revision.ts";
 
 const BRAND = Symbol.for("andon.feature-disabled");
 /** How many links of a `cause` chain are looked at; a cycle ends there too. */

@@ -1,7 +1,10 @@
 /** What a guard needs of an `Andon` client: decisions, the flag's settings, and news of changes. */
-import type { UsageDraft } from "./guard/meter.ts";
 import type { ModelTable } from "./evaluate/model-table.ts";
 import type { ChainStep, Decision, EvaluationContext, SnapshotFlag } from "./wire/protocol.ts";
+import type { UsageRecord } from "./wire/usage-protocol.ts";
+
+/** A record as the guard makes it; the host adds the id and the time. */
+export type UsageDraft = Omit<UsageRecord, "id" | "at">;
 
 export interface GuardHost {
   /** Never throws. `onUnknown` answers for flags that no snapshot knows. */

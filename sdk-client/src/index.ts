@@ -23,6 +23,7 @@ export type {
 } from "./wire/protocol.ts";
 export type { UsageReport } from "./reporting/record.ts";
 export type { FetchLike } from "./sync/transport-fetch.ts";
-export { readUsage, type TokenUsage, type UsagePart } from "./pricing/usage.ts";
+export { readUsage, type UsagePart } from "./pricing/usage.ts";
+export type { TokenUsage } from "./wire/usage-protocol.ts";
 export type { UsageOutcome } from "./wire/usage-protocol.ts";
 export type { UsageStats } from "./reporting/reporter.ts";

@@ -2,7 +2,7 @@
  * Calls of the last minutes by the revision they were decided by, what shows which calls a state in force has let begin.
  * Pure. What the revision is unknown of counts as older than any (`n` 0): nothing is claimed to have begun that may not have.
  */
-import { parseRevision } from "../../sdk-client/src/wire/protocol.ts";
+import { parseRevision } from "../../sdk-client/src/wire/revision.ts";
 import { MINUTE_MS, type PricedRecord } from "./ledger.ts";
 import { OTHER, UNDEFINED } from "./other.ts";
 

@@ -4,13 +4,13 @@ import type {
   ChainStep,
   OffCause,
   OffMode,
-  Revision,
   Rule,
   Snapshot,
   SnapshotChain,
   SnapshotFlag,
   SwitchState,
 } from "../../sdk-client/src/wire/protocol.ts";
+import type { Revision } from "../../sdk-client/src/wire/revision.ts";
 import { inForce, type TripInForce } from "./in-force.ts";
 
 export interface SnapshotFlagSource {

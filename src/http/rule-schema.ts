@@ -3,7 +3,7 @@
  * accepted is a rule that can hold.
  */
 import { z } from "@hono/zod-openapi";
-import { parseInstant } from "../../sdk-client/src/evaluate/instant.ts";
+import { parseInstant } from "../../sdk-client/src/wire/instant.ts";
 import { CONDITION_OPERATORS, type ConditionOperator, type Scalar } from "../../sdk-client/src/wire/protocol.ts";
 import { parseSemver } from "../../sdk-client/src/evaluate/semver.ts";
 import { MAX_CONDITION_VALUES, MAX_CONDITIONS, MAX_NAME_CHARS } from "../domain/limits.ts";

@@ -1,14 +1,16 @@
 /** Too much usage to keep: records are summed so that every token and its price survive, within bounds. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { MAX_TOKENS_PER_CLASS, NO_USAGE, promptTokens } from "../../sdk-client/src/pricing/usage.ts";
-import { UsageBuffer } from "../../sdk-client/src/reporting/buffer.ts";
 import {
+  MAX_TOKENS_PER_CLASS,
+  NO_USAGE,
   MAX_RECORD_TEXT_CHARS,
   MAX_RECORDS_PER_BATCH,
   MAX_USAGE_BODY_BYTES,
   type UsageRecord,
 } from "../../sdk-client/src/wire/usage-protocol.ts";
+import { promptTokens } from "../../sdk-client/src/pricing/usage.ts";
+import { UsageBuffer } from "../../sdk-client/src/reporting/buffer.ts";
 
 const START_MS = Date.UTC(2026, 10, 20);
 const QUARTER_HOUR_MS = 900_000;

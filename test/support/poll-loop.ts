@@ -1,5 +1,6 @@
 /** The least that is a client: polls, applies what it gets, polls again at once. Not the real one, on purpose. */
-import { parseRevision, type Snapshot } from "../../sdk-client/src/wire/protocol.ts";
+import { parseRevision } from "../../sdk-client/src/wire/revision.ts";
+import type { Snapshot } from "../../sdk-client/src/wire/protocol.ts";
 import { jsonOf } from "./json.ts";
 
 const PAUSE_AFTER_FAILURE_MS = 50;

@@ -1,7 +1,8 @@
 /** Rewound history gets a new lineage, which clients follow; nobody is answered with something older in the same one. */
 import { beforeEach, describe, expect, it } from "vitest";
 import postgres from "postgres";
-import { parseRevision, type Snapshot } from "../../sdk-client/src/wire/protocol.ts";
+import { parseRevision } from "../../sdk-client/src/wire/revision.ts";
+import type { Snapshot } from "../../sdk-client/src/wire/protocol.ts";
 import { setMaster } from "../support/changes.ts";
 import { freshPostgres } from "../support/database.ts";
 import { startPolling } from "../support/poll-loop.ts";

@@ -2,7 +2,8 @@
 import { gunzipSync } from "node:zlib";
 import { Agent, type IncomingHttpHeaders, request } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { parseRevision, type Snapshot } from "../../sdk-client/src/wire/protocol.ts";
+import { parseRevision } from "../../sdk-client/src/wire/revision.ts";
+import type { Snapshot } from "../../sdk-client/src/wire/protocol.ts";
 import { setMaster } from "../support/changes.ts";
 import { makeToken } from "../support/server-deps.ts";
 import { startServer, type TestServer } from "../support/server.ts";

@@ -9,7 +9,7 @@
  */
 import type { Condition, ConditionOperator, Scalar } from "../wire/protocol.ts";
 import { compareSemver, parseSemver } from "./semver.ts";
-import { parseInstant } from "./instant.ts";
+import { parseInstant } from "../wire/instant.ts";
 
 export interface CompiledCondition {
   readonly attribute: string;

@@ -3,7 +3,7 @@
  * names are compared here and nowhere by their text, so that guard, snapshot and board give one answer.
  */
 import { canonicalModel, saysItsModel } from "./model-id.ts";
-import type { PriceRow } from "../pricing/price-list.ts";
+import type { PriceRow } from "../wire/price-row.ts";
 import { findPriceRow, type PriceTable, priceTable } from "../pricing/price-table.ts";
 
 /** Base rates in pico-USD per token: what models are compared by. */

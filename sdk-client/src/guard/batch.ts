@@ -4,7 +4,8 @@
  */
 import type { ModelChoice } from "../evaluate/chain-plan.ts";
 import { bodyFor } from "./body.ts";
-import { type Body, isObject, parseBody } from "./request.ts";
+import type { Body } from "./request.ts";
+import { isObject, parseObject } from "../wire/json.ts";
 
 /** What to send: the batch as it is, another body, or nothing, because one of its requests has no usable model. */
 export type BatchPlan = { kind: "asIs" } | { kind: "changed"; body: string } | { kind: "noModel"; requested: string };
@@ -27,7 +28,7 @@ export function planBatch(batch: Body, choose: (model: string) => ModelChoice | 
     if (choice === undefined) return { kind: "noModel", requested: model };
     const changed = bodyFor(params, choice);
     if (changed !== null) isChanged = true;
-    planned.push(changed === null ? request : { ...request, params: parseBody(changed) });
+    planned.push(changed === null ? request : { ...request, params: parseObject(changed) });
   }
   return isChanged ? { kind: "changed", body: JSON.stringify({ ...batch, requests: planned }) } : { kind: "asIs" };
 }

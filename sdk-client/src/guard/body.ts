@@ -2,7 +2,8 @@
  * The request body for one model choice: the step's patch, and what models do not share. Invariant: `null` (send the
  * body as the SDK encoded it) unless something really changes.
  */
-import { type Body, isObject } from "./request.ts";
+import type { Body } from "./request.ts";
+import { isObject } from "../wire/json.ts";
 import type { ModelChoice } from "../evaluate/chain-plan.ts";
 import type { ChainStep } from "../wire/protocol.ts";
 

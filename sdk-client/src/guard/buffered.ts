@@ -2,7 +2,7 @@
  * A response whose body has been read to its end, readable once more. It stays the same `Response`: building another
  * copies every header and costs more than the rest of a guarded call. Invariant: it can be read once, like any other.
  */
-import { parseBody } from "./request.ts";
+import { parseObject } from "../wire/json.ts";
 
 /** A response that can be read again, and what it says. */
 export interface Buffered {
@@ -15,7 +15,7 @@ export interface Buffered {
 /** Gives the response its body back. `bytes` is what was read from it. */
 export function buffered(response: Response, bytes: ArrayBuffer): Buffered {
   const text = decoder.decode(bytes);
-  const message = parseBody(text);
+  const message = parseObject(text);
   const body = new BufferedBody(bytes, text, message);
   // Of two guards on one client, the outer one gives back what the inner one gave back.
   if (Object.hasOwn(response, BODY)) Reflect.set(response, BODY, body);

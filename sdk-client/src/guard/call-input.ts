@@ -1,10 +1,9 @@
 /** What a guarded call is given, and what it tells of each of its attempts. */
-import type { GuardHost } from "../host.ts";
-import type { UsageDraft } from "./meter.ts";
+import type { GuardHost, UsageDraft } from "../host.ts";
 import type { Pass } from "./pass.ts";
 import type { Body, Subject } from "./request.ts";
 import type { GuardOptions, MiddlewareContextLike, RequestLike } from "./types.ts";
-import type { Revision } from "../wire/protocol.ts";
+import type { Revision } from "../wire/revision.ts";
 
 /** How one attempt ended: the seam for usage records and breakers. */
 export interface AttemptOutcome {

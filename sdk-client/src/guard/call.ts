@@ -21,7 +21,7 @@ import { type InFlight, inFlightOf, type RunningCall } from "./in-flight.ts";
 import { type AttemptEnd, AttemptMeter, endOfStream } from "./meter.ts";
 import { isInnerNo } from "./nesting.ts";
 import { hasFailed, noteFailure } from "./pass.ts";
-import { parseBody } from "./request.ts";
+import { parseObject } from "../wire/json.ts";
 import { errorOnly, openStream, passOn, type StreamEnd } from "./stream.ts";
 import type { Decision, EvaluationContext } from "../wire/protocol.ts";
 import { StreamUsage } from "./stream-usage.ts";
@@ -221,7 +221,7 @@ export class GuardedCall implements RunningCall {
     const { body, request } = this.#input;
     if (choice.step === null && !choice.replaced) return null;
     // Only a body that changes is parsed: what is sent may have been edited by other middleware.
-    return bodyFor(body, choice) === null ? null : bodyFor(parseBody(request.body) ?? body, choice);
+    return bodyFor(body, choice) === null ? null : bodyFor(parseObject(request.body) ?? body, choice);
   }
 
   #limitHeaders(attempt: Attempt): NodeJS.Timeout | null {

@@ -2,7 +2,7 @@
  * What an answer of the API means for the call: the table of failures. Invariant: only what another model can mend
  * goes to the next model; what is the caller's or the account's fault goes straight through, once.
  */
-import { isObject } from "./request.ts";
+import { isObject } from "../wire/json.ts";
 
 /** An error body longer than this is cut: the API's own are a few hundred bytes. */
 const MAX_ERROR_BODY_BYTES = 65_536;

@@ -3,18 +3,17 @@
  * something is never reported as free, and only the API's own final usage is reported as exact.
  */
 import type { ModelChoice } from "../evaluate/chain-plan.ts";
-import { type Body, isObject, type Subject } from "./request.ts";
+import type { Body, Subject } from "./request.ts";
+import { isObject } from "../wire/json.ts";
 import type { StreamEnd } from "./stream.ts";
 import type { RequestLike } from "./types.ts";
-import type { Revision } from "../wire/protocol.ts";
+import type { Revision } from "../wire/revision.ts";
 import { promptBound } from "./prompt-bound.ts";
 import { type StreamUsage, tokensOf } from "./stream-usage.ts";
 import { systemHash } from "./system-hash.ts";
-import { addUsage, NO_USAGE, readUsage, type UsagePart } from "../pricing/usage.ts";
-import type { UsageRecord } from "../wire/usage-protocol.ts";
-
-/** A record as the guard makes it; the host adds the id and the time. */
-export type UsageDraft = Omit<UsageRecord, "id" | "at">;
+import { addUsage, readUsage, type UsagePart } from "../pricing/usage.ts";
+import { NO_USAGE } from "../wire/usage-protocol.ts";
+import type { UsageDraft } from "../host.ts";
 
 /** What was sent, and for whom. */
 export interface Sent {

@@ -2,8 +2,9 @@
  * An upper bound of what a request's prompt costs, for attempts that broke off before the API told. Invariant: never
  * below the tokens of inline text; a token is at least one byte.
  */
-import { type Body, isObject } from "./request.ts";
-import { NO_USAGE, type TokenUsage } from "../pricing/usage.ts";
+import type { Body } from "./request.ts";
+import { isObject } from "../wire/json.ts";
+import { NO_USAGE, type TokenUsage } from "../wire/usage-protocol.ts";
 
 /** The largest context window there is, in tokens. */
 const MAX_PROMPT_TOKENS = 1_000_000;

@@ -4,6 +4,7 @@
  */
 import type { Layer } from "./nesting.ts";
 import type { GuardOptions, RequestLike, RequestOptionsLike } from "./types.ts";
+import { isObject, parseObject } from "../wire/json.ts";
 import type { EvaluationContext } from "../wire/protocol.ts";
 
 const HEADER_FLAG = "andon-flag";
@@ -59,20 +60,7 @@ export function readBody(request: RequestLike, options: RequestOptionsLike | und
   const given = options?.body;
   const sent = request.body;
   if (isObject(given) && (typeof sent !== "string" || sent.includes(modelField(given)))) return given;
-  return parseBody(sent);
-}
-
-/** Parses a body as sent; null when it is not the text of a JSON object. */
-export function parseBody(sent: unknown): Record<string, unknown> | null {
-  if (typeof sent !== "string") return null;
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(sent);
-  } catch {
-    // Not JSON: the API will answer that itself, the guard has nothing to read.
-    parsed = null;
-  }
-  return isObject(parsed) ? parsed : null;
+  return parseObject(sent);
 }
 
 /** Another middleware may have named another model in the encoded body since. */
@@ -92,8 +80,4 @@ function userOf(body: Body | null): string | null {
   if (!isObject(metadata)) return null;
   const user = metadata["user_id"];
   return typeof user === "string" && user !== "" ? user : null;
-}
-
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

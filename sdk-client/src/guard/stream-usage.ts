@@ -2,7 +2,7 @@
  * What a stream has used so far, read from its events as they pass by. Invariant: output that was seen is counted, also
  * when the stream never tells its final usage.
  */
-import { isObject, parseBody } from "./request.ts";
+import { isObject, parseObject } from "../wire/json.ts";
 import { mergeStreamUsage } from "../pricing/usage.ts";
 
 /** `{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""}}`: a delta without its text. */
@@ -39,14 +39,14 @@ export class StreamUsage {
   }
 
   #start(data: string): void {
-    const message = parseBody(data)?.["message"];
+    const message = parseObject(data)?.["message"];
     if (!isObject(message)) return;
     if (typeof message["model"] === "string") this.model = message["model"];
     if (isObject(message["usage"])) this.usage = mergeStreamUsage(null, message["usage"]);
   }
 
   #end(data: string): void {
-    const event = parseBody(data);
+    const event = parseObject(data);
     const delta = event?.["delta"];
     if (isObject(delta) && typeof delta["stop_reason"] === "string") this.stopReason = delta["stop_reason"];
     if (!isObject(event?.["usage"])) return;
@@ -55,7 +55,7 @@ export class StreamUsage {
   }
 
   #error(data: string): void {
-    const error = parseBody(data)?.["error"];
+    const error = parseObject(data)?.["error"];
     this.errorType = isObject(error) && typeof error["type"] === "string" ? error["type"] : "error";
   }
 

@@ -5,7 +5,7 @@
  */
 import { type Attempt, type Stop, Stopped } from "./attempt.ts";
 import { judgeStreamError, rebuilt, type Verdict } from "./failures.ts";
-import { isObject, parseBody } from "./request.ts";
+import { isObject, parseObject } from "../wire/json.ts";
 import { SseTap } from "./sse-tap.ts";
 import { StreamUsage } from "./stream-usage.ts";
 
@@ -172,6 +172,6 @@ function watch(usage: StreamUsage): Progress {
 function isContent(name: string, data: string): boolean {
   if (name === "ping" || name === "message_start") return false;
   if (name !== "content_block_start") return true;
-  const block = parseBody(data)?.["content_block"];
+  const block = parseObject(data)?.["content_block"];
   return !(isObject(block) && block["type"] === "text" && block["text"] === "");
 }

@@ -2,7 +2,7 @@
  * A short hash of a system prompt, to tell prompts apart without ever sending one. Invariant: the text does not leave
  * the process; sixteen hexadecimal digits of its SHA-256 do.
  */
-import { isObject } from "./request.ts";
+import { isObject } from "../wire/json.ts";
 import { builtin } from "../runtime.ts";
 
 const HASH_CHARS = 16;

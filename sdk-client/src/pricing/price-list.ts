@@ -1,36 +1,10 @@
 /**
- * The published prices of Claude models, as known on 2026-11-20, and the shape of a price row.
+ * The published prices of Claude models, as known on 2026-11-20.
  * Invariant: every class of tokens has its own rate in every row. Cache rates are not a fixed multiple of input.
  */
 
-/** Integer pico-USD (1e-12 USD) per token: 1 USD per million tokens is 1,000,000. */
-export interface Rates {
-  input: number;
-  output: number;
-  cacheWrite5m: number;
-  cacheWrite1h: number;
-  cacheRead: number;
-}
+import type { PriceRow, Rates } from "../wire/price-row.ts";
 
-/** What a model costs from a moment on, until a later row of the same model. */
-export interface PriceRow {
-  /** The exact id. Ids are never compared by prefix: `claude-sonnet-5-5` is not a kind of `claude-sonnet-5`. */
-  model: string;
-  /** Other exact ids of the same model, such as dated snapshots. */
-  aliases?: readonly string[];
-  /** ISO 8601, UTC when only a date. A call before a model's first row is priced by that row. */
-  validFrom: string;
-  rates: Rates;
-  /** In force for all tokens of a call whose prompt (input, cache writes, cache reads) is larger than this. */
-  long?: { abovePromptTokens: number; rates: Rates };
-  /** Rates of fast mode, absent for a model without one. */
-  fast?: Rates;
-  /** True when US-only inference costs 1.1 times as much. */
-  usPremium: boolean;
-}
-
-/** Rates above this (1,000 USD per million tokens) are refused as typing errors; it also bounds the arithmetic. */
-export const MAX_RATE_PICO_USD_PER_TOKEN = 1_000_000_000;
 /** `validFrom` of a price whose beginning does not matter. */
 const ALWAYS = "2023-01-01";
 

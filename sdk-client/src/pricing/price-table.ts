@@ -2,9 +2,9 @@
  * A price table: the built-in price list with the rows of operators over it, made ready for lookups by exact id.
  * Invariant: a row that cannot be read is refused with its path and changes nothing; the other rows stand.
  */
-import { parseInstant } from "../evaluate/instant.ts";
-import { PRICE_LIST, type PriceRow, type Rates } from "./price-list.ts";
-import { isPriceRow, type PriceRowFault } from "./price-row.ts";
+import { parseInstant } from "../wire/instant.ts";
+import { PRICE_LIST } from "./price-list.ts";
+import { type PriceRow, type Rates, isPriceRow, type PriceRowFault } from "../wire/price-row.ts";
 
 /** Rows accepted beside the price list. */
 export const MAX_EXTRA_PRICE_ROWS = 1_000;

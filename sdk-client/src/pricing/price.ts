@@ -2,9 +2,10 @@
  * The one pricer: what a call cost, for the server's ledger and for a client that enforces a lease.
  * Invariant: one call's cost is summed exactly in pico-USD and rounded up to a nano-USD once; no float ever holds money.
  */
-import { MAX_RATE_PICO_USD_PER_TOKEN, type PriceRow, type Rates } from "./price-list.ts";
+import { MAX_RATE_PICO_USD_PER_TOKEN, type PriceRow, type Rates } from "../wire/price-row.ts";
 import { findPriceRow, type PriceTable } from "./price-table.ts";
-import { MAX_TOKENS_PER_CLASS, MAX_WEB_SEARCHES, promptTokens, type TokenUsage } from "./usage.ts";
+import { MAX_TOKENS_PER_CLASS, MAX_WEB_SEARCHES, type TokenUsage } from "../wire/usage-protocol.ts";
+import { promptTokens } from "./usage.ts";
 
 /** 10 USD per 1,000 requests. Web fetch is free. */
 export const WEB_SEARCH_NANO_USD = 10_000_000;

@@ -4,16 +4,8 @@
  * Invariant: nothing that was used is lost. A field that cannot be read, or that had to be split by assumption, makes
  * the part `exact: false`; it never throws.
  */
-
-/** Tokens of one call by price class, and web searches. `input` is what neither wrote nor read a cache. */
-export interface TokenUsage {
-  input: number;
-  output: number;
-  cacheWrite5m: number;
-  cacheWrite1h: number;
-  cacheRead: number;
-  webSearches: number;
-}
+import { isObject } from "../wire/json.ts";
+import { MAX_TOKENS_PER_CALL, MAX_WEB_SEARCHES, NO_USAGE, type TokenUsage } from "../wire/usage-protocol.ts";
 
 /** What one model used within one call. Most calls have one part; compaction, advisors and fallbacks add more. */
 export interface UsagePart {
@@ -29,23 +21,8 @@ export interface UsagePart {
   exact: boolean;
 }
 
-/** Largest count of one call, also when it is read from a field: above it the part is clamped and inexact. */
-export const MAX_TOKENS_PER_CALL = 10_000_000;
-/** Largest count of one record, which may be the sum of many calls. */
-export const MAX_TOKENS_PER_CLASS = 1_000_000_000;
-/** Largest number of web searches in one record. */
-export const MAX_WEB_SEARCHES = 1_000_000;
 /** Parts made from one `usage`; the tokens of further iterations are added to the last part. */
 export const MAX_USAGE_PARTS = 32;
-
-export const NO_USAGE: TokenUsage = {
-  input: 0,
-  output: 0,
-  cacheWrite5m: 0,
-  cacheWrite1h: 0,
-  cacheRead: 0,
-  webSearches: 0,
-};
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -210,9 +187,5 @@ function modelOf(entry: Fields, otherwise: string): { model: string; known: bool
 }
 
 function fields(value: unknown): Fields {
-  return isFields(value) ? value : {};
-}
-
-function isFields(value: unknown): value is Fields {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+  return isObject(value) ? value : {};
 }

@@ -3,9 +3,9 @@
  * readable answer of an Andon server counts as acknowledged.
  */
 import { parseRetryAfter } from "../sync/backoff.ts";
-import { isObject, parseBody } from "../guard/request.ts";
+import { isObject, parseObject } from "../wire/json.ts";
 import { DeadlineError, describe, identityHeaders, type PollTarget, rejectOnAbort } from "../sync/poll.ts";
-import type { Revision } from "../wire/protocol.ts";
+import type { Revision } from "../wire/revision.ts";
 import { USAGE_PATH } from "../wire/usage-protocol.ts";
 
 /** How long the server may take to commit and answer. */
@@ -67,7 +67,7 @@ function failed(cause: string, detail: string, retryAfterMs: number | null): Rep
 
 /** A 200 of something else than Andon (a captive portal, a proxy) acknowledges nothing. */
 function read(body: string): ReportOutcome {
-  const answer = parseBody(body);
+  const answer = parseObject(body);
   if (answer === null || typeof answer["accepted"] !== "number") {
     return failed("body", "the answer is not that of an Andon server", null);
   }

@@ -8,8 +8,9 @@ import {
   MAX_WEB_SEARCHES,
   NO_USAGE,
   type TokenUsage,
-} from "../pricing/usage.ts";
-import type { UsageOutcome, UsageRecord } from "../wire/usage-protocol.ts";
+  type UsageOutcome,
+  type UsageRecord,
+} from "../wire/usage-protocol.ts";
 
 /** A record with defaults: all but `flag`, `model` and `usage` may be left out. Never put content into it. */
 export type UsageReport = Pick<UsageRecord, "flag" | "model"> &

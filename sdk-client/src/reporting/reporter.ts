@@ -7,7 +7,7 @@ import { BACKOFF_CAP_MS, backoffMs } from "../sync/backoff.ts";
 import type { CheckCounts } from "./evaluations.ts";
 import type { AndonLogger } from "../logger.ts";
 import type { PollTarget } from "../sync/poll.ts";
-import type { Revision } from "../wire/protocol.ts";
+import type { Revision } from "../wire/revision.ts";
 import { type Batch, makeBatch, splitBatch } from "./batch.ts";
 import { UsageBuffer } from "./buffer.ts";
 import { postUsage, type Rejected, type ReportOutcome } from "./post.ts";

@@ -2,8 +2,8 @@
  * Records summed when there are too many to keep one by one. Invariant: money survives, detail goes: only records that
  * are priced alike and fall into the same budget window are summed, and no token is lost.
  */
-import { addUsage, MAX_TOKENS_PER_CLASS, MAX_WEB_SEARCHES, promptTokens, type TokenUsage } from "../pricing/usage.ts";
-import type { UsageRecord } from "../wire/usage-protocol.ts";
+import { addUsage, promptTokens } from "../pricing/usage.ts";
+import { MAX_TOKENS_PER_CLASS, MAX_WEB_SEARCHES, type TokenUsage, type UsageRecord } from "../wire/usage-protocol.ts";
 
 /** The prompt sizes above which some price goes up, in tokens: records on either side are not summed. */
 const PRICE_THRESHOLDS_TOKENS = [100_000, 200_000] as const;

@@ -12,8 +12,9 @@ import {
   HEADER_SDK,
   HEADER_STALE,
   SNAPSHOT_PATH,
+  type Snapshot,
 } from "../wire/protocol.ts";
-import type { Revision, Snapshot } from "../wire/protocol.ts";
+import type { Revision } from "../wire/revision.ts";
 import { bootId, type Runtime } from "../runtime.ts";
 import { BodyError, type Transport, type TransportResponse } from "./transport.ts";
 import { SDK_NAME } from "../version.ts";

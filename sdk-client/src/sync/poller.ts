@@ -6,7 +6,8 @@
 import { answerTimeoutMs, backoffMs } from "./backoff.ts";
 import type { AndonLogger } from "../logger.ts";
 import { poll, type PollOutcome, type PollTarget } from "./poll.ts";
-import { parseRevision, type Revision, type Snapshot } from "../wire/protocol.ts";
+import { parseRevision, type Revision } from "../wire/revision.ts";
+import type { Snapshot } from "../wire/protocol.ts";
 
 /** What became of a snapshot that was offered. */
 export type Verdict = "applied" | "same" | "older";

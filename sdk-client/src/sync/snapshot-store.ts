@@ -4,7 +4,8 @@
  */
 import { compile, type CompiledSnapshot } from "../evaluate/compile.ts";
 import type { Verdict } from "./poller.ts";
-import { parseRevision, type Revision, type Snapshot } from "../wire/protocol.ts";
+import { parseRevision, type Revision } from "../wire/revision.ts";
+import type { Snapshot } from "../wire/protocol.ts";
 
 export type Origin = "none" | "bootstrap" | "cache" | "live";
 

@@ -4,9 +4,9 @@
  * state before it stays. Anything else that is malformed falls back to a neutral value and is named in `warnings`: one
  * odd field must not keep a kill from arriving. Unknown fields are ignored. Pure.
  */
-import type { PriceRow } from "../pricing/price-list.ts";
-import { isPriceRow } from "../pricing/price-row.ts";
-import { parseRevision } from "./protocol.ts";
+import { isObject } from "./json.ts";
+import { isPriceRow, type PriceRow } from "./price-row.ts";
+import { parseRevision } from "./revision.ts";
 import type { ChainStep, Condition, Rule, Snapshot, SnapshotChain, SnapshotFlag, SwitchState } from "./protocol.ts";
 
 export type ParsedSnapshot =
@@ -174,10 +174,6 @@ function nonEmptyText(value: unknown, path: string): string {
 function switchState(value: unknown, path: string): SwitchState {
   if (value !== "on" && value !== "off") throw new Error(`${path}: expected "on" or "off"`);
   return value;
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function isText(value: unknown): value is string {

@@ -2,10 +2,8 @@
  * The wire types of the client API: what a server sends and what a client may rely on.
  * Clients ignore unknown fields; that is how the protocol evolves.
  */
-import type { PriceRow } from "../pricing/price-list.ts";
-
-/** `<lineage>.<n>`: within one lineage `n` grows by one per change of the environment. */
-export type Revision = string;
+import type { PriceRow } from "./price-row.ts";
+import type { Revision } from "./revision.ts";
 
 export type SwitchState = "on" | "off";
 /** Why a switch is off: a person or token, a trigger of another system, or a budget (a trip). */
@@ -159,12 +157,3 @@ export const HEADER_STALE = "Andon-Stale";
 export const SNAPSHOT_PATH = "/sdk/v1/snapshot";
 /** `DELETE` with the instance header: this instance has stopped and is not a straggler. */
 export const INSTANCE_PATH = "/sdk/v1/instance";
-
-/** Parses `<lineage>.<n>`; null when the text is not a revision. */
-export function parseRevision(revision: string): { lineage: string; n: number } | null {
-  const dot = revision.lastIndexOf(".");
-  if (dot <= 0) return null;
-  const digits = revision.slice(dot + 1);
-  if (!/^\d{1,15}$/.test(digits)) return null;
-  return { lineage: revision.slice(0, dot), n: Number(digits) };
-}

@@ -3,8 +3,7 @@
  * milliseconds, money is not on the wire at all: the server prices.
  */
 
-import type { Revision } from "./protocol.ts";
-import type { TokenUsage } from "../pricing/usage.ts";
+import type { Revision } from "./revision.ts";
 
 export const USAGE_PATH = "/sdk/v1/usage";
 
@@ -17,7 +16,32 @@ export const MAX_RECORD_TEXT_CHARS = 256;
 /** Different flags in `checks` of one batch. */
 export const MAX_CHECKED_FLAGS = 1_000;
 
+/** Largest count of one call, also when it is read from a field: above it the part is clamped and inexact. */
+export const MAX_TOKENS_PER_CALL = 10_000_000;
+/** Largest count of one record, which may be the sum of many calls. */
+export const MAX_TOKENS_PER_CLASS = 1_000_000_000;
+/** Largest number of web searches in one record. */
+export const MAX_WEB_SEARCHES = 1_000_000;
 export type UsageOutcome = "ok" | "error" | "aborted" | "refused";
+
+/** Tokens of one call by price class, and web searches. `input` is what neither wrote nor read a cache. */
+export interface TokenUsage {
+  input: number;
+  output: number;
+  cacheWrite5m: number;
+  cacheWrite1h: number;
+  cacheRead: number;
+  webSearches: number;
+}
+
+export const NO_USAGE: TokenUsage = {
+  input: 0,
+  output: 0,
+  cacheWrite5m: 0,
+  cacheWrite1h: 0,
+  cacheRead: 0,
+  webSearches: 0,
+};
 
 export interface UsageRecord {
   id: string;

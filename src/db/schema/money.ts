@@ -17,7 +17,7 @@ import {
   timestamp,
   unique,
 } from "drizzle-orm/pg-core";
-import type { PriceRow } from "../../../sdk-client/src/pricing/price-list.ts";
+import type { PriceRow } from "../../../sdk-client/src/wire/price-row.ts";
 import type { Enforcement, LadderStep } from "../../domain/budget.ts";
 import type { LadderMemory } from "../../domain/ladder-memory.ts";
 import type { Period } from "../../domain/window.ts";

@@ -3,9 +3,13 @@
  * id that has a slash is written with %2F in the path.
  */
 import { z } from "@hono/zod-openapi";
-import { parseInstant } from "../../../sdk-client/src/evaluate/instant.ts";
-import { MAX_RATE_PICO_USD_PER_TOKEN, type PriceRow, type Rates } from "../../../sdk-client/src/pricing/price-list.ts";
-import { MAX_PRICE_ALIASES } from "../../../sdk-client/src/pricing/price-row.ts";
+import { parseInstant } from "../../../sdk-client/src/wire/instant.ts";
+import {
+  MAX_RATE_PICO_USD_PER_TOKEN,
+  type PriceRow,
+  type Rates,
+  MAX_PRICE_ALIASES,
+} from "../../../sdk-client/src/wire/price-row.ts";
 import { deletePrice, listPrices, type PriceResource, putPrice } from "../../services/models/prices.ts";
 import { type Api, bareChangeRoute, body, changeRoute, createApi, json, readRoute } from "../openapi.ts";
 import { optionalField } from "../optional-field.ts";

@@ -7,8 +7,8 @@ import {
   HEADER_LOCAL,
   HEADER_SDK,
   LOCAL_MAX_CHARS,
-  parseRevision,
 } from "../../../sdk-client/src/wire/protocol.ts";
+import { parseRevision } from "../../../sdk-client/src/wire/revision.ts";
 import { type Fault, AppError } from "../../errors.ts";
 
 export const INSTANCE_MAX_CHARS = 128;

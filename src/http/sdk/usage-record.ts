@@ -2,8 +2,13 @@
  * Reads one usage record. By hand and not by a schema: this is the hot path of the ledger, thousands a second, and each
  * field is looked at once. Unknown fields are ignored: clients may be newer. What passes can be stored as it is.
  */
-import { MAX_TOKENS_PER_CALL, MAX_TOKENS_PER_CLASS, MAX_WEB_SEARCHES } from "../../../sdk-client/src/pricing/usage.ts";
-import type { UsageOutcome, UsageRecord } from "../../../sdk-client/src/wire/usage-protocol.ts";
+import {
+  MAX_TOKENS_PER_CALL,
+  MAX_TOKENS_PER_CLASS,
+  MAX_WEB_SEARCHES,
+  type UsageOutcome,
+  type UsageRecord,
+} from "../../../sdk-client/src/wire/usage-protocol.ts";
 import type { Fault } from "../../errors.ts";
 
 const MAX_ID_CHARS = 128;

@@ -1,7 +1,7 @@
 /** Reads what decides about the flags of an environment besides the flags themselves. */
 import { and, asc, eq, isNotNull, isNull, type Placeholder, sql } from "drizzle-orm";
 import { modelTable } from "../../../sdk-client/src/evaluate/model-table.ts";
-import type { PriceRow } from "../../../sdk-client/src/pricing/price-list.ts";
+import type { PriceRow } from "../../../sdk-client/src/wire/price-row.ts";
 import type { ChainStep } from "../../../sdk-client/src/wire/protocol.ts";
 import { jsonRows } from "../../db/json-rows.ts";
 import { budgetRaises, budgets, budgetWindows, trips } from "../../db/schema/money.ts";

@@ -3,7 +3,7 @@
  * that are named. What was said of stopped instances is not read here, so that it costs nothing to remember them.
  */
 import { type SQL, sql } from "drizzle-orm";
-import { parseRevision } from "../../../sdk-client/src/wire/protocol.ts";
+import { parseRevision } from "../../../sdk-client/src/wire/revision.ts";
 import { type Ctx, read, requireEnvironmentId } from "../../context.ts";
 import { returnedRows } from "../../db/returned-rows.ts";
 import { instances } from "../../db/schema/state.ts";

@@ -3,7 +3,7 @@
  * database, after writing what this server still held back.
  */
 import { and, eq, inArray, sql } from "drizzle-orm";
-import { parseRevision } from "../../../sdk-client/src/wire/protocol.ts";
+import { parseRevision } from "../../../sdk-client/src/wire/revision.ts";
 import { type Ctx, read, requireEnvironment, requireEnvironmentId } from "../../context.ts";
 import { audit, instances, receipts, revisions } from "../../db/schema/state.ts";
 import type { EnvironmentRow } from "../../db/types.ts";

@@ -1,6 +1,6 @@
 /** The prices in force: the built-in list with what operators added. The one place that makes a table of the rows. */
 import { asc, sql } from "drizzle-orm";
-import type { PriceRow } from "../../../sdk-client/src/pricing/price-list.ts";
+import type { PriceRow } from "../../../sdk-client/src/wire/price-row.ts";
 import { type PriceTable, priceTable } from "../../../sdk-client/src/pricing/price-table.ts";
 import { jsonRows } from "../../db/json-rows.ts";
 import { priceRows } from "../../db/schema/money.ts";

@@ -3,8 +3,9 @@
  * change is a new revision of each: snapshots carry the rows of their chains, and the ledger prices by the rows at once.
  */
 import { asc, eq } from "drizzle-orm";
-import { parseInstant } from "../../../sdk-client/src/evaluate/instant.ts";
-import { PRICE_LIST, type PriceRow } from "../../../sdk-client/src/pricing/price-list.ts";
+import { parseInstant } from "../../../sdk-client/src/wire/instant.ts";
+import { PRICE_LIST } from "../../../sdk-client/src/pricing/price-list.ts";
+import type { PriceRow } from "../../../sdk-client/src/wire/price-row.ts";
 import { MAX_EXTRA_PRICE_ROWS, priceTable } from "../../../sdk-client/src/pricing/price-table.ts";
 import { afterCommit, changeIn, type Ctx, read, requireScope, withTransaction } from "../../context.ts";
 import { priceRows } from "../../db/schema/money.ts";

@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { priceTable } from "../../../sdk-client/src/pricing/price-table.ts";
 import { priceUsage } from "../../../sdk-client/src/pricing/price.ts";
-import { NO_USAGE } from "../../../sdk-client/src/pricing/usage.ts";
+import { NO_USAGE } from "../../../sdk-client/src/wire/usage-protocol.ts";
 import {
   addNanoUsd,
   type Budget,

@@ -7,7 +7,8 @@ import { describe, expect, it } from "vitest";
 import { PRICE_LIST } from "../../../sdk-client/src/pricing/price-list.ts";
 import { priceTable } from "../../../sdk-client/src/pricing/price-table.ts";
 import { priceUsage } from "../../../sdk-client/src/pricing/price.ts";
-import { promptTokens, type TokenUsage } from "../../../sdk-client/src/pricing/usage.ts";
+import { promptTokens } from "../../../sdk-client/src/pricing/usage.ts";
+import type { TokenUsage } from "../../../sdk-client/src/wire/usage-protocol.ts";
 
 const { table } = priceTable();
 const atMs = Date.UTC(2026, 10, 20);

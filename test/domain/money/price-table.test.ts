@@ -1,6 +1,7 @@
 /** What operators may add to the price list, and what is refused. */
 import { describe, expect, it } from "vitest";
-import { PRICE_LIST, type PriceRow, usdPerMillion } from "../../../sdk-client/src/pricing/price-list.ts";
+import { PRICE_LIST, usdPerMillion } from "../../../sdk-client/src/pricing/price-list.ts";
+import type { PriceRow } from "../../../sdk-client/src/wire/price-row.ts";
 import {
   MAX_EXTRA_PRICE_ROWS,
   findPriceRow,
@@ -8,7 +9,7 @@ import {
   priceTable,
 } from "../../../sdk-client/src/pricing/price-table.ts";
 import { priceUsage } from "../../../sdk-client/src/pricing/price.ts";
-import { NO_USAGE } from "../../../sdk-client/src/pricing/usage.ts";
+import { NO_USAGE } from "../../../sdk-client/src/wire/usage-protocol.ts";
 
 const at = Date.UTC(2026, 10, 20);
 const row: PriceRow = {

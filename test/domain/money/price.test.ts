@@ -2,16 +2,17 @@
 import { readFileSync } from "node:fs";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { MAX_RATE_PICO_USD_PER_TOKEN, PRICE_LIST, type PriceRow } from "../../../sdk-client/src/pricing/price-list.ts";
+import { MAX_RATE_PICO_USD_PER_TOKEN, type PriceRow } from "../../../sdk-client/src/wire/price-row.ts";
+import { PRICE_LIST } from "../../../sdk-client/src/pricing/price-list.ts";
 import { priceTable } from "../../../sdk-client/src/pricing/price-table.ts";
 import { MAX_COST_NANO_USD, type PricedCall, priceUsage } from "../../../sdk-client/src/pricing/price.ts";
 import {
   MAX_TOKENS_PER_CLASS,
   MAX_WEB_SEARCHES,
   NO_USAGE,
-  promptTokens,
   type TokenUsage,
-} from "../../../sdk-client/src/pricing/usage.ts";
+} from "../../../sdk-client/src/wire/usage-protocol.ts";
+import { promptTokens } from "../../../sdk-client/src/pricing/usage.ts";
 
 interface Vector extends Omit<PricedCall, "atMs"> {
   name: string;

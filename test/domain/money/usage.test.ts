@@ -3,13 +3,8 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { priceTable } from "../../../sdk-client/src/pricing/price-table.ts";
 import { priceUsage } from "../../../sdk-client/src/pricing/price.ts";
-import {
-  MAX_TOKENS_PER_CALL,
-  MAX_USAGE_PARTS,
-  mergeStreamUsage,
-  NO_USAGE,
-  readUsage,
-} from "../../../sdk-client/src/pricing/usage.ts";
+import { MAX_TOKENS_PER_CALL, NO_USAGE } from "../../../sdk-client/src/wire/usage-protocol.ts";
+import { MAX_USAGE_PARTS, mergeStreamUsage, readUsage } from "../../../sdk-client/src/pricing/usage.ts";
 
 const OPUS = "claude-opus-5-5";
 const models = { answered: OPUS, requested: OPUS };

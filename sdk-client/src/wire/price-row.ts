@@ -1,10 +1,38 @@
 /**
- * What a price row must be, for those of operators and those of a snapshot. Pure. Invariant: a row that passes can be
+ * What a price row is and what it must be, for those of operators and those of a snapshot. Pure. Invariant: a row that passes can be
  * priced by without overflow and without a second look.
  */
-import { parseInstant } from "../evaluate/instant.ts";
-import { MAX_RATE_PICO_USD_PER_TOKEN, type PriceRow } from "./price-list.ts";
+import { parseInstant } from "./instant.ts";
+import { isObject } from "./json.ts";
 
+/** Integer pico-USD (1e-12 USD) per token: 1 USD per million tokens is 1,000,000. */
+export interface Rates {
+  input: number;
+  output: number;
+  cacheWrite5m: number;
+  cacheWrite1h: number;
+  cacheRead: number;
+}
+
+/** What a model costs from a moment on, until a later row of the same model. */
+export interface PriceRow {
+  /** The exact id. Ids are never compared by prefix: `claude-sonnet-5-5` is not a kind of `claude-sonnet-5`. */
+  model: string;
+  /** Other exact ids of the same model, such as dated snapshots. */
+  aliases?: readonly string[];
+  /** ISO 8601, UTC when only a date. A call before a model's first row is priced by that row. */
+  validFrom: string;
+  rates: Rates;
+  /** In force for all tokens of a call whose prompt (input, cache writes, cache reads) is larger than this. */
+  long?: { abovePromptTokens: number; rates: Rates };
+  /** Rates of fast mode, absent for a model without one. */
+  fast?: Rates;
+  /** True when US-only inference costs 1.1 times as much. */
+  usPremium: boolean;
+}
+
+/** Rates above this (1,000 USD per million tokens) are refused as typing errors; it also bounds the arithmetic. */
+export const MAX_RATE_PICO_USD_PER_TOKEN = 1_000_000_000;
 export const MAX_PRICE_ALIASES = 32;
 const MAX_MODEL_ID_CHARS = 128;
 const MAX_THRESHOLD_TOKENS = 1_000_000_000;
@@ -79,10 +107,6 @@ function ratesFault(value: unknown, path: string): PriceRowFault | null {
     }
   }
   return null;
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function isModelId(value: unknown): value is string {
