@@ -4,7 +4,7 @@
  */
 import { eq, sql } from "drizzle-orm";
 import type { Deps, SnapshotStep } from "./deps.ts";
-import { databaseFault, StandbyError } from "./db/away.ts";
+import { databaseFault, databaseFaultOfRead, StandbyError } from "./db/away.ts";
 import { lineageColumns, lineageOf } from "./db/lineage.ts";
 import { NOTIFY_CHANNEL } from "./db/listen.ts";
 import { returnedRows } from "./db/returned-rows.ts";
@@ -124,7 +124,7 @@ export async function readFor<T>({ deps }: Ctx, need: Need, query: (db: Db) => P
   try {
     return await query(need === "viewer" ? deps.reads : deps.db);
   } catch (error) {
-    throw databaseFault(error);
+    throw need === "viewer" ? databaseFaultOfRead(error) : databaseFault(error);
   }
 }
 

@@ -115,6 +115,14 @@ export function databaseFault(error: unknown): unknown {
   return new AppError("DATABASE_AWAY", DATABASE_AWAY_ADVICE.replace(NO_ANSWER, reasonOf(error)), options);
 }
 
+/** The same for a question: nothing was to be changed. */
+export function databaseFaultOfRead(error: unknown): unknown {
+  const fault = databaseFault(error);
+  if (!(fault instanceof AppError) || fault.code !== "DATABASE_AWAY") return fault;
+  const message = fault.message.replace(NOT_MADE, "");
+  return new AppError(fault.code, message, { retryAfterSeconds: RETRY_AFTER_SECONDS, cause: error });
+}
+
 /** In words: the database may answer and yet not do what was asked. */
 function reasonOf(error: unknown): string {
   if (isReadOnly(error)) return "The database answers but takes no changes (it is read-only, or a standby)";
@@ -133,6 +141,7 @@ function sqlStateOf(error: unknown): string | undefined {
 
 const READ_ONLY_SQLSTATE = "25006";
 const NO_ANSWER = "The database does not answer";
+const NOT_MADE = ", so this change was not made";
 const OVERLOADED_ADVICE =
   "This server is too busy to do this now, and nothing was changed. The database answers: try again in a moment.";
-const COMMIT_UNKNOWN_ADVICE = `The connection to the database was lost while the change was being committed: it may or may not have been made. Look at the board; a kill can be repeated safely. ${DATABASE_AWAY_ADVICE.replace(", so this change was not made", "")}`;
+const COMMIT_UNKNOWN_ADVICE = `The connection to the database was lost while the change was being committed: it may or may not have been made. Look at the board; a kill can be repeated safely. ${DATABASE_AWAY_ADVICE.replace(NOT_MADE, "")}`;

@@ -31,6 +31,7 @@ const terminate = async (pid: number) => {
   await other.lanes.changes.execute(sql`select pg_terminate_backend(${pid})`);
   await until("the socket is closed", () => openSockets() < before);
 };
+const ids = (db: Db) => db.select({ id: installation.id }).from(installation);
 const salt = async () => (await other.lanes.changes.select().from(installation))[0]?.lineageSalt;
 const fence = () => database.lanes.changes.execute(sql`set default_transaction_read_only = on`);
 const aSlowPage = () => outcome(database.lanes.pages.execute(sql`select pg_sleep(1.5)`).then(() => undefined));
@@ -167,5 +168,36 @@ describe("more callers than connections", () => {
     const refused = results.filter((result) => result !== "fulfilled").map((error) => databaseFault(error));
     expect(refused).toHaveLength(3);
     for (const error of refused) expect(error).toMatchObject({ code: "OVERLOADED" });
+  });
+});
+
+describe("a query that fails", () => {
+  it.each(["its deadline", "an error in its third row"])(
+    "by %s after its first rows leaves nothing in the answer of the next one",
+    async (why) => {
+      const { pages } = database.lanes;
+      const rows = sql`generate_series(1, 5) as n`;
+      const failing =
+        why === "its deadline"
+          ? sql`select n, pg_sleep(case when n = 3 then 10 else 0 end) from ${rows}`
+          : sql`select n, 1 / (3 - n) from ${rows}`;
+      // As many as there may be connections: all of them have failed, whichever is next.
+      const failed = await Promise.all([1, 2, 3].map(() => outcome(pages.execute(failing))));
+      expect(failed.every((error) => error instanceof Error)).toBe(true);
+      const next = await Promise.all([1, 2, 3].map(() => ids(pages)));
+      expect(next).toEqual([1, 2, 3].map(() => [{ id: 1 }]));
+    },
+  );
+
+  it("within a transaction leaves nothing either", async () => {
+    const { changes } = database.lanes;
+    const failing = (db: Db) =>
+      outcome(Promise.resolve(db.execute(sql`select 1 / (3 - n) from generate_series(1, 5) as n`)));
+    const after = await changes.transaction(async (tx) => {
+      await outcome(tx.transaction((savepoint) => failing(savepoint).then((error) => Promise.reject(error))));
+      return ids(tx);
+    });
+    await outcome(changes.transaction((tx) => failing(tx).then((error) => Promise.reject(error))));
+    expect([after, await ids(changes)]).toEqual([[{ id: 1 }], [{ id: 1 }]]);
   });
 });
