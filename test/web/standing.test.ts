@@ -170,12 +170,29 @@ describe("the board and the flag's page", () => {
     expect(html).not.toContain('class="card flag over"');
     expect(html).toContain('class="card incident over"');
     const board = await pages.text("/e/production");
-    expect(board.match(/over its limit/g)).toHaveLength(2);
+    // The tally, the sentence on top and the incident.
+    expect(board.match(/over its limit/g)).toHaveLength(3);
     expect(board).toContain("Everything over its limit");
     expect(board).toMatch(
       /Budget Everything is over its limit since 01:00 UTC: \$3\.00 of \$1 today · budget Everything only tracks/,
     );
     expect(board).not.toContain("All on");
+  });
+
+  it("an incident says what is spent now; the mark that it alerted at is told as that, and names no title", async () => {
+    await budget({ name: "Everything", scope: {}, enforcement: "track", limitUsd: 2 });
+    await spend(2);
+    later(15);
+    await spend(1.1);
+    later(1);
+    await spend(0.5);
+    clock.advance(1_000);
+    const card = await pages.part("/e/production", "article", 'incident-[^"]*');
+    expect(card).toContain("Everything is over its limit");
+    expect(card).toContain("$3.60 of $2 today · reached 150 %, 01:15 UTC");
+    const list = await pages.text("/e/production/incidents");
+    expect(list).toContain("Everything is over its limit Open $3.60 of $2 today · reached 150 %, 01:15 UTC");
+    expect(card + list).not.toContain("is over 150 % of");
   });
 
   it("under a dark master: since that, by whom, and what is left when it is lifted", async () => {

@@ -11,7 +11,7 @@ import { Find } from "./find.tsx";
 import { FirstSteps } from "./first-steps.tsx";
 import { FlagCard } from "./flag-card.tsx";
 import { FlagMoneyView, flagMoneyParts } from "./flag-money.tsx";
-import { concerns, IncidentNews } from "../incidents/news.tsx";
+import { concerns, IncidentNews, spentNowParts } from "../incidents/news.tsx";
 import { LastKnown } from "./last-known.tsx";
 import { MasterBar, MasterMoney, MasterNews } from "./master-bar.tsx";
 import { Now, Unpriced } from "./now.tsx";
@@ -56,7 +56,7 @@ export async function boardParts(board: Board | LastKnownBoard, options: BoardPa
         <IncidentNews board={board} operator={operator} />
       </div>,
     ),
-    children: [],
+    children: spentNowParts(board),
   };
   const steps = leaf(
     "steps",

@@ -5,11 +5,14 @@
 import { timesUsual } from "../../domain/attention.ts";
 import type { IncidentResource } from "../../domain/money-resources.ts";
 import type { FlagResource } from "../../domain/resources.ts";
-import { overShared } from "../../services/board/money.ts";
+import { type BudgetGlance, overShared } from "../../services/board/money.ts";
 import type { Driver } from "../../services/usage/burning.ts";
 import type { Untaken } from "../../services/alerts/untaken.ts";
 import type { Board, FlagRow } from "../board/state.ts";
 import { LapsedLine } from "./lapsed-line.tsx";
+import { type Part, Place } from "../board/parts.ts";
+import { toHtml } from "../shell/render.tsx";
+import { SpentNow, spentNowId, titleNow } from "./spent-now.tsx";
 import { Moment } from "../shell/moment.tsx";
 import { More } from "../board/more.tsx";
 import { ProofView } from "../shell/proof-view.tsx";
@@ -35,6 +38,20 @@ export function IncidentNews({ board, operator }: { board: Board; operator: bool
       ))}
     </section>
   );
+}
+
+/** What their budgets have spent now: of each a figure by itself, as it changes with every call. */
+export function spentNowParts(board: Board): Part[] {
+  return board.incidents.map((incident) => ({
+    id: spentNowId(incident.id),
+    html: toHtml(<SpentNow incident={incident} spent={spentOf(incident, board)} nowMs={board.nowMs} />),
+    children: [],
+    pace: "figures",
+  }));
+}
+
+function spentOf({ budget }: IncidentResource, { money }: Board): BudgetGlance | undefined {
+  return budget === null ? undefined : money.budgets.find(({ id }) => id === budget.id);
 }
 
 interface News {
@@ -70,7 +87,7 @@ function Incident({ incident, rows, killed, over, board, operator }: News & { bo
   const untaken = board.untaken.get(incident.id);
   const lapsed = board.lapsed.get(incident.id);
   const driver = board.drivers.get(incident.id);
-  const title = headline({ incident, killed, rows, over });
+  const title = headline({ incident, killed, rows, over }, spentOf(incident, board));
   return (
     <article class={`card incident${light}`} id={`incident-${incident.id}`} aria-labelledby={`title-${incident.id}`}>
       <div class="card-head">
@@ -79,10 +96,14 @@ function Incident({ incident, rows, killed, over, board, operator }: News & { bo
       </div>
       <More what={`incident-${incident.id}`} name={title} />
       <p class="drives">
-        <Moment at={last?.at ?? incident.openedAt} nowMs={board.nowMs} />
+        <Place id={spentNowId(incident.id)} />
         {driver === undefined ? null : <DriverWords driver={driver} />}
       </p>
-      <p class="state extra">{last?.text ?? incident.title}</p>
+      {last === undefined ? null : (
+        <p class="state extra">
+          <Moment at={last.at} nowMs={board.nowMs} />: {last.text}
+        </p>
+      )}
       {lapsed === undefined ? null : (
         <div class="extra">
           <LapsedLine lapsed={lapsed} nowMs={board.nowMs} />
@@ -193,11 +214,11 @@ function isOverNow({ budget }: IncidentResource, { rows, money }: Board): boolea
 }
 
 /** What is so now: "Support chat was turned off by budget Daily". Without a trip in force: what was reached. */
-function headline({ incident, killed, rows, over }: News): string {
+function headline({ incident, killed, rows, over }: News, spent: BudgetGlance | undefined): string {
   if (incident.budget === null) return incident.title;
   if (over !== null) return `${over.flag.name} is on over its limit`;
   const affected = killed.length > 0 ? killed : rows;
-  if (affected.length === 0) return incident.title;
+  if (affected.length === 0) return titleNow(incident, spent);
   const names = listed(affected.map(({ flag }) => flag.name));
   const did = `${affected.length === 1 ? "was" : "were"} ${killed.length > 0 ? "turned off" : "downgraded"}`;
   return `${names} ${did} by budget ${incident.budget.name}`;

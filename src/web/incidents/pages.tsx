@@ -5,6 +5,8 @@ import type { IncidentResource } from "../../domain/money-resources.ts";
 import { type Lapsed, lapsedTrips } from "../../services/trips/of-incident.ts";
 import { acknowledgeIncident, listIncidents } from "../../services/incidents/incidents.ts";
 import { act, done, flashOf } from "../shell/act.tsx";
+import { type BudgetGlance, boardMoney } from "../../services/board/money.ts";
+import { SpentNow, titleNow } from "./spent-now.tsx";
 import { IncidentTabs } from "./tabs.tsx";
 import { LapsedLine } from "./lapsed-line.tsx";
 import { Moment } from "../shell/moment.tsx";
@@ -25,9 +27,10 @@ export function incidentPages(deps: Deps): Hono<PageEnv> {
     const actor = c.get("actor");
     const cursor = c.req.query("cursor")?.slice(0, MAX_CURSOR_CHARS);
     const ctx = serviceContext(c, deps);
-    const [page, lapsed] = await Promise.all([
+    const [page, lapsed, money] = await Promise.all([
       listIncidents(ctx, environment, { limit: PAGE_SIZE, ...(cursor !== undefined && { cursor }) }),
       lapsedTrips(ctx, environment),
+      boardMoney(ctx, environment),
     ]);
     const base = `/e/${environment}`;
     const path = `${base}/incidents${cursor === undefined ? "" : `?cursor=${encodeURIComponent(cursor)}`}`;
@@ -54,6 +57,7 @@ export function incidentPages(deps: Deps): Hono<PageEnv> {
               <Incident
                 incident={incident}
                 lapsed={lapsed.get(incident.id)}
+                spent={money.budgets.find(({ id }) => id === incident.budget?.id)}
                 base={base}
                 nowMs={deps.clock.nowMs()}
                 operator={mayOperate(actor)}
@@ -97,12 +101,13 @@ export function incidentPages(deps: Deps): Hono<PageEnv> {
 interface IncidentProps {
   incident: IncidentResource;
   lapsed: Lapsed | undefined;
+  spent: BudgetGlance | undefined;
   base: string;
   nowMs: number;
   operator: boolean;
 }
 
-function Incident({ incident, lapsed, base, nowMs, operator }: IncidentProps) {
+function Incident({ incident, lapsed, spent, base, nowMs, operator }: IncidentProps) {
   const open = incident.resolvedAt === null;
   const inForce = open && lapsed?.all !== true;
   const strongest = incident.steps.some((step) => step.action === "kill")
@@ -113,9 +118,14 @@ function Incident({ incident, lapsed, base, nowMs, operator }: IncidentProps) {
   return (
     <li class={`card ${inForce ? strongest : ""}`} id={`incident-${incident.id}`}>
       <div class="title">
-        <h2>{incident.title}</h2>
+        <h2>{titleNow(incident, spent)}</h2>
         <b>{open ? "Open" : "Resolved"}</b>
       </div>
+      {open ? (
+        <p>
+          <SpentNow incident={incident} spent={spent} nowMs={nowMs} />
+        </p>
+      ) : null}
       <ol class="timeline">
         {incident.steps.map((step) => (
           <li>

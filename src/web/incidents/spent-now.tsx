@@ -1,0 +1,53 @@
+/**
+ * What an incident's budget has spent now, and the mark it was last told of as what it is: a moment that has passed. A mark
+ * stands still while the spending goes on.
+ */
+import { usd } from "../../domain/alert-text.ts";
+import type { IncidentResource } from "../../domain/money-resources.ts";
+import type { BudgetGlance } from "../../services/board/money.ts";
+import { Moment } from "../shell/moment.tsx";
+import { periodNow, usdLimit } from "../text/money.ts";
+
+type Spent = Pick<BudgetGlance, "spentNanoUsd" | "limitNanoUsd" | "period">;
+
+export const spentNowId = (incidentId: string): string => `spent-now-${incidentId}`;
+
+/** "$5.20 of $2 today · alerted at 150 %, 02:41". Without a budget, or one that is gone, only the mark. */
+export function SpentNow({
+  incident,
+  spent,
+  nowMs,
+}: {
+  incident: IncidentResource;
+  spent: Spent | undefined;
+  nowMs: number;
+}) {
+  return (
+    <span id={spentNowId(incident.id)}>
+      {spent === undefined ? null : (
+        <>
+          <b>{usd(spent.spentNanoUsd)}</b> of {usdLimit(spent.limitNanoUsd)} {periodNow(spent.period)} ·{" "}
+        </>
+      )}
+      {lastMark(incident)}
+      <Moment at={incident.steps.at(-1)?.at ?? incident.openedAt} nowMs={nowMs} />
+    </span>
+  );
+}
+
+/** "alerted at 150 %, " of what only tells; "reached 100 %, " of a step, or when no channel was there to be told. */
+function lastMark({ steps, alerts }: IncidentResource): string {
+  const last = steps.at(-1);
+  if (last === undefined) return "";
+  const isTold = alerts.sent + alerts.waiting + alerts.failed > 0;
+  const tells = last.action === "alert" || last.action === "over";
+  return isTold && tells ? `alerted at ${last.atPercent} %, ` : `reached ${last.atPercent} %, `;
+}
+
+/** What it is about. Of a budget that went on over its limit without the mark, which would be read as what is spent now. */
+export function titleNow(incident: IncidentResource, spent: Spent | undefined): string {
+  const { budget, steps, title, resolvedAt } = incident;
+  if (budget === null || steps.at(-1)?.action !== "over") return title;
+  const isOver = resolvedAt === null && spent !== undefined && spent.spentNanoUsd >= spent.limitNanoUsd;
+  return `${budget.name} ${isOver ? "is" : "was"} over its limit`;
+}
