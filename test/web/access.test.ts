@@ -105,7 +105,16 @@ describe("signing in", () => {
     expect(after.headers.get("location")).toBe("/e/production/audit");
   });
 
-  it.each(["https://evil.example", "//evil.example", "/\\evil.example"])(
+  it("keeps what was looked for there: the query of the page comes back with it", async () => {
+    const response = await ask("/e/production?q=caf%C3%A9+x&state=off");
+    const { searchParams } = new URL(response.headers.get("location") ?? "", "http://andon.example");
+    const next = searchParams.get("next") ?? "";
+    expect(next).toBe("/e/production?q=caf%C3%A9+x&state=off");
+    const after = await ask("/sign-in", { form: { token: ADMIN_TOKEN, next } });
+    expect(after.headers.get("location")).toBe(next);
+  });
+
+  it.each(["https://evil.example", "//evil.example", "/\\evil.example", "/?\\evil\r\nx", "/e/x#y"])(
     "never leads to another site: %s",
     async (next) => {
       const response = await ask("/sign-in", { form: { token: ADMIN_TOKEN, next } });

@@ -173,6 +173,29 @@ describe("the board without JavaScript", () => {
   });
 });
 
+describe("the board without JavaScript, searched", () => {
+  it("a press, its undo and Refresh keep what is looked for", async () => {
+    opened = await openPage(browser, world.server, { javaScriptEnabled: false });
+    page = opened.page;
+    await signIn(page, world.server.url, world.operator);
+    await page.waitForURL("**/e/production");
+    const isSearched = () => page.waitForURL((url) => url.searchParams.get("q") === "draft");
+    await page.getByRole("searchbox").fill("draft");
+    await page.getByRole("button", { name: "Find" }).click();
+    await isSearched();
+    await page.getByRole("button", { name: "Kill Draft reply" }).click();
+    await card("draft-reply").getByText(/^Off/).first().waitFor();
+    await isSearched();
+    expect(await card("support-chat").isVisible()).toBe(false);
+    await card("draft-reply").getByRole("button", { name: /^Undo/ }).click();
+    await page.getByText("Undone: draft-reply is as it was before.").waitFor();
+    await isSearched();
+    await page.locator(".banner").getByRole("link", { name: "Refresh" }).click();
+    await isSearched();
+    await opened.context.close();
+  });
+});
+
 describe("the live board", () => {
   beforeEach(async () => {
     opened = await openPage(browser, world.server);

@@ -14,6 +14,7 @@ import { type PageContext, type PageEnv, readForm, setFlash } from "../shell/pag
 import { sendPage } from "../shell/render.tsx";
 
 const MAX_LINK_CHARS = 200;
+const MAX_NEXT_CHARS = 1_000;
 
 export function signInPages(deps: Deps): Hono<PageEnv> {
   const app = new Hono<PageEnv>();
@@ -145,7 +146,10 @@ async function linkPage(c: PageContext, deps: Deps, link: string) {
   );
 }
 
+/** A path of this server, with what was looked for there. */
+const SAFE_NEXT = /^\/(?![/\\])[\w./~-]*(\?[\w.~%&=+!*'(),:;@/?$-]*)?$/;
+
 /** Only a path of this server may follow a sign-in. */
 function safeNext(next: string | undefined): string {
-  return next !== undefined && /^\/(?![/\\])[\w./~-]*$/.test(next) ? next : "/";
+  return next !== undefined && next.length <= MAX_NEXT_CHARS && SAFE_NEXT.test(next) ? next : "/";
 }

@@ -451,7 +451,7 @@ async function ask(path, init = {}) {
   const response = await fetch(path, { ...init, headers, signal: AbortSignal.any(signals) });
   const elsewhere = response.headers.get("HX-Redirect");
   if (elsewhere !== null) {
-    location.assign(elsewhere);
+    location.assign(`${elsewhere}?next=${encodeURIComponent(location.pathname + location.search)}`);
     return null;
   }
   return response;

@@ -70,15 +70,22 @@ export function Find({ path }: { path: string }) {
   );
 }
 
-/** The page of a visitor who looks for something; its links to itself go on looking. */
+/** The page of a visitor who looks for something; its links to itself and its buttons go on looking. */
 export function found(html: string, board: Board, filter: Filter): string {
   const shown = new Set(board.rows.filter(({ flag }) => matches(flag, filter)).map(({ flag }) => flag.key));
+  const address = attribute(String(addressOf(filter)));
   const page = html
     .replace('id="find"', () => `id="find" value="${attribute(filter.text)}"`)
     .replace(`<option value="${filter.state}"`, (option) => `${option} selected`)
-    .replaceAll('href="?', () => `href="?${attribute(String(addressOf(filter)))}&amp;`)
+    .replaceAll('href="?', () => `href="?${address}&amp;`)
+    .replaceAll(/method="post" action="([^"?]*)"/g, (_, path: string) => `method="post" action="${path}?${address}"`)
     .replaceAll(/ data-flag="([^"]*)"/g, (row, key: string) => (shown.has(key) ? row : `${row} hidden`));
   return shown.size > 0 ? page : page.replace('id="find-none" hidden', 'id="find-none"');
+}
+
+/** The board's address for a filter: "" or "?q=…". */
+export function searchOf(filter: Filter): string {
+  return isFiltering(filter) ? `?${String(addressOf(filter))}` : "";
 }
 
 function addressOf({ text, state }: Filter): URLSearchParams {

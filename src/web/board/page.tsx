@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import { raw } from "hono/html";
 import type { Deps } from "../../deps.ts";
 import { feedOf } from "./feed.tsx";
-import { filterOf, found, isFiltering } from "./find.tsx";
+import { filterOf, found, isFiltering, searchOf } from "./find.tsx";
 import { momentText } from "../shell/moment.tsx";
 import { ownPartsOf, withOwnParts } from "./own-parts.tsx";
 import { boardRoleOf, type PageEnv, rememberEnvironment, serviceContext } from "../shell/page-context.ts";
@@ -21,7 +21,8 @@ export function boardPages(deps: Deps): Hono<PageEnv> {
     rememberEnvironment(c, key);
     const filter = filterOf((name) => c.req.query(name));
     const own = ownPartsOf(board, actor);
-    const shown = isFiltering(filter) && board.kind === "fresh" ? found(html, board, filter) : html;
+    const whole = withOwnParts(html, own);
+    const shown = isFiltering(filter) && board.kind === "fresh" ? found(whole, board, filter) : whole;
     const at = momentText(new Date(board.nowMs).toISOString(), board.nowMs, true);
     return sendPage(
       c,
@@ -36,10 +37,10 @@ export function boardPages(deps: Deps): Hono<PageEnv> {
       <>
         <noscript>
           <p class="banner">
-            As of {at}, no JavaScript. <a href={`/e/${key}`}>Refresh</a>
+            As of {at}, no JavaScript. <a href={`/e/${key}${searchOf(filter)}`}>Refresh</a>
           </p>
         </noscript>
-        {raw(withFreshLinks(withOwnParts(shown, own), c.get("requestId")))}
+        {raw(withFreshLinks(shown, c.get("requestId")))}
       </>,
     );
   });

@@ -4,6 +4,7 @@
  */
 import type { Deps } from "../../deps.ts";
 import { AppError, type ErrorCode } from "../../errors.ts";
+import { filterOf, searchOf } from "../board/find.tsx";
 import { feedOf } from "../board/feed.tsx";
 import { FlashMessage } from "./layout.tsx";
 import { ownPartsOf } from "../board/own-parts.tsx";
@@ -55,9 +56,13 @@ export async function act(
     const own = ownPartsOf(board, actor).map((part) => part.html);
     return sendHtml(c, html + own.join("") + toHtml(<FlashMessage flash={flash} />));
   }
+  const filter = filterOf((name) => c.req.query(name));
+  // What was pressed may be in another state now, and not among what is looked for.
+  if (flash === null && filter.state !== "")
+    flash = { tone: "done", text: "Done. Only flags in the chosen state are shown." };
   if (flash !== null) setFlash(c, flash);
   // A message is at the top of the page; without one, the card is what there is to see.
-  return c.redirect(`/e/${environmentKey}${flash === null ? anchor : ""}`, 303);
+  return c.redirect(`/e/${environmentKey}${searchOf(filter)}${flash === null ? anchor : ""}`, 303);
 }
 
 /** After a form: the board (or `path`) with a message. */

@@ -88,9 +88,10 @@ function requireSession(deps: Deps): MiddlewareHandler<PageEnv> {
       await next();
       return;
     }
-    const { pathname } = new URL(c.req.url);
-    const back = c.req.method === "GET" ? `?next=${encodeURIComponent(pathname)}` : "";
-    if (wantsParts(c)) return c.body(null, 401, { "HX-Redirect": `/sign-in${back}` });
+    // The page's script knows the address of its page; what it asked for is a part of it.
+    if (wantsParts(c)) return c.body(null, 401, { "HX-Redirect": "/sign-in" });
+    const { pathname, search } = new URL(c.req.url);
+    const back = c.req.method === "GET" ? `?next=${encodeURIComponent(pathname + search)}` : "";
     return c.redirect(`/sign-in${back}`, 303);
   };
 }
