@@ -9,6 +9,13 @@ import { launch } from "./launch.ts";
 import { run } from "./program.ts";
 import { printSignInLink } from "./sign-in-link.ts";
 
+for (const stream of [process.stdout, process.stderr]) {
+  // Who reads no more (`andon status | head -1`) loses words; what the command is about goes on, and its exit code tells.
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+  });
+}
+
 const io: Io = {
   env: process.env,
   out: (line) => process.stdout.write(`${line}\n`),

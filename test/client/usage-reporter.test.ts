@@ -100,6 +100,10 @@ test.each<ReportFate>(["reset", "countSilently", 401, 403, 404, 500, 503, 302, {
     await passUntil("the acknowledgement", () => andon.usageStats().acknowledgedRecords === 5);
     expect(server.reports).toHaveLength(3);
     expect(new Set(server.reports.map(({ text }) => text)).size).toBe(1);
+    // Each try tells the time at which it was made: by it the server sees how far off this clock is.
+    const times = server.reports.map(({ sentAtMs }) => sentAtMs);
+    expect(times).toEqual([...new Set(times)].toSorted((a, b) => a - b));
+    expect(times[0]).toBeGreaterThanOrEqual(server.reports[0]?.records.at(-1)?.at ?? Infinity);
     expect(server.records.map(({ id }) => id)).toEqual(ids);
   },
 );

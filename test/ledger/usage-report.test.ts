@@ -2,8 +2,8 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
-import { MAX_USAGE_BODY_BYTES } from "../../sdk-client/src/wire/usage-protocol.ts";
-import { expectJson, type Harness, seed, startHarness } from "../http/harness.ts";
+import { MAX_USAGE_BODY_BYTES, USAGE_PATH } from "../../sdk-client/src/wire/usage-protocol.ts";
+import { expectJson, expectStatus, type Harness, seed, startHarness } from "../http/harness.ts";
 import { expectProblem } from "../http/problem-shape.ts";
 import { FakeClock } from "../support/clock.ts";
 import { batchOf, callFor } from "../support/usage.ts";
@@ -62,6 +62,19 @@ describe("a usage batch", () => {
     const answers = await Promise.all(Array.from({ length: 20 }, () => report(batch)));
     expect(answers.filter(({ duplicate }) => !duplicate)).toHaveLength(1);
     expect((await usage("flag=parallel")).items).toMatchObject([{ calls: 1, costNanoUsd: 10_000_000 }]);
+  });
+
+  it.each([
+    ["ten minutes behind", -10 * MINUTE_MS],
+    ["ten minutes ahead", 10 * MINUTE_MS],
+    ["two days behind", -48 * HOUR_MS],
+  ])("of a client whose clock is %s counts as of when it was, though it waited a while", async (what, offMs) => {
+    const flag = what.replaceAll(" ", "-");
+    const batch = batchOf([call({ flag, at: NOW + offMs - 2 * MINUTE_MS })]);
+    const headers = { "andon-sent": String(NOW + offMs) };
+    await expectStatus(harness.call("POST", USAGE_PATH, { token: harness.tokens.sdk, body: batch, headers }), 200);
+    const span = "from=2026-03-02T08:58:00Z&to=2026-03-02T08:59:00Z";
+    expect((await usage(`flag=${flag}&${span}`)).items).toMatchObject([{ calls: 1 }]);
   });
 
   it("loses only its faulty records, named by index and path; a retry gets the same answer", async () => {

@@ -9,6 +9,8 @@ import type { UsageBatch, UsageRecord } from "../../sdk-client/src/wire/usage-pr
 export interface ReceivedBatch extends UsageBatch {
   /** The body, byte for byte. */
   text: string;
+  /** The client's clock as it was sent. */
+  sentAtMs: number;
 }
 
 /**
@@ -69,7 +71,9 @@ export class UsageServer {
       req.setEncoding("utf8").on("data", (chunk: string) => {
         text += chunk;
       });
-      req.on("end", () => this.#take({ ...JSON.parse(text), text }, req, res));
+      req.on("end", () =>
+        this.#take({ ...JSON.parse(text), text, sentAtMs: Number(req.headers["andon-sent"]) }, req, res),
+      );
       return;
     }
     req.resume();

@@ -42,8 +42,13 @@ const unknown = async () =>
 
 it("a misspelt key of a running application is named with the flag that is meant, and made from there", async () => {
   const token = await makeToken(world.server.deps, { kind: "sdk" });
-  const andon = new Andon({ url: world.server.url, token, app: "shop", logger: SILENT });
-  await andon.ready();
+  const connect = async (app: string): Promise<Andon> => {
+    const client = new Andon({ url: world.server.url, token, app, instance: `${app}-1`, logger: SILENT });
+    await client.ready();
+    return client;
+  };
+  const andon = await connect("shop");
+  const other = await connect("other");
   andon.isEnabled("suport-chat");
   andon.isEnabled("support-chat");
   // Evaluations travel with the usage of a call, else every quarter of a minute.
@@ -63,7 +68,7 @@ it("a misspelt key of a running application is named with the flag that is meant
   await page.locator("#flag-suport-chat").waitFor();
   expect((await unknown()).items).toEqual([]);
   expect(await page.getByText("that nobody has made").count()).toBe(0);
-  await andon.close();
+  await Promise.all([andon.close(), other.close()]);
   expect(opened.complaints).toEqual([]);
 });
 

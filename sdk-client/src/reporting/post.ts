@@ -5,6 +5,7 @@
 import { parseRetryAfter } from "../sync/backoff.ts";
 import { isObject, parseObject } from "../wire/json.ts";
 import { DeadlineError, describe, identityHeaders, type PollTarget, rejectOnAbort } from "../sync/poll.ts";
+import { HEADER_SENT } from "../wire/protocol.ts";
 import type { Revision } from "../wire/revision.ts";
 import { USAGE_PATH } from "../wire/usage-protocol.ts";
 
@@ -42,7 +43,13 @@ export async function postUsage(target: PollTarget, body: string, signal: AbortS
   );
   try {
     if (signal.aborted) abort();
-    const headers = { ...identityHeaders(target), "Content-Type": "application/json", Accept: "application/json" };
+    const headers = {
+      ...identityHeaders(target),
+      // Not in the body, which is repeated as it is.
+      [HEADER_SENT]: String(runtime.nowMs()),
+      "Content-Type": "application/json",
+      Accept: "application/json",
+    };
     const url = target.url + USAGE_PATH;
     const sent = transport.send({ method: "POST", url, headers, signal: attempt.signal, body });
     const response = await Promise.race([sent, rejectOnAbort(attempt.signal)]);

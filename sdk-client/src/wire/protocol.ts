@@ -150,6 +150,8 @@ export const HEADER_BOOT = "Andon-Boot";
 export const HEADER_LOCAL = "Andon-Local";
 /** Longest value of that header; a client that holds off more says `*`. */
 export const LOCAL_MAX_CHARS = 1024;
+/** With a report of usage: the client's clock as it is sent, Unix time in milliseconds. Tells how far off that clock is. */
+export const HEADER_SENT = "Andon-Sent";
 export const HEADER_APP = "Andon-App";
 export const HEADER_SDK = "Andon-SDK";
 export const HEADER_STALE = "Andon-Stale";

@@ -10,6 +10,7 @@ import {
   HEADER_INSTANCE,
   HEADER_LOCAL,
   HEADER_SDK,
+  HEADER_SENT,
   INSTANCE_PATH,
   type Rule,
   type Snapshot,
@@ -192,7 +193,15 @@ export function documentSdk(api: Api): void {
     path: USAGE_PATH,
     operationId: "reportUsage",
     summary: "What calls used; answered after it is counted, and counted once",
-    request: body(usageBatchSchema),
+    request: {
+      ...body(usageBatchSchema),
+      headers: z.object({
+        [HEADER_SENT]: header(
+          HEADER_SENT,
+          "The client's clock now, Unix milliseconds: records are read by how far off it is.",
+        ),
+      }),
+    },
     responses: {
       200: json(usageAnswerSchema, "What was counted, and what was refused of it."),
       413: problem("The body is too large."),

@@ -15,8 +15,18 @@ import { idFault, isFields, isUsageRecord, wholeFault } from "./usage-record.ts"
 /** Evaluations of one flag in one batch. */
 const MAX_CHECKS = 1_000_000_000_000;
 
-/** The batch of a token with its valid records and what was rejected of it. INVALID when the envelope itself is faulty. */
-export function parseUsageBatch(body: unknown, tokenId: string): Submission {
+/** Who sent a batch, and by which clock. */
+export interface Sender {
+  tokenId: string;
+  /** How far the clock is ahead by which the records tell their time; negative: behind. */
+  clockAheadMs: number;
+}
+
+/**
+ * The batch with its valid records, at their time by the server's clock, and what was rejected of it. INVALID when the
+ * envelope itself is faulty.
+ */
+export function parseUsageBatch(body: unknown, { tokenId, clockAheadMs }: Sender): Submission {
   const { batchId, instance, items, checks } = envelopeOf(body);
   const records: UsageRecord[] = [];
   const indexes: number[] = [];
@@ -28,7 +38,8 @@ export function parseUsageBatch(body: unknown, tokenId: string): Submission {
     if (seen.has(item.id)) continue;
     seen.add(item.id);
     indexes.push(index);
-    records.push(Number.isInteger(item.at) ? item : { ...item, at: Math.round(item.at) });
+    const at = Math.round(item.at - clockAheadMs);
+    records.push(at === item.at ? item : { ...item, at });
   }
   return { batchId, instance, tokenId, records, indexes, rejected, checks };
 }

@@ -1,6 +1,7 @@
 /** `POST /sdk/v1/usage`: what clients report. Answered after commit; a retry with the same `batchId` counts nothing twice. */
 import { type MiddlewareHandler, Hono } from "hono";
 import type { Deps } from "../../deps.ts";
+import { HEADER_SENT } from "../../../sdk-client/src/wire/protocol.ts";
 import { MAX_USAGE_BODY_BYTES, USAGE_PATH, type UsageAnswer } from "../../../sdk-client/src/wire/usage-protocol.ts";
 import { FairShare } from "../../domain/fair-share.ts";
 import { AppError } from "../../errors.ts";
@@ -14,6 +15,8 @@ const MAX_BYTES_AT_A_TIME = 128 * 1024 * 1024;
 /** What a request weighs at the least. */
 const MIN_REQUEST_BYTES = 1024;
 const RETRY_AFTER_SECONDS = 1;
+/** A request that was sent this long ago may have been under way. */
+const CLOCK_TOLERANCE_MS = 5_000;
 
 const boundedBatch = bodyLimit(
   MAX_USAGE_BODY_BYTES,
@@ -23,7 +26,8 @@ const boundedBatch = bodyLimit(
 export function usageReportRoutes(deps: Deps): Hono<AppEnv> {
   return new Hono<AppEnv>().post(USAGE_PATH, inTurn(deps), boundedBatch, async (c) => {
     const { tokenId, environmentId } = sdkToken(deps, c);
-    const submission = parseUsageBatch(parseJson(await c.req.text()), tokenId);
+    const clockAheadMs = aheadMs(c.req.header(HEADER_SENT), deps.clock.nowMs());
+    const submission = parseUsageBatch(parseJson(await c.req.text()), { tokenId, clockAheadMs });
     const counted = await deps.ledger.submit(environmentId, submission);
     const revision = deps.snapshots.current(environmentId)?.revision;
     if (revision === undefined) throw new AppError("NOT_READY", "The server is starting.", { retryAfterSeconds: 1 });
@@ -49,6 +53,13 @@ function inTurn(deps: Deps): MiddlewareHandler<AppEnv> {
       room.giveBack(tokenId, bytes);
     }
   };
+}
+
+/** How far the client's clock is ahead (negative: behind); 0 while that may be the time the request took. */
+function aheadMs(sentAt: string | undefined, nowMs: number): number {
+  const sentAtMs = sentAt === undefined ? Number.NaN : Number(sentAt);
+  if (!Number.isSafeInteger(sentAtMs)) return 0;
+  return Math.abs(sentAtMs - nowMs) <= CLOCK_TOLERANCE_MS ? 0 : sentAtMs - nowMs;
 }
 
 function parseJson(text: string): unknown {

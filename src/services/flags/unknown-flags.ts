@@ -6,7 +6,7 @@ import { and, asc, count, desc, eq, lt, notExists, sql } from "drizzle-orm";
 import type { Submission } from "../../deps.ts";
 import { type Ctx, read, requireEnvironment } from "../../context.ts";
 import { unknownFlags } from "../../db/schema/money.ts";
-import { flags, instances } from "../../db/schema/state.ts";
+import { flags } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import { similarName } from "../../domain/did-you-mean.ts";
 import { FLAG_KEY_PATTERN, MAX_UNKNOWN_FLAGS } from "../../domain/limits.ts";
@@ -65,9 +65,10 @@ export async function listUnknownFlags(ctx: Ctx, environmentKey: string): Promis
         key: unknownFlags.flag,
         askedAt: unknownFlags.askedAt,
         instance: unknownFlags.instance,
-        app: sql<string | null>`(select ${instances.app} from ${instances}
-          where ${instances.environmentId} = ${environment.id} and ${instances.instance} = ${unknownFlags.instance}
-          order by ${instances.lastSeen} desc limit 1)`,
+        // Drizzle would write these columns without their tables, and each would be that of the inner one.
+        app: sql<string | null>`(select app from instances
+          where environment_id = ${environment.id} and instances.instance = unknown_flags.instance
+          order by last_seen desc limit 1)`,
       })
       .from(unknownFlags)
       .where(and(ofEnvironment, notExists(db.select({ key: flags.key }).from(flags).where(own))))

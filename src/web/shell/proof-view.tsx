@@ -30,11 +30,13 @@ export function ProofView({ proof, fresh, what }: { proof: TimedProof; fresh: bo
             </b>{" "}
             <span class="unit">{following === 1 ? "instance " : "instances "}</span>
             applied it
-            {proof.lastMs === null || proof.applied === 0
-              ? ""
-              : isComplete(proof)
-                ? ` in ${took(proof.lastMs)}`
-                : ` · ${took(proof.lastMs)} so far`}
+            <span class="took">
+              {proof.lastMs === null || proof.applied === 0
+                ? ""
+                : isComplete(proof)
+                  ? ` in ${took(proof.lastMs)}`
+                  : ` · ${took(proof.lastMs)} so far`}
+            </span>
           </>
         )}
         {isAll ? <span class="tick"> ✓ all</span> : null}
