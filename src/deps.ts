@@ -33,6 +33,13 @@ export interface Deps {
   notify: Notify;
 }
 
+/** What every verb gets: who asks, for which request, and the rest of the server. */
+export interface Ctx {
+  actor: Actor;
+  requestId: string;
+  deps: Deps;
+}
+
 export interface PreparedSnapshot {
   readonly environmentId: string;
   readonly key: string;

@@ -7,7 +7,7 @@
 import { drizzle } from "drizzle-orm/postgres-js";
 import type { Logger } from "pino";
 import postgres from "postgres";
-import { ReadOnlyError } from "./away.ts";
+import { ReadOnlyError } from "../database-away.ts";
 import type { Target } from "./database-url.ts";
 
 const STATEMENT_TIMEOUT_MS = 4000;

@@ -4,7 +4,7 @@
  * all, and then breaks the connection off.
  */
 import postgres from "postgres";
-import { CommitUnknownError, isDatabaseAway, isReadOnly, OverloadError, ReadOnlyError } from "./away.ts";
+import { CommitUnknownError, isDatabaseAway, isReadOnly, OverloadError, ReadOnlyError } from "../database-away.ts";
 import { type ClientOptions, Connection, type Parameters, type Sent } from "./connection.ts";
 import type { Pulse } from "./pulse.ts";
 

@@ -6,7 +6,7 @@ import { drizzle } from "drizzle-orm/postgres-js";
 import { migrate } from "drizzle-orm/postgres-js/migrator";
 import type { Logger } from "pino";
 import { StartError } from "../start-error.ts";
-import { isDatabaseAway, isReadOnly } from "./away.ts";
+import { isDatabaseAway, isReadOnly } from "../database-away.ts";
 import { Connection, openClient } from "./connection.ts";
 import { type Database, unsupportedVersion } from "./database.ts";
 import { type Listener, type Listening, NOTIFY_CHANNEL } from "./listen.ts";

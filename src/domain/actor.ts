@@ -42,3 +42,6 @@ export function systemActor(id: string, name: string): Actor {
 export function recordOf(actor: Actor): ActorRecord {
   return { kind: actor.kind, id: actor.id, name: actor.name };
 }
+
+/** What an actor must be allowed: a role, or to tighten (kill and downgrade), which `kill` tokens may too. */
+export type Need = Role | "tighten";

@@ -2,7 +2,7 @@
  * What a request carries through the handlers. `requestId` is set for every request, `ctx` only behind `authenticate`.
  */
 import type { Context } from "hono";
-import type { Ctx } from "../context.ts";
+import type { Ctx } from "../deps.ts";
 
 export interface AppEnv {
   Variables: {

@@ -1,7 +1,7 @@
 /** How a route is declared: one schema validates, types and documents it, and every route says who may call it. */
 import { createRoute, OpenAPIHono, type RouteConfig, z } from "@hono/zod-openapi";
 import type { MiddlewareHandler } from "hono";
-import type { Need } from "../context.ts";
+import type { Need } from "../domain/actor.ts";
 import { AppError, ERROR_STATUS } from "../errors.ts";
 import type { AppContext, AppEnv } from "./app-env.ts";
 import { anyActor, needs } from "./middleware/auth.ts";

@@ -3,7 +3,7 @@
  * tried again at its next turn; a lead lost with its connection goes to whichever server asks first.
  */
 import type { Deps } from "../deps.ts";
-import { isDatabaseAway } from "../db/away.ts";
+import { isDatabaseAway } from "../database-away.ts";
 
 export interface Job {
   name: string;

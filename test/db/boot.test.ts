@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Runtime } from "../../src/boot.ts";
 import { environments } from "../../src/db/schema/state.ts";
-import { change } from "../../src/context.ts";
+import { change } from "../../src/change.ts";
 import { freshDatabase } from "../support/database.ts";
 import { adminCtx, startDeps } from "../support/server-deps.ts";
 import { until } from "../support/until.ts";

@@ -2,7 +2,7 @@
 import { sql } from "drizzle-orm";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { pino } from "pino";
-import { databaseFault, isDatabaseAway } from "../../src/db/away.ts";
+import { databaseFault, isDatabaseAway } from "../../src/database-away.ts";
 import { connect } from "../../src/db/connect.ts";
 import type { Database } from "../../src/db/database.ts";
 import { installation } from "../../src/db/schema/state.ts";

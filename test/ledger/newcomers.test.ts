@@ -1,7 +1,7 @@
 /** A flag that is made, or moved to another chain, while a budget that it belongs to is reached is no way around it. */
 import { beforeEach, describe, expect, it } from "vitest";
 import type { Runtime } from "../../src/boot.ts";
-import type { Ctx } from "../../src/context.ts";
+import type { Ctx } from "../../src/deps.ts";
 import { listAudit } from "../../src/services/shared/audit.ts";
 import { type BudgetDefinition, createBudget, endDueBudgets, raiseBudget } from "../../src/services/budgets/budgets.ts";
 import { putChain } from "../../src/services/models/chains.ts";

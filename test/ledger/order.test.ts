@@ -4,7 +4,7 @@ import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { UsageRecord } from "../../sdk-client/src/wire/usage-protocol.ts";
 import type { Runtime } from "../../src/boot.ts";
-import type { Ctx } from "../../src/context.ts";
+import type { Ctx } from "../../src/deps.ts";
 import { budgets, budgetWindows, incidents, trips, usageMinutes } from "../../src/db/schema/money.ts";
 import { createBudget } from "../../src/services/budgets/budgets.ts";
 import { putChain } from "../../src/services/models/chains.ts";

@@ -1,7 +1,7 @@
 /** What goes on above its limit is told again and again, once each time; what is off is not. */
 import { beforeEach, describe, expect, it } from "vitest";
 import type { Runtime } from "../../src/boot.ts";
-import type { Ctx } from "../../src/context.ts";
+import type { Ctx } from "../../src/deps.ts";
 import { createBudget, endDueBudgets, raiseBudget } from "../../src/services/budgets/budgets.ts";
 import { listAlerts } from "../../src/services/alerts/alerts.ts";
 import { listAudit } from "../../src/services/shared/audit.ts";

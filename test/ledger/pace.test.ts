@@ -1,7 +1,7 @@
 /** What a budget shows of its pace is never better than it is, however young a runaway is and however many calls it makes. */
 import { beforeEach, describe, expect, it } from "vitest";
 import type { Runtime } from "../../src/boot.ts";
-import type { Ctx } from "../../src/context.ts";
+import type { Ctx } from "../../src/deps.ts";
 import { NANO_PER_USD } from "../../src/domain/budget.ts";
 import { createBudget } from "../../src/services/budgets/budgets.ts";
 import { listBudgets } from "../../src/services/budgets/view.ts";

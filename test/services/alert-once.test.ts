@@ -1,7 +1,7 @@
 /** Two servers, crashes and a lost database: each alert is written once and sent once. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Deps } from "../../src/deps.ts";
-import { StandbyError } from "../../src/db/away.ts";
+import { StandbyError } from "../../src/database-away.ts";
 import type { Sent } from "../../src/domain/delivery.ts";
 import { createChannel, deleteChannel, listChannels } from "../../src/services/alerts/channels.ts";
 import { LEASE_MS } from "../../src/services/alerts/outbox.ts";

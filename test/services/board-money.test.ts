@@ -1,7 +1,7 @@
 /** What the board shows of money: sums of the right day, one round of queries however many budgets there are. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Runtime } from "../../src/boot.ts";
-import type { Ctx } from "../../src/context.ts";
+import type { Ctx } from "../../src/deps.ts";
 import { type BoardMoney, boardMoney } from "../../src/services/board/money.ts";
 import { createBudget } from "../../src/services/budgets/budgets.ts";
 import { killMaster, restoreMaster } from "../../src/services/flags/master.ts";

@@ -2,7 +2,7 @@
 import { sql } from "drizzle-orm";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import type { Runtime } from "../../src/boot.ts";
-import { change } from "../../src/context.ts";
+import { change } from "../../src/change.ts";
 import { returnedRows } from "../../src/db/returned-rows.ts";
 import { instances, instancesNotCounted } from "../../src/db/schema/state.ts";
 import { fleetOf, fleetQuery } from "../../src/services/instances/fleet.ts";

@@ -3,7 +3,7 @@ import { and, eq, sql } from "drizzle-orm";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { PreparedSnapshot } from "../../src/deps.ts";
 import type { Runtime } from "../../src/boot.ts";
-import { change } from "../../src/context.ts";
+import { change } from "../../src/change.ts";
 import { environments, instances, receipts, revisions } from "../../src/db/schema/state.ts";
 import { listInstances, pruneInstances } from "../../src/services/instances/instances.ts";
 import { getReceipts, REVISIONS_KEPT } from "../../src/services/instances/receipts.ts";

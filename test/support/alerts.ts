@@ -1,6 +1,6 @@
 /** Writes alerts to the outbox as a change does, and drives their delivery by a clock that the test moves. */
 import type { Deps } from "../../src/deps.ts";
-import { change } from "../../src/context.ts";
+import { change } from "../../src/change.ts";
 import { AlertDelivery } from "../../src/services/alerts/delivery.ts";
 import { enqueue } from "../../src/services/incidents/incidents.ts";
 import { listAlerts } from "../../src/services/alerts/alerts.ts";

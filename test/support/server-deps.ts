@@ -1,10 +1,9 @@
 /** Starts everything but HTTP in this process, on a database of its own unless it is given one. */
 import { type Logger, pino } from "pino";
 import type { Clock } from "../../src/clock.ts";
-import type { Deps } from "../../src/deps.ts";
+import type { Deps, Ctx } from "../../src/deps.ts";
 import { boot, type Runtime } from "../../src/boot.ts";
 import type { DatabaseConfig, Settings } from "../../src/config.ts";
-import type { Ctx } from "../../src/context.ts";
 import { systemActor } from "../../src/domain/actor.ts";
 import { createToken, type NewToken } from "../../src/services/access/tokens.ts";
 import { type DatabaseKind, freshDatabase } from "./database.ts";

@@ -4,8 +4,8 @@
  */
 import type { Context, MiddlewareHandler } from "hono";
 import type { Deps } from "../../deps.ts";
-import { type Need, requireScope } from "../../context.ts";
-import type { Actor } from "../../domain/actor.ts";
+import { requireScope } from "../../authorize.ts";
+import type { Need, Actor } from "../../domain/actor.ts";
 import { AppError } from "../../errors.ts";
 import type { AppEnv } from "../app-env.ts";
 import { failedAttemptsOf } from "./failed-attempts.ts";

@@ -4,11 +4,10 @@
  */
 import { Hono } from "hono";
 import type { Registry } from "prom-client";
-import type { Deps } from "../../deps.ts";
-import type { Ctx } from "../../context.ts";
+import type { Deps, Ctx } from "../../deps.ts";
 import type { MetricFamily } from "../../domain/metric.ts";
 import { databaseAnswers, databaseFamilies, serverFamilies } from "../../services/shared/metrics.ts";
-import { toAway } from "../../services/shared/away.ts";
+import { databaseFault } from "../../database-away.ts";
 import type { AppEnv } from "../app-env.ts";
 import { authenticate, needs } from "../middleware/auth.ts";
 import { processMetrics } from "../middleware/http-metrics.ts";
@@ -32,7 +31,7 @@ async function knownOf(ctx: Ctx): Promise<MetricFamily[] | null> {
   try {
     return (await databaseAnswers(ctx)) ? await databaseFamilies(ctx) : null;
   } catch (error) {
-    if (toAppError(toAway(error)).code !== "DATABASE_AWAY") throw error;
+    if (toAppError(databaseFault(error)).code !== "DATABASE_AWAY") throw error;
     // Said by andon_database_up.
     return null;
   }

@@ -8,7 +8,7 @@ import type { Deps, PreparedSnapshot } from "../../deps.ts";
 import { HEADER_INSTANCE, HEADER_STALE, INSTANCE_PATH, SNAPSHOT_PATH } from "../../../sdk-client/src/wire/protocol.ts";
 import { AppError, invalid } from "../../errors.ts";
 import type { Process } from "../../services/instances/writes.ts";
-import { toAway } from "../../services/shared/away.ts";
+import { databaseFault } from "../../database-away.ts";
 import type { AppContext, AppEnv } from "../app-env.ts";
 import { remoteAddressOf } from "../middleware/auth.ts";
 import { failedAttemptsOf } from "../middleware/failed-attempts.ts";
@@ -127,7 +127,7 @@ async function catchUp(
   try {
     await deps.snapshots.catchUp(environmentId, has);
   } catch (error) {
-    throw toAway(error);
+    throw databaseFault(error);
   }
   const now = deps.snapshots.current(environmentId);
   if (now === undefined) throw notReady();

@@ -1,14 +1,9 @@
 /** Environments: where flags, chains and tokens live. */
 import { asc, count } from "drizzle-orm";
-import {
-  afterCommit,
-  type Ctx,
-  insertAudit,
-  read,
-  requireEnvironment,
-  requireScope,
-  withTransaction,
-} from "../../context.ts";
+import { requireEnvironment, requireScope } from "../../authorize.ts";
+import { afterCommit, insertAudit } from "../../change.ts";
+import type { Ctx } from "../../deps.ts";
+import { read, withTransaction } from "../../transaction.ts";
 import { environments, revisions } from "../../db/schema/state.ts";
 import type { EnvironmentRow } from "../../db/types.ts";
 import { seesEnvironment } from "../../domain/actor.ts";

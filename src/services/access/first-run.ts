@@ -3,8 +3,8 @@
  * every start and by several servers at once.
  */
 import { and, count, eq, isNull, ne, sql } from "drizzle-orm";
-import type { Deps } from "../../deps.ts";
-import { type Ctx, insertAudit } from "../../context.ts";
+import type { Deps, Ctx } from "../../deps.ts";
+import { insertAudit } from "../../change.ts";
 import { environments, installation, revisions, tokens } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import { systemActor } from "../../domain/actor.ts";

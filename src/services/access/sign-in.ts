@@ -1,7 +1,7 @@
 /** One-time sign-in links: valid once, for a day. Who opens one and confirms is signed in as the link's token. */
 import { and, eq, gt, isNull, lt } from "drizzle-orm";
 import type { Deps } from "../../deps.ts";
-import { databaseFault } from "../../db/away.ts";
+import { databaseFault } from "../../database-away.ts";
 import { signInLinks } from "../../db/schema/state.ts";
 import { SIGN_IN_LINK_HOURS } from "../../domain/limits.ts";
 import { hashSecret } from "./secret.ts";

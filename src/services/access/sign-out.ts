@@ -4,7 +4,7 @@
  */
 import { count, eq, lt } from "drizzle-orm";
 import type { Deps, Session } from "../../deps.ts";
-import { databaseFault } from "../../db/away.ts";
+import { databaseFault } from "../../database-away.ts";
 import { endedSessions, tokens } from "../../db/schema/state.ts";
 import { announceTokens } from "./tokens.ts";
 

@@ -1,6 +1,9 @@
 /** Tokens: made once, shown once, stored as SHA-256, revoked at once on every server. */
 import { and, count, desc, eq, inArray, isNull, sql } from "drizzle-orm";
-import { afterCommit, type Ctx, insertAudit, read, requireScope, withTransaction } from "../../context.ts";
+import { requireScope } from "../../authorize.ts";
+import { afterCommit, insertAudit } from "../../change.ts";
+import type { Ctx } from "../../deps.ts";
+import { read, withTransaction } from "../../transaction.ts";
 import { NOTIFY_CHANNEL } from "../../db/listen.ts";
 import { environments, installation, tokens } from "../../db/schema/state.ts";
 import type { Db, TokenRow } from "../../db/types.ts";

@@ -1,7 +1,10 @@
 /** The outbox as people see it: what was sent, what waits and why, what failed; and to retry what failed. */
 import { and, asc, desc, eq, gt, isNotNull, isNull, lt, type SQL } from "drizzle-orm";
 import { z } from "zod";
-import { type Ctx, insertAudit, read, requireEnvironment, withTransaction } from "../../context.ts";
+import { requireEnvironment } from "../../authorize.ts";
+import { insertAudit } from "../../change.ts";
+import type { Ctx } from "../../deps.ts";
+import { read, withTransaction } from "../../transaction.ts";
 import { channels, outbox } from "../../db/schema/money.ts";
 import type { AlertResource, AlertState } from "../../domain/alert-resources.ts";
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from "../../domain/limits.ts";

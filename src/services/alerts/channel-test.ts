@@ -1,6 +1,9 @@
 /** The test of a channel: one attempt by the same way that alerts go, with the result at once. Never put off or repeated. */
 import { eq } from "drizzle-orm";
-import { type Ctx, insertAudit, readFor, requireEnvironment, withTransaction } from "../../context.ts";
+import { requireEnvironment } from "../../authorize.ts";
+import { insertAudit } from "../../change.ts";
+import type { Ctx } from "../../deps.ts";
+import { readFor, withTransaction } from "../../transaction.ts";
 import { channels } from "../../db/schema/money.ts";
 import type { ChannelTest } from "../../domain/alert-resources.ts";
 import { sentText } from "../../domain/delivery.ts";

@@ -3,7 +3,10 @@
  * receiver; people, the audit and the log get a mask. A webhook's secret is shown once, when it is made.
  */
 import { and, asc, count, eq, isNull } from "drizzle-orm";
-import { type Change, change, type Changed, type Ctx, read, requireEnvironment } from "../../context.ts";
+import { requireEnvironment } from "../../authorize.ts";
+import { type Change, change, type Changed } from "../../change.ts";
+import type { Ctx } from "../../deps.ts";
+import { read } from "../../transaction.ts";
 import { channels, outbox } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
 import { type ChannelKind, MAX_CHANNELS_PER_ENVIRONMENT } from "../../domain/channel.ts";

@@ -5,7 +5,7 @@
  */
 import { z } from "zod";
 import type { Deps, Message } from "../../deps.ts";
-import { isDatabaseAway } from "../../db/away.ts";
+import { isDatabaseAway } from "../../database-away.ts";
 import { type Outcome, outcomeOf, type Sent } from "../../domain/delivery.ts";
 import { type Lapsed, lapsedOf } from "../trips/of-incident.ts";
 import { type Claimed, claimNext, dueChannels, LEASE_MS, settle } from "./outbox.ts";

@@ -3,7 +3,9 @@
  * before they count as failed. One grouped query each, however many alerts there are.
  */
 import { and, eq, isNotNull, isNull, max, or, sql } from "drizzle-orm";
-import { type Ctx, read, requireEnvironment } from "../../context.ts";
+import { requireEnvironment } from "../../authorize.ts";
+import type { Ctx } from "../../deps.ts";
+import { read } from "../../transaction.ts";
 import { channels, incidents, outbox } from "../../db/schema/money.ts";
 
 /** Alerts that wait though somebody tried to deliver them. */

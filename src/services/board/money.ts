@@ -3,8 +3,9 @@
  * many flags and budgets there are, and one round of them a second, however many boards are open.
  */
 import { and, asc, eq, gt, inArray, isNull, lte } from "drizzle-orm";
-import type { Deps } from "../../deps.ts";
-import { type Ctx, read, requireEnvironment } from "../../context.ts";
+import type { Deps, Ctx } from "../../deps.ts";
+import { requireEnvironment } from "../../authorize.ts";
+import { read } from "../../transaction.ts";
 import { budgetRaises, budgets, budgetWindows } from "../../db/schema/money.ts";
 import { canonicalModel } from "../../../sdk-client/src/evaluate/model-id.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";

@@ -1,6 +1,8 @@
 /** Budgets: made, edited, raised and deleted by people; what they do by themselves is in `ladder-run.ts`. */
 import { and, count, eq, isNotNull, isNull, sql } from "drizzle-orm";
-import { change, type Changed, type Ctx, requireEnvironment } from "../../context.ts";
+import { requireEnvironment } from "../../authorize.ts";
+import { change, type Changed } from "../../change.ts";
+import type { Ctx } from "../../deps.ts";
 import { budgetRaises, budgets, budgetWindows, usageMinutes } from "../../db/schema/money.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";
 import {

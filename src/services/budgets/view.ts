@@ -1,6 +1,8 @@
 /** What people see of a budget now: spent, limit, burn, when the limit will be reached, and the bound of overspending. */
 import { and, asc, eq, getTableColumns, gt, inArray, isNull, lte, sql } from "drizzle-orm";
-import { type Ctx, read, requireEnvironment } from "../../context.ts";
+import { requireEnvironment } from "../../authorize.ts";
+import type { Ctx } from "../../deps.ts";
+import { read } from "../../transaction.ts";
 import { budgetRaises, budgets, budgetWindows, trips } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
 import { type Budget, effectiveLimitNanoUsd, NANO_PER_USD } from "../../domain/budget.ts";

@@ -1,7 +1,10 @@
 /** Defining flags: list, read, create, edit, delete. What turns them off and on is in `switches.ts`. */
 import { and, asc, count, eq } from "drizzle-orm";
 import type { OffMode, Rule } from "../../../sdk-client/src/wire/protocol.ts";
-import { change, type Changed, type Ctx, read, requireEnvironment } from "../../context.ts";
+import { requireEnvironment } from "../../authorize.ts";
+import { change, type Changed } from "../../change.ts";
+import type { Ctx } from "../../deps.ts";
+import { read } from "../../transaction.ts";
 import { budgets } from "../../db/schema/money.ts";
 import { chains, flags } from "../../db/schema/state.ts";
 import type { Db, EnvironmentRow, FlagRow } from "../../db/types.ts";

@@ -1,5 +1,5 @@
 /** A switch that somebody turns off: of one flag, or the master switch. */
-import type { Ctx } from "../../context.ts";
+import type { Ctx } from "../../deps.ts";
 import { kill, type Switch } from "../../domain/switch.ts";
 
 /** The switch after the kill, the same one when nothing changes. A `kill` token never rewords another's reason. */

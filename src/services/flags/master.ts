@@ -1,6 +1,8 @@
 /** The master switch: every flag of the environment at once. It does not touch the flags' own switches. */
 import { eq } from "drizzle-orm";
-import { change, type Changed, type Ctx, requireEnvironment, requireEnvironmentId } from "../../context.ts";
+import { requireEnvironment, requireEnvironmentId } from "../../authorize.ts";
+import { change, type Changed } from "../../change.ts";
+import type { Ctx } from "../../deps.ts";
 import { environments } from "../../db/schema/state.ts";
 import type { EnvironmentRow } from "../../db/types.ts";
 import type { MasterResource } from "../../domain/resources.ts";

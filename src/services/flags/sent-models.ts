@@ -3,7 +3,7 @@ import type { Db, EnvironmentRow } from "../../db/types.ts";
 import type { Surroundings } from "../../domain/flag.ts";
 import type { FlagResource } from "../../domain/resources.ts";
 import { sentModels } from "../../domain/sent-models.ts";
-import type { Ctx } from "../../context.ts";
+import type { Ctx } from "../../deps.ts";
 import { callsSince } from "../usage/calls-since.ts";
 
 /** The same flags with what they send. */

@@ -3,7 +3,9 @@
  * token, never loosens anything.
  */
 import { canonicalModel } from "../../../sdk-client/src/evaluate/model-id.ts";
-import { type Change, change, type Changed, type Ctx, requireEnvironmentId } from "../../context.ts";
+import { requireEnvironmentId } from "../../authorize.ts";
+import { type Change, change, type Changed } from "../../change.ts";
+import type { Ctx } from "../../deps.ts";
 import type { FlagRow } from "../../db/types.ts";
 import {
   flagInForce,
@@ -14,8 +16,8 @@ import {
   switchOf,
   type FlagState,
   type Surroundings,
+  flagResource,
 } from "../../domain/flag.ts";
-import { flagResource } from "../../domain/flag.ts";
 import { didYouMean } from "../../domain/did-you-mean.ts";
 import type { FlagResource } from "../../domain/resources.ts";
 import { later, type ManualLevel, resolveLevel, restore, sameMoment } from "../../domain/switch.ts";

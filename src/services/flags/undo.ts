@@ -3,15 +3,10 @@
  * A reason given afterwards does not count as a change; a kill by somebody else does, even of what was off already.
  */
 import { and, eq, gt, ne, sql } from "drizzle-orm";
-import {
-  type Change,
-  change,
-  type Changed,
-  type Ctx,
-  readFor,
-  requireEnvironment,
-  requireScope,
-} from "../../context.ts";
+import { requireEnvironment, requireScope } from "../../authorize.ts";
+import { type Change, change, type Changed } from "../../change.ts";
+import type { Ctx } from "../../deps.ts";
+import { readFor } from "../../transaction.ts";
 import { audit, chains, environments, modelBlocks } from "../../db/schema/state.ts";
 import type { AuditRow } from "../../db/types.ts";
 import {

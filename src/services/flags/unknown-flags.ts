@@ -3,8 +3,9 @@
  * reports usage chooses the keys. First come, first kept, until nobody asks any more.
  */
 import { and, asc, count, desc, eq, lt, notExists, sql } from "drizzle-orm";
-import type { Submission } from "../../deps.ts";
-import { type Ctx, read, requireEnvironment } from "../../context.ts";
+import type { Submission, Ctx } from "../../deps.ts";
+import { requireEnvironment } from "../../authorize.ts";
+import { read } from "../../transaction.ts";
 import { unknownFlags } from "../../db/schema/money.ts";
 import { flags } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";

@@ -3,7 +3,10 @@
  * written with the change; the same alert is written once a channel, whoever notices first.
  */
 import { and, asc, desc, eq, inArray, isNull, type SQL, sql } from "drizzle-orm";
-import { type Change, change, type Changed, type Ctx, read, requireEnvironment } from "../../context.ts";
+import { requireEnvironment } from "../../authorize.ts";
+import { type Change, change, type Changed } from "../../change.ts";
+import type { Ctx } from "../../deps.ts";
+import { read } from "../../transaction.ts";
 import { budgets, budgetWindows, channels, incidents, outbox, trips } from "../../db/schema/money.ts";
 import { holdsText, overText, stepText, stillOnText, usd } from "../../domain/alert-text.ts";
 import type { Budget, LadderStep } from "../../domain/budget.ts";

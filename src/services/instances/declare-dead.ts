@@ -3,7 +3,10 @@
  * count for an hour. It holds until that process is heard of again: then it counts at once, see `tellReturned`.
  */
 import { type SQL, sql } from "drizzle-orm";
-import { type Ctx, insertAudit, requireEnvironment, withTransaction } from "../../context.ts";
+import { requireEnvironment } from "../../authorize.ts";
+import { insertAudit } from "../../change.ts";
+import type { Ctx } from "../../deps.ts";
+import { withTransaction } from "../../transaction.ts";
 import { returnedRows } from "../../db/returned-rows.ts";
 import type { Db } from "../../db/types.ts";
 import { type Fleet, type Member, type Some, someIn } from "../../domain/fleet.ts";

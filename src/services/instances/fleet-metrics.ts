@@ -2,7 +2,8 @@
  * What `/metrics` says of who runs. Made for alerts that do not heal themselves: an instance that was lost, or stands
  * still, is behind until it comes back, says goodbye, is replaced, or an hour is over.
  */
-import { type Ctx, requireEnvironment } from "../../context.ts";
+import { requireEnvironment } from "../../authorize.ts";
+import type { Ctx } from "../../deps.ts";
 import type { MetricFamily, Sample } from "../../domain/metric.ts";
 import { countOf, type Fleet, hasApplied, someIn } from "../../domain/fleet.ts";
 import { fleetOf, lineageOf } from "./fleet.ts";

@@ -4,7 +4,9 @@
  */
 import { type SQL, sql } from "drizzle-orm";
 import { parseRevision } from "../../../sdk-client/src/wire/revision.ts";
-import { type Ctx, read, requireEnvironmentId } from "../../context.ts";
+import { requireEnvironmentId } from "../../authorize.ts";
+import type { Ctx } from "../../deps.ts";
+import { read } from "../../transaction.ts";
 import { returnedRows } from "../../db/returned-rows.ts";
 import { instances } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";

@@ -1,6 +1,8 @@
 /** Instances: which clients run, may still run, or have stopped. What is remembered of them is bounded. */
 import { and, desc, eq, sql } from "drizzle-orm";
-import { type Ctx, read, requireEnvironment } from "../../context.ts";
+import { requireEnvironment } from "../../authorize.ts";
+import type { Ctx } from "../../deps.ts";
+import { read } from "../../transaction.ts";
 import { instances, receipts, revisions } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import {

@@ -4,7 +4,9 @@
  */
 import { and, eq, inArray, sql } from "drizzle-orm";
 import { parseRevision } from "../../../sdk-client/src/wire/revision.ts";
-import { type Ctx, read, requireEnvironment, requireEnvironmentId } from "../../context.ts";
+import { requireEnvironment, requireEnvironmentId } from "../../authorize.ts";
+import type { Ctx } from "../../deps.ts";
+import { read } from "../../transaction.ts";
 import { audit, instances, receipts, revisions } from "../../db/schema/state.ts";
 import type { EnvironmentRow } from "../../db/types.ts";
 import { EVERY_FLAG, type Fleet, hasApplied, type Member, type NotCounted, proofOf } from "../../domain/fleet.ts";

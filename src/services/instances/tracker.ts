@@ -5,7 +5,7 @@
 import type { Logger } from "pino";
 import type { Clock } from "../../clock.ts";
 import type { InstanceTracker, Sighting } from "../../deps.ts";
-import { isDatabaseAway } from "../../db/away.ts";
+import { isDatabaseAway } from "../../database-away.ts";
 import type { Db } from "../../db/types.ts";
 import { Coalesced } from "../shared/coalesce.ts";
 import { type Heard, type Process, replaceLost, tellReturned, writeHeard, writeNotCounted } from "./writes.ts";

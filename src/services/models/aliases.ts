@@ -2,7 +2,9 @@
 import { eq } from "drizzle-orm";
 import { saysItsModel, canonicalModel } from "../../../sdk-client/src/evaluate/model-id.ts";
 import { aliasKey } from "../../../sdk-client/src/evaluate/model-table.ts";
-import { type Change, change, type Changed, type Ctx, requireEnvironment } from "../../context.ts";
+import { requireEnvironment } from "../../authorize.ts";
+import { type Change, change, type Changed } from "../../change.ts";
+import type { Ctx } from "../../deps.ts";
 import { environments } from "../../db/schema/state.ts";
 import { MAX_ALIASES_PER_ENVIRONMENT } from "../../domain/limits.ts";
 import { AppError, invalid } from "../../errors.ts";

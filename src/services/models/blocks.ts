@@ -2,7 +2,10 @@
 import { and, asc, eq } from "drizzle-orm";
 import { canonicalModel } from "../../../sdk-client/src/evaluate/model-id.ts";
 import { modelTable } from "../../../sdk-client/src/evaluate/model-table.ts";
-import { change, type Changed, type Ctx, read, requireEnvironment } from "../../context.ts";
+import { requireEnvironment } from "../../authorize.ts";
+import { change, type Changed } from "../../change.ts";
+import type { Ctx } from "../../deps.ts";
+import { read } from "../../transaction.ts";
 import { chains, modelBlocks } from "../../db/schema/state.ts";
 import type { Db, ModelBlockRow } from "../../db/types.ts";
 import type { ModelResource } from "../../domain/resources.ts";

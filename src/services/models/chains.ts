@@ -2,7 +2,10 @@
 import { and, asc, count, eq } from "drizzle-orm";
 import { canonicalModel } from "../../../sdk-client/src/evaluate/model-id.ts";
 import type { ChainStep } from "../../../sdk-client/src/wire/protocol.ts";
-import { change, type Changed, type Ctx, read, requireEnvironment } from "../../context.ts";
+import { requireEnvironment } from "../../authorize.ts";
+import { change, type Changed } from "../../change.ts";
+import type { Ctx } from "../../deps.ts";
+import { read } from "../../transaction.ts";
 import { chains, flags } from "../../db/schema/state.ts";
 import type { ChainRow, Db } from "../../db/types.ts";
 import { CHAIN_NAME_PATTERN, MAX_CHAINS_PER_ENVIRONMENT } from "../../domain/limits.ts";

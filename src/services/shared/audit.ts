@@ -1,6 +1,8 @@
 /** The audit: who did what, when and why, newest first. */
 import { and, desc, eq, lt } from "drizzle-orm";
-import { type Ctx, read, requireEnvironment } from "../../context.ts";
+import { requireEnvironment } from "../../authorize.ts";
+import type { Ctx } from "../../deps.ts";
+import { read } from "../../transaction.ts";
 import { audit } from "../../db/schema/state.ts";
 import type { AuditRow } from "../../db/types.ts";
 import { isRevertible } from "../../domain/audit-actions.ts";

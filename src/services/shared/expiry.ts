@@ -1,6 +1,7 @@
 /** Ends what was set "until": kills, levels, model blocks and a master kill whose moment has passed. */
 import { and, eq, lte, or } from "drizzle-orm";
-import { change, type Change, type Ctx } from "../../context.ts";
+import { change, type Change } from "../../change.ts";
+import type { Ctx } from "../../deps.ts";
 import { environments, flags, modelBlocks } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import { levelColumns, switchColumns, switchOf } from "../../domain/flag.ts";

@@ -3,8 +3,7 @@
  * says the same: take one of them, never their sum. What this server alone knows is in `serverFamilies`.
  */
 import { and, eq, isNull, sql } from "drizzle-orm";
-import type { PreparedSnapshot } from "../../deps.ts";
-import type { Ctx } from "../../context.ts";
+import type { PreparedSnapshot, Ctx } from "../../deps.ts";
 import { incidents, outbox } from "../../db/schema/money.ts";
 import { seesEnvironment } from "../../domain/actor.ts";
 import { NANO_PER_USD } from "../../domain/budget.ts";

@@ -4,8 +4,9 @@
  * client's word, which anybody with an sdk token can give, once in an hour.
  */
 import { and, eq, gt } from "drizzle-orm";
-import type { Deps } from "../../deps.ts";
-import { type Ctx, insertAudit, lockEnvironment, withTransaction } from "../../context.ts";
+import type { Deps, Ctx } from "../../deps.ts";
+import { insertAudit, lockEnvironment } from "../../change.ts";
+import { withTransaction } from "../../transaction.ts";
 import { audit, environments } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import { systemActor } from "../../domain/actor.ts";

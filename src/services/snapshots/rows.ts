@@ -1,7 +1,7 @@
 /** Reads all that the snapshot of one environment is compiled from, in one statement: one state, one round trip. */
 import { eq, sql } from "drizzle-orm";
 import type { PriceTable } from "../../../sdk-client/src/pricing/price-table.ts";
-import { StandbyError } from "../../db/away.ts";
+import { StandbyError } from "../../database-away.ts";
 import { jsonRows } from "../../db/json-rows.ts";
 import { lineageColumns, lineageOf } from "../../db/lineage.ts";
 import { environments, flags, installation } from "../../db/schema/state.ts";

@@ -4,14 +4,13 @@
  */
 import { eq, sql } from "drizzle-orm";
 import type { Logger } from "pino";
-import type { Clock } from "../../clock.ts";
+import { type Clock, type ClockReading, DatabaseClock } from "../../clock.ts";
 import type { TokenStore } from "../../deps.ts";
-import { isDatabaseAway, isReadOnly, ReadOnlyError, StandbyError } from "../../db/away.ts";
+import { isDatabaseAway, isReadOnly, ReadOnlyError, StandbyError } from "../../database-away.ts";
 import type { Database } from "../../db/database.ts";
 import { lineageColumns, lineageOf } from "../../db/lineage.ts";
 import type { Listener } from "../../db/listen.ts";
 import { environments, installation } from "../../db/schema/state.ts";
-import { type ClockReading, DatabaseClock } from "../../clock.ts";
 import { Coalesced } from "../shared/coalesce.ts";
 import type { DatabaseSnapshotStore } from "./store.ts";
 

@@ -3,7 +3,8 @@
  * alerts, in the transaction that found it out. What a step does it does once, whatever the number of servers.
  */
 import { and, asc, eq, isNull } from "drizzle-orm";
-import type { Change, Ctx } from "../../context.ts";
+import type { Change } from "../../change.ts";
+import type { Ctx } from "../../deps.ts";
 import { budgetWindows } from "../../db/schema/money.ts";
 import { type Budget, effectiveLimitNanoUsd } from "../../domain/budget.ts";
 import { advance, type LadderChange, type WindowState } from "../../domain/ladder.ts";

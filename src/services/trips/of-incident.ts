@@ -3,7 +3,9 @@
  * which of its trips hold, and which people have overridden, or have ended, since.
  */
 import { and, eq, isNull, type SQL, sql } from "drizzle-orm";
-import { type Ctx, read, requireEnvironment } from "../../context.ts";
+import { requireEnvironment } from "../../authorize.ts";
+import type { Ctx } from "../../deps.ts";
+import { read } from "../../transaction.ts";
 import { incidents, trips } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
 

@@ -3,10 +3,10 @@
  * incident. Under the locks of the ladder, after it has acted, so that what the ladder turned off is not told as on.
  */
 import { and, eq } from "drizzle-orm";
-import type { Change, Ctx } from "../../context.ts";
+import type { Change } from "../../change.ts";
+import type { Ctx } from "../../deps.ts";
 import { budgetWindows } from "../../db/schema/money.ts";
-import type { Budget } from "../../domain/budget.ts";
-import { effectiveLimitNanoUsd } from "../../domain/budget.ts";
+import { type Budget, effectiveLimitNanoUsd } from "../../domain/budget.ts";
 import { flagResource, type Surroundings } from "../../domain/flag.ts";
 import { afterMark, lookOver, type OverLook, type OverMemory } from "../../domain/over-limit.ts";
 import { noteOver } from "../incidents/incidents.ts";

@@ -3,7 +3,8 @@
  * environment's lock; windows are locked after it, in the order of their keys.
  */
 import { and, asc, eq, inArray, isNull, type SQL } from "drizzle-orm";
-import type { Change, Ctx } from "../../context.ts";
+import type { Change } from "../../change.ts";
+import type { Ctx } from "../../deps.ts";
 import { budgetWindows, trips } from "../../db/schema/money.ts";
 import { flags } from "../../db/schema/state.ts";
 import type { Db, FlagRow } from "../../db/types.ts";

@@ -3,7 +3,7 @@
  * that ran at that moment are told apart, and what it burned before.
  */
 import { and, eq, gt, min, sql } from "drizzle-orm";
-import type { Ctx } from "../../context.ts";
+import type { Ctx } from "../../deps.ts";
 import { audit, environments, flags } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import { returnedRows } from "../../db/returned-rows.ts";

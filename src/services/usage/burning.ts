@@ -3,8 +3,9 @@
  * name behind most of its last hour. Few statements, each over one hour or one day, shared by all who look for a while.
  */
 import { sql } from "drizzle-orm";
-import type { Deps } from "../../deps.ts";
-import { type Ctx, read, requireEnvironmentId } from "../../context.ts";
+import type { Deps, Ctx } from "../../deps.ts";
+import { requireEnvironmentId } from "../../authorize.ts";
+import { read } from "../../transaction.ts";
 import { flags as flagTable } from "../../db/schema/state.ts";
 import { usageMinutes, usageRecent } from "../../db/schema/money.ts";
 import { returnedRows } from "../../db/returned-rows.ts";

@@ -1,6 +1,8 @@
 /** What one flag cost and how its calls fared in a window of time, for its page: charts, who spent it, newest calls. */
 import { and, asc, eq, gte } from "drizzle-orm";
-import { type Ctx, read, requireEnvironment } from "../../context.ts";
+import { requireEnvironment } from "../../authorize.ts";
+import type { Ctx } from "../../deps.ts";
+import { read } from "../../transaction.ts";
 import { trips } from "../../db/schema/money.ts";
 import type { CallResource, UsageAnswer } from "../../domain/usage-query.ts";
 import { type Period, windowAt } from "../../domain/window.ts";

@@ -4,12 +4,13 @@
  * into the next one.
  */
 import { sql } from "drizzle-orm";
-import type { Counted, Deps, Ledger, Submission } from "../../deps.ts";
+import type { Counted, Deps, Ledger, Submission, Ctx } from "../../deps.ts";
 import { realModels } from "../../../sdk-client/src/evaluate/model-table.ts";
 import type { PriceTable } from "../../../sdk-client/src/pricing/price-table.ts";
 import { priceUsage } from "../../../sdk-client/src/pricing/price.ts";
 import type { UsageRecord } from "../../../sdk-client/src/wire/usage-protocol.ts";
-import { afterCommit, changeIn, type Ctx, lockEnvironment, withTransaction } from "../../context.ts";
+import { afterCommit, changeIn, lockEnvironment } from "../../change.ts";
+import { withTransaction } from "../../transaction.ts";
 import type { Db } from "../../db/types.ts";
 import { systemActor } from "../../domain/actor.ts";
 import { type Budget, NANO_PER_USD, subjectOf } from "../../domain/budget.ts";

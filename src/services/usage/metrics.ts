@@ -3,10 +3,9 @@
  * that is born above 0. What is called by other names follows while there is room, and the cut is told.
  */
 import { and, asc, eq, gte, lt, type SQL, sql } from "drizzle-orm";
-import type { PreparedSnapshot } from "../../deps.ts";
+import type { PreparedSnapshot, Ctx } from "../../deps.ts";
 import { realModels } from "../../../sdk-client/src/evaluate/model-table.ts";
 import type { Snapshot } from "../../../sdk-client/src/wire/protocol.ts";
-import type { Ctx } from "../../context.ts";
 import { usageMinutes } from "../../db/schema/money.ts";
 import { NANO_PER_USD } from "../../domain/budget.ts";
 import { LATENCY_BUCKETS_MS } from "../../domain/ledger.ts";

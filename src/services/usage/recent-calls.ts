@@ -1,6 +1,8 @@
 /** The newest calls, one row an attempt, newest first. Kept by number and age (`config.recentCalls…`). Never content. */
 import { and, desc, eq, inArray, lt } from "drizzle-orm";
-import { type Ctx, read, requireEnvironment } from "../../context.ts";
+import { requireEnvironment } from "../../authorize.ts";
+import type { Ctx } from "../../deps.ts";
+import { read } from "../../transaction.ts";
 import { usageRecent } from "../../db/schema/money.ts";
 import { MINUTE_MS } from "../../domain/ledger.ts";
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from "../../domain/limits.ts";

@@ -4,7 +4,9 @@
  */
 import { and, asc, eq, gte, inArray, lt, type SQL, sql } from "drizzle-orm";
 import type { PgColumn } from "drizzle-orm/pg-core";
-import { type Ctx, read, requireEnvironment } from "../../context.ts";
+import { requireEnvironment } from "../../authorize.ts";
+import type { Ctx } from "../../deps.ts";
+import { read } from "../../transaction.ts";
 import { usageMinutes, usageRecent } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
 import { LATENCY_BUCKETS_MS, latencyQuantileMs } from "../../domain/ledger.ts";

@@ -1,7 +1,7 @@
 /** Creating an environment. */
 import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
-import { requireScope } from "../../context.ts";
+import { requireScope } from "../../authorize.ts";
 import { MAX_NAME_CHARS } from "../../domain/limits.ts";
 import { fromIssues } from "../../http/problem.ts";
 import { environmentBody } from "../../http/schemas.ts";

@@ -1,7 +1,7 @@
 /** Tokens: made here, shown once, revoked here. A secret is on one page only, the answer to its creation. */
 import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
-import { requireScope } from "../../context.ts";
+import { requireScope } from "../../authorize.ts";
 import { OFFERED_TOKEN_KINDS, ROLES } from "../../domain/actor.ts";
 import { MAX_NAME_CHARS } from "../../domain/limits.ts";
 import { fromIssues } from "../../http/problem.ts";

@@ -4,8 +4,8 @@
  * boards are told afterwards, a few in a turn of the event loop.
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { Deps } from "../../deps.ts";
-import { type Ctx, requireEnvironmentId } from "../../context.ts";
+import type { Deps, Ctx } from "../../deps.ts";
+import { requireEnvironmentId } from "../../authorize.ts";
 import { type Role, systemActor } from "../../domain/actor.ts";
 import { AppError } from "../../errors.ts";
 import { Coalesced } from "../../services/shared/coalesce.ts";

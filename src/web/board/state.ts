@@ -4,7 +4,7 @@
  * so: the board never fails to open, and never passes old state off as fresh.
  */
 import type { Snapshot } from "../../../sdk-client/src/wire/protocol.ts";
-import type { Ctx } from "../../context.ts";
+import type { Ctx } from "../../deps.ts";
 import { seesEnvironment } from "../../domain/actor.ts";
 import { type AttentionFacts, byAttention, type Rank, rankOf } from "../../domain/attention.ts";
 import { attentionOf, drivenBy } from "./attention.ts";

@@ -1,7 +1,7 @@
 /** Budgets: list, create, edit, raise, delete. */
 import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
-import { requireScope } from "../../context.ts";
+import { requireScope } from "../../authorize.ts";
 import { usd } from "../../domain/alert-text.ts";
 import { raiseBudgetBody } from "../../http/budget-schemas.ts";
 import { fromIssues } from "../../http/problem.ts";

@@ -1,7 +1,7 @@
 /** Chains: list, create, edit, delete. */
 import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
-import { requireScope } from "../../context.ts";
+import { requireScope } from "../../authorize.ts";
 import { AppError } from "../../errors.ts";
 import { deleteChain, getChain, listChains, putChain } from "../../services/models/chains.ts";
 import { listModels } from "../../services/models/blocks.ts";

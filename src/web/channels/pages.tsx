@@ -1,7 +1,7 @@
 /** Channels: where alerts go. Added, edited and deleted by admins; the test button says at once what happened. */
 import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
-import { requireScope } from "../../context.ts";
+import { requireScope } from "../../authorize.ts";
 import { createChannelBody, updateChannelBody } from "../../http/alert-schemas.ts";
 import { fromIssues } from "../../http/problem.ts";
 import { testChannel } from "../../services/alerts/channel-test.ts";

@@ -2,7 +2,7 @@
 import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
 import { AppError } from "../../errors.ts";
-import { requireScope } from "../../context.ts";
+import { requireScope } from "../../authorize.ts";
 import { listChains } from "../../services/models/chains.ts";
 import { createFlag, deleteFlag, getFlag, updateFlag } from "../../services/flags/flags.ts";
 import { done, flashOf } from "../shell/act.tsx";

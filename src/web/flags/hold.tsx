@@ -1,7 +1,7 @@
 /** Holding a flag to its chain, or letting go of it: what it would cost, before it is done. */
 import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
-import { requireScope } from "../../context.ts";
+import { requireScope } from "../../authorize.ts";
 import type { FlagResource } from "../../domain/resources.ts";
 import { getFlag, updateFlag } from "../../services/flags/flags.ts";
 import { type HoldPreview, holdPreview } from "../../services/flags/hold-preview.ts";

@@ -1,7 +1,6 @@
 /** The page of one flag: its state and chain, how it is defined, and who did what to it. */
 import { Hono } from "hono";
-import type { Deps } from "../../deps.ts";
-import type { Ctx } from "../../context.ts";
+import type { Deps, Ctx } from "../../deps.ts";
 import type { FlagResource } from "../../domain/resources.ts";
 import { listAudit } from "../../services/shared/audit.ts";
 import { boardMoney } from "../../services/board/money.ts";

@@ -1,6 +1,6 @@
 /** Saying that a process is dead: what that does and does not do, before it is done. */
 import { Hono } from "hono";
-import { requireScope } from "../../context.ts";
+import { requireScope } from "../../authorize.ts";
 import type { Deps } from "../../deps.ts";
 import { MAX_REASON_CHARS } from "../../domain/limits.ts";
 import { invalid } from "../../errors.ts";

@@ -4,8 +4,7 @@
  */
 import type { Context } from "hono";
 import { deleteCookie, getCookie, setCookie } from "hono/cookie";
-import type { Deps } from "../../deps.ts";
-import type { Ctx } from "../../context.ts";
+import type { Deps, Ctx } from "../../deps.ts";
 import { type Actor, hasRole, type Role } from "../../domain/actor.ts";
 import { AppError } from "../../errors.ts";
 

@@ -2,7 +2,7 @@
  * Tells a database that is away (stopped, hung, demoted, unreachable) from a fault of ours. Whoever gets
  * DATABASE_AWAY knows whether the change was not made or may have been.
  */
-import { AppError, DATABASE_AWAY_ADVICE } from "../errors.ts";
+import { AppError, DATABASE_AWAY_ADVICE } from "./errors.ts";
 
 /** Codes of postgres.js and of sockets. */
 const AWAY_CODES: ReadonlySet<string> = new Set([

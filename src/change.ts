@@ -1,26 +1,20 @@
 /**
- * What every service gets, and the one way to change an environment's state: `change` takes the row lock of the
- * environment, so that changes are in one order, and commits state, audit, revision and NOTIFY together or not at all.
+ * The one way to change an environment's state: `change` takes the row lock of the environment, so that changes are in
+ * one order, and commits state, audit, revision and NOTIFY together or not at all.
  */
 import { eq, sql } from "drizzle-orm";
-import type { Deps, SnapshotStep } from "./deps.ts";
-import { databaseFault, databaseFaultOfRead, StandbyError } from "./db/away.ts";
+import { StandbyError } from "./database-away.ts";
 import { lineageColumns, lineageOf } from "./db/lineage.ts";
 import { NOTIFY_CHANNEL } from "./db/listen.ts";
 import { returnedRows } from "./db/returned-rows.ts";
 import { audit, environments, installation } from "./db/schema/state.ts";
 import type { Db, EnvironmentRow } from "./db/types.ts";
-import { type Actor, hasRole, recordOf, type Role, seesEnvironment } from "./domain/actor.ts";
-import { ENVIRONMENT_KEY_PATTERN } from "./domain/limits.ts";
-import { AppError } from "./errors.ts";
+import type { Ctx, SnapshotStep } from "./deps.ts";
+import { recordOf } from "./domain/actor.ts";
 import { movedBy } from "./domain/audit-actions.ts";
+import { AppError } from "./errors.ts";
 import { type Moved, settleStandings } from "./services/flags/standings.ts";
-
-export interface Ctx {
-  actor: Actor;
-  requestId: string;
-  deps: Deps;
-}
+import { withTransaction } from "./transaction.ts";
 
 /** What an audit entry can be about. */
 export type TargetKind =
@@ -63,78 +57,6 @@ export interface Change {
   patch: (patch: SnapshotStep["patch"]) => void;
   /** Adds an audit row without a change: somebody asked for what is in force already. The revision stays. */
   note: (entry: AuditEntry) => Promise<void>;
-}
-
-/** What an actor must be allowed: a role, or to tighten (kill and downgrade), which `kill` tokens may too. */
-export type Need = Role | "tighten";
-
-/** Throws FORBIDDEN when the actor's kind or role does not suffice. */
-export function requireScope(actor: Actor, need: Need): void {
-  if (actor.kind === "system") return;
-  if (need === "tighten" && actor.kind === "kill") return;
-  const role: Role = need === "tighten" ? "operator" : need;
-  if (actor.kind !== "op") {
-    throw new AppError(
-      "FORBIDDEN",
-      `A token of kind "${actor.kind}" may not do this; it needs an op token with role ${role}.`,
-    );
-  }
-  if (!hasRole(actor.role, role)) {
-    throw new AppError("FORBIDDEN", `This needs the role ${role}; this token has ${actor.role ?? "none"}.`);
-  }
-}
-
-/**
- * The environment by its key. NOT_FOUND also for one the actor may not see, so that keys cannot be probed; then
- * FORBIDDEN when the role does not suffice.
- */
-export async function requireEnvironment(ctx: Ctx, key: string, need: Need): Promise<EnvironmentRow> {
-  // What is no key is not asked for: the database refuses some texts (NUL) with an error of its own.
-  const rows = ENVIRONMENT_KEY_PATTERN.test(key)
-    ? await readFor(ctx, need, (db) => db.select().from(environments).where(eq(environments.key, key)).limit(1))
-    : [];
-  const environment = rows[0];
-  if (environment === undefined || !seesEnvironment(ctx.actor, environment.id)) {
-    throw new AppError("NOT_FOUND", `There is no environment "${key}".`);
-  }
-  requireScope(ctx.actor, need);
-  return environment;
-}
-
-/**
- * The same, answered from memory for an environment that this server serves: a kill waits for every statement. The
- * change itself finds out when it has been deleted meanwhile.
- */
-export async function requireEnvironmentId(ctx: Ctx, key: string, need: Need): Promise<string> {
-  const served = ctx.deps.snapshots.environmentByKey(key);
-  if (served === undefined || !seesEnvironment(ctx.actor, served.environmentId)) {
-    return (await requireEnvironment(ctx, key, need)).id;
-  }
-  requireScope(ctx.actor, need);
-  return served.environmentId;
-}
-
-/** Runs a query for a page or a report; a database that does not answer becomes DATABASE_AWAY. */
-export async function read<T>(ctx: Ctx, query: (db: Db) => Promise<T>): Promise<T> {
-  return readFor(ctx, "viewer", query);
-}
-
-/** The same for whoever is about to change something, which waits for no page. */
-export async function readFor<T>({ deps }: Ctx, need: Need, query: (db: Db) => Promise<T>): Promise<T> {
-  try {
-    return await query(need === "viewer" ? deps.reads : deps.db);
-  } catch (error) {
-    throw need === "viewer" ? databaseFaultOfRead(error) : databaseFault(error);
-  }
-}
-
-/** Runs `work` in one transaction. Returns when it is committed; a lost connection becomes DATABASE_AWAY. */
-export async function withTransaction<T>(ctx: Ctx, work: (tx: Db) => Promise<T>): Promise<T> {
-  try {
-    return await ctx.deps.db.transaction((tx) => work(tx));
-  } catch (error) {
-    throw databaseFault(error);
-  }
 }
 
 export interface Changed<T> {

@@ -1,0 +1,31 @@
+/**
+ * The ways to the database: reads for pages, reads for whoever is about to change something, and transactions. What its
+ * driver throws becomes DATABASE_AWAY or OVERLOADED here and nowhere else.
+ */
+import { databaseFault, databaseFaultOfRead } from "./database-away.ts";
+import type { Db } from "./db/types.ts";
+import type { Ctx } from "./deps.ts";
+import type { Need } from "./domain/actor.ts";
+
+/** Runs a query for a page or a report; a database that does not answer becomes DATABASE_AWAY. */
+export async function read<T>(ctx: Ctx, query: (db: Db) => Promise<T>): Promise<T> {
+  return readFor(ctx, "viewer", query);
+}
+
+/** The same for whoever is about to change something, which waits for no page. */
+export async function readFor<T>({ deps }: Ctx, need: Need, query: (db: Db) => Promise<T>): Promise<T> {
+  try {
+    return await query(need === "viewer" ? deps.reads : deps.db);
+  } catch (error) {
+    throw need === "viewer" ? databaseFaultOfRead(error) : databaseFault(error);
+  }
+}
+
+/** Runs `work` in one transaction. Returns when it is committed; a lost connection becomes DATABASE_AWAY. */
+export async function withTransaction<T>(ctx: Ctx, work: (tx: Db) => Promise<T>): Promise<T> {
+  try {
+    return await ctx.deps.db.transaction((tx) => work(tx));
+  } catch (error) {
+    throw databaseFault(error);
+  }
+}
