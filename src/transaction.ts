@@ -21,6 +21,16 @@ export async function readFor<T>({ deps }: Ctx, need: Need, query: (db: Db) => P
   }
 }
 
+/** All that `work` reads through its context is of one moment: figures of one page do not contradict each other. */
+export async function oneReading<T>(ctx: Ctx, work: (own: Ctx) => Promise<T>): Promise<T> {
+  return read(ctx, (db) =>
+    db.transaction((tx) => work({ ...ctx, deps: { ...ctx.deps, reads: tx } }), {
+      isolationLevel: "repeatable read",
+      accessMode: "read only",
+    }),
+  );
+}
+
 /** Runs `work` in one transaction. Returns when it is committed; a lost connection becomes DATABASE_AWAY. */
 export async function withTransaction<T>(ctx: Ctx, work: (tx: Db) => Promise<T>): Promise<T> {
   try {

@@ -195,6 +195,31 @@ describe("the board and the flag's page", () => {
     expect(card + list).not.toContain("is over 150 % of");
   });
 
+  it("the flag's page takes one reading: its budget and its charts never name two sums", async () => {
+    await budget({ limitUsd: 2 });
+    await pages.text("/e/production");
+    await spend(0.5);
+    // The board's figures are kept for a second, which does not pass here.
+    const page = await pages.text("/e/production/flags/support-chat");
+    expect(page).toContain("$0.50 of $2");
+    expect(page).toContain("$0.50 exact");
+  });
+
+  it("a budget over its limit whose flag somebody killed is not told as spending: off since when, by whom", async () => {
+    await budget({ ladder: [{ atPercent: 100, action: "alert" }] });
+    await spend(2);
+    later(10);
+    const html = () => pages.html("/e/production/budgets");
+    expect(await html()).toContain('class="fill-over"');
+    await op("flags/support-chat/kill", { reason: "leak" });
+    expect(await pages.text("/e/production/budgets")).toContain(
+      "Over its limit; the flag is off since 01:10 UTC by maria — leak.",
+    );
+    expect(await html()).not.toContain('class="fill-over"');
+    await op("flags/support-chat/restore", { reason: "next" });
+    expect(await pages.text("/e/production/budgets")).not.toContain("the flag is off");
+  });
+
   it("under a dark master: since that, by whom, and what is left when it is lifted", async () => {
     await op("kill", { reason: "attack" }, bob);
     await says("Off since 01:00 UTC by the master switch, bob — attack · its own switch is on");

@@ -22,7 +22,7 @@ import { type Period, windowAt } from "../../domain/window.ts";
 import { readSpending } from "../budgets/pace.ts";
 import { budgetOf } from "../budgets/rows.ts";
 import { isOff } from "../budgets/view.ts";
-import { type OffBurn, readBurn } from "../usage/burn.ts";
+import { type Burn, type OffBurn, readBurn } from "../usage/burn.ts";
 import {
   latencySince,
   type Minute,
@@ -62,9 +62,12 @@ export interface BudgetGlance {
 /** Budgets of more than one flag that are over their limit while something that spends from them is on. */
 export function overShared({ budgets: all }: BoardMoney, flags: readonly FlagResource[]): BudgetGlance[] {
   const on = flags.filter(({ standing }) => standing.state !== "off");
-  return all.filter(
-    ({ scope, over }) => over !== null && scope.flag === undefined && on.some((flag) => isOnModel(flag, scope.model)),
-  );
+  return all.filter(({ scope, over }) => over !== null && scope.flag === undefined && spendersOf(scope, on).length > 0);
+}
+
+/** The flags that spend from a budget while they are on. */
+export function spendersOf(scope: BudgetGlance["scope"], flags: readonly FlagResource[]): FlagResource[] {
+  return flags.filter((flag) => (scope.flag === undefined ? isOnModel(flag, scope.model) : flag.key === scope.flag));
 }
 
 /** A flag without a chain may be on any model. */
@@ -143,16 +146,11 @@ export async function boardMoney(ctx: Ctx, environmentKey: string): Promise<Boar
 
 async function gather(ctx: Ctx, db: Db, environment: EnvironmentRow, nowMs: number): Promise<BoardMoney> {
   const environmentId = environment.id;
-  const around = await readSurroundings(db, environment);
-  const definitions = await readGlances(db, environmentId, nowMs);
-  const timezone = zoneOfToday(definitions.map(({ row }) => row));
+  const { budgets: glances, timezone, burn } = await glance(ctx, db, environment, nowMs);
   const midnightMs = windowAt("day", timezone, nowMs).startMs;
   const day = await todaySums(db, environmentId, midnightMs, nowMs);
   const minutes = await minutesSince(db, environmentId, nowMs - HOUR_MINUTES * MINUTE_MS);
   const latencies = await latencySince(db, environmentId, nowMs - PACE_MS);
-  // The first calls of the last minute are all that slices are read for.
-  const spending = await readSpending(db, environmentId, nowMs, MINUTE_MS);
-  const burn = await readBurn(ctx, db, environmentId, spending);
 
   const flags = new Map<string, FlagMoney>();
   const byFlag = new Map<string, Minute[]>();
@@ -183,6 +181,33 @@ async function gather(ctx: Ctx, db: Db, environment: EnvironmentRow, nowMs: numb
       still: burn.undefinedStill,
     },
     unpriced: day.unpriced,
+    budgets: glances,
+  };
+}
+
+/** The budgets of an environment and the zone that "today" follows, without the sums of its flags. */
+export async function budgetGlances(
+  ctx: Ctx,
+  environmentKey: string,
+): Promise<Pick<BoardMoney, "budgets" | "timezone">> {
+  const environment = await requireEnvironment(ctx, environmentKey, "viewer");
+  return read(ctx, (db) => glance(ctx, db, environment, ctx.deps.clock.nowMs()));
+}
+
+async function glance(
+  ctx: Ctx,
+  db: Db,
+  environment: EnvironmentRow,
+  nowMs: number,
+): Promise<Pick<BoardMoney, "budgets" | "timezone"> & { burn: Burn }> {
+  const around = await readSurroundings(db, environment);
+  const definitions = await readGlances(db, environment.id, nowMs);
+  // The first calls of the last minute are all that slices are read for.
+  const spending = await readSpending(db, environment.id, nowMs, MINUTE_MS);
+  const burn = await readBurn(ctx, db, environment.id, spending);
+  return {
+    burn,
+    timezone: zoneOfToday(definitions.map(({ row }) => row)),
     budgets: definitions.map(({ row, budget, spentNanoUsd }) => {
       const burning = burnOfScope(burn.rows, budget.scope);
       const ahead = isOff(budget, burn) ? 0 : burning;

@@ -2,6 +2,9 @@
 import { usd } from "../../domain/alert-text.ts";
 import { NANO_PER_USD } from "../../domain/budget.ts";
 import type { BudgetResource } from "../../domain/money-resources.ts";
+import type { FlagResource } from "../../domain/resources.ts";
+import { standingWords } from "../../domain/standing-words.ts";
+import { Words } from "../text/standing-words.tsx";
 import { aPeriod } from "../../domain/window.ts";
 import { LimitLine } from "../board/flag-money.tsx";
 import { Moment } from "../shell/moment.tsx";
@@ -17,12 +20,16 @@ export interface BudgetEntryProps {
   admin: boolean;
   /** `production`, as in "all flags of production". */
   environment: string;
+  /** The flags that spend from it while they are on. */
+  spenders: readonly FlagResource[];
 }
 
-export function BudgetEntry({ budget, base, nowMs, operator, admin, environment }: BudgetEntryProps) {
+export function BudgetEntry({ budget, base, nowMs, operator, admin, environment, spenders }: BudgetEntryProps) {
   const { now } = budget;
+  const isSpent = now.spentNanoUsd >= now.limitNanoUsd;
+  const allOff = spenders.length > 0 && spenders.every(({ standing }) => standing.state === "off");
   const path = `${base}/budgets/${budget.id}`;
-  const light = lightOfBudget(budget);
+  const light = isSpent && allOff ? "off" : lightOfBudget(budget);
   return (
     <li class="card" id={`budget-${budget.id}`}>
       <div class="title">
@@ -56,6 +63,7 @@ export function BudgetEntry({ budget, base, nowMs, operator, admin, environment 
           <LimitLine budget={{ ...now, period: budget.period, timezone: budget.timezone }} nowMs={nowMs} />
         </span>
       </p>
+      {isSpent && allOff ? <OverAndOff spenders={spenders} nowMs={nowMs} /> : null}
       <Trips budget={budget} />
       <dl class="facts">
         <dt>Ladder</dt>
@@ -95,6 +103,26 @@ export function BudgetEntry({ budget, base, nowMs, operator, admin, environment 
         )}
       </dl>
     </li>
+  );
+}
+
+/** What is off spends no more, whoever turned it off: "Over its limit; the flag is off since 02:41 by maria — leak". */
+function OverAndOff({ spenders, nowMs }: { spenders: readonly FlagResource[]; nowMs: number }) {
+  const [flag, ...others] = spenders;
+  if (flag === undefined) return null;
+  return (
+    <p>
+      Over its limit;{" "}
+      {others.length > 0 ? (
+        "every flag that spends from it is off"
+      ) : (
+        <>
+          the flag is <b class="word off">off</b>
+          <Words words={standingWords(flag.standing)} nowMs={nowMs} />
+        </>
+      )}
+      .
+    </p>
   );
 }
 

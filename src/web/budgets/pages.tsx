@@ -2,10 +2,11 @@
 import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
 import { requireScope } from "../../authorize.ts";
+import { oneReading } from "../../transaction.ts";
 import { usd } from "../../domain/alert-text.ts";
 import { raiseBudgetBody } from "../../http/budget-schemas.ts";
 import { fromIssues } from "../../http/problem.ts";
-import { boardMoney } from "../../services/board/money.ts";
+import { boardMoney, spendersOf } from "../../services/board/money.ts";
 import { getBudget, listBudgets } from "../../services/budgets/view.ts";
 import { createBudget, deleteBudget, raiseBudget, updateBudget } from "../../services/budgets/budgets.ts";
 import { listFlags } from "../../services/flags/flags.ts";
@@ -136,7 +137,13 @@ async function listPage(c: PageContext, deps: Deps) {
   const actor = c.get("actor");
   const admin = mayAdminister(actor);
   const ctx = serviceContext(c, deps);
-  const [{ items }, { unpriced }] = await Promise.all([listBudgets(ctx, environment), boardMoney(ctx, environment)]);
+  const [{ budgets: items, flags }, { unpriced }] = await Promise.all([
+    oneReading(ctx, async (own) => ({
+      budgets: (await listBudgets(own, environment)).items,
+      flags: (await listFlags(own, environment)).items,
+    })),
+    boardMoney(ctx, environment),
+  ]);
   const base = `/e/${environment}`;
   return sendPage(
     c,
@@ -171,6 +178,7 @@ async function listPage(c: PageContext, deps: Deps) {
               operator={mayOperate(actor)}
               admin={admin}
               environment={environment}
+              spenders={spendersOf(budget.scope, flags)}
             />
           ))}
         </ul>

@@ -1,9 +1,10 @@
 /** The page of one flag: its state and chain, how it is defined, and who did what to it. */
 import { Hono } from "hono";
 import type { Deps, Ctx } from "../../deps.ts";
+import { oneReading } from "../../transaction.ts";
 import type { FlagResource } from "../../domain/resources.ts";
 import { listAudit } from "../../services/shared/audit.ts";
-import { boardMoney } from "../../services/board/money.ts";
+import { budgetGlances } from "../../services/board/money.ts";
 import { flagSpend } from "../../services/usage/flag-spend.ts";
 import { getFlag } from "../../services/flags/flags.ts";
 import { fleetOf } from "../../services/instances/fleet.ts";
@@ -32,19 +33,12 @@ export function flagPages(deps: Deps): Hono<PageEnv> {
     const { environment, key } = c.req.param();
     const ctx = serviceContext(c, deps);
     const actor = c.get("actor");
-    const [flag, money, audit, fleet] = await Promise.all([
-      getFlag(ctx, environment, key),
-      boardMoney(ctx, environment),
+    const [{ flag, budgets, budget, spend }, audit, fleet] = await Promise.all([
+      oneReading(ctx, (own) => stateAndMoney(own, environment, key)),
       story(ctx, environment, key),
       fleetOf(ctx, environment),
     ]);
     const nowMs = deps.clock.nowMs();
-    const budget = ownBudget(money.budgets, key);
-    const spend = await flagSpend(ctx, environment, key, {
-      period: budget?.period ?? "day",
-      timezone: budget?.timezone ?? money.timezone,
-      model: budget?.scope.model,
-    });
     const path = `/e/${environment}/flags/${key}`;
     const light = lightOf(flag);
     return sendPage(
@@ -131,12 +125,25 @@ export function flagPages(deps: Deps): Hono<PageEnv> {
           )}
         </section>
         {mayAdminister(actor) ? (
-          <Delete flag={flag} path={path} budgets={money.budgets.filter(({ scope }) => scope.flag === key)} />
+          <Delete flag={flag} path={path} budgets={budgets.filter(({ scope }) => scope.flag === key)} />
         ) : null}
       </>,
     );
   });
   return app;
+}
+
+/** What its head and its charts show. */
+async function stateAndMoney(ctx: Ctx, environment: string, key: string) {
+  const flag = await getFlag(ctx, environment, key);
+  const { budgets, timezone } = await budgetGlances(ctx, environment);
+  const budget = ownBudget(budgets, key);
+  const spend = await flagSpend(ctx, environment, key, {
+    period: budget?.period ?? "day",
+    timezone: budget?.timezone ?? timezone,
+    model: budget?.scope.model,
+  });
+  return { flag, budgets, budget, spend };
 }
 
 /** What happened to the flag, and what the master switch did to all, newest first. */
