@@ -240,7 +240,8 @@ export class Andon implements GuardHost {
       sawRevision: (revision: Revision) => this.#poller?.news(revision),
       waiting: (isWaiting: boolean) => (isWaiting ? addExitFlush(flush) : dropExitFlush(flush)),
     };
-    const reporter = new UsageReporter(target, { ...resolved, checks: this.#checks }, host, this.logger);
+    const options = { ...resolved, checks: this.#checks, promptThresholds: () => this.models.promptThresholds() };
+    const reporter = new UsageReporter(target, options, host, this.logger);
     return reporter;
   }
 

@@ -21,6 +21,8 @@ export interface ModelTable {
   readonly isBlocked: (id: string) => boolean;
   /** Null without a price. `atMs` is Unix time in milliseconds. */
   readonly ratesOf: (id: string, atMs: number) => BaseRates | null;
+  /** Prompt sizes above which some price goes up, in tokens, ascending. */
+  readonly promptThresholds: () => readonly number[];
 }
 
 export interface ModelFacts {
@@ -58,6 +60,7 @@ export function modelTable(facts: ModelFacts): ModelTable {
       const row = findPriceRow(table, id, atMs) ?? (known === undefined ? null : findPriceRow(table, known, atMs));
       return row === null ? null : { input: row.rates.input, output: row.rates.output };
     },
+    promptThresholds: () => pricesNow().table.promptThresholds,
   };
 }
 

@@ -22,6 +22,8 @@ export interface PriceTable {
   readonly dearest: Rates;
   /** The same with fast mode included. */
   readonly dearestFast: Rates;
+  /** Prompt sizes above which some price goes up, in tokens, ascending. */
+  readonly promptThresholds: readonly number[];
 }
 
 export interface RefusedPriceRow {
@@ -82,7 +84,14 @@ function build(rows: readonly DatedRow[], modelByAlias: ReadonlyMap<string, stri
   for (const list of byModel.values()) list.sort((a, b) => b.fromMs - a.fromMs);
   const standard = rows.flatMap(({ row }) => (row.long === undefined ? [row.rates] : [row.rates, row.long.rates]));
   const fast = rows.flatMap(({ row }) => (row.fast === undefined ? [] : [row.fast]));
-  return { byModel, modelByAlias, dearest: highest(standard), dearestFast: highest([...standard, ...fast]) };
+  const thresholds = new Set(rows.flatMap(({ row }) => row.long?.abovePromptTokens ?? []));
+  return {
+    byModel,
+    modelByAlias,
+    dearest: highest(standard),
+    dearestFast: highest([...standard, ...fast]),
+    promptThresholds: [...thresholds].toSorted((a, b) => a - b),
+  };
 }
 
 function highest(rates: readonly Rates[]): Rates {

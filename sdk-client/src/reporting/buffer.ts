@@ -2,11 +2,14 @@
  * Usage that waits to be sent. Invariants: bounded in records and in bytes; on overflow the oldest records are summed,
  * never dropped, as long as there is room for their sums.
  */
-import { UsageSums } from "./sums.ts";
+import { type PromptThresholds, UsageSums } from "./sums.ts";
 import {
-  MAX_RECORD_TEXT_CHARS,
+  isStorable,
   MAX_RECORDS_PER_BATCH,
   MAX_USAGE_BODY_BYTES,
+  RECORD_FIELDS,
+  recordFields,
+  storable,
   type UsageRecord,
 } from "../wire/usage-protocol.ts";
 
@@ -21,31 +24,24 @@ const MAX_SUMS_PER_BATCH = 100;
 /** A record without its texts, as an object in memory or as JSON. */
 const RECORD_BYTES = 400;
 
-const MAX_ATTEMPT = 1_000;
-const MAX_LATENCY_MS = 86_400_000;
-/** A first look, by code units: most texts have none of these. */
-const NOT_STORABLE = /[\0\ud800-\udfff]/;
-
-const TEXT_FIELDS = [
-  "flag",
-  "model",
-  "requestedModel",
-  "geo",
-  "stopReason",
-  "errorType",
-  "requestId",
-  "user",
-  "session",
-  "correlationId",
-  "systemHash",
-  "revision",
-] as const;
+const TEXTS = recordFields("text").map((field) => ({ field, max: RECORD_FIELDS[field].max }));
+const NUMBERS = [...recordFields("number"), ...recordFields("whole")].map((field) => ({
+  field,
+  min: RECORD_FIELDS[field].min,
+  max: RECORD_FIELDS[field].max,
+}));
 
 export interface Bounds {
   maxRecords: number;
   maxBytes: number;
   maxSums: number;
 }
+
+const DEFAULT_BOUNDS: Bounds = {
+  maxRecords: MAX_BUFFERED_RECORDS,
+  maxBytes: MAX_BUFFERED_BYTES,
+  maxSums: MAX_SUMS,
+};
 
 export class UsageBuffer {
   readonly #bounds: Bounds;
@@ -58,9 +54,9 @@ export class UsageBuffer {
   /** Attempts that were lost because even their sums found no room. */
   dropped = 0;
 
-  constructor(bounds: Bounds = { maxRecords: MAX_BUFFERED_RECORDS, maxBytes: MAX_BUFFERED_BYTES, maxSums: MAX_SUMS }) {
+  constructor(thresholds: PromptThresholds, bounds: Bounds = DEFAULT_BOUNDS) {
     this.#bounds = bounds;
-    this.#sums = new UsageSums(bounds.maxSums);
+    this.#sums = new UsageSums(bounds.maxSums, thresholds);
   }
 
   /** Records and sums that wait. */
@@ -128,18 +124,16 @@ export class UsageBuffer {
 /** Cuts what is beyond the bounds of a record, as the server rejects such; gives its size in bytes, about. */
 function fit(record: UsageRecord): number {
   let bytes = RECORD_BYTES;
-  for (const field of TEXT_FIELDS) {
+  for (const { field, max } of TEXTS) {
     const text = record[field];
     if (text === undefined) continue;
-    if (text.length > MAX_RECORD_TEXT_CHARS || NOT_STORABLE.test(text)) record[field] = storable(text);
-    bytes += Math.min(text.length, MAX_RECORD_TEXT_CHARS);
+    if (text.length > max || !isStorable(text)) record[field] = storable(text, max);
+    bytes += Math.min(text.length, max);
   }
-  record.attempt = Math.min(record.attempt, MAX_ATTEMPT);
-  record.latencyMs = Math.min(record.latencyMs, MAX_LATENCY_MS);
+  for (const { field, min, max } of NUMBERS) {
+    const value = record[field];
+    if (value === undefined) continue;
+    if (!(value >= min && value <= max)) record[field] = value > max ? max : min;
+  }
   return bytes;
-}
-
-/** The text as a database takes it: no NUL, and no half of a surrogate pair, also not after the cut. */
-function storable(text: string): string {
-  return text.slice(0, MAX_RECORD_TEXT_CHARS).replaceAll(/[\0\p{Surrogate}]/gu, "\ufffd");
 }

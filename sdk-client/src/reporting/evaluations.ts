@@ -2,7 +2,7 @@
  * How often each flag was evaluated since the last report. On the path of every decision: one comparison and one
  * addition for the flag that was asked last, one lookup for others. Bounded in flags.
  */
-import { MAX_CHECKED_FLAGS, MAX_RECORD_TEXT_CHARS } from "../wire/usage-protocol.ts";
+import { MAX_CHECKED_FLAGS, RECORD_FIELDS } from "../wire/usage-protocol.ts";
 
 export interface Checks {
   on: number;
@@ -46,7 +46,7 @@ export class CheckCounts {
     const checks = known ?? { on: 0, off: 0 };
     // Flags are few; a key made from data, or none at all, is not worth the memory.
     const fits =
-      this.#counts.size < MAX_CHECKED_FLAGS && typeof flag === "string" && flag.length <= MAX_RECORD_TEXT_CHARS;
+      this.#counts.size < MAX_CHECKED_FLAGS && typeof flag === "string" && flag.length <= RECORD_FIELDS.flag.max;
     if (known === undefined && fits) this.#counts.set(flag, checks);
     this.#lastFlag = flag;
     this.#last = checks;

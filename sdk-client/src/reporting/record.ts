@@ -3,10 +3,12 @@
  * record; a fault is named, never thrown.
  */
 import {
-  MAX_TOKENS_PER_CALL,
-  MAX_TOKENS_PER_CLASS,
+  maxTokens,
   MAX_WEB_SEARCHES,
   NO_USAGE,
+  OUTCOMES,
+  recordFields,
+  TOKEN_CLASSES,
   type TokenUsage,
   type UsageOutcome,
   type UsageRecord,
@@ -21,21 +23,9 @@ export type UsageReport = Pick<UsageRecord, "flag" | "model"> &
 
 export type ParsedReport = { ok: true; record: UsageRecord } | { ok: false; problem: string };
 
-const OUTCOMES: ReadonlySet<unknown> = new Set<UsageOutcome>(["ok", "error", "aborted", "refused"]);
-const TEXTS = [
-  "geo",
-  "stopReason",
-  "errorType",
-  "requestId",
-  "user",
-  "session",
-  "correlationId",
-  "systemHash",
-  "revision",
-] as const;
-const COUNTS = ["status", "firstTokenMs", "promptTokens", "count"] as const;
-const FLAGS = ["batch", "fast"] as const;
-const CLASSES = ["input", "output", "cacheWrite5m", "cacheWrite1h", "cacheRead", "webSearches"] as const;
+const TEXTS = recordFields("text", "optional");
+const NUMBERS = [...recordFields("number", "optional"), ...recordFields("whole", "optional")];
+const DETAILS = recordFields("boolean", "optional");
 
 /** Checks and completes a report. `nowMs` is Unix time in milliseconds. */
 export function parseReport(given: unknown, nowMs: number): ParsedReport {
@@ -59,30 +49,27 @@ function parse(given: unknown, nowMs: number): UsageRecord {
   if (!isOutcome(outcome)) throw new Fault("outcome must be ok, error, aborted or refused");
   const record: UsageRecord = {
     id: fields["id"] === undefined ? crypto.randomUUID() : text(fields, "id"),
-    at: fields["at"] === undefined ? nowMs : whole(fields, "at", Number.MAX_SAFE_INTEGER),
+    at: fields["at"] === undefined ? nowMs : whole(fields, "at"),
     flag: text(fields, "flag"),
     model,
     requestedModel: fields["requestedModel"] === undefined ? model : text(fields, "requestedModel"),
     outcome,
     exact: fields["exact"] === undefined ? true : flag(fields, "exact"),
     usage: usageOf(fieldsOf(fields["usage"], "usage"), fields["count"] === undefined ? 1 : whole(fields, "count")),
-    attempt: fields["attempt"] === undefined ? 1 : Math.max(1, whole(fields, "attempt")),
+    attempt: fields["attempt"] === undefined ? 1 : whole(fields, "attempt"),
     latencyMs: fields["latencyMs"] === undefined ? 0 : whole(fields, "latencyMs"),
   };
-  for (const name of TEXTS) if (fields[name] !== undefined) record[name] = text(fields, name);
-  for (const name of COUNTS) if (fields[name] !== undefined) record[name] = whole(fields, name);
-  for (const name of FLAGS) if (fields[name] !== undefined) record[name] = flag(fields, name);
+  for (const name of TEXTS) if (fields[name] !== undefined && name !== "part") record[name] = text(fields, name);
+  for (const name of NUMBERS) if (fields[name] !== undefined) record[name] = whole(fields, name);
+  for (const name of DETAILS) if (fields[name] !== undefined) record[name] = flag(fields, name);
   return record;
 }
 
 /** @param calls how many calls it is the sum of */
 function usageOf(fields: Fields, calls: number): TokenUsage {
   const usage: TokenUsage = { ...NO_USAGE };
-  for (const name of CLASSES) {
-    const maxTokens = Math.min(MAX_TOKENS_PER_CLASS, MAX_TOKENS_PER_CALL * calls);
-    if (fields[name] !== undefined)
-      usage[name] = whole(fields, name, name === "webSearches" ? MAX_WEB_SEARCHES : maxTokens);
-  }
+  for (const name of TOKEN_CLASSES) if (fields[name] !== undefined) usage[name] = whole(fields, name, maxTokens(calls));
+  if (fields["webSearches"] !== undefined) usage.webSearches = whole(fields, "webSearches", MAX_WEB_SEARCHES);
   return usage;
 }
 
@@ -97,7 +84,8 @@ function text(fields: Fields, name: string): string {
   return value;
 }
 
-function whole(fields: Fields, name: string, max = MAX_TOKENS_PER_CLASS): number {
+/** Money is refused beyond its bound; any other number is brought into its own when the record is kept. */
+function whole(fields: Fields, name: string, max = Number.MAX_SAFE_INTEGER): number {
   const value = fields[name];
   if (typeof value !== "number" || !(value >= 0 && value <= max)) throw new Fault(`${name} must be from 0 to ${max}`);
   return Math.ceil(value);
@@ -110,5 +98,5 @@ function flag(fields: Fields, name: string): boolean {
 }
 
 function isOutcome(value: unknown): value is UsageOutcome {
-  return OUTCOMES.has(value);
+  return OUTCOMES.some((outcome) => outcome === value);
 }

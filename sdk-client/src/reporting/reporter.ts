@@ -10,6 +10,7 @@ import type { PollTarget } from "../sync/poll.ts";
 import type { Revision } from "../wire/revision.ts";
 import { type Batch, makeBatch, splitBatch } from "./batch.ts";
 import { UsageBuffer } from "./buffer.ts";
+import type { PromptThresholds } from "./sums.ts";
 import { postUsage, type Rejected, type ReportOutcome } from "./post.ts";
 import type { UsageRecord } from "../wire/usage-protocol.ts";
 
@@ -78,10 +79,10 @@ export class UsageReporter {
 
   constructor(
     target: PollTarget,
-    options: { flushIntervalMs: number; checks: CheckCounts },
+    options: { flushIntervalMs: number; checks: CheckCounts; promptThresholds: PromptThresholds },
     host: ReporterHost,
     logger: AndonLogger,
-    buffer = new UsageBuffer(),
+    buffer = new UsageBuffer(options.promptThresholds),
   ) {
     this.#target = target;
     this.#checks = options.checks;

@@ -3,17 +3,22 @@
  * are priced alike and fall into the same budget window are summed, and no token is lost.
  */
 import { addUsage, promptTokens } from "../pricing/usage.ts";
-import { MAX_TOKENS_PER_CLASS, MAX_WEB_SEARCHES, type TokenUsage, type UsageRecord } from "../wire/usage-protocol.ts";
+import {
+  MAX_TOKENS_PER_CLASS,
+  MAX_WEB_SEARCHES,
+  RECORD_FIELDS,
+  type TokenUsage,
+  type UsageRecord,
+} from "../wire/usage-protocol.ts";
 
-/** The prompt sizes above which some price goes up, in tokens: records on either side are not summed. */
-const PRICE_THRESHOLDS_TOKENS = [100_000, 200_000] as const;
 /** Every time zone's day begins at a quarter of an hour, so a sum never spans two windows of a budget. */
 const QUARTER_HOUR_MS = 900_000;
 const DAY_MS = 86_400_000;
 /** Lengths of time within which records are summed: the next longer one when the one before is not enough. */
 const SPANS_MS = [QUARTER_HOUR_MS, DAY_MS, Number.POSITIVE_INFINITY] as const;
-/** Largest `count` of one sum. */
-const MAX_ATTEMPTS_PER_SUM = 1_000_000;
+
+/** Prompt sizes above which some price goes up, in tokens, ascending. */
+export type PromptThresholds = () => readonly number[];
 
 interface Sum {
   record: UsageRecord;
@@ -24,14 +29,16 @@ interface Sum {
 
 export class UsageSums {
   readonly #maxSums: number;
+  readonly #thresholds: PromptThresholds;
   #span = 0;
   #open = new Map<string, Sum>();
   /** Sums that reached a bound; nothing is added to them. */
   #closed: Sum[] = [];
 
-  /** `maxSums` bounds how many sums are kept. */
-  constructor(maxSums: number) {
+  /** `maxSums` bounds how many sums are kept; records on either side of a threshold are not summed. */
+  constructor(maxSums: number, thresholds: PromptThresholds) {
     this.#maxSums = maxSums;
+    this.#thresholds = thresholds;
   }
 
   get size(): number {
@@ -93,7 +100,8 @@ export class UsageSums {
   #keyOf(record: UsageRecord): string {
     const span = SPANS_MS[this.#span] ?? Number.POSITIVE_INFINITY;
     const prompt = record.promptTokens ?? promptTokens(record.usage);
-    const tier = PRICE_THRESHOLDS_TOKENS.filter((threshold) => prompt > threshold).length;
+    // The threshold itself, not how many: prices may change while sums are kept.
+    const above = this.#thresholds().findLast((threshold) => prompt > threshold) ?? 0;
     return JSON.stringify([
       Math.floor(record.at / span),
       record.flag,
@@ -106,7 +114,7 @@ export class UsageSums {
       record.geo ?? null,
       record.part ?? null,
       record.attempt === 1,
-      tier,
+      above,
       // The first detail to go when there is no room.
       this.#span === 0 ? (record.revision ?? null) : null,
     ]);
@@ -117,9 +125,9 @@ export class UsageSums {
 function merged(a: Sum, b: Sum): Sum | null {
   const usage = addUsage(a.record.usage, b.record.usage);
   const attempts = a.attempts + b.attempts;
-  if (attempts > MAX_ATTEMPTS_PER_SUM || !isWithinBounds(usage)) return null;
+  if (attempts > RECORD_FIELDS.count.max || !isWithinBounds(usage)) return null;
   const totalLatencyMs = a.totalLatencyMs + b.totalLatencyMs;
-  const largest = Math.min(Math.max(promptOf(a.record), promptOf(b.record)), MAX_TOKENS_PER_CLASS);
+  const largest = Math.min(Math.max(promptOf(a.record), promptOf(b.record)), RECORD_FIELDS.promptTokens.max);
   const record: UsageRecord = {
     id: a.record.id,
     at: Math.max(a.record.at, b.record.at),

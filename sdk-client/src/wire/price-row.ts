@@ -4,15 +4,10 @@
  */
 import { parseInstant } from "./instant.ts";
 import { isObject } from "./json.ts";
+import { TOKEN_CLASSES, type TokenClass } from "./usage-protocol.ts";
 
 /** Integer pico-USD (1e-12 USD) per token: 1 USD per million tokens is 1,000,000. */
-export interface Rates {
-  input: number;
-  output: number;
-  cacheWrite5m: number;
-  cacheWrite1h: number;
-  cacheRead: number;
-}
+export type Rates = Record<TokenClass, number>;
 
 /** What a model costs from a moment on, until a later row of the same model. */
 export interface PriceRow {
@@ -96,11 +91,9 @@ function longFault(value: unknown): PriceRowFault | null {
   return ratesFault(value["rates"], ".long.rates");
 }
 
-const RATE_CLASSES = ["input", "output", "cacheWrite5m", "cacheWrite1h", "cacheRead"] as const;
-
 function ratesFault(value: unknown, path: string): PriceRowFault | null {
   if (!isObject(value)) return { path, message: "must be an object with a rate for each class of tokens" };
-  for (const name of RATE_CLASSES) {
+  for (const name of TOKEN_CLASSES) {
     if (!isWhole(value[name], MAX_RATE_PICO_USD_PER_TOKEN)) {
       const message = `must be a whole number of pico-USD per token from 0 to ${MAX_RATE_PICO_USD_PER_TOKEN}`;
       return { path: `${path}.${name}`, message };

@@ -11,8 +11,6 @@ export const USAGE_PATH = "/sdk/v1/usage";
 export const MAX_RECORDS_PER_BATCH = 1_000;
 export const MAX_USAGE_BODY_BYTES = 1_024 * 1_024;
 
-/** Longest text in any field of a record; clients cut what is longer. */
-export const MAX_RECORD_TEXT_CHARS = 256;
 /** Different flags in `checks` of one batch. */
 export const MAX_CHECKED_FLAGS = 1_000;
 
@@ -22,15 +20,21 @@ export const MAX_TOKENS_PER_CALL = 10_000_000;
 export const MAX_TOKENS_PER_CLASS = 1_000_000_000;
 /** Largest number of web searches in one record. */
 export const MAX_WEB_SEARCHES = 1_000_000;
-export type UsageOutcome = "ok" | "error" | "aborted" | "refused";
+
+/** Most tokens of one class in a record that sums up so many calls. */
+export function maxTokens(calls: number): number {
+  return Math.min(MAX_TOKENS_PER_CLASS, MAX_TOKENS_PER_CALL * calls);
+}
+
+export const OUTCOMES = ["ok", "error", "aborted", "refused"] as const;
+export type UsageOutcome = (typeof OUTCOMES)[number];
+
+/** What tokens are priced by. */
+export const TOKEN_CLASSES = ["input", "output", "cacheWrite5m", "cacheWrite1h", "cacheRead"] as const;
+export type TokenClass = (typeof TOKEN_CLASSES)[number];
 
 /** Tokens of one call by price class, and web searches. `input` is what neither wrote nor read a cache. */
-export interface TokenUsage {
-  input: number;
-  output: number;
-  cacheWrite5m: number;
-  cacheWrite1h: number;
-  cacheRead: number;
+export interface TokenUsage extends Record<TokenClass, number> {
   webSearches: number;
 }
 
@@ -79,6 +83,103 @@ export interface UsageRecord {
   promptTokens?: number;
   /** What else an attempt used, beside the record of its answer: counts as tokens and money, not as an attempt. */
   part?: string;
+}
+
+interface Bounds {
+  min: number;
+  max: number;
+}
+
+/** What a field may hold. A text is one line that a database can store ({@link isStorable}), bounded in characters. */
+export type FieldRule = { optional?: true } & (
+  | ({ is: "text" } & Bounds)
+  | ({ is: "number" | "whole" } & Bounds)
+  | { is: "boolean" | "outcome" | "usage" }
+);
+
+const NAME = { is: "text", min: 1, max: 128 } as const;
+const LABEL = { is: "text", min: 0, max: 256, optional: true } as const;
+const DETAIL = { is: "boolean", optional: true } as const;
+const DAY_MS = 86_400_000;
+
+/**
+ * The one list of a record's fields and their bounds: clients keep to it, by cutting rather than by losing a record, and
+ * the server refuses what is beyond it. In the order in which faults are told.
+ */
+export const RECORD_FIELDS = {
+  id: NAME,
+  /** The years 1970 to 9999. */
+  at: { is: "number", min: 0, max: 253_402_300_799_999 },
+  /** Not the shape of keys: money of a misspelt flag or an odd model id is money of the environment. */
+  flag: NAME,
+  model: NAME,
+  requestedModel: NAME,
+  outcome: { is: "outcome" },
+  exact: { is: "boolean" },
+  attempt: { is: "whole", min: 1, max: 1_000 },
+  latencyMs: { is: "number", min: 0, max: DAY_MS },
+  geo: LABEL,
+  stopReason: LABEL,
+  errorType: LABEL,
+  requestId: LABEL,
+  user: LABEL,
+  session: LABEL,
+  correlationId: LABEL,
+  systemHash: LABEL,
+  revision: LABEL,
+  /** Any text: a part that a newer client names is money all the same. */
+  part: LABEL,
+  batch: DETAIL,
+  fast: DETAIL,
+  status: { is: "whole", min: 0, max: 999, optional: true },
+  firstTokenMs: { is: "number", min: 0, max: DAY_MS, optional: true },
+  count: { is: "whole", min: 1, max: 1_000_000, optional: true },
+  promptTokens: { is: "whole", min: 0, max: MAX_TOKENS_PER_CLASS, optional: true },
+  usage: { is: "usage" },
+} as const satisfies { [Field in keyof UsageRecord]-?: RuleOf<Field> };
+
+/** Only the rule that the type of the field asks for. */
+type RuleOf<Field extends keyof UsageRecord> = { is: KindOf<NonNullable<UsageRecord[Field]>> } & FieldRule &
+  (undefined extends UsageRecord[Field] ? { optional: true } : { optional?: never });
+type KindOf<Value> = Value extends UsageOutcome
+  ? "outcome"
+  : Value extends string
+    ? "text"
+    : Value extends number
+      ? "number" | "whole"
+      : Value extends boolean
+        ? "boolean"
+        : "usage";
+
+type FieldOf<Kind extends FieldRule["is"]> = {
+  [Field in keyof UsageRecord]-?: (typeof RECORD_FIELDS)[Field] extends { is: Kind } ? Field : never;
+}[keyof UsageRecord];
+
+/** The fields of a kind, of one presence: all, or only those that a record may lack. */
+export function recordFields<Kind extends FieldRule["is"]>(
+  kind: Kind,
+  which: "all" | "optional" = "all",
+): FieldOf<Kind>[] {
+  const rules: Readonly<Record<string, FieldRule>> = RECORD_FIELDS;
+  return Object.keys(rules).filter((field): field is FieldOf<Kind> => {
+    const rule = rules[field];
+    return rule?.is === kind && (which === "all" || rule.optional === true);
+  });
+}
+
+/** Neither a control character nor any part of a surrogate pair. */
+const PLAIN = /^[\u0020-\u007e\u00a0-\ud7ff\ue000-\uffff]*$/;
+const UNSTORABLE = /[\p{Cc}\p{Surrogate}]/gu;
+
+/** True for one line without half a surrogate pair, which is what a record's texts are. */
+export function isStorable(text: string): boolean {
+  // The second expression knows a pair from its halves, and is slow.
+  return PLAIN.test(text) || text.search(UNSTORABLE) < 0;
+}
+
+/** The text as a record can hold it. */
+export function storable(text: string, maxChars: number): string {
+  return text.slice(0, maxChars).replaceAll(UNSTORABLE, "\ufffd");
 }
 
 export interface UsageBatch {

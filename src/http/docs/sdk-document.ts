@@ -18,6 +18,7 @@ import {
 } from "../../../sdk-client/src/wire/protocol.ts";
 import {
   MAX_RECORDS_PER_BATCH,
+  OUTCOMES,
   USAGE_PATH,
   type UsageAnswer,
   type UsageBatch,
@@ -73,7 +74,7 @@ const record = z
     flag: z.string(),
     model: z.string().openapi({ description: "The model that was sent." }),
     requestedModel: z.string().openapi({ description: "The model that the caller asked for." }),
-    outcome: z.enum(["ok", "error", "aborted", "refused"]),
+    outcome: z.enum(OUTCOMES),
     exact: z.boolean().openapi({ description: "The provider's own final usage; else an estimate." }),
     usage: z.object({
       input: count,

@@ -3,6 +3,7 @@
  * so that one bad record never loses the money of the others.
  */
 import type { Submission } from "../../deps.ts";
+import { isObject } from "../../../sdk-client/src/wire/json.ts";
 import {
   MAX_CHECKED_FLAGS,
   MAX_RECORDS_PER_BATCH,
@@ -10,7 +11,7 @@ import {
 } from "../../../sdk-client/src/wire/usage-protocol.ts";
 import { FLAG_KEY_PATTERN } from "../../domain/limits.ts";
 import { AppError, type Fault } from "../../errors.ts";
-import { idFault, isFields, isUsageRecord, wholeFault } from "./usage-record.ts";
+import { idFault, isUsageRecord, wholeFault } from "./usage-record.ts";
 
 /** Evaluations of one flag in one batch. */
 const MAX_CHECKS = 1_000_000_000_000;
@@ -76,12 +77,12 @@ function checksOf(value: unknown): { checks: Checks; fault: Fault | null } {
   const checks = new Map<string, { on: number; off: number }>();
   const refuse = (path: string, message: string) => ({ checks, fault: { path, message } });
   if (value === undefined) return { checks, fault: null };
-  if (!isFields(value)) return refuse("checks", "must be an object of flags");
+  if (!isObject(value)) return refuse("checks", "must be an object of flags");
   const entries = Object.entries(value);
   if (entries.length > MAX_CHECKED_FLAGS) return refuse("checks", `may hold at most ${MAX_CHECKED_FLAGS} flags`);
   for (const [flag, counts] of entries) {
     if (!FLAG_KEY_PATTERN.test(flag)) continue;
-    const { on, off }: Readonly<Record<string, unknown>> = isFields(counts) ? counts : {};
+    const { on, off }: Readonly<Record<string, unknown>> = isObject(counts) ? counts : {};
     const path = `checks.${flag}`;
     const fault = wholeFault(on, `${path}.on`, 0, MAX_CHECKS) ?? wholeFault(off, `${path}.off`, 0, MAX_CHECKS);
     if (fault !== null) return { checks, fault };
