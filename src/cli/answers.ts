@@ -156,22 +156,24 @@ export type ReceiptsAnswer = z.infer<typeof receiptsAnswer>;
 export const instancesAnswer = z.looseObject({
   items: z.array(
     z.looseObject({
-      id: z.string(),
+      // Absent from servers before 0.2.
+      id: z.string().default(""),
       instance: z.string(),
       app: z.string().nullable(),
       revision: z.string().nullable(),
       state: z.string(),
       silentSeconds: z.number(),
-      disconnectedSeconds: z.number().nullable(),
+      disconnectedSeconds: z.number().nullable().default(null),
       local: z.array(z.string()).nullable().default(null),
       declaredDead: z.looseObject({ by: z.string(), at: z.string() }).nullable().default(null),
     }),
   ),
   live: z.number(),
-  lost: z.number(),
+  lost: z.number().default(0),
   silent: z.number(),
   stopped: z.number(),
-  at: z.string(),
+  local: z.number().default(0),
+  at: z.string().optional(),
 });
 export type InstancesAnswer = z.infer<typeof instancesAnswer>;
 export const declaredAnswer = z.looseObject({

@@ -21,6 +21,7 @@ import {
 } from "./answers.ts";
 import { CliError, EXIT_OK, EXIT_USAGE, type Io } from "./io.ts";
 import { jsonLines } from "./printable.ts";
+import { EVERY_FLAG } from "../domain/fleet.ts";
 import { REASONS, RESTORE_REASONS } from "../domain/reasons.ts";
 import { askAfterKill, requireReason } from "./reason.ts";
 import { sayProof, waitForReceipts } from "./proof.ts";
@@ -33,6 +34,9 @@ import {
   masterLine,
   overriddenLine,
   receiptsLine,
+  refusalLines,
+  refusingLines,
+  refusingOf,
   some,
   unknownFlagLine,
 } from "./text.ts";
@@ -52,16 +56,23 @@ export async function status(io: Io, key: string | undefined, options: Common): 
   const base = baseOf(options);
   if (key !== undefined) {
     const flag = await api.call(`${base}/flags/${encodeURIComponent(key)}`, flagAnswer);
-    return show(io, options, flag, [flagLine(flag)]);
+    const { items } = await api.call(`${base}/instances`, instancesAnswer);
+    const own = items.filter(({ local }) => local !== null && (local.includes(EVERY_FLAG) || local.includes(key)));
+    const lines = refusingLines({ items: own, local: 0 });
+    return show(io, options, { ...flag, refusing: refusingOf(own) }, [flagLine(flag), ...lines]);
   }
   const master = await api.call(`${base}/master`, masterAnswer);
   const flags = await api.call(`${base}/flags`, flagsAnswer);
   const models = await api.call(`${base}/models`, modelsAnswer);
   const newest = await api.call(`${base}/receipts`, receiptsAnswer);
   const unknown = await api.call(`${base}/unknown-flags`, unknownFlagsAnswer);
+  const fleet = await api.call(`${base}/instances`, instancesAnswer);
   const blocked = models.items.filter((model) => model.blocked);
-  return show(io, options, { master, flags: flags.items, blocked, unknown: unknown.items, receipts: newest }, [
+  const refusing = refusingOf(fleet.items);
+  const all = { master, flags: flags.items, blocked, unknown: unknown.items, refusing, receipts: newest };
+  return show(io, options, all, [
     `${options.env}, revision ${flags.revision}. ${receiptsLine(newest)}`,
+    ...refusingLines(fleet),
     masterLine(master),
     ...blocked.map(
       ({ model, by, reason }) =>
@@ -174,7 +185,11 @@ export async function setBlock(
 export async function receipts(io: Io, options: Common & { revision?: string }): Promise<number> {
   const query = options.revision === undefined ? "" : `?revision=${encodeURIComponent(options.revision)}`;
   const answer = await createApiClient(io).call(`${baseOf(options)}/receipts${query}`, receiptsAnswer);
-  return show(io, options, answer, [`Revision ${answer.revision}: ${receiptsLine(answer)}`, ...lateLines(answer)]);
+  return show(io, options, answer, [
+    `Revision ${answer.revision}: ${receiptsLine(answer)}`,
+    ...refusalLines(answer),
+    ...lateLines(answer),
+  ]);
 }
 
 export async function instances(io: Io, options: Common): Promise<number> {
@@ -198,7 +213,7 @@ export async function declareDead(
     api.call(`${base}${path}`, declaredAnswer, { method: "POST", body: { ...body, ...reason } });
   const answer =
     name === undefined
-      ? await call("/dead", { lostBefore: list.at })
+      ? await call("/dead", list.at === undefined ? {} : { lostBefore: list.at })
       : await call(`/${encodeURIComponent(idOf(list, name))}/dead`, {});
   return show(io, options, answer, declaredLines(answer));
 }

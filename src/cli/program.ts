@@ -35,7 +35,8 @@ Set ANDON_URL and ANDON_OP_TOKEN (ANDON_TOKEN is the application's), then:
   $ andon block claude-opus-5-5 --reason "overloaded"
 
 Exit codes:
-  0  done and, unless --no-wait, applied by every live instance
+  0  done and, unless --no-wait, applied by every live instance (but for those under ANDON_KILL,
+     which refuse by themselves, follow no restore and are named)
   1  failed
   2  wrong usage
   3  the change is made, but within 10 s not confirmed by all (or this token may not read receipts)`;

@@ -2,7 +2,7 @@
 import type { ApiClient } from "./api-client.ts";
 import { type ReceiptsAnswer, receiptsAnswer } from "./answers.ts";
 import { CliError, EXIT_OK, EXIT_UNCONFIRMED, type Io } from "./io.ts";
-import { isProbablyGone, lateLines, receiptsLine } from "./text.ts";
+import { following, isProbablyGone, lateLines, receiptsLine, refusalLines } from "./text.ts";
 
 const WAIT_MS = 10_000;
 /** So long even those get who seem to be gone: a client that runs answers a change, or reconnects, within a second. */
@@ -16,15 +16,15 @@ export interface Proof {
 }
 
 /**
- * Asks for the receipts of `revision` until all live instances applied it, for at most 10 s, or until only such are
- * left as were lost or hold it off by ANDON_KILL. EXIT_UNCONFIRMED when some have not applied it, or when nobody can tell.
+ * Asks for the receipts of `revision` until all that follow it have applied it, for at most 10 s, or until only such are
+ * left as were lost. EXIT_UNCONFIRMED when some have not applied it, or when nobody can tell.
  */
 export async function waitForReceipts(io: Io, api: ApiClient, environment: string, revision: string): Promise<Proof> {
   const startedMs = io.monotonicMs();
   for (;;) {
     const receipts = await readReceipts(io, api, environment, revision);
     if (receipts === null) return { exitCode: EXIT_UNCONFIRMED, receipts };
-    if (receipts.applied >= receipts.live) {
+    if (receipts.applied >= following(receipts)) {
       // Of clients that are not counted nobody can tell.
       return { exitCode: receipts.notCounted.length === 0 ? EXIT_OK : EXIT_UNCONFIRMED, receipts };
     }
@@ -35,11 +35,12 @@ export async function waitForReceipts(io: Io, api: ApiClient, environment: strin
   }
 }
 
-/** True when all that have not applied it were lost, hold it off by themselves, or are probably gone. */
-function nobodyLeft({ applied, live, lost, local, stragglers }: ReceiptsAnswer): boolean {
-  if (applied + lost + local >= live) return true;
+/** True when all that have not applied it were lost, or are probably gone. */
+function nobodyLeft(receipts: ReceiptsAnswer): boolean {
+  const missing = following(receipts) - receipts.applied;
+  if (missing <= receipts.lost) return true;
   // A list that was cut does not tell.
-  return stragglers.length === live - applied && stragglers.every(isProbablyGone);
+  return receipts.stragglers.length === missing && receipts.stragglers.every(isProbablyGone);
 }
 
 /** The change is made: what cannot be proven is said. */
@@ -70,6 +71,7 @@ function quoted(name: string): string {
 export function sayProof(io: Io, { receipts, exitCode }: Proof): void {
   if (receipts === null) return;
   io.out(receiptsLine(receipts));
+  for (const line of refusalLines(receipts)) io.out(line);
   for (const line of lateLines(receipts)) io.err(line);
   if (exitCode === EXIT_OK) return;
   const [lost] = receipts.lostInstances;

@@ -1,4 +1,6 @@
 /** How the commands speak: sentences in product words, times in UTC. */
+import { EVERY_FLAG } from "../domain/fleet.ts";
+import { refusingWords } from "../domain/refusing-words.ts";
 import { standingWords } from "../domain/standing-words.ts";
 import type {
   AuditAnswer,
@@ -29,8 +31,41 @@ export function masterLine(master: MasterAnswer): string {
 /** "47 of 47 instances applied it, 120 ms". */
 export function receiptsLine(receipts: ReceiptsAnswer): string {
   if (receipts.live === 0) return "No instance is connected, so there is nothing that could apply it.";
+  const total = following(receipts);
+  if (total === 0) return "No instance is connected that could apply it.";
   const time = receipts.lastMs === null ? "" : `, ${String(Math.round(receipts.lastMs))} ms`;
-  return `${String(receipts.applied)} of ${String(receipts.live)} instances applied it${time}`;
+  return `${String(receipts.applied)} of ${String(total)} instances applied it${time}`;
+}
+
+/** Whom a change can reach: what refuses by ANDON_KILL what it turned on does not follow it. */
+export function following({ live, local }: ReceiptsAnswer): number {
+  return live - local;
+}
+
+/** Who refuses what a restore has turned on: the proof is complete without them, and not everywhere. */
+export function refusalLines(receipts: ReceiptsAnswer): string[] {
+  const { local, localInstances } = receipts;
+  if (local === 0) return [];
+  const refusing = { count: local, names: some(localInstances, local) };
+  const words = refusingWords(refusing, following(receipts) === 0 ? "alone" : "proof");
+  return [`${words}; ${local === 1 ? "it does not follow a restore" : "they do not follow a restore"}`];
+}
+
+/** Who refuses by itself now, and what: a flag's switch says nothing of it. */
+export function refusingLines({ items, local }: Pick<InstancesAnswer, "items" | "local">): string[] {
+  const held = refusingOf(items);
+  const named = held.map(
+    ({ instance, flags }) => `${instance} (${flags.includes(EVERY_FLAG) ? "everything" : flags.join(", ")})`,
+  );
+  const count = Math.max(local, held.length);
+  return count === 0 ? [] : [refusingWords({ count, names: some(named, count) }, "alone")];
+}
+
+/** The same as data: what each holds off, flags or `*`. */
+export function refusingOf(items: InstancesAnswer["items"]): { instance: string; flags: string[] }[] {
+  return items
+    .filter(({ state }) => state === "live" || state === "lost")
+    .flatMap(({ instance, local }) => (local === null ? [] : [{ instance, flags: local }]));
 }
 
 /** Who has not applied it, a line each, with what is known of it: live and late is another matter than lost. */
@@ -44,9 +79,6 @@ export function lateLines(receipts: ReceiptsAnswer): string[] {
     ...lines,
     ...(total > lines.length ? [`Nor by ${String(total - lines.length)} more`] : []),
     ...(lostSince.length === 0 ? [] : [`Applied, but lost since, and may still be serving: ${some(lostSince)}`]),
-    ...(receipts.local === 0
-      ? []
-      : [`Held off by ANDON_KILL in ${String(receipts.local)}: ${some(receipts.localInstances, receipts.local)}`]),
     ...receipts.notCounted.map(
       ({ token, because, atLeast }) =>
         `At least ${String(atLeast)} more are not counted: ${because === "new names" ? `token ${token} invents names` : `more instances came with token ${token} than are kept`}`,

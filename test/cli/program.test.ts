@@ -289,6 +289,51 @@ describe("what is so, and not what was asked for", () => {
     expect((await andon(["restore", "support-chat", ...quick])).out).toMatch(
       /^support-chat: over its limit, claude-opus-5-5, since .* UTC, test op restored it over budget "Daily", "x": \$2\.00 of \$1\.00\nBudget "Daily" had reached 100 %: overridden until its window ends\. No higher step is left: nothing stops its spending until then\.$/,
     );
+    await andon(["kill", "support-chat", "--reason", "leak", "--no-wait"]);
+    const again = await andon(["restore", "support-chat", "--reason", "the leak is closed", "--no-wait"]);
+    expect(again.out, "who let it run is who restored it last").toMatch(
+      /^support-chat: over its limit, .*, test op restored it over budget "Daily", "the leak is closed": [^"]*$/,
+    );
+    expect((await andon(["status", "support-chat"])).out).toBe(again.out);
+  });
+
+  it("who refuses by ANDON_KILL does not follow a restore: it is named, is not waited for, and status names it", async () => {
+    const refuses: Record<string, string> = { "host-7": "support-chat", "host-8": "*" };
+    const report = async (instance: string) => {
+      const headers = { "andon-instance": instance, "andon-local": refuses[instance] ?? "" };
+      const first = await harness.call("GET", SNAPSHOT_PATH, { token: harness.tokens.sdk, headers });
+      const had = first.headers.get("etag") ?? "";
+      await harness.call("GET", SNAPSHOT_PATH, {
+        token: harness.tokens.sdk,
+        headers: { ...headers, "if-none-match": had },
+      });
+    };
+    await harness.deps.db.delete(instances);
+    const all = async () => {
+      for (const name of ["host-1", "host-7", "host-8"]) await report(name);
+    };
+    whileAsleep = all;
+    await all();
+    const kill = await andon(["kill", "support-chat", "--reason", "leak"]);
+    expect(kill).toMatchObject({ code: 0, err: "" });
+    expect(kill.out).toContain("3 of 3 instances applied it");
+    const startedMs = clockMs;
+    const restore = await andon(["restore", "support-chat", "--reason", "mended"]);
+    expect(restore).toMatchObject({ code: 0, err: "" });
+    expect(clockMs - startedMs).toBeLessThan(3000);
+    expect(restore.out).toMatch(
+      /^1 of 1 instances applied it.*\n2 more refuse by ANDON_KILL: host-7, host-8; they do not follow a restore$/m,
+    );
+    const words = "2 instances refuse by ANDON_KILL: host-7 (support-chat), host-8 (everything)";
+    expect((await andon(["status"])).out).toContain(words);
+    expect((await andon(["status", "support-chat"])).out).toContain(words);
+    const { out } = await andon(["status", "--json"]);
+    const refusing = [
+      { instance: "host-7", flags: ["support-chat"] },
+      { instance: "host-8", flags: ["*"] },
+    ];
+    expect(JSON.parse(out)).toMatchObject({ refusing });
+    await harness.deps.db.delete(instances);
   });
 });
 

@@ -185,7 +185,8 @@ async function switchFlag(
     const { flag: current, around: before, checks } = await flagAndAround(ctx, open, key, options.aroundAsServed);
     requireMatch(options.ifMatch, current.version);
     const state = next(current, before, at);
-    const overridden = options.overridesTrips === true && (await overrideTrips(ctx, open, key, reason));
+    const restored = { flag: key, killed: current.state === "off", reason };
+    const overridden = options.overridesTrips === true && (await overrideTrips(ctx, open, restored));
     if (!overridden && sameState(stateOf(current), state)) {
       if (action === "flag.killed") {
         await open.note({ action, targetKind: "flag", target: key, reason, before: stateOf(current), after: state });

@@ -141,10 +141,14 @@ const END_REASONS = {
 };
 
 /**
- * On-call restores a flag: every trip in force for it is overridden until its window ends. Answers whether there was
- * one.
+ * On-call restores a flag: every trip in force for it is overridden until its window ends. Of one that was `killed` by
+ * hand meanwhile an earlier override is made anew: who lets it run is who restored it last. Answers whether there was any.
  */
-export async function overrideTrips(ctx: Ctx, open: Change, flag: string, reason: string | null): Promise<boolean> {
+export async function overrideTrips(
+  ctx: Ctx,
+  open: Change,
+  { flag, killed, reason }: { flag: string; killed: boolean; reason: string | null },
+): Promise<boolean> {
   const { tx, environment, at } = open;
   const overridden = await tx
     .update(trips)
@@ -154,7 +158,7 @@ export async function overrideTrips(ctx: Ctx, open: Change, flag: string, reason
         eq(trips.environmentId, environment.id),
         eq(trips.flag, flag),
         isNull(trips.endedAt),
-        isNull(trips.overriddenAt),
+        killed ? undefined : isNull(trips.overriddenAt),
       ),
     )
     .returning({ budgetId: trips.budgetId });
