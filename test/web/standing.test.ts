@@ -220,6 +220,26 @@ describe("the board and the flag's page", () => {
     expect(await pages.text("/e/production/budgets")).not.toContain("the flag is off");
   });
 
+  it("a downgrade shows what it would save before it is pressed: the burn of the board, by kind of token at each model", async () => {
+    const page = (flag: string) => pages.text(`/e/production/flags/${flag}/downgrade`);
+    expect(await page("draft-reply")).toContain("No calls in the last 5 minutes");
+    expect(await page("draft-reply")).not.toContain("now $");
+    later(1);
+    await spend(1);
+    const { usage } = callFor(0);
+    const cached = { ...usage, cacheRead: 5_000_000 };
+    await report(world.server.deps, [callFor(1, { at: clock.nowMs(), usage: cached })]);
+    expect(await pages.text("/e/production")).toContain("$24/h");
+    const opus = await page("support-chat");
+    expect(opus).toContain("Estimated from 2 calls of the last 5 minutes");
+    expect(opus).toContain("step 2 of the chain: now $24/h → about $12/h");
+    expect(opus).toContain("step 3 of the chain: now $24/h → about $9.00/h");
+    await op("flags/support-chat/downgrade", { model: SONNET, reason: "slow" });
+    expect(await page("support-chat")).toContain("back up to full quality: now $24/h → at most $24/h");
+    await op("flags/support-chat/kill", { reason: "leak" });
+    expect(await page("support-chat")).toContain("It is off now, so it burns nothing on any step.");
+  });
+
   it("under a dark master: since that, by whom, and what is left when it is lifted", async () => {
     await op("kill", { reason: "attack" }, bob);
     await says("Off since 01:00 UTC by the master switch, bob — attack · its own switch is on");

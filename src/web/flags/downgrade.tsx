@@ -1,6 +1,9 @@
 /** Choosing the step that a flag goes down to: shows the chain as it is, and what each choice means. */
 import type { FlagResource } from "../../domain/resources.ts";
 import { Choices, type FieldErrors, FormErrors } from "../form/parts.tsx";
+import type { StepPreview } from "../../services/flags/step-preview.ts";
+import { usdPerHour } from "../text/money.ts";
+import { count } from "../text/text.ts";
 import { HowLong } from "../form/how-long.tsx";
 import type { Form } from "../shell/page-context.ts";
 import { REASONS } from "../../domain/reasons.ts";
@@ -8,12 +11,14 @@ import { ReasonChoice, reasonOf } from "../form/reason-choice.tsx";
 
 export interface DowngradeProps {
   flag: FlagResource;
+  /** Null while the flag is off. */
+  preview: StepPreview | null;
   environment: string;
   errors: FieldErrors;
   form: Form | undefined;
 }
 
-export function DowngradePage({ flag, environment, errors, form }: DowngradeProps) {
+export function DowngradePage({ flag, preview, environment, errors, form }: DowngradeProps) {
   const board = `/e/${environment}`;
   const { level } = flag.level;
   const deeper = flag.steps.map((step, position) => ({ step, position })).filter(({ position }) => position !== level);
@@ -45,6 +50,7 @@ export function DowngradePage({ flag, environment, errors, form }: DowngradeProp
         Now at <code>{current}</code>. Calls that start after it is applied use the chosen model; running calls finish
         on the one they have. A request is never moved to a better model than it asks for.
       </p>
+      <p class="dim">{basisOf(preview)}</p>
       <Choices
         name="model"
         legend="Down to"
@@ -53,7 +59,12 @@ export function DowngradePage({ flag, environment, errors, form }: DowngradeProp
         options={deeper.map(({ step, position }) => ({
           value: step.model,
           label: step.model,
-          note: noteOf(step.model, position, level, blocked),
+          note: (
+            <>
+              {noteOf(step.model, position, level, blocked)}
+              <Rates preview={preview} position={position} />
+            </>
+          ),
         }))}
       />
       <ReasonChoice
@@ -71,6 +82,29 @@ export function DowngradePage({ flag, environment, errors, form }: DowngradeProp
         </a>
       </div>
     </form>
+  );
+}
+
+/** From what the figures beside the steps are made. */
+function basisOf(preview: StepPreview | null): string {
+  if (preview === null) return "It is off now, so it burns nothing on any step.";
+  if (preview.attempts === 0) return "No calls in the last 5 minutes, so nothing to estimate a step's cost from.";
+  return `Estimated from ${count(preview.attempts, "call")} of the last 5 minutes: their tokens as recorded, at the prices of the models they would go to. A prompt cache is written anew on another model, once, which is not in it.`;
+}
+
+/** ": now $12/h → about $3/h". Nothing without calls. */
+function Rates({ preview, position }: { preview: StepPreview | null; position: number }) {
+  const then = preview?.then[position];
+  if (preview === null || preview.attempts === 0 || then === undefined) return null;
+  const about = then.isCeiling ? "at most" : "about";
+  return (
+    <>
+      {": "}
+      <b>
+        now {usdPerHour(preview.nowNanoUsdPerHour)} → {about} {usdPerHour(then.nanoUsdPerHour)}
+      </b>
+      {then.refused === 0 ? "" : `; ${count(then.refused, "call")} of these would be refused, as no step is usable`}
+    </>
   );
 }
 

@@ -10,6 +10,7 @@ import { listAudit } from "../../services/shared/audit.ts";
 import { boardMoney } from "../../services/board/money.ts";
 import { getFlag } from "../../services/flags/flags.ts";
 import { getMaster, killMaster, restoreMaster } from "../../services/flags/master.ts";
+import { stepPreview } from "../../services/flags/step-preview.ts";
 import { downgradeFlag, killFlag, restoreFlag } from "../../services/flags/switches.ts";
 import { revert, setReason } from "../../services/flags/undo.ts";
 import { act, done } from "../shell/act.tsx";
@@ -136,12 +137,12 @@ export function switchPages(deps: Deps): Hono<PageEnv> {
 async function downgradePage(c: PageContext, deps: Deps, errors: ReadonlyMap<string, string>, form?: Form) {
   const { environment = "", key = "" } = c.req.param();
   const ctx = serviceContext(c, deps);
-  const flag = await getFlag(ctx, environment, key);
+  const [flag, preview] = await Promise.all([getFlag(ctx, environment, key), stepPreview(ctx, environment, key)]);
   return sendPage(
     c,
     deps,
     { ...pageOf(c, `Downgrade ${flag.name}`, environment), status: errors.size > 0 ? 422 : 200 },
-    <DowngradePage flag={flag} environment={environment} errors={errors} form={form} />,
+    <DowngradePage flag={flag} preview={preview} environment={environment} errors={errors} form={form} />,
   );
 }
 
