@@ -111,8 +111,9 @@ const secondsSince = (column: SQL) =>
 
 /** As a `Member`. Several processes of one name are told apart by the order in which they came. */
 function member(environmentId: string): SQL {
-  const earlier = sql`(select count(*) from instances as other where other.environment_id = ${environmentId}
-    and other.instance = known.instance and other.stopped_at is null
+  // Not "where stopped_at is null": then the index of all that run is taken while the table is not analysed.
+  const earlier = sql`(select count(*) filter (where other.stopped_at is null) from instances as other
+    where other.environment_id = ${environmentId} and other.instance = known.instance
     and (other.first_seen, other.boot) < (known.first_seen, known.boot))`;
   return sql`json_build_object(
     'id', ${PROCESS_ID}, 'instance', instance || case when ${earlier} = 0 then '' else ' (' || ${earlier} + 1 || ')' end,

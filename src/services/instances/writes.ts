@@ -75,13 +75,16 @@ export async function writeHeard(tx: Db, batch: readonly Heard[], nowMs: number)
       disconnected_at = case when excluded.last_seen >= known.last_seen - ${SAME_SIGHTING} then excluded.disconnected_at
         else known.disconnected_at end,
       last_seen = greatest(known.last_seen, excluded.last_seen)`);
+  // Row by row through the keys, whatever the planner believes: of tables that grew since they were last analysed it
+  // may believe that they are empty, and compare all with all.
   await tx.execute(sql`
     insert into receipts as known (environment_id, lineage, revision, instance, boot, applied_at, first_seen)
-    select e, l, n, i, b, heard.at - heard.applied * interval '1 ms', instances.first_seen
+    select e, l, n, i, b, heard.at - heard.applied * interval '1 ms', process.first_seen
     from (${heard}) as heard
-      join instances on instances.environment_id = e and instances.instance = i and instances.boot = b
-      join revisions on revisions.environment_id = e and revisions.revision = n
-    where l is not null and instances.first_seen <= revisions.committed_at
+      cross join lateral (select first_seen from instances
+        where environment_id = e and instance = i and boot = b limit 1) as process
+      cross join lateral (select committed_at from revisions where environment_id = e and revision = n limit 1) as made
+    where l is not null and process.first_seen <= made.committed_at
     on conflict (environment_id, lineage, revision, instance, boot) do update set applied_at = excluded.applied_at
       where excluded.applied_at < known.applied_at - interval '5 ms'`);
 }
