@@ -46,6 +46,8 @@ export interface Variable {
 }
 
 export const SECRET_MIN_CHARS = 32;
+/** Single calls kept per environment. */
+export const DEFAULT_RECENT_CALLS_MAX = 10_000;
 const ADMIN_TOKEN = /^andon_op_[A-Za-z0-9_-]{16,}$/;
 
 /** Every variable, in the order of the documentation; `docs/configuration.md` is checked against it. */
@@ -152,7 +154,7 @@ const schema = z
       .regex(ADMIN_TOKEN, "expected andon_op_ followed by at least 16 letters, digits, _ or -")
       .optional(),
     ANDON_RECENT_CALLS_HOURS: wholeNumber(1, 720).default(24),
-    ANDON_RECENT_CALLS_MAX: wholeNumber(100, 1_000_000).default(10_000),
+    ANDON_RECENT_CALLS_MAX: wholeNumber(100, 1_000_000).default(DEFAULT_RECENT_CALLS_MAX),
     ANDON_LOG_LEVEL: z.enum(LOG_LEVELS, `expected one of ${LOG_LEVELS.join(", ")}`).default("info"),
   })
   .check((checked) => {

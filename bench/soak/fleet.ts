@@ -8,9 +8,9 @@ import { wallMs } from "../../src/demo/story/wait.ts";
 import { SILENT } from "../support/silent-logger.ts";
 import { send, task } from "../support/worker.ts";
 import { type Applied, fleetTaskSchema } from "./fleet-protocol.ts";
+import { REPORT_EVERY_MS } from "./crowd-shape.ts";
 import { MODEL } from "./traffic.ts";
 
-const REPORT_EVERY_MS = 20;
 const MAX_TOKENS = 500;
 const MAX_LATENCY_MS = 2_000;
 

@@ -7,9 +7,12 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import type { DatabaseConfig } from "../../src/config.ts";
 import { ServerProcess } from "../../src/demo/story/server-process.ts";
 import { startCluster } from "../support/postgres.ts";
+import { median } from "../support/statistics.ts";
 import { crowd, type CrowdVerdict } from "./crowd.ts";
+import type { CrowdSample } from "./crowd-verdict.ts";
 import { soak, type SoakVerdict } from "./soak.ts";
 
 const SOAKS = ["books", "crowd"] as const;
@@ -32,14 +35,15 @@ const HELP = `Usage: npm run soak [-- NAME] [-- --kills N] [-- --database NAME] 
   books  kills the Andon server with SIGKILL again and again while applications report usage and budgets trip, then
          looks through the books: every record counted once, every trip, incident and alert once
   crowd  ten boards stay open while the whole fleet is replaced every ten seconds, half of the times without a goodbye,
-         and usage flows (PostgreSQL): memory, tables and the time of a kill must stay as they were
+         and usage flows, on tables as full as after hours of it: memory and the time of a kill must stay as they were,
+         and every table within its bound
 
 Both without a NAME. Exits non-zero when something did not hold.
 
   --kills N        books: how often, 1 to ${MAX_KILLS}; ${DEFAULT_KILLS} by default
-  --database NAME  books: ${DATABASES.join(" or ")}; one after the other by default. PostgreSQL is started for the run.
-  --minutes N      books: spread the kills over about so long for each database; crowd: run for so long,
-                   ${DEFAULT_CROWD_MINUTES} by default; 1 to ${MAX_MINUTES}
+  --database NAME  ${DATABASES.join(" or ")}; one after the other by default. PostgreSQL is started for the run.
+  --minutes N      books: spread the kills over about so long for each database; crowd: run for so long on each
+                   database, ${DEFAULT_CROWD_MINUTES} by default; 1 to ${MAX_MINUTES}
   --help           this text
 `;
 
@@ -63,7 +67,11 @@ async function main(): Promise<number> {
     if (given.names.includes("books")) {
       for (const database of given.databases) faults += (await soakOn(database, given, stop.signal)).faults.length;
     }
-    if (given.names.includes("crowd")) faults += (await crowdOn(given.crowdMinutes, stop.signal)).faults.length;
+    if (given.names.includes("crowd")) {
+      for (const database of given.databases) {
+        faults += (await crowdOn(database, given.crowdMinutes, stop.signal)).faults.length;
+      }
+    }
     return faults === 0 ? 0 : 1;
   } catch (error) {
     if (stop.signal.aborted) return EXIT_INTERRUPTED;
@@ -77,14 +85,8 @@ async function soakOn(database: DatabaseName, given: Arguments, signal: AbortSig
   const folder = await mkdtemp(join(tmpdir(), "andon-soak-"));
   const cluster = database === "postgres" ? await startCluster() : null;
   try {
-    const env: Record<string, string> =
-      cluster === null
-        ? {}
-        : {
-            DATABASE_URL: await cluster.createDatabase(),
-            ANDON_SECRET: randomBytes(SECRET_BYTES).toString("base64url"),
-          };
-    const server = await ServerProcess.on(join(folder, "data"), env);
+    const url = (await cluster?.createDatabase()) ?? null;
+    const server = await ServerProcess.on(join(folder, "data"), url === null ? {} : onPostgres(url));
     const startedMs = performance.now();
     const verdict = await soak({ server, ...given, say, signal });
     for (const fault of verdict.faults) say(`  ✗ ${fault}`);
@@ -102,33 +104,41 @@ async function soakOn(database: DatabaseName, given: Arguments, signal: AbortSig
   }
 }
 
-async function crowdOn(minutes: number, signal: AbortSignal): Promise<CrowdVerdict> {
-  say(`crowd: ${minutes} min`);
+async function crowdOn(database: DatabaseName, minutes: number, signal: AbortSignal): Promise<CrowdVerdict> {
+  say(`${database}: a crowd for ${minutes} min`);
   const folder = await mkdtemp(join(tmpdir(), "andon-soak-"));
-  const cluster = await startCluster();
+  const cluster = database === "postgres" ? await startCluster() : null;
   try {
-    const databaseUrl = await cluster.createDatabase();
-    const server = await ServerProcess.on(join(folder, "data"), {
-      DATABASE_URL: databaseUrl,
-      ANDON_SECRET: randomBytes(SECRET_BYTES).toString("base64url"),
-    });
-    try {
-      await server.start();
-      const database = new URL(databaseUrl).pathname.slice(1);
-      const verdict = await crowd({ server, cluster, database, minutes, say, signal });
-      for (const fault of verdict.faults) say(`  ✗ ${fault}`);
-      const { faults, samples } = verdict;
-      say(
-        `${faults.length === 0 ? "✓" : "✗"} crowd: ${samples.length} fleets one after the other: ${faults.length === 0 ? "memory, tables and kills stayed as they were" : `${faults.length} faults`}`,
-      );
-      return verdict;
-    } finally {
-      await server.stop();
-    }
+    const dataDir = join(folder, "data");
+    const url = (await cluster?.createDatabase()) ?? null;
+    const server = await ServerProcess.on(dataDir, url === null ? {} : onPostgres(url));
+    const config: DatabaseConfig = url === null ? { kind: "embedded", dataDir } : { kind: "postgres", url };
+    const verdict = await crowd({ server, database: config, minutes, say, signal });
+    const { faults, samples, tables } = verdict;
+    for (const table of tables) say(`  ${table}`);
+    for (const fault of faults) say(`  ✗ ${fault}`);
+    say(
+      `${faults.length === 0 ? "✓" : "✗"} ${database}: ${samples.length} fleets one after the other, ${spanOf(samples, ({ killMs }) => killMs)} ms for a kill, ` +
+        `${spanOf(samples, ({ rssMiB }) => rssMiB)} MiB: ` +
+        (faults.length === 0 ? "memory and kills as at first, tables within their bounds" : `${faults.length} faults`),
+    );
+    return verdict;
   } finally {
-    await cluster.stop();
+    await cluster?.stop();
     await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   }
+}
+
+function onPostgres(url: string): Record<string, string> {
+  return { DATABASE_URL: url, ANDON_SECRET: randomBytes(SECRET_BYTES).toString("base64url") };
+}
+
+/** In the first half, and in the second. */
+function spanOf(samples: readonly CrowdSample[], pick: (sample: CrowdSample) => number): string {
+  const middle = Math.ceil(samples.length / 2);
+  return [samples.slice(0, middle), samples.slice(-middle)]
+    .map((half) => median(half.map(pick)).toFixed(0))
+    .join(" → ");
 }
 
 function readArguments(): Arguments | number {

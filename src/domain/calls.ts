@@ -9,7 +9,7 @@ import { OTHER, UNDEFINED } from "./other.ts";
 /** The span in which calls are told apart by revision. */
 export const CALLS_SPAN_MS = 15 * MINUTE_MS;
 /** Different revisions and models of one flag in one minute that are told apart. */
-const MAX_KEYS_PER_FLAG = 40;
+export const MAX_KEYS_PER_FLAG = 40;
 
 export interface CallSums {
   minuteMs: number;

@@ -7,6 +7,9 @@ import type { Db } from "../../db/types.ts";
 import { type Applied, CALLS_SPAN_MS, type CallSums } from "../../domain/calls.ts";
 import { MINUTE_MS } from "../../domain/ledger.ts";
 
+/** Rows are kept for the span that is asked for, and two minutes more: of the minute in which it begins. */
+export const CALLS_KEPT_MS = CALLS_SPAN_MS + 2 * MINUTE_MS;
+
 /** What the instances have applied whose records do not say what decided them. */
 export async function readApplied(
   tx: Db,
@@ -61,9 +64,9 @@ export async function addCalls(tx: Db, environmentId: string, sums: readonly Cal
       newest_start = greatest(known.newest_start, excluded.newest_start)`);
 }
 
-/** Removes what is older than the span that is asked for, and a minute more. */
+/** Removes what is older than that. */
 export async function pruneCalls(db: Db, environmentId: string, nowMs: number): Promise<void> {
-  const before = new Date(nowMs - CALLS_SPAN_MS - 2 * MINUTE_MS);
+  const before = new Date(nowMs - CALLS_KEPT_MS);
   await db
     .delete(callsByRevision)
     .where(and(eq(callsByRevision.environmentId, environmentId), lt(callsByRevision.minute, before)));
