@@ -4,7 +4,7 @@ import { promisify } from "node:util";
 import { sql } from "drizzle-orm";
 import { describe, expect, it } from "vitest";
 import { freshDatabase } from "./support/database.ts";
-import { startServer } from "./support/server.ts";
+import { startTestServer } from "./support/server.ts";
 import { launchBrowser, openPage } from "./web/browser.ts";
 
 const MINUTE_MS = 60_000;
@@ -17,7 +17,7 @@ it("a process that is started with an environment of its own has the date of the
 
 describe.each(["postgres", "memory"] as const)("on %s", (kind) => {
   it("the database, its server and a page have the date of the test", async () => {
-    const server = await startServer({ database: await freshDatabase(kind) });
+    const server = await startTestServer({ database: await freshDatabase(kind) });
     const browser = await launchBrowser();
     for (const clock of [sql`now()`, sql`clock_timestamp()`]) {
       const [row] = await server.deps.db

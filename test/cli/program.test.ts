@@ -15,7 +15,7 @@ let clockMs = 0;
 let whileAsleep: () => Promise<void> = async () => {};
 
 beforeAll(async () => {
-  harness = await startHarness();
+  harness = await startHarness({ database: "memory" });
   await seed(harness);
 });
 beforeEach(() => {

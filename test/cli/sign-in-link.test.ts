@@ -8,14 +8,14 @@ import { peekSignInLink, redeemSignInLink } from "../../src/services/access/sign
 import { revokeToken } from "../../src/services/access/tokens.ts";
 import type { Runtime } from "../../src/boot.ts";
 import { freshPostgres } from "../support/database.ts";
-import { adminCtx, startDeps } from "../support/server-deps.ts";
+import { adminCtx, startTestServer } from "../support/server.ts";
 
 let url: string;
 let runtime: Runtime;
 
 beforeAll(async () => {
   url = await freshPostgres();
-  runtime = await startDeps({ database: { kind: "postgres", url } });
+  runtime = await startTestServer({ database: { kind: "postgres", url } });
 });
 afterAll(() => runtime.close());
 

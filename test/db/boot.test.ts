@@ -4,14 +4,14 @@ import type { Runtime } from "../../src/boot.ts";
 import { environments } from "../../src/db/schema/state.ts";
 import { change } from "../../src/change.ts";
 import { freshDatabase } from "../support/database.ts";
-import { adminCtx, startDeps } from "../support/server-deps.ts";
+import { adminCtx, startTestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
 describe.each(["postgres", "memory"] as const)("the first start on %s", (kind) => {
   // Not both at once: the embedded database blocks the thread while it is made, longer than a connection may take.
   let started: Runtime;
   beforeAll(async () => {
-    started = await startDeps({ database: kind });
+    started = await startTestServer({ database: kind });
   });
   afterAll(() => started.close());
 
@@ -44,7 +44,7 @@ describe.each(["postgres", "memory"] as const)("the first start on %s", (kind) =
 describe("two servers on one PostgreSQL", () => {
   it("start at once, make one installation, speak of one lineage, and follow each other's changes", async () => {
     const database = await freshDatabase("postgres");
-    const [a, b] = await Promise.all([startDeps({ database }), startDeps({ database })]);
+    const [a, b] = await Promise.all([startTestServer({ database }), startTestServer({ database })]);
     const production = a.deps.snapshots.environmentByKey("production");
     expect(b.deps.snapshots.environmentByKey("production")?.revision).toBe(production?.revision);
     expect(a.deps.snapshots.all()).toHaveLength(2);

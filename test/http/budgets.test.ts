@@ -29,7 +29,7 @@ let clock: FakeClock;
 
 beforeEach(async () => {
   clock = new FakeClock(Date.parse("2026-03-02T09:00:00Z"));
-  harness = await startHarness({ clock, database: "postgres" });
+  harness = await startHarness({ clock });
   await seed(harness);
   return () => harness.close();
 });

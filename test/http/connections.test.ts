@@ -5,8 +5,7 @@ import { pino } from "pino";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { MAX_USAGE_BODY_BYTES, USAGE_PATH } from "../../sdk-client/src/wire/usage-protocol.ts";
 import { MAX_BODY_BYTES } from "../../src/domain/limits.ts";
-import { ADMIN_TOKEN, makeToken } from "../support/server-deps.ts";
-import { startServer, type TestServer } from "../support/server.ts";
+import { ADMIN_TOKEN, makeToken, startTestServer, type TestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
 const KILL_PATH = "/v1/environments/production/kill";
@@ -17,7 +16,7 @@ const lines: { level: number; status?: number; msg: string }[] = [];
 
 beforeAll(async () => {
   const log = pino({ level: "debug" }, { write: (line: string) => void lines.push(JSON.parse(line)) });
-  server = await startServer({ database: "memory", log });
+  server = await startTestServer({ log });
   sdkToken = await makeToken(server.deps, { kind: "sdk" });
 });
 afterAll(() => server.close());

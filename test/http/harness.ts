@@ -1,15 +1,7 @@
-/** The whole app without a port, on a database of its own, with a token of every kind and every log line kept. */
-import type { Hono } from "hono";
+/** A server with a token of every kind and every log line kept, asked without a socket. */
 import { pino } from "pino";
 import { z } from "zod";
-import type { Clock } from "../../src/clock.ts";
-import type { Deps } from "../../src/deps.ts";
-import { createApp } from "../../src/app.ts";
-import { boot } from "../../src/boot.ts";
-import type { DatabaseConfig } from "../../src/config.ts";
-import type { AppEnv } from "../../src/http/app-env.ts";
-import { type DatabaseKind, freshDatabase } from "../support/database.ts";
-import { ADMIN_TOKEN, makeToken } from "../support/server-deps.ts";
+import { ADMIN_TOKEN, makeToken, type ServerOptions, startTestServer, type TestServer } from "../support/server.ts";
 
 /** Every kind of bearer; `otherAdmin` and `otherKill` are good for staging only. */
 export interface Tokens {
@@ -32,49 +24,22 @@ export interface CallOptions {
   address?: string;
 }
 
-export interface Harness {
-  app: Hono<AppEnv>;
-  deps: Deps;
+export interface Harness extends TestServer {
   tokens: Tokens;
   logLines: string[];
+  /** A request without a socket. */
   call(method: string, path: string, options?: CallOptions): Promise<Response>;
-  close(): Promise<void>;
 }
 
-export interface HarnessOptions {
-  /** A kind for a fresh database, or an existing one to share. */
-  database?: DatabaseKind | DatabaseConfig;
-  clock?: Clock;
-  publicUrl?: string;
-}
-
-export async function startHarness({
-  database = "memory",
-  clock,
-  publicUrl = "http://localhost",
-}: HarnessOptions = {}): Promise<Harness> {
+export async function startHarness(options: Omit<ServerOptions, "log"> = {}): Promise<Harness> {
   const logLines: string[] = [];
-  const runtime = await boot(
-    {
-      host: "127.0.0.1",
-      port: 0,
-      publicUrl,
-      database: typeof database === "object" ? database : await freshDatabase(database),
-      secret: "a secret for tests only, not for anything else",
-      adminToken: ADMIN_TOKEN,
-      logLevel: "trace",
-      recentCallsHours: 24,
-      recentCallsMax: 10_000,
-      warnings: [],
-    },
-    {
-      log: pino({ level: "trace" }, { write: (line: string) => logLines.push(line) }),
-      jobs: false,
-      ...(clock && { clock }),
-    },
-  );
-  const { deps } = runtime;
-  const app = createApp(deps);
+  const log = pino({ level: "trace" }, { write: (line: string) => logLines.push(line) });
+  const server = await startTestServer({
+    ...options,
+    log,
+    settings: { publicUrl: "http://localhost", ...options.settings },
+  });
+  const { app, deps } = server;
   const tokens: Tokens = {
     admin: ADMIN_TOKEN,
     operator: await makeToken(deps, { kind: "op", role: "operator" }),
@@ -86,8 +51,7 @@ export async function startHarness({
     otherKill: await makeToken(deps, { kind: "kill", environments: ["staging"] }),
   };
   return {
-    app,
-    deps,
+    ...server,
     tokens,
     logLines,
     call: async (method, path, { token = ADMIN_TOKEN, body, headers, address } = {}) =>
@@ -104,7 +68,6 @@ export async function startHarness({
         },
         address === undefined ? {} : { incoming: { socket: { remoteAddress: address } } },
       ),
-    close: () => runtime.close(),
   };
 }
 

@@ -9,7 +9,7 @@ const FLAG = `${ENV}/flags/support-chat`;
 let harness: Harness;
 
 beforeAll(async () => {
-  harness = await startHarness({ database: "postgres" });
+  harness = await startHarness();
   await seed(harness);
 });
 afterAll(() => harness.close());

@@ -19,7 +19,7 @@ const LINE =
 let harness: Harness;
 
 beforeAll(async () => {
-  harness = await startHarness({ clock: new FakeClock(NOW), database: "postgres" });
+  harness = await startHarness({ clock: new FakeClock(NOW) });
   await seed(harness);
   const budget = { name: 'The "daily"', scope: { flag: "support-chat" }, limitUsd: 100 };
   await expectStatus(harness.call("POST", `${ENV}/budgets`, { body: budget }), 201);

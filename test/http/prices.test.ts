@@ -20,7 +20,7 @@ const snapshotShape = z.looseObject({ revision: z.string(), prices: z.array(z.lo
 let harness: Harness;
 
 beforeEach(async () => {
-  harness = await startHarness({ database: "postgres" });
+  harness = await startHarness();
   await seed(harness);
   return () => harness.close();
 });

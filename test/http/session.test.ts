@@ -60,7 +60,7 @@ describe("the session cookie", () => {
   });
 
   it("is Secure and bound to its host when the server is reached by https", async () => {
-    const https = await startHarness({ publicUrl: "https://andon.example.com", clock });
+    const https = await startHarness({ settings: { publicUrl: "https://andon.example.com" }, clock });
     const setCookie = await signIn("admin-from-environment", https);
     expect(setCookie).toMatch(/^__Host-andon_session=/);
     expect(setCookie).toContain("Secure");

@@ -19,7 +19,7 @@ const callsShape = z.looseObject({
 let harness: Harness;
 
 beforeAll(async () => {
-  harness = await startHarness({ clock: new FakeClock(NOW), database: "postgres" });
+  harness = await startHarness({ clock: new FakeClock(NOW) });
   await seed(harness);
   const at = NOW - HOUR_MS;
   const records = [

@@ -6,8 +6,7 @@ import { JobRunner } from "../../src/jobs/runner.ts";
 import { FakeClock } from "../support/clock.ts";
 import { freshDatabase } from "../support/database.ts";
 import { jsonOf } from "../support/json.ts";
-import { startDeps } from "../support/server-deps.ts";
-import { startServer } from "../support/server.ts";
+import { startTestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
 const silent = pino({ level: "silent" });
@@ -28,7 +27,7 @@ describe("the lead", () => {
 describe("the runner", () => {
   it("runs each job at its own pace, and goes on after one failed", async () => {
     const clock = new FakeClock();
-    const { deps, close } = await startDeps({ clock });
+    const { deps, close } = await startTestServer({ clock });
     const ran = { often: 0, seldom: 0, failing: 0 };
     const runner = new JobRunner({
       deps,
@@ -54,7 +53,7 @@ describe("the runner", () => {
 describe("the expiry job", () => {
   it("ends a kill at its moment, by the system, with a reason", async () => {
     const clock = new FakeClock();
-    const server = await startServer({ jobs: true, clock });
+    const server = await startTestServer({ jobs: true, clock });
     const soon = new Date(clock.nowMs() + 60_000).toISOString();
     const killed = await server.api("POST", "/v1/environments/production/kill", { reason: "short", until: soon });
     expect(killed.status).toBe(200);

@@ -19,7 +19,7 @@ let clock: FakeClock;
 
 beforeEach(async () => {
   clock = new FakeClock(Date.parse(NOW));
-  harness = await startHarness({ clock, database: "postgres" });
+  harness = await startHarness({ clock });
   await seed(harness);
   return () => harness.close();
 });

@@ -2,8 +2,7 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { usageMinutes } from "../../src/db/schema/money.ts";
 import { type Cluster, startCluster } from "../support/postgres.ts";
-import { startServer, type TestServer } from "../support/server.ts";
-import { makeToken } from "../support/server-deps.ts";
+import { makeToken, startTestServer, type TestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 import { batchOf, callFor } from "../support/usage.ts";
 
@@ -13,7 +12,7 @@ let token: string;
 
 beforeAll(async () => {
   cluster = await startCluster();
-  server = await startServer({ database: { kind: "postgres", url: await cluster.createDatabase() } });
+  server = await startTestServer({ database: { kind: "postgres", url: await cluster.createDatabase() } });
   token = await makeToken(server.deps, { kind: "sdk" });
 });
 afterAll(async () => {

@@ -4,7 +4,7 @@ import { z } from "zod";
 import type { UsageRecord } from "../../sdk-client/src/wire/usage-protocol.ts";
 import { expectJson, expectStatus, type Harness, seed, startHarness } from "../http/harness.ts";
 import { expectProblem } from "../http/problem-shape.ts";
-import { makeToken } from "../support/server-deps.ts";
+import { makeToken } from "../support/server.ts";
 import { batchOf, callFor } from "../support/usage.ts";
 
 const PRODUCTION = "/v1/environments/production";

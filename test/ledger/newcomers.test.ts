@@ -10,7 +10,7 @@ import { listIncidents } from "../../src/services/incidents/incidents.ts";
 import { restoreFlag } from "../../src/services/flags/switches.ts";
 import { revert } from "../../src/services/flags/undo.ts";
 import { FakeClock } from "../support/clock.ts";
-import { adminCtx, startDeps } from "../support/server-deps.ts";
+import { adminCtx, startTestServer } from "../support/server.ts";
 import { callFor, dailyBudget, report } from "../support/usage.ts";
 
 const HOUR_MS = 3_600_000;
@@ -25,7 +25,7 @@ const chain = (...models: string[]) => ({ steps: models.map((model) => ({ model 
 
 beforeEach(async () => {
   clock = new FakeClock(Date.parse("2026-03-02T09:00:00Z"));
-  runtime = await startDeps({ clock });
+  runtime = await startTestServer({ clock });
   ctx = adminCtx(runtime.deps);
   environmentId = runtime.deps.snapshots.environmentByKey("production")?.environmentId ?? "";
   await putChain(ctx, "production", "opus-first", chain("claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"));
@@ -160,7 +160,7 @@ describe("an undo that brings a flag back to a model whose budget is reached", (
 
 describe("a flag made at the moment that the budget is reached, on another server", () => {
   it("is off, whichever comes first", async () => {
-    const other = await startDeps({ database: runtime.deps.config.database, clock });
+    const other = await startTestServer({ database: runtime.deps.config.database, clock });
     for (let round = 0; round < ROUNDS; round += 1) {
       const key = `flag-${round}`;
       const { id } = await budget({ name: key, limitUsd: 100 * (round + 1) });

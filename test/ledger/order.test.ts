@@ -11,7 +11,7 @@ import { putChain } from "../../src/services/models/chains.ts";
 import { createEnvironment } from "../../src/services/access/environments.ts";
 import { createFlag } from "../../src/services/flags/flags.ts";
 import { FakeClock } from "../support/clock.ts";
-import { adminCtx, startDeps } from "../support/server-deps.ts";
+import { adminCtx, startTestServer } from "../support/server.ts";
 import { batchOf, dailyBudget } from "../support/usage.ts";
 
 const NOW = Date.parse("2026-03-02T12:00:00Z");
@@ -54,8 +54,8 @@ let environmentsMade = 0;
 
 beforeAll(async () => {
   const clock = new FakeClock(NOW);
-  const a = await startDeps({ clock });
-  servers = [a, await startDeps({ clock, database: a.deps.config.database })];
+  const a = await startTestServer({ clock });
+  servers = [a, await startTestServer({ clock, database: a.deps.config.database })];
   ctx = adminCtx(a.deps);
 });
 afterAll(async () => {

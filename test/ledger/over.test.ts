@@ -14,7 +14,7 @@ import { listIncidents } from "../../src/services/incidents/incidents.ts";
 import { putModel } from "../../src/services/models/blocks.ts";
 import { killFlag, restoreFlag } from "../../src/services/flags/switches.ts";
 import { FakeClock } from "../support/clock.ts";
-import { adminCtx, startDeps } from "../support/server-deps.ts";
+import { adminCtx, startTestServer } from "../support/server.ts";
 import { callFor, dailyBudget, report } from "../support/usage.ts";
 
 const MINUTE_MS = 60_000;
@@ -29,9 +29,9 @@ let environmentId: string;
 
 async function start(servers: 1 | 2): Promise<void> {
   clock = new FakeClock(Date.parse("2026-03-02T09:00:00Z"));
-  const first = await startDeps({ clock });
+  const first = await startTestServer({ clock });
   runtimes = [first];
-  if (servers === 2) runtimes.push(await startDeps({ clock, database: first.deps.config.database }));
+  if (servers === 2) runtimes.push(await startTestServer({ clock, database: first.deps.config.database }));
   ctx = adminCtx(first.deps);
   environmentId = first.deps.snapshots.environmentByKey("production")?.environmentId ?? "";
   const steps = ["claude-opus-5-5", "claude-sonnet-5-5"].map((model) => ({ model }));

@@ -7,7 +7,7 @@ import { createBudget } from "../../src/services/budgets/budgets.ts";
 import { listBudgets } from "../../src/services/budgets/view.ts";
 import { createFlag } from "../../src/services/flags/flags.ts";
 import { FakeClock } from "../support/clock.ts";
-import { adminCtx, startDeps } from "../support/server-deps.ts";
+import { adminCtx, startTestServer } from "../support/server.ts";
 import { callFor, dailyBudget, report } from "../support/usage.ts";
 
 const SECOND_MS = 1_000;
@@ -22,7 +22,7 @@ let clock: FakeClock;
 
 beforeEach(async () => {
   clock = new FakeClock(Date.parse("2026-03-02T09:00:20Z"));
-  runtime = await startDeps({ clock });
+  runtime = await startTestServer({ clock });
   ctx = adminCtx(runtime.deps);
   await createFlag(ctx, "production", { key: "support-chat", name: "Support chat" });
   await createBudget(ctx, "production", dailyBudget({ limitUsd: 1_000 }));

@@ -5,7 +5,7 @@ import type { Runtime } from "../../src/boot.ts";
 import { usageBatches, usageMinutes, usageRecent } from "../../src/db/schema/money.ts";
 import { pruneRecentCalls, pruneUsage } from "../../src/services/usage/prune.ts";
 import { FakeClock } from "../support/clock.ts";
-import { startDeps } from "../support/server-deps.ts";
+import { startTestServer } from "../support/server.ts";
 import { callFor, report } from "../support/usage.ts";
 
 const HOUR_MS = 3_600_000;
@@ -16,7 +16,7 @@ let runtime: Runtime;
 const clock = new FakeClock(Date.parse("2026-03-02T09:00:00Z"));
 
 beforeAll(async () => {
-  runtime = await startDeps({ clock, settings: { recentCallsMax: KEPT, recentCallsHours: 2 } });
+  runtime = await startTestServer({ clock, settings: { recentCallsMax: KEPT, recentCallsHours: 2 } });
 });
 afterAll(() => runtime.close());
 

@@ -5,8 +5,7 @@ import { budgetWindows, trips, usageMinutes } from "../../src/db/schema/money.ts
 import { createBudget } from "../../src/services/budgets/budgets.ts";
 import { createFlag } from "../../src/services/flags/flags.ts";
 import { listIncidents } from "../../src/services/incidents/incidents.ts";
-import { startServer, type TestServer } from "../support/server.ts";
-import { adminCtx, makeToken } from "../support/server-deps.ts";
+import { adminCtx, makeToken, startTestServer, type TestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 import { batchOf, callFor, dailyBudget } from "../support/usage.ts";
 
@@ -17,8 +16,8 @@ const PATIENCE_MS = 60_000;
 let servers: [TestServer, TestServer];
 
 beforeAll(async () => {
-  const a = await startServer();
-  servers = [a, await startServer({ database: a.deps.config.database })];
+  const a = await startTestServer();
+  servers = [a, await startTestServer({ database: a.deps.config.database })];
 });
 afterAll(async () => {
   for (const server of servers.toReversed()) await server.close();

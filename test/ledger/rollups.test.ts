@@ -11,7 +11,7 @@ import { createFlag } from "../../src/services/flags/flags.ts";
 import { rolledDays, rollNextDay } from "../../src/services/usage/rollups.ts";
 import { getUsage, type UsageQuery } from "../../src/services/usage/view.ts";
 import { FakeClock } from "../support/clock.ts";
-import { adminCtx, startDeps } from "../support/server-deps.ts";
+import { adminCtx, startTestServer } from "../support/server.ts";
 import { callFor, dailyBudget, report } from "../support/usage.ts";
 
 const MINUTE_MS = 60_000;
@@ -25,7 +25,7 @@ let environmentId: string;
 
 beforeAll(async () => {
   clock = new FakeClock(START_MS);
-  runtime = await startDeps({ clock, database: "memory" });
+  runtime = await startTestServer({ clock });
   const ctx = adminCtx(runtime.deps);
   for (const key of ["support-chat", "draft-reply"]) await createFlag(ctx, "production", { key, name: key });
   environmentId = runtime.deps.snapshots.environmentByKey("production")?.environmentId ?? "";

@@ -6,7 +6,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import type { UsageRecord } from "../../sdk-client/src/wire/usage-protocol.ts";
 import { expectJson, expectStatus, type Harness, seed, startHarness } from "../http/harness.ts";
-import { makeToken } from "../support/server-deps.ts";
+import { makeToken } from "../support/server.ts";
 import { batchOf, callFor, dailyBudget } from "../support/usage.ts";
 
 const PRODUCTION = "/v1/environments/production";
@@ -30,7 +30,7 @@ let harness: Harness;
 let other: string;
 
 beforeAll(async () => {
-  harness = await startHarness({ database: "postgres" });
+  harness = await startHarness();
   await seed(harness);
   await expectStatus(harness.call("POST", `${PRODUCTION}/flags`, { body: { key: "innocent", name: "x" } }), 201);
   await expectStatus(

@@ -18,7 +18,7 @@ import { createFlag, getFlag } from "../../src/services/flags/flags.ts";
 import { listIncidents } from "../../src/services/incidents/incidents.ts";
 import { downgradeFlag, restoreFlag } from "../../src/services/flags/switches.ts";
 import { FakeClock } from "../support/clock.ts";
-import { adminCtx, startDeps } from "../support/server-deps.ts";
+import { adminCtx, startTestServer } from "../support/server.ts";
 import { batchOf, callFor, dailyBudget, report } from "../support/usage.ts";
 
 const DAY_MS = 86_400_000;
@@ -32,7 +32,7 @@ describe("a budget with a ladder", () => {
 
   beforeEach(async () => {
     clock = new FakeClock(Date.parse("2026-03-02T09:00:00Z"));
-    runtime = await startDeps({ clock });
+    runtime = await startTestServer({ clock });
     ctx = adminCtx(runtime.deps);
     environmentId = runtime.deps.snapshots.environmentByKey("production")?.environmentId ?? "";
     const steps = ["claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"].map((model) => ({ model }));
@@ -237,8 +237,8 @@ describe("two servers on one PostgreSQL, two hundred reporters", () => {
   let runtimes: Runtime[];
 
   beforeAll(async () => {
-    const a = await startDeps();
-    runtimes = [a, await startDeps({ database: a.deps.config.database })];
+    const a = await startTestServer();
+    runtimes = [a, await startTestServer({ database: a.deps.config.database })];
   });
   afterAll(async () => {
     for (const runtime of runtimes.toReversed()) await runtime.close();

@@ -26,7 +26,7 @@ const usageShape = z.looseObject({
 let harness: Harness;
 
 beforeAll(async () => {
-  harness = await startHarness({ clock: new FakeClock(NOW), database: "postgres" });
+  harness = await startHarness({ clock: new FakeClock(NOW) });
   await seed(harness);
 });
 afterAll(() => harness.close());

@@ -8,7 +8,7 @@ import { createBudget, endDueBudgets } from "../../src/services/budgets/budgets.
 import { createFlag } from "../../src/services/flags/flags.ts";
 import { listIncidents } from "../../src/services/incidents/incidents.ts";
 import { FakeClock } from "../support/clock.ts";
-import { adminCtx, startDeps } from "../support/server-deps.ts";
+import { adminCtx, startTestServer } from "../support/server.ts";
 import { callFor, dailyBudget, report } from "../support/usage.ts";
 
 const HOUR_MS = 3_600_000;
@@ -79,8 +79,8 @@ interface World {
 
 async function withTwoServers(startMs: number, work: (world: World) => Promise<void>): Promise<void> {
   const clock = new FakeClock(startMs);
-  const a = await startDeps({ clock });
-  const b = await startDeps({ clock, database: a.deps.config.database });
+  const a = await startTestServer({ clock });
+  const b = await startTestServer({ clock, database: a.deps.config.database });
   try {
     await createFlag(adminCtx(a.deps), "production", { key: "support-chat", name: "Support chat" });
     const environmentId = a.deps.snapshots.environmentByKey("production")?.environmentId ?? "";

@@ -9,7 +9,7 @@ import { createChannel, deleteChannel, listChannels, updateChannel } from "../..
 import { alertsOf, deliveryOf, turns, writeAlert } from "../support/alerts.ts";
 import { FakeClock } from "../support/clock.ts";
 import { type Behaviour, type Receiver, startReceiver } from "../support/receiver.ts";
-import { adminCtx, startDeps } from "../support/server-deps.ts";
+import { adminCtx, startTestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
 const HOUR_MS = 3_600_000;
@@ -22,7 +22,7 @@ let delivery: AlertDelivery;
 
 beforeAll(async () => {
   clock = new FakeClock();
-  const runtime = await startDeps({ database: "memory", clock });
+  const runtime = await startTestServer({ clock });
   deps = runtime.deps;
   closeDeps = runtime.close;
 });

@@ -9,7 +9,7 @@ import { alertsOf, deliveryOf, turns, writeAlert } from "../support/alerts.ts";
 import { FakeClock } from "../support/clock.ts";
 import { freshPostgres } from "../support/database.ts";
 import { type Receiver, startReceiver } from "../support/receiver.ts";
-import { adminCtx, startDeps } from "../support/server-deps.ts";
+import { adminCtx, startTestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
 const ALERTS = 30;
@@ -23,8 +23,8 @@ let receivers: Receiver[];
 beforeAll(async () => {
   const database = { kind: "postgres", url: await freshPostgres() } as const;
   clock = new FakeClock();
-  const first = await startDeps({ database, clock });
-  const second = await startDeps({ database, clock });
+  const first = await startTestServer({ database, clock });
+  const second = await startTestServer({ database, clock });
   [a, b] = [first.deps, second.deps];
   close = () => Promise.all([first.close(), second.close()]);
 });
@@ -187,7 +187,7 @@ describe("a server that stops", () => {
   });
 
   it("has its leader's job deliver: nobody else needs to ask", async () => {
-    const runtime = await startDeps({ database: "memory", jobs: true, clock });
+    const runtime = await startTestServer({ jobs: true, clock });
     const { url } = first();
     await createChannel(adminCtx(runtime.deps), "production", { kind: "slack", name: "on-call", url });
     await writeAlert(runtime.deps, "by the job");

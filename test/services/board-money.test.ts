@@ -7,7 +7,7 @@ import { createBudget } from "../../src/services/budgets/budgets.ts";
 import { killMaster, restoreMaster } from "../../src/services/flags/master.ts";
 import { createFlag } from "../../src/services/flags/flags.ts";
 import { FakeClock } from "../support/clock.ts";
-import { adminCtx, startDeps } from "../support/server-deps.ts";
+import { adminCtx, startTestServer } from "../support/server.ts";
 import { callFor, dailyBudget, report } from "../support/usage.ts";
 
 const USD = 1_000_000_000;
@@ -22,7 +22,7 @@ let spend: (usd: number, flag: string, atMs: number) => Promise<unknown>;
 
 beforeAll(async () => {
   clock = new FakeClock(START_MS);
-  runtime = await startDeps({ clock, database: "memory" });
+  runtime = await startTestServer({ clock });
   ctx = adminCtx(runtime.deps);
   for (const key of ["support-chat", "draft-reply"]) await createFlag(ctx, "production", { key, name: key });
   spend = (usd, flag, at) => report(runtime.deps, [callFor(usd, { flag, at })]);

@@ -7,8 +7,7 @@ import { DatabaseClock, systemClock } from "../../src/clock.ts";
 import { endExpired } from "../../src/services/shared/expiry.ts";
 import { FakeClock } from "../support/clock.ts";
 import { freshDatabase } from "../support/database.ts";
-import { adminCtx } from "../support/server-deps.ts";
-import { startServer, type TestServer } from "../support/server.ts";
+import { adminCtx, startTestServer, type TestServer } from "../support/server.ts";
 
 const MINUTE_MS = 60_000;
 
@@ -27,7 +26,10 @@ async function databaseNowMs({ deps }: TestServer): Promise<number> {
 
 describe.each(["postgres", "memory"] as const)("a server on a machine whose clock is off (%s)", (kind) => {
   it.each([10 * MINUTE_MS, -10 * MINUTE_MS])("by %i ms goes by the database's clock", async (byMs) => {
-    const server = await startServer({ database: await freshDatabase(kind), clock: new DatabaseClock(offBy(byMs)) });
+    const server = await startTestServer({
+      database: await freshDatabase(kind),
+      clock: new DatabaseClock(offBy(byMs)),
+    });
     expect(Math.abs((await databaseNowMs(server)) - server.deps.clock.nowMs())).toBeLessThan(1000);
     await server.close();
   });
@@ -35,7 +37,7 @@ describe.each(["postgres", "memory"] as const)("a server on a machine whose cloc
 
 describe("a kill until a moment", () => {
   it("is not ended early by a server whose machine is ten minutes ahead", async () => {
-    const server = await startServer({ clock: new DatabaseClock(offBy(10 * MINUTE_MS)) });
+    const server = await startTestServer({ clock: new DatabaseClock(offBy(10 * MINUTE_MS)) });
     const inFiveMinutes = new Date((await databaseNowMs(server)) + 5 * MINUTE_MS).toISOString();
     const body = { reason: "for a while", until: inFiveMinutes };
     expect((await server.api("POST", "/v1/environments/production/kill", body)).status).toBe(200);

@@ -13,12 +13,12 @@ import { getReceipts, lastReceiptsMs } from "../../src/services/instances/receip
 import { writeHeard } from "../../src/services/instances/writes.ts";
 import { createToken } from "../../src/services/access/tokens.ts";
 import { FakeClock } from "../support/clock.ts";
-import { adminCtx, startDeps } from "../support/server-deps.ts";
+import { adminCtx, startTestServer } from "../support/server.ts";
 
 let runtime: Runtime;
 let environmentId: string;
 beforeAll(async () => {
-  runtime = await startDeps({ clock: new FakeClock(Date.now()) });
+  runtime = await startTestServer({ clock: new FakeClock(Date.now()) });
   const served = runtime.deps.snapshots.environmentByKey("production");
   if (served === undefined) throw new Error("no snapshot");
   ({ environmentId } = served);

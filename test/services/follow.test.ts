@@ -13,7 +13,7 @@ import { killMaster, restoreMaster } from "../../src/services/flags/master.ts";
 import { putModel } from "../../src/services/models/blocks.ts";
 import { DatabaseSnapshotStore } from "../../src/services/snapshots/store.ts";
 import { downgradeFlag, killFlag, restoreFlag } from "../../src/services/flags/switches.ts";
-import { adminCtx, startDeps } from "../support/server-deps.ts";
+import { adminCtx, startTestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 import { callFor, dailyBudget, report } from "../support/usage.ts";
 
@@ -33,7 +33,7 @@ describe.each(["postgres", "memory"] as const)("on %s", (kind) => {
 
   beforeAll(async () => {
     const log = pino({ level: "warn" }, { write: (line) => void warnings.push(line) });
-    runtime = await startDeps({ database: kind, log });
+    runtime = await startTestServer({ database: kind, log });
     const ctx = adminCtx(runtime.deps);
     await putChain(ctx, "production", "main", chainOf(...MODELS));
     for (const key of FLAGS) await createFlag(ctx, "production", { key, name: key, chain: "main" });
@@ -175,8 +175,8 @@ function withReadsHeld<T extends object>(target: T, hold: () => Promise<void>): 
 }
 
 it("a kill answers with the chain that another server has just changed", async () => {
-  const a = await startDeps();
-  const b = await startDeps({ database: a.deps.config.database });
+  const a = await startTestServer();
+  const b = await startTestServer({ database: a.deps.config.database });
   await putChain(adminCtx(a.deps), "production", "main", chainOf(...MODELS));
   await createFlag(adminCtx(a.deps), "production", { key: "one", name: "One", chain: "main" });
   let after = 0;

@@ -8,14 +8,14 @@ import { environments, instances, receipts, revisions } from "../../src/db/schem
 import { listInstances, pruneInstances } from "../../src/services/instances/instances.ts";
 import { getReceipts, REVISIONS_KEPT } from "../../src/services/instances/receipts.ts";
 import { FakeClock } from "../support/clock.ts";
-import { adminCtx, startDeps } from "../support/server-deps.ts";
+import { adminCtx, startTestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
 describe.each(["postgres", "memory"] as const)("on %s", (kind) => {
   const clock = new FakeClock(Date.now());
   let runtime: Runtime;
   beforeAll(async () => {
-    runtime = await startDeps({ database: kind, clock });
+    runtime = await startTestServer({ database: kind, clock });
   });
   afterAll(() => runtime.close());
 

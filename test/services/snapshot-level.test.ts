@@ -1,10 +1,10 @@
 /** The level in the snapshot follows the model that on-call meant, not its position. */
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { startServer, type TestServer } from "../support/server.ts";
+import { startTestServer, type TestServer } from "../support/server.ts";
 
 let server: TestServer;
 beforeAll(async () => {
-  server = await startServer();
+  server = await startTestServer();
   await putChain(["claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-4-5"]);
   await expectOk(
     server.api("POST", `${PRODUCTION}/flags`, { key: "support-chat", name: "Support chat", chain: "main" }),

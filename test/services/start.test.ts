@@ -8,22 +8,22 @@ import { ENVIRONMENT_ADMIN_ID } from "../../src/services/access/first-run.ts";
 import { redeemSignInLink } from "../../src/services/access/sign-in.ts";
 import { FakeClock } from "../support/clock.ts";
 import { freshDatabase } from "../support/database.ts";
-import { ADMIN_TOKEN, makeToken, startDeps } from "../support/server-deps.ts";
+import { ADMIN_TOKEN, makeToken, startTestServer } from "../support/server.ts";
 
 describe("ANDON_ADMIN_TOKEN", () => {
   it("is good while it is set, follows a change, and is revoked when it is gone", async () => {
     const database = await freshDatabase("postgres");
-    const first = await startDeps({ database });
+    const first = await startTestServer({ database });
     expect(first.deps.tokens.find(ADMIN_TOKEN)).toMatchObject({ id: ENVIRONMENT_ADMIN_ID, kind: "op", role: "admin" });
     await first.close();
 
     const other = "andon_op_another_one_for_tests_0123456789";
-    const second = await startDeps({ database, settings: { adminToken: other } });
+    const second = await startTestServer({ database, settings: { adminToken: other } });
     expect(second.deps.tokens.find(ADMIN_TOKEN)).toBeNull();
     expect(second.deps.tokens.find(other)).toMatchObject({ id: ENVIRONMENT_ADMIN_ID });
     await second.close();
 
-    const third = await startDeps({ database, settings: { adminToken: null } });
+    const third = await startTestServer({ database, settings: { adminToken: null } });
     expect(third.deps.tokens.find(other)).toBeNull();
     const entries = await third.deps.db
       .select({ action: audit.action })
@@ -40,7 +40,7 @@ describe("a start", () => {
   it("with another ANDON_SECRET than the last one says so, once for each change, and serves", async () => {
     const database = await freshDatabase("postgres");
     const warningsWith = async (settings: { secret?: string } = {}) => {
-      const { warnings, deps, close } = await startDeps({ database, settings });
+      const { warnings, deps, close } = await startTestServer({ database, settings });
       expect(deps.snapshots.all()).toHaveLength(2);
       await close();
       return warnings.join("\n");
@@ -53,16 +53,16 @@ describe("a start", () => {
 
   it("on a schema that a newer release has made says so, and serves as long as it understands it", async () => {
     const database = await freshDatabase("postgres");
-    const first = await startDeps({ database });
+    const first = await startTestServer({ database });
     await first.deps.db.execute(
       sql`insert into drizzle.__drizzle_migrations (hash, created_at) values ('newer', ${Date.parse("2100-01-01")})`,
     );
     await first.close();
-    const second = await startDeps({ database });
+    const second = await startTestServer({ database });
     expect(second.warnings).toEqual([expect.stringContaining("newer release")]);
     await second.deps.db.execute(sql`alter table environments rename column key to name_in_urls`);
     await second.close();
-    await expect(startDeps({ database })).rejects.toThrow(/newer release.*cannot start/s);
+    await expect(startTestServer({ database })).rejects.toThrow(/newer release.*cannot start/s);
   });
 });
 
@@ -78,13 +78,13 @@ describe("migrations", () => {
 describe("the sign-in link of a start", () => {
   it("is offered at the first run only on PostgreSQL, and signs in as admin once", async () => {
     const database = await freshDatabase("postgres");
-    const first = await startDeps({ database });
+    const first = await startTestServer({ database });
     const secret = first.signInSecret ?? "";
     expect(await redeemSignInLink(first.deps, secret)).toEqual({ tokenId: "admin" });
     expect(await redeemSignInLink(first.deps, secret)).toBeNull();
     expect(first.deps.tokens.byId("admin")).toMatchObject({ kind: "op", role: "admin" });
     await first.close();
-    const second = await startDeps({ database });
+    const second = await startTestServer({ database });
     expect(second.signInSecret).toBeNull();
     await second.close();
   });
@@ -93,7 +93,7 @@ describe("the sign-in link of a start", () => {
 describe("a token", () => {
   it("is refused from the moment it expires, and when it is not known at all", async () => {
     const clock = new FakeClock();
-    const { deps, close } = await startDeps({ clock });
+    const { deps, close } = await startTestServer({ clock });
     const expiresAt = new Date(clock.nowMs() + 60_000);
     const token = await makeToken(deps, { kind: "sdk", expiresAt });
     expect(deps.tokens.find(token)).toMatchObject({ kind: "sdk" });

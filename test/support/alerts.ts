@@ -6,7 +6,7 @@ import { enqueue } from "../../src/services/incidents/incidents.ts";
 import { listAlerts } from "../../src/services/alerts/alerts.ts";
 import type { AlertResource } from "../../src/domain/alert-resources.ts";
 import type { FakeClock } from "./clock.ts";
-import { adminCtx } from "./server-deps.ts";
+import { adminCtx } from "./server.ts";
 
 /** One alert to every channel of production; `text` also makes it the one alert of its kind. */
 export async function writeAlert(deps: Deps, text: string): Promise<void> {

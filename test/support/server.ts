@@ -1,22 +1,62 @@
-/** Starts the whole server in this process on a real port. */
+/** The one way in which tests start a server in their own process: everything that `andon` runs, on a real port. */
 import { serve } from "@hono/node-server";
-import type { Deps } from "../../src/deps.ts";
+import type { Hono } from "hono";
+import { type Logger, pino } from "pino";
 import { createApp } from "../../src/app.ts";
-import type { Runtime } from "../../src/boot.ts";
-import { ADMIN_TOKEN, type ServerOptions, startDeps } from "./server-deps.ts";
+import { boot, type Runtime } from "../../src/boot.ts";
+import type { DatabaseConfig, Settings } from "../../src/config.ts";
+import type { Clock } from "../../src/clock.ts";
+import type { Ctx, Deps } from "../../src/deps.ts";
+import { systemActor } from "../../src/domain/actor.ts";
+import type { AppEnv } from "../../src/http/app-env.ts";
+import { createToken, type NewToken } from "../../src/services/access/tokens.ts";
+import { type DatabaseKind, freshDatabase } from "./database.ts";
 
-export interface TestServer {
+/** Good for everything on every test server. */
+export const ADMIN_TOKEN = "andon_op_for_tests_only_0123456789";
+
+export interface ServerOptions {
+  /**
+   * A kind for a fresh database, or an existing one to share. Default: a copy on PostgreSQL, which costs milliseconds;
+   * PGlite ("memory") costs seconds and is for where it is what is tested.
+   */
+  database?: DatabaseKind | DatabaseConfig;
+  clock?: Clock;
+  settings?: Partial<Settings>;
+  jobs?: boolean;
+  log?: Logger;
+}
+
+export interface TestServer extends Runtime {
   url: string;
-  deps: Deps;
-  runtime: Runtime;
+  /** What answers at `url`, for requests without a socket. */
+  app: Hono<AppEnv>;
   /** A request with the admin's token; `body` is sent as JSON. */
   api(method: string, path: string, body?: unknown, token?: string): Promise<Response>;
-  close(): Promise<void>;
 }
 
 /** The server on a free port of 127.0.0.1. Close it. */
-export async function startServer(options: ServerOptions = {}): Promise<TestServer> {
-  const runtime = await startDeps(options);
+export async function startTestServer(options: ServerOptions = {}): Promise<TestServer> {
+  const database =
+    typeof options.database === "object" ? options.database : await freshDatabase(options.database ?? "postgres");
+  const settings: Settings = {
+    host: "127.0.0.1",
+    port: 0,
+    publicUrl: "http://127.0.0.1:4280",
+    database,
+    secret: "a secret for tests only, not for anything else",
+    adminToken: ADMIN_TOKEN,
+    logLevel: "silent",
+    recentCallsHours: 24,
+    recentCallsMax: 10_000,
+    warnings: [],
+    ...options.settings,
+  };
+  const runtime = await boot(settings, {
+    log: options.log ?? pino({ level: process.env["TEST_LOG_LEVEL"] ?? "silent" }),
+    jobs: options.jobs ?? false,
+    ...(options.clock && { clock: options.clock }),
+  });
   const app = createApp(runtime.deps);
   const { server, port } = await new Promise<{ server: ReturnType<typeof serve>; port: number }>((resolve) => {
     const started = serve({ fetch: app.fetch, port: 0, hostname: "127.0.0.1" }, (info) =>
@@ -25,9 +65,9 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
   });
   const url = `http://127.0.0.1:${port}`;
   return {
+    ...runtime,
     url,
-    deps: runtime.deps,
-    runtime,
+    app,
     api: (method, path, body, token = ADMIN_TOKEN) =>
       fetch(`${url}${path}`, {
         method,
@@ -44,4 +84,20 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
       await runtime.close();
     },
   };
+}
+
+/** A context with all rights, for driving services directly. */
+export function adminCtx(deps: Deps): Ctx {
+  return { actor: systemActor("test", "test"), requestId: deps.newId(), deps };
+}
+
+/** Makes a token and returns its secret. */
+export async function makeToken(deps: Deps, input: Partial<NewToken> & Pick<NewToken, "kind">): Promise<string> {
+  const made = await createToken(adminCtx(deps), {
+    name: `test ${input.kind}`,
+    environments: input.kind === "op" ? null : ["production"],
+    expiresAt: null,
+    ...input,
+  });
+  return made.secret;
 }

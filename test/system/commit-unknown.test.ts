@@ -4,8 +4,7 @@ import { describe, expect, it } from "vitest";
 import { freshPostgres } from "../support/database.ts";
 import { type Loss, startDatabaseProxy } from "../support/database-proxy.ts";
 import { startPolling } from "../support/poll-loop.ts";
-import { makeToken } from "../support/server-deps.ts";
-import { startServer } from "../support/server.ts";
+import { makeToken, startTestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 import { expectProblem } from "../http/problem-shape.ts";
 
@@ -15,7 +14,7 @@ describe.each<Loss>(["cut", "stall"])("a kill whose commit is answered by a conn
   it("is told as unknown, not as not made; it was made, clients get it, and repeating it is safe", async () => {
     const url = await freshPostgres();
     const proxy = await startDatabaseProxy(url);
-    const server = await startServer({ database: { kind: "postgres", url: proxy.url } });
+    const server = await startTestServer({ database: { kind: "postgres", url: proxy.url } });
     const admin = postgres(url, { max: 1 });
     await server.api("POST", "/v1/environments/production/flags", { key: "chat", name: "Chat" });
     const token = await makeToken(server.deps, { kind: "sdk" });

@@ -5,8 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { setMaster } from "../support/changes.ts";
 import { type PollLoop, startPolling } from "../support/poll-loop.ts";
 import { type Cluster, startCluster } from "../support/postgres.ts";
-import { makeToken } from "../support/server-deps.ts";
-import { startServer, type TestServer } from "../support/server.ts";
+import { makeToken, startTestServer, type TestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 import { jsonOf } from "../support/json.ts";
 
@@ -27,7 +26,7 @@ beforeAll(async () => {
   cluster = await startCluster();
   const url = await cluster.createDatabase();
   database = new URL(url).pathname.slice(1);
-  server = await startServer({ database: { kind: "postgres", url }, jobs: true });
+  server = await startTestServer({ database: { kind: "postgres", url }, jobs: true });
   token = await makeToken(server.deps, { kind: "sdk" });
   client = startPolling({ url: () => server.url, token, instance: "i-1", waitSeconds: 0 });
   await until("the client has state", () => client.current());

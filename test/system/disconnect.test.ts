@@ -8,8 +8,7 @@ import { writeHeard } from "../../src/services/instances/writes.ts";
 import { listInstances } from "../../src/services/instances/instances.ts";
 import { getReceipts } from "../../src/services/instances/receipts.ts";
 import { setMaster } from "../support/changes.ts";
-import { adminCtx, makeToken } from "../support/server-deps.ts";
-import { startServer, type TestServer } from "../support/server.ts";
+import { adminCtx, makeToken, startTestServer, type TestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
 /** More than what Node reads of one connection while its answers pile up. */
@@ -21,7 +20,7 @@ let server: TestServer;
 let token: string;
 
 beforeAll(async () => {
-  server = await startServer();
+  server = await startTestServer();
   token = await makeToken(server.deps, { kind: "sdk" });
 });
 afterAll(() => server.close());

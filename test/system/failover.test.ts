@@ -7,8 +7,7 @@ import { type DatabaseProxy, startDatabaseProxy } from "../support/database-prox
 import { jsonOf } from "../support/json.ts";
 import { type PollLoop, startPolling } from "../support/poll-loop.ts";
 import { type Cluster, startCluster } from "../support/postgres.ts";
-import { makeToken } from "../support/server-deps.ts";
-import { startServer, type TestServer } from "../support/server.ts";
+import { makeToken, startTestServer, type TestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
 /** From the moment at which the endpoint leads to the new primary. */
@@ -29,7 +28,7 @@ beforeEach(async () => {
   endpoint = await startDatabaseProxy(url);
   servers = [];
   for (let n = 0; n < 2; n += 1) {
-    servers.push(await startServer({ database: { kind: "postgres", url: endpoint.url }, jobs: true }));
+    servers.push(await startTestServer({ database: { kind: "postgres", url: endpoint.url }, jobs: true }));
   }
   const [first] = servers;
   if (first === undefined) throw new Error("no server");

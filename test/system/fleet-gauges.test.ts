@@ -4,14 +4,13 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { INSTANCE_PATH } from "../../sdk-client/src/wire/protocol.ts";
 import { instances } from "../../src/db/schema/state.ts";
 import { setMaster } from "../support/changes.ts";
-import { makeToken } from "../support/server-deps.ts";
-import { startServer, type TestServer } from "../support/server.ts";
+import { makeToken, startTestServer, type TestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
 let server: TestServer;
 let token: string;
 beforeAll(async () => {
-  server = await startServer();
+  server = await startTestServer();
   token = await makeToken(server.deps, { kind: "sdk" });
 });
 afterAll(() => server.close());

@@ -6,8 +6,7 @@ import type { Snapshot } from "../../sdk-client/src/wire/protocol.ts";
 import { setMaster } from "../support/changes.ts";
 import { freshPostgres } from "../support/database.ts";
 import { startPolling } from "../support/poll-loop.ts";
-import { makeToken } from "../support/server-deps.ts";
-import { startServer, type TestServer } from "../support/server.ts";
+import { makeToken, startTestServer, type TestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 import { jsonOf } from "../support/json.ts";
 
@@ -19,7 +18,7 @@ let token: string;
 beforeEach(async () => {
   url = await freshPostgres();
   admin = postgres(url, { max: 1 });
-  server = await startServer({ database: { kind: "postgres", url } });
+  server = await startTestServer({ database: { kind: "postgres", url } });
   token = await makeToken(server.deps, { kind: "sdk" });
   return async () => {
     await server.close();
@@ -70,7 +69,7 @@ describe("a client that has seen a later revision than the database has", () => 
     const { lineage } = served();
     const again = await pollWith(`${lineage}.999`);
     expect(again.status).toBe(503);
-    const other = await startServer({ database: { kind: "postgres", url } });
+    const other = await startTestServer({ database: { kind: "postgres", url } });
     const there = await pollWith(`${lineage}.999`, other);
     expect(there.status).toBe(503);
     expect(other.deps.snapshots.environmentByKey("production")?.lineage).toBe(lineage);
@@ -81,7 +80,7 @@ describe("a client that has seen a later revision than the database has", () => 
     await pollWith(`${served().lineage}.999`);
     const { lineage } = served();
     await admin`update audit set at = at - interval '61 minutes'`;
-    const other = await startServer({ database: { kind: "postgres", url } });
+    const other = await startTestServer({ database: { kind: "postgres", url } });
     const response = await pollWith(`${lineage}.999`, other);
     expect(response.status).toBe(200);
     expect(other.deps.snapshots.environmentByKey("production")?.lineage).not.toBe(lineage);
@@ -108,7 +107,7 @@ describe("a client that has seen a later revision than the database has", () => 
 
 describe("a server that lags behind a client", () => {
   it("reads afresh and answers with what the client has, never with something older", async () => {
-    const other = await startServer({ database: { kind: "postgres", url } });
+    const other = await startTestServer({ database: { kind: "postgres", url } });
     const revision = await setMaster(other, "off");
     const response = await fetch(`${server.url}/sdk/v1/snapshot`, {
       headers: { authorization: `Bearer ${token}`, "if-none-match": `"${revision}"` },
@@ -133,7 +132,7 @@ describe("a database restored from a dump", () => {
     await target`alter table environments rename to former`;
     await target`alter table moved rename to environments`;
     await target.end();
-    const restored = await startServer({ database: { kind: "postgres", url: copy } });
+    const restored = await startTestServer({ database: { kind: "postgres", url: copy } });
     const snapshot = restored.deps.snapshots.environmentByKey("production");
     expect(snapshot?.n).toBe(served().n);
     expect(snapshot?.lineage).not.toBe(served().lineage);

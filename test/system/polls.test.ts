@@ -5,8 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseRevision } from "../../sdk-client/src/wire/revision.ts";
 import type { Snapshot } from "../../sdk-client/src/wire/protocol.ts";
 import { setMaster } from "../support/changes.ts";
-import { makeToken } from "../support/server-deps.ts";
-import { startServer, type TestServer } from "../support/server.ts";
+import { makeToken, startTestServer, type TestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 import { jsonOf } from "../support/json.ts";
 
@@ -14,7 +13,7 @@ let server: TestServer;
 let token: string;
 
 beforeAll(async () => {
-  server = await startServer();
+  server = await startTestServer();
   token = await makeToken(server.deps, { kind: "sdk" });
 });
 afterAll(() => server.close());
@@ -179,14 +178,14 @@ describe("a poll with Prefer: wait", () => {
   });
 
   it("is answered at once with 304 when the server drains", async () => {
-    const draining = await startServer();
+    const draining = await startTestServer();
     const sdk = await makeToken(draining.deps, { kind: "sdk" });
     const etag = draining.deps.snapshots.environmentByKey("production")?.etag ?? "";
     const parked = fetch(`${draining.url}/sdk/v1/snapshot`, {
       headers: { authorization: `Bearer ${sdk}`, "if-none-match": etag, prefer: "wait=25" },
     });
     await until("the poll is parked", () => draining.deps.snapshots.parkedPolls === 1);
-    draining.runtime.drain();
+    draining.drain();
     expect((await parked).status).toBe(304);
     expect((await fetch(`${draining.url}/readyz`)).status).toBe(503);
     await draining.close();

@@ -4,7 +4,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { type ChildServer, startChild, temporaryFolder } from "../support/child-server.ts";
 import { freshPostgres } from "../support/database.ts";
 import { jsonOf } from "../support/json.ts";
-import { ADMIN_TOKEN } from "../support/server-deps.ts";
+import { ADMIN_TOKEN } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
 const SLOW_MS = 120_000;

@@ -6,7 +6,7 @@ import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { freshPostgres } from "../support/database.ts";
 import { jsonOf } from "../support/json.ts";
-import { startServer, type TestServer } from "../support/server.ts";
+import { startTestServer, type TestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
 let admin: postgres.Sql;
@@ -16,7 +16,7 @@ let server: TestServer;
 beforeAll(async () => {
   const url = await freshPostgres();
   name = new URL(url).pathname.slice(1);
-  server = await startServer({ database: { kind: "postgres", url } });
+  server = await startTestServer({ database: { kind: "postgres", url } });
   admin = postgres(url, { max: 1, onnotice: () => undefined, connection: { default_transaction_read_only: false } });
 });
 afterAll(async () => {

@@ -6,7 +6,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { startChild, temporaryFolder } from "../support/child-server.ts";
 import { freshPostgres } from "../support/database.ts";
 import { jsonOf } from "../support/json.ts";
-import { ADMIN_TOKEN } from "../support/server-deps.ts";
+import { ADMIN_TOKEN } from "../support/server.ts";
 
 const ROUND_MS = 120_000;
 /** After how many acknowledged changes, and how many milliseconds more, the server is killed. */

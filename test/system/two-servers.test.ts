@@ -6,8 +6,7 @@ import type { Receipts } from "../../src/services/instances/receipts.ts";
 import { setMaster } from "../support/changes.ts";
 import { freshPostgres } from "../support/database.ts";
 import { type PollLoop, startPolling } from "../support/poll-loop.ts";
-import { makeToken } from "../support/server-deps.ts";
-import { startServer, type TestServer } from "../support/server.ts";
+import { makeToken, startTestServer, type TestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 import { jsonOf } from "../support/json.ts";
 
@@ -21,7 +20,7 @@ let clients: PollLoop[];
 beforeAll(async () => {
   url = await freshPostgres();
   const database = { kind: "postgres", url } as const;
-  [a, b] = await Promise.all([startServer({ database }), startServer({ database })]);
+  [a, b] = await Promise.all([startTestServer({ database }), startTestServer({ database })]);
   const token = await makeToken(a.deps, { kind: "sdk" });
   await until("B knows the token", () => b.deps.tokens.find(token));
   clients = [a, b].flatMap((server, index) =>

@@ -7,13 +7,12 @@ import { type ClaudeEndpoint, startClaudeEndpoint } from "../../src/demo/claude-
 import { estimateTokens } from "../../src/demo/claude-endpoint/shapes.ts";
 import { usageMinutes } from "../../src/db/schema/money.ts";
 import { ASK, errorOf, SILENT } from "../support/guard-world.ts";
-import { makeToken } from "../support/server-deps.ts";
-import { startServer, type TestServer } from "../support/server.ts";
+import { makeToken, startTestServer, type TestServer } from "../support/server.ts";
 
 let server: TestServer;
 let endpoint: ClaudeEndpoint;
 beforeAll(async () => {
-  [server, endpoint] = await Promise.all([startServer({ database: "memory" }), startClaudeEndpoint()]);
+  [server, endpoint] = await Promise.all([startTestServer({ database: "memory" }), startClaudeEndpoint()]);
 }, 60_000);
 afterAll(() => Promise.all([server.close(), endpoint.close()]));
 

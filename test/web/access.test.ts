@@ -2,14 +2,14 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createSignInLink } from "../../src/services/access/sign-in.ts";
 import { FakeClock } from "../support/clock.ts";
-import { ADMIN_TOKEN, makeToken } from "../support/server-deps.ts";
+import { ADMIN_TOKEN, makeToken } from "../support/server.ts";
 import { startWorld, type World } from "./world.ts";
 
 let world: World;
 const clock = new FakeClock(Date.now());
 
 beforeAll(async () => {
-  world = await startWorld({ instances: 0, database: "memory", clock });
+  world = await startWorld({ instances: 0, clock });
 });
 afterAll(async () => {
   await world.close();

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { Andon } from "../../sdk-client/src/andon.ts";
 import { startPolling } from "../support/poll-loop.ts";
-import { makeToken } from "../support/server-deps.ts";
+import { makeToken } from "../support/server.ts";
 import { until } from "../support/until.ts";
 import { type Pages, pagesAs } from "./pages.ts";
 import { PRODUCTION, startWorld, type World } from "./world.ts";
@@ -13,7 +13,7 @@ let world: World;
 let pages: Pages;
 
 beforeEach(async () => {
-  world = await startWorld({ instances: 0, database: "memory" });
+  world = await startWorld({ instances: 0 });
   pages = await pagesAs(world, world.viewer);
 });
 afterEach(() => world.close());

@@ -1,6 +1,6 @@
 /** Defining things by plain forms, as a browser without JavaScript sends them: nothing typed is ever lost. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ADMIN_TOKEN, makeToken } from "../support/server-deps.ts";
+import { ADMIN_TOKEN, makeToken } from "../support/server.ts";
 import { batchOf } from "../support/usage.ts";
 import { PRODUCTION, startWorld, type World } from "./world.ts";
 
@@ -8,7 +8,7 @@ let world: World;
 let cookie = "";
 
 beforeAll(async () => {
-  world = await startWorld({ instances: 0, database: "memory" });
+  world = await startWorld({ instances: 0 });
   cookie = (await post("/sign-in", { token: ADMIN_TOKEN })).headers.getSetCookie()[0]?.split(";")[0] ?? "";
 });
 afterAll(async () => {

@@ -10,7 +10,7 @@ let world: World;
 let pages: Pages;
 
 beforeAll(async () => {
-  world = await startWorld({ instances: 0, database: "memory", clock });
+  world = await startWorld({ instances: 0, clock });
   pages = await pagesAs(world, world.viewer);
 });
 afterAll(async () => {

@@ -2,7 +2,7 @@
 import { createRequire } from "node:module";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ADMIN_TOKEN } from "../support/server-deps.ts";
+import { ADMIN_TOKEN } from "../support/server.ts";
 import { launchBrowser, openPage, signIn } from "./browser.ts";
 import { budgetIdOf, type MoneyWorld, spendUntilNight, startMoneyWorld } from "./money-world.ts";
 import { PRODUCTION } from "./world.ts";

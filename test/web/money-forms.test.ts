@@ -1,7 +1,7 @@
 /** Budgets and channels by plain forms, as a browser without JavaScript sends them; alerts that fail and are sent again. */
 import { createServer, type Server } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ADMIN_TOKEN } from "../support/server-deps.ts";
+import { ADMIN_TOKEN } from "../support/server.ts";
 import { until } from "../support/until.ts";
 import { budgetIdOf, type MoneyWorld, startMoneyWorld } from "./money-world.ts";
 

@@ -12,8 +12,7 @@ import {
   startClaudeEndpoint,
 } from "../../src/demo/claude-endpoint/claude-endpoint.ts";
 import { SILENT } from "../support/guard-world.ts";
-import { ADMIN_TOKEN, makeToken } from "../support/server-deps.ts";
-import { startServer, type TestServer } from "../support/server.ts";
+import { ADMIN_TOKEN, makeToken, startTestServer, type TestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 import { PRODUCTION } from "./world.ts";
 
@@ -82,7 +81,7 @@ export async function startNight({
   const sent: Sent[] = [];
   const onCall = ({ model, body }: EndpointCall) =>
     void sent.push({ flag: String(body["system"]), model, atMs: performance.now() });
-  const [server, endpoint] = await Promise.all([startServer({ jobs: true }), startClaudeEndpoint({ onCall })]);
+  const [server, endpoint] = await Promise.all([startTestServer({ jobs: true }), startClaudeEndpoint({ onCall })]);
   const flags = [...STORY, ...Array.from({ length: total - STORY.length }, (_, n) => calm(n))];
   const api: NightWorld["api"] = async (method, path, body) => {
     const response = await server.api(method, path, body, ADMIN_TOKEN);

@@ -1,7 +1,7 @@
 /** Boards that stay open: all get the same bytes, only what changed, and little of it; a press shows before any answer. */
 import type { Browser, Route } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { makeToken } from "../support/server-deps.ts";
+import { makeToken } from "../support/server.ts";
 import { callFor, report } from "../support/usage.ts";
 import { launchBrowser, openPage, signIn } from "./browser.ts";
 import { PRODUCTION, startWorld, type World } from "./world.ts";

@@ -1,6 +1,6 @@
 /** An incident's card never says alone that something is off when it was restored since. No browser. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { makeToken } from "../support/server-deps.ts";
+import { makeToken } from "../support/server.ts";
 import { FakeClock } from "../support/clock.ts";
 import { callFor, dailyBudget, report } from "../support/usage.ts";
 import { budgetIdOf } from "./money-world.ts";
@@ -14,7 +14,7 @@ let fresh: string;
 
 beforeEach(async () => {
   clock = new FakeClock(Date.parse("2026-11-20T05:20:00Z"));
-  world = await startWorld({ instances: 0, database: "memory", clock });
+  world = await startWorld({ instances: 0, clock });
   pages = await pagesAs(world, world.operator);
   fresh = await makeToken(world.server.deps, { kind: "op", role: "operator", name: "fresh" });
 });

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
 import { type ClaudeEndpoint, startClaudeEndpoint } from "../../src/demo/claude-endpoint/claude-endpoint.ts";
 import { guard } from "../../sdk-client/src/anthropic.ts";
-import { ADMIN_TOKEN } from "../support/server-deps.ts";
+import { ADMIN_TOKEN } from "../support/server.ts";
 import { until } from "../support/until.ts";
 import { launchBrowser, openPage, type OpenPage, signIn } from "./browser.ts";
 import { PRODUCTION, startWorld, type World } from "./world.ts";

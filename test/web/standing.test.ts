@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { endDueBudgets } from "../../src/services/budgets/budgets.ts";
 import { FakeClock } from "../support/clock.ts";
-import { adminCtx, makeToken } from "../support/server-deps.ts";
+import { adminCtx, makeToken } from "../support/server.ts";
 import { callFor, dailyBudget, report } from "../support/usage.ts";
 import { budgetIdOf } from "./money-world.ts";
 import { type Pages, pagesAs } from "./pages.ts";
@@ -23,7 +23,7 @@ let night = 0;
 
 beforeAll(async () => {
   clock = new FakeClock(Date.parse("2026-11-01T01:00:00Z"));
-  world = await startWorld({ instances: 0, database: "memory", clock });
+  world = await startWorld({ instances: 0, clock });
   bob = await makeToken(world.server.deps, { kind: "op", role: "operator", name: "bob" });
 });
 afterAll(async () => world.close());

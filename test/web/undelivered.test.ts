@@ -15,7 +15,7 @@ let receiver: Receiver;
 let delivery: AlertDelivery;
 
 beforeAll(async () => {
-  [world, receiver] = await Promise.all([startWorld({ instances: 0, database: "memory", clock }), startReceiver()]);
+  [world, receiver] = await Promise.all([startWorld({ instances: 0, clock }), startReceiver()]);
   pages = await pagesAs(world, world.operator);
   delivery = deliveryOf(world.server.deps);
   await world.api("POST", `${PRODUCTION}/channels`, { kind: "webhook", name: "on-call", url: receiver.url });

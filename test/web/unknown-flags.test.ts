@@ -6,7 +6,7 @@ import { Andon } from "../../sdk-client/src/andon.ts";
 import { pruneRecentCalls } from "../../src/services/usage/prune.ts";
 import { SILENT } from "../support/guard-world.ts";
 import { WallClock } from "../support/clock.ts";
-import { ADMIN_TOKEN, makeToken } from "../support/server-deps.ts";
+import { ADMIN_TOKEN, makeToken } from "../support/server.ts";
 import { callFor, dailyBudget, report } from "../support/usage.ts";
 import { until } from "../support/until.ts";
 import { launchBrowser, openPage, type OpenPage, signIn } from "./browser.ts";

@@ -1,7 +1,6 @@
 /** A server with a chain, three flags and connected applications (the real client): what an on-call finds. */
 import { Andon } from "../../sdk-client/src/andon.ts";
-import { ADMIN_TOKEN, makeToken, type ServerOptions } from "../support/server-deps.ts";
-import { startServer, type TestServer } from "../support/server.ts";
+import { ADMIN_TOKEN, makeToken, type ServerOptions, startTestServer, type TestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
 export const PRODUCTION = "/v1/environments/production";
@@ -20,7 +19,7 @@ export async function startWorld({
   instances = 3,
   ...options
 }: ServerOptions & { instances?: number } = {}): Promise<World> {
-  const server = await startServer(options);
+  const server = await startTestServer(options);
   const api = async (method: string, path: string, body?: unknown) => {
     const response = await server.api(method, path, body, ADMIN_TOKEN);
     const text = await response.text();
