@@ -5,7 +5,7 @@ import { sql } from "drizzle-orm";
 import { describe, expect, it } from "vitest";
 import { freshDatabase } from "./support/database.ts";
 import { startTestServer } from "./support/server.ts";
-import { launchBrowser, openPage } from "./web/browser.ts";
+import { openPage } from "./web/browser.ts";
 
 const MINUTE_MS = 60_000;
 const offMs = (thereMs: number) => Math.abs(thereMs - Date.now());
@@ -18,7 +18,6 @@ it("a process that is started with an environment of its own has the date of the
 describe.each(["postgres", "memory"] as const)("on %s", (kind) => {
   it("the database, its server and a page have the date of the test", async () => {
     const server = await startTestServer({ database: await freshDatabase(kind) });
-    const browser = await launchBrowser();
     for (const clock of [sql`now()`, sql`clock_timestamp()`]) {
       const [row] = await server.deps.db
         .select({ nowMs: sql`extract(epoch from ${clock}) * 1000`.mapWith(Number) })
@@ -26,10 +25,10 @@ describe.each(["postgres", "memory"] as const)("on %s", (kind) => {
       expect(offMs(row?.nowMs ?? Number.NaN)).toBeLessThan(MINUTE_MS);
     }
     expect(offMs(server.deps.clock.nowMs())).toBeLessThan(MINUTE_MS);
-    const { page } = await openPage(browser, server);
+    const { page, context } = await openPage(server);
     await page.goto(`${server.url}/sign-in`);
     expect(offMs(await page.evaluate(() => Date.now()))).toBeLessThan(MINUTE_MS);
-    await browser.close();
+    await context.close();
     await server.close();
   });
 });

@@ -52,16 +52,17 @@ export async function benchBoardFirst(effort: Effort): Promise<Figure> {
 
 /** `board.live`: what an open board is sent while every flag has a call a second. */
 export async function benchBoardLive(effort: Effort): Promise<Figure> {
-  const world = await startBoardWorld(BOARD_FLAGS);
+  const flags = by(effort, BOARD_FLAGS, QUICK_FLAGS);
+  const world = await startBoardWorld(flags);
   try {
     const boards = 10;
-    const seconds = by(effort, 60, 6);
-    const told = await crowd(world, { boards, callingFlags: BOARD_FLAGS, tellAtSeconds: [seconds] });
+    const seconds = by(effort, 60, 1);
+    const told = await crowd(world, { boards, callingFlags: flags, tellAtSeconds: [seconds] });
     return {
       name: "board.live",
       unit: "KB/s",
       ours: told.bytes / KB / told.seconds / boards,
-      note: `${BOARD_FLAGS} flags, ${(told.records / told.seconds).toFixed(0)} calls/s; ${(told.answers / boards / told.seconds).toFixed(2)} answers with news a second; heads included; ${seconds} s`,
+      note: `${flags} flags, ${(told.records / told.seconds).toFixed(0)} calls/s; ${(told.answers / boards / told.seconds).toFixed(2)} answers with news a second; heads included; ${seconds} s`,
     };
   } finally {
     await world.close();
@@ -73,10 +74,12 @@ export async function benchBoardViewer(effort: Effort): Promise<Figure> {
   const flags = by(effort, BOARD_FLAGS, QUICK_FLAGS);
   const world = await startBoardWorld(flags);
   try {
-    const boards = by(effort, 300, 30);
-    const seconds = by(effort, 15, 3);
-    const alone = await cpuPerSecond(world, { boards: 1, callingFlags: flags }, seconds);
-    const crowded = await cpuPerSecond(world, { boards: boards + 1, callingFlags: flags }, seconds);
+    const boards = by(effort, 300, 10);
+    const seconds = by(effort, 15, 1);
+    const warmSeconds = by(effort, 2, 0.5);
+    const span = { warmSeconds, seconds };
+    const alone = await cpuPerSecond(world, { boards: 1, callingFlags: flags }, span);
+    const crowded = await cpuPerSecond(world, { boards: boards + 1, callingFlags: flags }, span);
     effort.say(`  ${alone.toFixed(0)} ms/s with one board, ${crowded.toFixed(0)} ms/s with ${boards} more`);
     return {
       name: "board.viewer",
@@ -102,7 +105,7 @@ export async function benchKillCrowded(effort: Effort): Promise<Figure> {
   const floor = await startOn(await world.cluster.createDatabase(), flags);
   let crowdWorker: Child | null = null;
   try {
-    const boards = by(effort, 300, 30);
+    const boards = by(effort, 300, 10);
     const remembered = by(effort, REMEMBERED, 1_000);
     const names = by(effort, NAMES, 1_000);
     await remember(world, remembered);
@@ -239,9 +242,8 @@ async function crowd(
 async function cpuPerSecond(
   world: BoardWorld,
   of: Pick<CrowdTask, "boards" | "callingFlags">,
-  seconds: number,
+  { warmSeconds, seconds }: { warmSeconds: number; seconds: number },
 ): Promise<number> {
-  const warmSeconds = 2;
   const worker = startCrowd(world, { ...of, tellAtSeconds: [warmSeconds, warmSeconds + seconds] });
   try {
     await nextMessage(worker, crowdToldSchema, CROWD_GRACE_MS);

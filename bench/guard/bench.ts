@@ -77,8 +77,8 @@ export async function benchGuardOverhead(effort: Effort): Promise<Figure> {
   ];
   try {
     for (const host of hosts) await host.ready({ timeoutMs: 1000 });
-    const warmUps = by(effort, 60, 4);
-    const rounds = by(effort, 400, 10);
+    const warmUps = by(effort, 60, 1);
+    const rounds = by(effort, 400, 2);
     const samples: number[][] = clients.map(() => []);
     for (let round = -warmUps; round < rounds; round += 1) {
       for (const [index, client] of clients.entries()) {

@@ -21,6 +21,8 @@ const LOAD_GRACE_MS = 60_000;
 const SECRET_BYTES = 32;
 /** Never reached: budgets are summed all the time and trip seldom. */
 const LIMIT_USD = 900_000;
+/** Each connection sends one batch, or a few. */
+const QUICK_SECONDS = 0.1;
 
 const urlSchema = z.object({ url: z.string() });
 const loadSchema = z.object({ records: z.number(), faults: z.number(), seconds: z.number() });
@@ -33,7 +35,7 @@ export async function benchIngest(kind: Kind, effort: Effort): Promise<Figure> {
   // As in production: a commit is on the disk before it is acknowledged.
   const cluster = kind === "postgres" ? await startCluster({ isDurable: true }) : null;
   try {
-    const seconds = by(effort, 5, 1);
+    const seconds = by(effort, 5, QUICK_SECONDS);
     const rounds = by(effort, 3, 1);
     const ours = await measureAndon(cluster, effort, { seconds: effort.seconds ?? seconds, rounds });
     const plain = { seconds, rounds, folder };
@@ -70,7 +72,7 @@ async function measureAndon(
     await addBudgets(andon);
     const target = { url: andon.url, token: andon.sdkToken, flags: FLAGS };
     // A first round warms up and does not count.
-    let records = (await load({ ...target, seconds: by(effort, 3, 1) })).records;
+    let records = (await load({ ...target, seconds: by(effort, 3, QUICK_SECONDS) })).records;
     const memory = [await rssMiB(andon.pid)];
     const perSecond: number[] = [];
     const halves = effort.seconds === null ? rounds : 2;
@@ -120,7 +122,7 @@ async function measurePlain(
   try {
     const { url } = await nextMessage(worker, urlSchema, START_TIMEOUT_MS);
     const target = { url, token: "none", flags: FLAGS };
-    await load({ ...target, seconds: 1 });
+    await load({ ...target, seconds: by(effort, 1, QUICK_SECONDS) });
     const perSecond: number[] = [];
     for (let round = 1; round <= rounds; round += 1) {
       const done = await load({ ...target, seconds });

@@ -17,6 +17,9 @@ const CLIENTS = 1000;
 const START_TIMEOUT_MS = 10_000;
 const CLIENTS_TIMEOUT_MS = 120_000;
 const SETTLE_MS = 1_500;
+/** On a quick run. */
+const QUICK_CLIENTS = 50;
+const QUICK_SETTLE_MS = 50;
 
 export async function benchKill(effort: Effort): Promise<Figure> {
   const andon = await startAndonServer();
@@ -30,9 +33,9 @@ export async function benchKill(effort: Effort): Promise<Figure> {
       adminToken: andon.adminToken,
       killPath: `${flagPath}/kill`,
       restorePath: `${flagPath}/restore`,
-      clients: CLIENTS,
+      clients: by(effort, CLIENTS, QUICK_CLIENTS),
       rounds: by(effort, 4, 1),
-      settleMs: SETTLE_MS,
+      settleMs: by(effort, SETTLE_MS, QUICK_SETTLE_MS),
     };
     const ours: Round[] = [];
     const theirs: Round[] = [];

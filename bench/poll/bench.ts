@@ -32,7 +32,7 @@ export async function benchPoll(effort: Effort): Promise<Figure> {
       { name: "hono", url: await bare("hono"), perSecond: [] as number[] },
       { name: "node", url: await bare("node"), perSecond: [] as number[] },
     ] as const;
-    const seconds = by(effort, 4, 1);
+    const seconds = by(effort, 4, 0.3);
     const rounds = by(effort, 5, 1);
     // The first round warms everything up and does not count, unless the run is quick and nothing does.
     for (let round = effort.isQuick ? 1 : 0; round <= rounds; round += 1) {

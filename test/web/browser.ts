@@ -1,6 +1,6 @@
 /**
- * A real browser for the board's tests: CHROME_PATH, or the Chromium that npm brings. One per test file; each test
- * gets a context of its own and fails on any error or policy violation that the browser reports.
+ * A real browser for the board's tests: CHROME_PATH, or the Chromium that npm brings. One for all files of a worker, and
+ * it ends with that; each test gets a context of its own and fails on what the browser complains about.
  */
 import chromium from "@sparticuz/chromium";
 import {
@@ -21,7 +21,15 @@ const TIMEOUT_MS = 15_000;
 /** Not the list that comes with that Chromium: it is one process, which dies with a page, and without web security. */
 const ARGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--font-render-hinting=none"];
 
-export async function launchBrowser(): Promise<Browser> {
+let launched: Promise<Browser> | null = null;
+
+/** Starts it for the first who asks, and again when it has died since. */
+async function sharedBrowser(): Promise<Browser> {
+  if (launched === null || !(await launched).isConnected()) launched = launch();
+  return launched;
+}
+
+async function launch(): Promise<Browser> {
   const own = process.env["CHROME_PATH"];
   const executablePath = own === undefined || own === "" ? await chromium.executablePath() : own;
   return playwright.launch({ executablePath, args: ARGS, headless: true });
@@ -34,12 +42,12 @@ export interface OpenPage {
   complaints: string[];
 }
 
-/** A page in a context of its own, with bounded waits, on the day and at the time of the server that it visits. */
+/** A page in a context of its own, to be closed, with bounded waits, at the time of the server that it visits. */
 export async function openPage(
-  browser: Browser,
   server: Pick<TestServer, "deps">,
   options: BrowserContextOptions = {},
 ): Promise<OpenPage> {
+  const browser = await sharedBrowser();
   const context = await browser.newContext({ locale: "en-GB", timezoneId: "Europe/Berlin", ...options });
   context.setDefaultTimeout(TIMEOUT_MS);
   await shareClock(context, server.deps.clock);

@@ -1,13 +1,12 @@
 /** What on-call does at 3 AM, in a real browser with three real clients connected: with JavaScript, and without it. */
-import type { Browser, Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { WallClock } from "../support/clock.ts";
 import { until } from "../support/until.ts";
-import { launchBrowser, openPage, type OpenPage, signIn } from "./browser.ts";
+import { openPage, type OpenPage, signIn } from "./browser.ts";
 import { PRODUCTION, startWorld, type World } from "./world.ts";
 
 let world: World;
-let browser: Browser;
 let opened: OpenPage;
 let page: Page;
 
@@ -15,10 +14,9 @@ let page: Page;
 const clock = new WallClock(Date.now());
 
 beforeAll(async () => {
-  [world, browser] = await Promise.all([startWorld({ clock }), launchBrowser()]);
+  world = await startWorld({ clock });
 });
 afterAll(async () => {
-  await browser.close();
   await world.close();
 });
 
@@ -46,7 +44,7 @@ describe.each([
   { name: "with JavaScript off", javaScript: false },
 ])("$name", ({ javaScript }) => {
   beforeEach(async () => {
-    opened = await openPage(browser, world.server, {
+    opened = await openPage(world.server, {
       javaScriptEnabled: javaScript,
       viewport: { width: 360, height: 740 },
     });
@@ -144,7 +142,7 @@ describe.each([
 
 describe("the board without JavaScript", () => {
   beforeEach(async () => {
-    opened = await openPage(browser, world.server, { javaScriptEnabled: false });
+    opened = await openPage(world.server, { javaScriptEnabled: false });
     page = opened.page;
     await signIn(page, world.server.url, world.operator);
     await page.waitForURL("**/e/production");
@@ -198,7 +196,7 @@ describe("the board without JavaScript, searched", () => {
 
 describe("the live board", () => {
   beforeEach(async () => {
-    opened = await openPage(browser, world.server);
+    opened = await openPage(world.server);
     page = opened.page;
     await signIn(page, world.server.url, world.operator);
     await page.waitForURL("**/e/production");

@@ -1,9 +1,8 @@
 /** Every page fits a phone, can be pressed by a thumb, and passes an accessibility check in the dark and in the light. */
 import { createRequire } from "node:module";
-import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ADMIN_TOKEN } from "../support/server.ts";
-import { launchBrowser, openPage, signIn } from "./browser.ts";
+import { openPage, signIn } from "./browser.ts";
 import { budgetIdOf, type MoneyWorld, spendUntilNight, startMoneyWorld } from "./money-world.ts";
 import { PRODUCTION } from "./world.ts";
 
@@ -38,10 +37,9 @@ const PATHS = [
 
 let world: MoneyWorld;
 let paths: string[] = [];
-let browser: Browser;
 
 beforeAll(async () => {
-  [world, browser] = await Promise.all([startMoneyWorld(), launchBrowser()]);
+  world = await startMoneyWorld();
   await world.api("PATCH", `${PRODUCTION}/flags/support-chat`, {
     name: "Support chat with a name that is a good deal longer than anybody would wish for",
     rules: [{ name: "no trials", then: "off", when: [{ attribute: "plan", operator: "in", value: ["trial"] }] }],
@@ -62,7 +60,6 @@ beforeAll(async () => {
   paths = [...PATHS, ...["", "/raise", "/delete"].map((page) => `/e/production/budgets/${id}${page}`)];
 });
 afterAll(async () => {
-  await browser.close();
   await world.close();
 });
 
@@ -79,7 +76,7 @@ const BROKEN_RULES = `axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21
 
 describe.each(["dark", "light"] as const)("in the %s", (colorScheme) => {
   it("fits 360 px without scrolling sideways, with buttons of 44 px, and breaks no rule of WCAG AA", async () => {
-    const { page, context, complaints } = await openPage(browser, world.server, {
+    const { page, context, complaints } = await openPage(world.server, {
       colorScheme,
       viewport: { width: 360, height: 740 },
     });
@@ -98,7 +95,7 @@ describe.each(["dark", "light"] as const)("in the %s", (colorScheme) => {
     // The checker is put into the page by the test, which the policy of the page rightly forbids.
     // High enough that no button is half behind the bar of the master switch, which a scroll mends.
     const tall = { width: 1280, height: 2_400 };
-    const checked = await openPage(browser, world.server, { colorScheme, bypassCSP: true, viewport: tall });
+    const checked = await openPage(world.server, { colorScheme, bypassCSP: true, viewport: tall });
     await signIn(checked.page, world.server.url, ADMIN_TOKEN);
     await checked.page.waitForURL("**/e/production");
     for (const path of paths) {

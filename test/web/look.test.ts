@@ -1,10 +1,10 @@
 /** Found in one look: what burns comes first and stays where it is, on a phone with twenty flags and with two hundred. */
 import { sql } from "drizzle-orm";
-import type { Browser, Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { dailyBudget } from "../support/usage.ts";
 import { until } from "../support/until.ts";
-import { launchBrowser, openPage, type OpenPage, signIn } from "./browser.ts";
+import { openPage, type OpenPage, signIn } from "./browser.ts";
 import { type MoneyWorld, startMoneyWorld } from "./money-world.ts";
 import { PRODUCTION } from "./world.ts";
 
@@ -14,13 +14,12 @@ const FEW = 20;
 const MANY = 200;
 
 let world: MoneyWorld;
-let browser: Browser;
 let opened: OpenPage;
 let page: Page;
 
 /** `Zebra` is over its limit and was let go on; `Yak` was turned off: both would be last by name. */
 beforeAll(async () => {
-  [world, browser] = await Promise.all([startMoneyWorld({ instances: 1 }), launchBrowser()]);
+  world = await startMoneyWorld({ instances: 1 });
   await addFlags(3, FEW - 2);
   for (const [key, name, owner] of [
     ["yak", "Yak", "the night team"],
@@ -39,7 +38,6 @@ beforeAll(async () => {
   await world.api("POST", `${PRODUCTION}/flags/zebra/restore`, { reason: "the evaluation is wanted" });
 });
 afterAll(async () => {
-  await browser.close();
   await world.close();
 });
 afterEach(async () => {
@@ -54,8 +52,8 @@ async function addFlags(from: number, to: number): Promise<void> {
   }
 }
 
-async function open(options: Parameters<typeof openPage>[2] = {}, path = "/e/production"): Promise<void> {
-  opened = await openPage(browser, world.server, options);
+async function open(options: Parameters<typeof openPage>[1] = {}, path = "/e/production"): Promise<void> {
+  opened = await openPage(world.server, options);
   page = opened.page;
   await signIn(page, world.server.url, world.operator);
   await page.waitForURL("**/e/production");

@@ -1,9 +1,9 @@
 /** A budget breach as on-call lives it, in a real browser with real clients: with JavaScript, and without it. */
-import type { Browser, Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { dailyBudget } from "../support/usage.ts";
 import { until } from "../support/until.ts";
-import { launchBrowser, openPage, type OpenPage, signIn } from "./browser.ts";
+import { openPage, type OpenPage, signIn } from "./browser.ts";
 import { budgetIdOf, type MoneyWorld, spendUntilNight, startMoneyWorld } from "./money-world.ts";
 import { PRODUCTION } from "./world.ts";
 
@@ -11,16 +11,8 @@ import { PRODUCTION } from "./world.ts";
 const BROWSER_MS = 60_000;
 
 let world: MoneyWorld;
-let browser: Browser;
 let opened: OpenPage;
 let page: Page;
-
-beforeAll(async () => {
-  browser = await launchBrowser();
-});
-afterAll(async () => {
-  await browser.close();
-});
 
 const card = (key: string) => page.locator(`#flag-${key}`);
 const incident = () => page.locator(".incident").filter({ hasText: "Support chat" });
@@ -36,8 +28,8 @@ async function eventually(what: string, shown: () => Promise<boolean>, javaScrip
   });
 }
 
-async function openBoard(token: string, options: Parameters<typeof openPage>[2] = {}): Promise<void> {
-  opened = await openPage(browser, world.server, options);
+async function openBoard(token: string, options: Parameters<typeof openPage>[1] = {}): Promise<void> {
+  opened = await openPage(world.server, options);
   page = opened.page;
   await signIn(page, world.server.url, token);
   await page.waitForURL("**/e/production");

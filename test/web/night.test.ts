@@ -3,10 +3,10 @@
  * model, an application wired outside its chain, a frozen instance and one under ANDON_KILL, among twenty and two hundred
  * flags.
  */
-import type { Browser, Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { until } from "../support/until.ts";
-import { launchBrowser, openPage, type OpenPage, signIn } from "./browser.ts";
+import { openPage, type OpenPage, signIn } from "./browser.ts";
 import { HAIKU, type NightWorld, OPUS, OUTSIDE, SONNET, startNight, STORY } from "./night-world.ts";
 import { PRODUCTION } from "./world.ts";
 
@@ -16,15 +16,6 @@ const KILLED = "feature-000";
 const CALLED = [...STORY.map(({ key }) => key), ...CALM, KILLED];
 /** Of one call of Opus, 0.4 USD; two rounds of three clients breach a budget of 2 USD. */
 const INPUT_TOKENS = 100_000;
-
-let browser: Browser;
-
-beforeAll(async () => {
-  browser = await launchBrowser();
-});
-afterAll(async () => {
-  await browser.close();
-});
 
 describe.each([
   { flags: 20, javaScriptEnabled: true },
@@ -38,7 +29,7 @@ describe.each([
   beforeAll(async () => {
     world = await startNight({ flags });
     sentSince = await stage(world);
-    opened = await openPage(browser, world.server, { javaScriptEnabled, viewport: { width: 360, height: 740 } });
+    opened = await openPage(world.server, { javaScriptEnabled, viewport: { width: 360, height: 740 } });
     page = opened.page;
     await signIn(page, world.server.url, world.operator);
     await page.waitForURL("**/e/production");

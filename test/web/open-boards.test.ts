@@ -1,9 +1,9 @@
 /** Boards that stay open: all get the same bytes, only what changed, and little of it; a press shows before any answer. */
-import type { Browser, Route } from "playwright-core";
+import type { Route } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeToken } from "../support/server.ts";
 import { callFor, report } from "../support/usage.ts";
-import { launchBrowser, openPage, signIn } from "./browser.ts";
+import { openPage, signIn } from "./browser.ts";
 import { PRODUCTION, startWorld, type World } from "./world.ts";
 
 const FLAGS = 200;
@@ -84,14 +84,8 @@ describe("open boards", () => {
 });
 
 describe("the page of an open board", () => {
-  let browser: Browser;
-  beforeAll(async () => {
-    browser = await launchBrowser();
-  });
-  afterAll(() => browser.close());
-
   it("says that a press was sent before the server answers, and moves nothing while a finger is down", async () => {
-    const { page, context, complaints } = await openPage(browser, world.server);
+    const { page, context, complaints } = await openPage(world.server);
     await signIn(page, world.server.url, world.operator);
     await page.waitForURL("**/e/production");
     const held: Route[] = [];

@@ -3,14 +3,14 @@
  * and the local Claude endpoint, which alone says what was sent.
  */
 import Anthropic from "@anthropic-ai/sdk";
-import type { Browser, Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
 import { type ClaudeEndpoint, startClaudeEndpoint } from "../../src/demo/claude-endpoint/claude-endpoint.ts";
 import { guard } from "../../sdk-client/src/anthropic.ts";
 import { ADMIN_TOKEN } from "../support/server.ts";
 import { until } from "../support/until.ts";
-import { launchBrowser, openPage, type OpenPage, signIn } from "./browser.ts";
+import { openPage, type OpenPage, signIn } from "./browser.ts";
 import { PRODUCTION, startWorld, type World } from "./world.ts";
 
 const DEAR = "claude-fable-5-1";
@@ -18,23 +18,18 @@ const flagShape = z.looseObject({ sends: z.array(z.looseObject({ model: z.string
 
 let world: World;
 let endpoint: ClaudeEndpoint;
-let browser: Browser;
 let opened: OpenPage;
 let page: Page;
 
 beforeAll(async () => {
-  [world, endpoint, browser] = await Promise.all([
-    startWorld({ instances: 1 }),
-    startClaudeEndpoint(),
-    launchBrowser(),
-  ]);
-  opened = await openPage(browser, world.server, { viewport: { width: 360, height: 740 } });
+  [world, endpoint] = await Promise.all([startWorld({ instances: 1 }), startClaudeEndpoint()]);
+  opened = await openPage(world.server, { viewport: { width: 360, height: 740 } });
   page = opened.page;
   await signIn(page, world.server.url, ADMIN_TOKEN);
   await page.waitForURL("**/e/production");
 });
 afterAll(async () => {
-  await browser.close();
+  await opened.context.close();
   await Promise.all([world.close(), endpoint.close()]);
 });
 

@@ -1,5 +1,5 @@
 /** Flag keys that applications ask for and nobody has made: told on the board, by the API and the command, and made from there. */
-import type { Browser, Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
 import { Andon } from "../../sdk-client/src/andon.ts";
@@ -9,7 +9,7 @@ import { WallClock } from "../support/clock.ts";
 import { ADMIN_TOKEN, makeToken } from "../support/server.ts";
 import { callFor, dailyBudget, report } from "../support/usage.ts";
 import { until } from "../support/until.ts";
-import { launchBrowser, openPage, type OpenPage, signIn } from "./browser.ts";
+import { openPage, type OpenPage, signIn } from "./browser.ts";
 import { PRODUCTION, startWorld, type World } from "./world.ts";
 
 const listShape = z.looseObject({
@@ -21,19 +21,18 @@ const listShape = z.looseObject({
 
 const clock = new WallClock(Date.parse("2026-11-21T01:41:00Z"));
 let world: World;
-let browser: Browser;
 let opened: OpenPage;
 let page: Page;
 
 beforeAll(async () => {
-  [world, browser] = await Promise.all([startWorld({ instances: 0, clock }), launchBrowser()]);
-  opened = await openPage(browser, world.server, { viewport: { width: 360, height: 740 } });
+  world = await startWorld({ instances: 0, clock });
+  opened = await openPage(world.server, { viewport: { width: 360, height: 740 } });
   page = opened.page;
   await signIn(page, world.server.url, ADMIN_TOKEN);
   await page.waitForURL("**/e/production");
 });
 afterAll(async () => {
-  await browser.close();
+  await opened.context.close();
   await world.close();
 });
 
