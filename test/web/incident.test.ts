@@ -173,7 +173,7 @@ describe("the board without JavaScript", () => {
 
 describe("the board without JavaScript, searched", () => {
   it("a press, its undo and Refresh keep what is looked for", async () => {
-    opened = await openPage(browser, world.server, { javaScriptEnabled: false });
+    opened = await openPage(world.server, { javaScriptEnabled: false });
     page = opened.page;
     await signIn(page, world.server.url, world.operator);
     await page.waitForURL("**/e/production");
