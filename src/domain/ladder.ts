@@ -107,6 +107,12 @@ export function override(state: WindowState, flag: string): WindowState {
   return { ...state, overrides: { ...state.overrides, [flag]: { steps, spentNanoUsd } } };
 }
 
+/** The state without what was overridden for a flag: it is gone, and one made anew under its key is another. */
+export function withoutOverride(state: WindowState, flag: string): WindowState {
+  const { [flag]: _gone, ...overrides } = state.overrides;
+  return { ...state, overrides };
+}
+
 /**
  * The standing steps that hold for a flag: the ladder's, less what on-call overrode. `changes` of `advance` concern a
  * flag only when their step is among these.

@@ -98,6 +98,19 @@ describe("a flag made while the budget of its environment is reached", () => {
     await spend(100);
     expect((await create("translate")).effective).toMatchObject({ state: "off" });
   });
+
+  it("is off again also when it was restored before it was deleted: what let that one run does not let this one", async () => {
+    await create("translate", "opus-first");
+    await budget({ scope: { flag: "translate" } });
+    await report(runtime.deps, [callFor(100, { at: clock.nowMs(), flag: "translate" })]);
+    expect(served("translate")).toMatchObject(OFF);
+    await restoreFlag(ctx, "production", "translate", { reason: "customers wait" });
+    clock.advance(HOUR_MS);
+    await deleteFlag(ctx, "production", "translate");
+    const made = await create("translate", "opus-first");
+    expect(made.effective).toMatchObject({ state: "off", reason: "TRIPPED" });
+    expect(made.standing).toMatchObject({ since: new Date(clock.nowMs()).toISOString(), over: null });
+  });
 });
 
 describe("a flag that moves to the model whose budget is reached", () => {

@@ -18,7 +18,7 @@ import { checksColumn, forgetChecks, readChecks } from "./evaluations.ts";
 import { requireMatch } from "../shared/if-match.ts";
 import { withSentModels } from "./sent-models.ts";
 import { readSurroundings, surroundingColumns, surroundingsOf } from "./surroundings.ts";
-import { tripNewcomers } from "../trips/trips.ts";
+import { endTripsOfDeleted, tripNewcomers } from "../trips/trips.ts";
 
 export interface FlagDefinition {
   name: string;
@@ -167,7 +167,8 @@ export async function deleteFlag(
   ifMatch?: string,
 ): Promise<Changed<BudgetName[]>> {
   const environment = await requireEnvironment(ctx, environmentKey, "admin");
-  return change(ctx, environment.id, async ({ tx, record }) => {
+  return change(ctx, environment.id, async (open) => {
+    const { tx, record } = open;
     const current = await requireFlag(tx, environment.id, key);
     requireMatch(ifMatch, current.version);
     if (flagInForce(current, await readSurroundings(tx, environment)).state === "off") {
@@ -178,6 +179,7 @@ export async function deleteFlag(
     }
     await tx.delete(flags).where(isFlag(environment.id, key));
     await forgetChecks(tx, environment.id, key);
+    await endTripsOfDeleted(ctx, open, key);
     await record({
       action: "flag.deleted",
       targetKind: "flag",

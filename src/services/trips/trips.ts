@@ -2,7 +2,7 @@
  * Trips: what a budget's ladder does to flags by itself, and how it ends. All of it inside a change that holds the
  * environment's lock; windows are locked after it, in the order of their keys.
  */
-import { and, asc, eq, inArray, isNull, type SQL } from "drizzle-orm";
+import { and, asc, eq, inArray, isNull, sql, type SQL } from "drizzle-orm";
 import type { Change } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
 import { budgetWindows, trips } from "../../db/schema/money.ts";
@@ -10,7 +10,14 @@ import { flags } from "../../db/schema/state.ts";
 import type { Db, FlagRow } from "../../db/types.ts";
 import type { Budget, LadderStep } from "../../domain/budget.ts";
 import { flagInForce, levelColumns, stepsOf, type Surroundings } from "../../domain/flag.ts";
-import { downgradeLevel, override, stepKey, stepsInForce, type WindowState } from "../../domain/ladder.ts";
+import {
+  downgradeLevel,
+  override,
+  stepKey,
+  stepsInForce,
+  type WindowState,
+  withoutOverride,
+} from "../../domain/ladder.ts";
 import { memoryOf, windowState } from "../../domain/ladder-memory.ts";
 import { readBudgets } from "../budgets/rows.ts";
 import { resolveEndedIncidents } from "../incidents/incidents.ts";
@@ -163,24 +170,48 @@ export async function overrideTrips(
     )
     .returning({ budgetId: trips.budgetId });
   if (overridden.length === 0) return false;
-  const budgetIds = [...new Set(overridden.map((row) => row.budgetId))];
-  const budgets = await readBudgets(tx, environment.id);
+  const ofThese = inArray(budgetWindows.budgetId, [...new Set(overridden.map((row) => row.budgetId))]);
+  await moveWindows(open, ofThese, (state) => override(state, flag));
+  await resolveEndedIncidents(ctx, open);
+  return true;
+}
+
+/**
+ * A flag that is deleted takes along what tripped it, and what on-call let run: one that is made under its key is another
+ * flag, and no way around a budget.
+ */
+export async function endTripsOfDeleted(ctx: Ctx, open: Change, flag: string): Promise<void> {
+  const { tx, environment, at } = open;
+  await tx
+    .update(trips)
+    .set({ endedAt: at, endReason: "flagDeleted" })
+    .where(and(eq(trips.environmentId, environment.id), eq(trips.flag, flag), isNull(trips.endedAt)));
+  const hasOverride = sql`jsonb_exists(${budgetWindows.ladderState} -> 'overrides', ${flag})`;
+  await moveWindows(open, hasOverride, (state) => withoutOverride(state, flag));
+  await resolveEndedIncidents(ctx, open);
+}
+
+/** Changes the ladder's state of open windows of the environment. */
+async function moveWindows(
+  { tx, environment }: Change,
+  which: SQL,
+  move: (state: WindowState) => WindowState,
+): Promise<void> {
+  const budgets = new Map((await readBudgets(tx, environment.id)).map((budget) => [budget.id, budget]));
   const windows = await tx
     .select()
     .from(budgetWindows)
-    .where(and(inArray(budgetWindows.budgetId, budgetIds), isNull(budgetWindows.closedAt)))
+    .where(and(inArray(budgetWindows.budgetId, [...budgets.keys()]), isNull(budgetWindows.closedAt), which))
     .orderBy(asc(budgetWindows.budgetId), asc(budgetWindows.startsAt))
     .for("update");
   for (const row of windows) {
-    const budget = budgets.find((candidate) => candidate.id === row.budgetId);
+    const budget = budgets.get(row.budgetId);
     if (budget === undefined) continue;
     await tx
       .update(budgetWindows)
-      .set({ ladderState: memoryOf(override(windowState(budget, row), flag)) })
+      .set({ ladderState: memoryOf(move(windowState(budget, row))) })
       .where(and(eq(budgetWindows.budgetId, row.budgetId), eq(budgetWindows.startsAt, row.startsAt)));
   }
-  await resolveEndedIncidents(ctx, open);
-  return true;
 }
 
 /** The flags that a budget moves: its own, those with its model in their chain, or all of the environment. */
