@@ -29,19 +29,25 @@ export function SpentNow({
           <b>{usd(spent.spentNanoUsd)}</b> of {usdLimit(spent.limitNanoUsd)} {periodNow(spent.period)} ·{" "}
         </>
       )}
-      {lastMark(incident)}
+      <LastMark incident={incident} />
       <Moment at={incident.steps.at(-1)?.at ?? incident.openedAt} nowMs={nowMs} />
     </span>
   );
 }
 
 /** "alerted at 150 %, " of what only tells; "reached 100 %, " of a step, or when no channel was there to be told. */
-function lastMark({ steps, alerts }: IncidentResource): string {
+function LastMark({ incident: { steps, alerts } }: { incident: IncidentResource }) {
   const last = steps.at(-1);
-  if (last === undefined) return "";
+  if (last === undefined) return null;
   const isTold = alerts.sent + alerts.waiting + alerts.failed > 0;
   const tells = last.action === "alert" || last.action === "over";
-  return isTold && tells ? `alerted at ${last.atPercent} %, ` : `reached ${last.atPercent} %, `;
+  // On a phone there is room for "150 %, 02:41", and the sentence is behind "More".
+  return (
+    <>
+      <span class="wide-only">{isTold && tells ? "alerted at " : "reached "}</span>
+      {`${last.atPercent} %, `}
+    </>
+  );
 }
 
 /** What it is about. Of a budget that went on over its limit without the mark, which would be read as what is spent now. */
