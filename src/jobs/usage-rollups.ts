@@ -1,9 +1,14 @@
-/** Rolls usage up, a day at a turn; an environment that has no day to roll up is left alone for a while. */
+/**
+ * Rolls usage up, an hour at a time, so that other jobs have their turn. An environment that has nothing to roll up, or
+ * whose hour failed, is left alone for a while.
+ */
 import type { Deps } from "../deps.ts";
-import { rollNextDay } from "../services/usage/rollups.ts";
+import { rollNextHour } from "../services/usage/rollups.ts";
 import type { Job } from "./runner.ts";
 
 const LOOK_EVERY_MS = 60_000;
+/** No further hour is begun after so long. */
+const TURN_MS = 500;
 
 /** By server, when an environment is looked at again, on its monotonic clock. */
 const lookAtMs = new WeakMap<Deps, Map<string, number>>();
@@ -17,7 +22,12 @@ export const usageRollupsJob: Job = {
     for (const { environmentId } of deps.snapshots.all()) {
       const nowMs = deps.clock.monotonicMs();
       if (nowMs < (own.get(environmentId) ?? 0)) continue;
-      if (!(await rollNextDay(deps, environmentId))) own.set(environmentId, nowMs + LOOK_EVERY_MS);
+      own.set(environmentId, nowMs + LOOK_EVERY_MS);
+      while (await rollNextHour(deps, environmentId)) {
+        if (deps.clock.monotonicMs() - nowMs < TURN_MS) continue;
+        own.delete(environmentId);
+        break;
+      }
     }
   },
 };

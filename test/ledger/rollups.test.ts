@@ -1,4 +1,4 @@
-/** Days that are rolled up answer as their minutes do, to the last digit, whatever is asked. */
+/** Hours that are rolled up answer as their minutes do, to the last digit, whatever is asked. */
 import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { sql } from "drizzle-orm";
@@ -8,13 +8,14 @@ import { DAY_MS, GRAINS, piecesOf } from "../../src/domain/rollups.ts";
 import { listBudgets } from "../../src/services/budgets/view.ts";
 import { createBudget } from "../../src/services/budgets/budgets.ts";
 import { createFlag } from "../../src/services/flags/flags.ts";
-import { rolledDays, rollNextDay } from "../../src/services/usage/rollups.ts";
+import { rolledSpan, rollNextHour } from "../../src/services/usage/rollups.ts";
 import { getUsage, type UsageQuery } from "../../src/services/usage/view.ts";
 import { FakeClock } from "../support/clock.ts";
 import { adminCtx, startTestServer } from "../support/server.ts";
 import { callFor, dailyBudget, report } from "../support/usage.ts";
 
 const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
 /** In these days clocks go back in Berlin, and forward on Lord Howe by half an hour before. */
 const START_MS = Date.parse("2026-10-22T00:00:00Z");
 const DAYS = 6;
@@ -49,9 +50,9 @@ afterAll(() => runtime.close());
 
 const ask = (query: UsageQuery) => getUsage(adminCtx(runtime.deps), "production", query);
 const rollAll = async () => {
-  let days = 0;
-  while (await rollNextDay(runtime.deps, environmentId)) days += 1;
-  return days;
+  let hours = 0;
+  while (await rollNextHour(runtime.deps, environmentId)) hours += 1;
+  return hours;
 };
 const at = (text: string) => new Date(text);
 /** Begins and ends with a quarter of an hour, so that no minute of a rolled-up day is needed. */
@@ -76,16 +77,16 @@ const QUESTIONS: UsageQuery[] = [
   ),
 ];
 
-describe("days that are rolled up", () => {
+describe("hours that are rolled up", () => {
   it("answer every question as their minutes do, and a budget counts the same from them", async () => {
     const before = await Promise.all(QUESTIONS.map(ask));
     expect(before[0]?.items[0]?.calls).toBeGreaterThan(500);
-    // The first records reach into the day before; the last two days can still change.
-    expect(await rollAll()).toBe(DAYS - 1);
+    // The first records reach into the day before; what is less than a day and an hour old can still change.
+    expect(await rollAll()).toBe(Math.floor((clock.nowMs() - START_MS) / HOUR_MS) + 24 - 25);
     expect(await Promise.all(QUESTIONS.map(ask))).toEqual(before);
     const { db } = runtime.deps;
-    const rolledUp = sql`minute < ${new Date(START_MS + (DAYS - 2) * DAY_MS).toISOString()}::timestamptz`;
-    // What is asked of the days that are rolled up does not read their minutes: without them the answers are the same.
+    const rolledUp = sql`minute < (select until_at from usage_rolled)`;
+    // What is asked of the hours that are rolled up does not read their minutes: without them the answers are the same.
     await db.execute(sql`create table kept as select * from usage_minutes where ${rolledUp}`);
     await db.execute(sql`delete from usage_minutes where ${rolledUp}`);
     for (const [index, question] of QUESTIONS.entries()) {
@@ -112,14 +113,16 @@ describe("days that are rolled up", () => {
     await report(runtime.deps, [callFor(1, { at: clock.nowMs() })]);
     clock.jump(4 * DAY_MS);
     expect(await callsOf()).toBe(before + 1);
-    const untilMs = (await rolledDays(runtime.deps.db, environmentId))?.untilMs;
+    const untilMs = (await rolledSpan(runtime.deps.db, environmentId))?.untilMs;
     expect(untilMs).toBeLessThan(clock.nowMs() - 4 * DAY_MS);
     expect(await rollAll()).toBeGreaterThan(0);
     expect(await callsOf()).toBe(before + 1);
     const [rows] = returnedRows(
       await runtime.deps.db.execute(sql`
       select (select sum(calls) from usage_rollups where grain = 86400) =
-        (select sum(calls) from usage_minutes where minute < (select until_at from usage_rolled)) as same`),
+          (select sum(calls) from usage_minutes where minute < (select date_trunc('day', until_at, 'UTC') from usage_rolled))
+        and (select sum(calls) from usage_rollups where grain = 3600) =
+          (select sum(calls) from usage_minutes where minute < (select until_at from usage_rolled)) as same`),
     );
     expect(rows?.["same"]).toBe(true);
   });
@@ -127,12 +130,12 @@ describe("days that are rolled up", () => {
   it("tile a span with its minutes, coarsest in the middle", () => {
     const ms = fc.integer({ min: 0, max: 40 * 1_440 }).map((minute) => minute * MINUTE_MS);
     const span = fc.tuple(ms, ms).map(([a, b]) => ({ fromMs: Math.min(a, b), untilMs: Math.max(a, b) }));
-    const days = fc
-      .tuple(fc.nat(40), fc.nat(40))
-      .map(([a, b]) => ({ fromMs: Math.min(a, b) * DAY_MS, untilMs: Math.max(a, b) * DAY_MS }));
+    const hours = fc
+      .tuple(fc.nat(40 * 24), fc.nat(40 * 24))
+      .map(([a, b]) => ({ fromMs: Math.floor(Math.min(a, b) / 24) * DAY_MS, untilMs: Math.max(a, b) * HOUR_MS }));
     const grains = fc.constantFrom(GRAINS, [3_600, 900] as const, [900] as const, [] as const);
     fc.assert(
-      fc.property(span, fc.option(days), grains, (asked, rolled, allowed) => {
+      fc.property(span, fc.option(hours), grains, (asked, rolled, allowed) => {
         let nextMs = asked.fromMs;
         for (const piece of piecesOf(asked, rolled, allowed)) {
           expect(piece.fromMs).toBe(nextMs);

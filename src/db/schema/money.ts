@@ -86,7 +86,7 @@ export const usageMinutes = pgTable(
 );
 
 /**
- * The same sums for quarters of an hour, hours and days in UTC (`grain`, in seconds), of whole days that no record can
+ * The same sums for quarters of an hour, hours and days in UTC (`grain`, in seconds), of whole hours that no record can
  * reach any more; see services/usage-rollups.ts.
  */
 export const usageRollups = pgTable(
@@ -102,7 +102,7 @@ export const usageRollups = pgTable(
   (t) => [primaryKey({ columns: [t.environmentId, t.grain, t.start, t.flag, t.model] })],
 );
 
-/** Which days are rolled up: from the one to before the other, both midnights in UTC. */
+/** What is rolled up: from a midnight in UTC to before a full hour. */
 export const usageRolled = pgTable("usage_rolled", {
   environmentId: environmentId().primaryKey(),
   from: moment("from_at").notNull(),

@@ -27,7 +27,7 @@ import { runOpenWindows } from "../trips/ladder-run.ts";
 import { whole } from "../usage/ledger-writes.ts";
 import { overWouldChange } from "../trips/over-run.ts";
 import { endAllTrips } from "../trips/trips.ts";
-import { rolledDays, usageOf } from "../usage/rollups.ts";
+import { rolledSpan, usageOf } from "../usage/rollups.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -283,7 +283,7 @@ async function lockBudgets(tx: Db, environmentId: string): Promise<void> {
 /** Starts the budget's current window with what the ledger holds of it, to the minute. */
 async function countFromLedger(tx: Db, row: BudgetRow, at: Date): Promise<void> {
   const { startMs, endMs } = windowAt(row.period, row.timezone, at.getTime());
-  const pieces = piecesOf({ fromMs: startMs, untilMs: endMs }, await rolledDays(tx, row.environmentId), GRAINS);
+  const pieces = piecesOf({ fromMs: startMs, untilMs: endMs }, await rolledSpan(tx, row.environmentId), GRAINS);
   const sums = await tx
     .select({
       model: sql<string>`${usageMinutes.model}`,

@@ -5,12 +5,12 @@ import { usageMinutes } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
 import { MINUTE_MS } from "../../domain/ledger.ts";
 import { GRAINS, piecesOf, type Span } from "../../domain/rollups.ts";
-import { rolledDays, usageOf } from "../usage/rollups.ts";
+import { rolledSpan, usageOf } from "../usage/rollups.ts";
 
 /** Every id used in the span that names `model`, itself included. */
 export async function spellingsOf(db: Db, environmentId: string, model: string, span: Span): Promise<string[]> {
   const wholeMinutes = { ...span, fromMs: Math.floor(span.fromMs / MINUTE_MS) * MINUTE_MS };
-  const pieces = piecesOf(wholeMinutes, await rolledDays(db, environmentId), GRAINS);
+  const pieces = piecesOf(wholeMinutes, await rolledSpan(db, environmentId), GRAINS);
   const rows = await db.selectDistinct({ id: sql<string>`${usageMinutes.model}` }).from(usageOf(environmentId, pieces));
   const wanted = canonicalModel(model);
   return [model, ...rows.map(({ id }) => id).filter((id) => id !== model && canonicalModel(id) === wanted)];

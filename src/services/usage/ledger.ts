@@ -36,7 +36,7 @@ import {
 import { readPrices } from "../models/price-rows.ts";
 import { noteUnknownFlags } from "../flags/unknown-flags.ts";
 import { UsageNames } from "./names.ts";
-import { rolledDays, takeBackDays } from "./rollups.ts";
+import { rolledSpan, takeBackDays } from "./rollups.ts";
 import { UsageQueue, type Waiting } from "./queue.ts";
 
 /** A record's own time counts up to this much ahead of the server's, or MAX_LATE_MS behind; else it counts as of its receipt. */
@@ -175,7 +175,7 @@ async function count(
     readPrices(tx),
     readBudgets(tx, environmentId),
     readApplied(tx, environmentId, distinct),
-    rolledDays(tx, environmentId),
+    rolledSpan(tx, environmentId),
   ]);
   const fresh = distinct.filter(({ batchId }) => claimed.has(batchId));
   const served = deps.snapshots.current(environmentId);

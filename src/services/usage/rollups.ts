@@ -1,5 +1,5 @@
 /**
- * Rolls the minutes of whole days up into quarters of an hour, hours and days, when no record can reach them any more.
+ * Rolls the minutes of whole hours up into quarters of an hour, hours and days, when no record can reach them any more.
  * Invariant: what is rolled up equals its minutes; who writes into a rolled-up day takes it back in the same transaction.
  */
 import { eq, type SQL, sql } from "drizzle-orm";
@@ -8,10 +8,11 @@ import { usageMinutes, usageRolled } from "../../db/schema/money.ts";
 import { returnedRows } from "../../db/returned-rows.ts";
 import type { Db } from "../../db/types.ts";
 import { LATENCY_BUCKETS_MS, MAX_LATE_MS, type MinuteSums } from "../../domain/ledger.ts";
-import { DAY_MS, dayOf, type Grain, GRAINS, type Piece, type Span } from "../../domain/rollups.ts";
+import { DAY_MS, dayOf, type Grain, type Piece, type Span } from "../../domain/rollups.ts";
 
-/** A day is over for good when a record of its last minute would be too late, and the transactions of then have ended. */
-const SETTLED_MS = MAX_LATE_MS + 3_600_000;
+const HOUR_MS = 3_600_000;
+/** An hour is over for good when a record of its last minute would be too late, and the transactions of then have ended. */
+const SETTLED_MS = MAX_LATE_MS + HOUR_MS;
 
 const NAMES = [
   "calls",
@@ -38,8 +39,8 @@ const SUMS = sql.raw(
 );
 const moment = (ms: number) => sql`${new Date(ms).toISOString()}::timestamptz`;
 
-/** The days that are rolled up; null: none. */
-export async function rolledDays(db: Db, environmentId: string): Promise<Span | null> {
+/** What is rolled up, whole hours from a midnight on; null: nothing. */
+export async function rolledSpan(db: Db, environmentId: string): Promise<Span | null> {
   const [row] = await db.select().from(usageRolled).where(eq(usageRolled.environmentId, environmentId));
   return row === undefined ? null : { fromMs: row.from.getTime(), untilMs: row.until.getTime() };
 }
@@ -71,9 +72,12 @@ export async function takeBackDays(
     .where(eq(usageRolled.environmentId, environmentId));
 }
 
-/** Rolls the next day up. False when there is none that is over for good and has a later one after it. */
-export async function rollNextDay({ db, clock }: Pick<Deps, "db" | "clock">, environmentId: string): Promise<boolean> {
-  const rolled = await rolledDays(db, environmentId);
+/**
+ * Rolls the next hour up: as much as one statement can sum well within its deadline. False when there is none that is over
+ * for good and has a later one after it.
+ */
+export async function rollNextHour({ db, clock }: Pick<Deps, "db" | "clock">, environmentId: string): Promise<boolean> {
+  const rolled = await rolledSpan(db, environmentId);
   const [found] = await db
     .select({
       first: sql`min(${usageMinutes.minute})`.mapWith(usageMinutes.minute),
@@ -82,31 +86,29 @@ export async function rollNextDay({ db, clock }: Pick<Deps, "db" | "clock">, env
     .from(usageMinutes)
     .where(eq(usageMinutes.environmentId, environmentId));
   if (found?.first === null || found?.last === null || found === undefined) return false;
-  const dayMs = rolled?.untilMs ?? dayOf(found.first.getTime());
-  const endMs = dayMs + DAY_MS;
-  if (endMs + SETTLED_MS > clock.nowMs() || found.last.getTime() < endMs) return false;
-  await db.transaction(async (tx) => {
-    await tx
-      .insert(usageRolled)
-      .values({ environmentId, from: new Date(dayMs), until: new Date(dayMs) })
-      .onConflictDoNothing();
-    const locked = await tx.execute(sql`
-      select from usage_rolled where environment_id = ${environmentId} and until_at = ${moment(dayMs)} for update`);
-    // Another server was faster, or somebody wrote into a day before.
-    if (returnedRows(locked).length === 0) return;
-    await tx.execute(sql`
-      delete from usage_rollups where environment_id = ${environmentId} and start >= ${moment(dayMs)} and start < ${moment(endMs)}`);
-    let finer: Piece = { fromMs: dayMs, untilMs: endMs, grain: null };
-    for (const grain of GRAINS.toReversed()) {
-      await rollUp(tx, environmentId, grain, finer);
-      finer = { ...finer, grain };
-    }
-    await tx
-      .update(usageRolled)
-      .set({ until: new Date(endMs) })
-      .where(eq(usageRolled.environmentId, environmentId));
-  });
+  const hour = { fromMs: rolled?.untilMs ?? dayOf(found.first.getTime()), untilMs: 0 };
+  hour.untilMs = hour.fromMs + HOUR_MS;
+  if (hour.untilMs + SETTLED_MS > clock.nowMs() || found.last.getTime() < hour.untilMs) return false;
+  await db.transaction((tx) => rollHour(tx, environmentId, hour));
   return true;
+}
+
+async function rollHour(tx: Db, environmentId: string, hour: Span): Promise<void> {
+  const [from, until] = [new Date(hour.fromMs), new Date(hour.untilMs)];
+  await tx.insert(usageRolled).values({ environmentId, from, until: from }).onConflictDoNothing();
+  const locked = await tx.execute(sql`
+    select from usage_rolled where environment_id = ${environmentId} and until_at = ${moment(hour.fromMs)} for update`);
+  // Another server was faster, or somebody wrote into a day before.
+  if (returnedRows(locked).length === 0) return;
+  await tx.execute(sql`
+    delete from usage_rollups where environment_id = ${environmentId}
+      and start >= ${moment(hour.fromMs)} and start < ${moment(hour.untilMs)}`);
+  await rollUp(tx, environmentId, 900, { ...hour, grain: null });
+  await rollUp(tx, environmentId, 3_600, { ...hour, grain: 900 });
+  if (hour.untilMs % DAY_MS === 0) {
+    await rollUp(tx, environmentId, 86_400, { fromMs: hour.untilMs - DAY_MS, untilMs: hour.untilMs, grain: 3_600 });
+  }
+  await tx.update(usageRolled).set({ until }).where(eq(usageRolled.environmentId, environmentId));
 }
 
 async function rollUp(tx: Db, environmentId: string, grain: Grain, from: Piece): Promise<void> {

@@ -23,7 +23,7 @@ import {
 import { totalOf } from "../../domain/total.ts";
 import { isTimeZone } from "../../domain/window.ts";
 import { invalid } from "../../errors.ts";
-import { rolledDays, usageOf } from "./rollups.ts";
+import { rolledSpan, usageOf } from "./rollups.ts";
 import { spellingsOf } from "../models/spellings.ts";
 
 export interface UsageQuery {
@@ -61,7 +61,7 @@ export async function getUsage(ctx: Ctx, environmentKey: string, query: UsageQue
   const { model } = query;
   const items = await read(ctx, async (db) => {
     const span = { fromMs: question.from.getTime(), untilMs: question.to.getTime() };
-    const rolled = await rolledDays(db, environment.id);
+    const rolled = await rolledSpan(db, environment.id);
     question.pieces = piecesOf(span, rolled, grainsFor(question.bucket, question.timezone, span));
     if (model !== undefined) question.models = await spellingsOf(db, environment.id, model, span);
     return recent ? sumRecent(db, question) : sumLedger(db, question);
