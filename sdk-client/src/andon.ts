@@ -16,7 +16,7 @@ import { type AndonLogger, consoleLogger, isLogger, safeLogger } from "./logger.
 import { type ModelTable, modelTable } from "./evaluate/model-table.ts";
 import { type AndonOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
 import { parseSnapshot } from "./wire/parse-snapshot.ts";
-import type { PollTarget } from "./sync/poll.ts";
+import type { ServerLink } from "./sync/request.ts";
 import { Poller, type Verdict } from "./sync/poller.ts";
 import type { ChainStep, Decision, EvaluationContext, Snapshot, SnapshotFlag } from "./wire/protocol.ts";
 import type { Revision } from "./wire/revision.ts";
@@ -38,8 +38,6 @@ export interface AndonInternals {
 }
 
 const DEFAULT_READY_TIMEOUT_MS = 2_000;
-/** How long `close` waits for the server to take note. */
-const FAREWELL_TIMEOUT_MS = 1_000;
 const NOTHING_REPORTED: UsageStats = Object.freeze({
   waiting: 0,
   acknowledgedRecords: 0,
@@ -62,7 +60,7 @@ export class Andon implements GuardHost {
   readonly #applied = new Set<() => void>();
   readonly #live = new Latch();
   readonly #cache: SnapshotCache | null;
-  readonly #target: PollTarget | null;
+  readonly #link: ServerLink | null;
   readonly #checks = new CheckCounts();
   readonly #unknownFlags: UnknownFlags;
   readonly #localNames: LocalNames;
@@ -91,9 +89,9 @@ export class Andon implements GuardHost {
     const { server, cacheFile } = resolved;
     this.#cache = server === null || cacheFile === null ? null : SnapshotCache.open(cacheFile, server, this.logger);
     this.#store.seed(this.#cache?.load() ?? null, this.#readBootstrap(resolved.bootstrap));
-    this.#target = linkTo(resolved, this.#runtime);
-    this.#poller = this.#target === null ? null : this.#makePoller(this.#target, resolved);
-    this.#reporter = this.#target === null ? null : this.#makeReporter(this.#target, resolved);
+    this.#link = linkTo(resolved, this.#runtime);
+    this.#poller = this.#link === null ? null : this.#makePoller(this.#link, resolved);
+    this.#reporter = this.#link === null ? null : this.#makeReporter(this.#link, resolved);
     this.#freshness.start();
     this.#poller?.start();
     this.#reporter?.start();
@@ -221,7 +219,7 @@ export class Andon implements GuardHost {
     return null;
   }
 
-  #makePoller(target: PollTarget, resolved: ResolvedOptions): Poller {
+  #makePoller(link: ServerLink, resolved: ResolvedOptions): Poller {
     const store = this.#store;
     const host = {
       get knownRevision(): Revision | null {
@@ -231,17 +229,17 @@ export class Andon implements GuardHost {
       contact: (serverStaleMs: number) => this.#contact(serverStaleMs),
       regained: () => this.#reporter?.contactRegained(),
     };
-    return new Poller(target, resolved, host, this.logger);
+    return new Poller(link, resolved, host, this.logger);
   }
 
-  #makeReporter(target: PollTarget, resolved: ResolvedOptions): UsageReporter {
+  #makeReporter(link: ServerLink, resolved: ResolvedOptions): UsageReporter {
     const flush = (): Promise<unknown> => reporter.flush();
     const host = {
       sawRevision: (revision: Revision) => this.#poller?.news(revision),
       waiting: (isWaiting: boolean) => (isWaiting ? addExitFlush(flush) : dropExitFlush(flush)),
     };
     const options = { ...resolved, checks: this.#checks, promptThresholds: () => this.models.promptThresholds() };
-    const reporter = new UsageReporter(target, options, host, this.logger);
+    const reporter = new UsageReporter(link, options, host, this.logger);
     return reporter;
   }
 
@@ -274,21 +272,15 @@ export class Andon implements GuardHost {
     this.#live.open();
     this.#freshness.stop();
     await Promise.all([this.#poller?.stop(), this.#lastReport()]);
-    if (this.#target !== null) await this.#farewell(this.#target);
+    if (this.#link !== null) await farewell(this.#link, this.logger);
     await this.#cache?.settled();
-    this.#target?.transport.close();
+    this.#link?.transport.close();
   }
 
   async #lastReport(): Promise<void> {
     if (this.#reporter === null) return;
     await this.#atMost(this.#reporter.flush(), EXIT_FLUSH_MS);
     this.#reporter.stop();
-  }
-
-  async #farewell(target: PollTarget): Promise<void> {
-    const aborter = new AbortController();
-    await this.#atMost(farewell(target, this.logger, aborter.signal), FAREWELL_TIMEOUT_MS);
-    aborter.abort();
   }
 
   /** Resolves with the promise or after the time, whichever is first. The promise must not reject. */

@@ -4,7 +4,7 @@
  */
 import { parseInstant } from "../wire/instant.ts";
 import { PRICE_LIST } from "./price-list.ts";
-import { type PriceRow, type Rates, isPriceRow, type PriceRowFault } from "../wire/price-row.ts";
+import { type PriceRow, isPriceRow, type PriceRowFault } from "../wire/price-row.ts";
 
 /** Rows accepted beside the price list. */
 export const MAX_EXTRA_PRICE_ROWS = 1_000;
@@ -18,10 +18,6 @@ export interface PriceTable {
   /** Rows by model, newest first. */
   readonly byModel: ReadonlyMap<string, readonly DatedRow[]>;
   readonly modelByAlias: ReadonlyMap<string, string>;
-  /** The highest rate of each class in any row, long prompts included. */
-  readonly dearest: Rates;
-  /** The same with fast mode included. */
-  readonly dearestFast: Rates;
   /** Prompt sizes above which some price goes up, in tokens, ascending. */
   readonly promptThresholds: readonly number[];
 }
@@ -82,24 +78,10 @@ function build(rows: readonly DatedRow[], modelByAlias: ReadonlyMap<string, stri
     else list.push(entry);
   }
   for (const list of byModel.values()) list.sort((a, b) => b.fromMs - a.fromMs);
-  const standard = rows.flatMap(({ row }) => (row.long === undefined ? [row.rates] : [row.rates, row.long.rates]));
-  const fast = rows.flatMap(({ row }) => (row.fast === undefined ? [] : [row.fast]));
   const thresholds = new Set(rows.flatMap(({ row }) => row.long?.abovePromptTokens ?? []));
   return {
     byModel,
     modelByAlias,
-    dearest: highest(standard),
-    dearestFast: highest([...standard, ...fast]),
     promptThresholds: [...thresholds].toSorted((a, b) => a - b),
-  };
-}
-
-function highest(rates: readonly Rates[]): Rates {
-  return {
-    input: Math.max(...rates.map((rate) => rate.input)),
-    output: Math.max(...rates.map((rate) => rate.output)),
-    cacheWrite5m: Math.max(...rates.map((rate) => rate.cacheWrite5m)),
-    cacheWrite1h: Math.max(...rates.map((rate) => rate.cacheWrite1h)),
-    cacheRead: Math.max(...rates.map((rate) => rate.cacheRead)),
   };
 }

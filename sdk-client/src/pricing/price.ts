@@ -4,7 +4,7 @@
  */
 import { MAX_RATE_PICO_USD_PER_TOKEN, type PriceRow, type Rates } from "../wire/price-row.ts";
 import { findPriceRow, type PriceTable } from "./price-table.ts";
-import { MAX_TOKENS_PER_CLASS, MAX_WEB_SEARCHES, type TokenUsage } from "../wire/usage-protocol.ts";
+import { byTokenClass, MAX_TOKENS_PER_CLASS, MAX_WEB_SEARCHES, type TokenUsage } from "../wire/usage-protocol.ts";
 import { promptTokens } from "./usage.ts";
 
 /** 10 USD per 1,000 requests. Web fetch is free. */
@@ -62,7 +62,7 @@ export function priceUsage(table: PriceTable, call: PricedCall): Price {
   const rates = row === null ? null : ratesFor(row, fast, call.promptTokens ?? promptTokens(usage));
   // An unknown model counts as a new one, and new ones cost more in the US.
   const us = (row?.usPremium ?? true) && isUs(call.geo);
-  const tokens = tokensCost(usage, rates ?? (fast ? table.dearestFast : table.dearest), {
+  const tokens = tokensCost(usage, rates ?? dearestRates(table, fast), {
     us,
     // The Batches API has no fast mode: a record that claims both gets no discount.
     batch: call.batch === true && !fast,
@@ -77,6 +77,31 @@ export function priceUsage(table: PriceTable, call: PricedCall): Price {
 function ratesFor(row: PriceRow, fast: boolean, prompt: number): Rates | null {
   if (fast) return row.fast ?? null;
   return row.long !== undefined && prompt > row.long.abovePromptTokens ? row.long.rates : row.rates;
+}
+
+interface Dearest {
+  standard: Rates;
+  fast: Rates;
+}
+
+const dearest = new WeakMap<PriceTable, Dearest>();
+
+/** The highest rate of each class in any row of the table, long prompts included; with or without fast mode. */
+function dearestRates(table: PriceTable, fast: boolean): Rates {
+  const known = dearest.get(table) ?? findDearest(table);
+  dearest.set(table, known);
+  return fast ? known.fast : known.standard;
+}
+
+function findDearest(table: PriceTable): Dearest {
+  const rows = [...table.byModel.values()].flatMap((list) => list.map(({ row }) => row));
+  const standard = rows.flatMap(({ rates, long }) => (long === undefined ? [rates] : [rates, long.rates]));
+  const fast = rows.flatMap((row) => row.fast ?? []);
+  return { standard: highest(standard), fast: highest([...standard, ...fast]) };
+}
+
+function highest(rates: readonly Rates[]): Rates {
+  return byTokenClass((name) => Math.max(...rates.map((rate) => rate[name])));
 }
 
 function isUs(geo: string | null | undefined): boolean {

@@ -5,7 +5,13 @@
  * the part `exact: false`; it never throws.
  */
 import { isObject } from "../wire/json.ts";
-import { MAX_TOKENS_PER_CALL, MAX_WEB_SEARCHES, NO_USAGE, type TokenUsage } from "../wire/usage-protocol.ts";
+import {
+  byTokenClass,
+  MAX_TOKENS_PER_CALL,
+  MAX_WEB_SEARCHES,
+  NO_USAGE,
+  type TokenUsage,
+} from "../wire/usage-protocol.ts";
 
 /** What one model used within one call. Most calls have one part; compaction, advisors and fallbacks add more. */
 export interface UsagePart {
@@ -73,14 +79,7 @@ export function promptTokens(usage: TokenUsage): number {
 
 /** The sum of two usages, class by class. */
 export function addUsage(a: TokenUsage, b: TokenUsage): TokenUsage {
-  return {
-    input: a.input + b.input,
-    output: a.output + b.output,
-    cacheWrite5m: a.cacheWrite5m + b.cacheWrite5m,
-    cacheWrite1h: a.cacheWrite1h + b.cacheWrite1h,
-    cacheRead: a.cacheRead + b.cacheRead,
-    webSearches: a.webSearches + b.webSearches,
-  };
+  return { ...byTokenClass((name) => a[name] + b[name]), webSearches: a.webSearches + b.webSearches };
 }
 
 /**
@@ -113,11 +112,7 @@ function splitByModel(
 
 function beyond(total: TokenUsage, counted: TokenUsage): TokenUsage {
   return {
-    input: Math.max(0, total.input - counted.input),
-    output: Math.max(0, total.output - counted.output),
-    cacheWrite5m: Math.max(0, total.cacheWrite5m - counted.cacheWrite5m),
-    cacheWrite1h: Math.max(0, total.cacheWrite1h - counted.cacheWrite1h),
-    cacheRead: Math.max(0, total.cacheRead - counted.cacheRead),
+    ...byTokenClass((name) => Math.max(0, total[name] - counted[name])),
     webSearches: Math.max(0, total.webSearches - counted.webSearches),
   };
 }
@@ -130,11 +125,7 @@ function add(parts: UsagePart[], part: UsagePart): void {
 
 function clamp(usage: TokenUsage): TokenUsage {
   return {
-    input: Math.min(usage.input, MAX_TOKENS_PER_CALL),
-    output: Math.min(usage.output, MAX_TOKENS_PER_CALL),
-    cacheWrite5m: Math.min(usage.cacheWrite5m, MAX_TOKENS_PER_CALL),
-    cacheWrite1h: Math.min(usage.cacheWrite1h, MAX_TOKENS_PER_CALL),
-    cacheRead: Math.min(usage.cacheRead, MAX_TOKENS_PER_CALL),
+    ...byTokenClass((name) => Math.min(usage[name], MAX_TOKENS_PER_CALL)),
     webSearches: Math.min(usage.webSearches, MAX_WEB_SEARCHES),
   };
 }

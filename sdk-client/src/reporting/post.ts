@@ -1,10 +1,9 @@
 /**
- * One report of usage: sends a batch, bounds the wait, and says what came of it as a value. It never rejects. Only a
+ * One report of usage: sends a batch, and says what came of it as a value. It never rejects. Only a
  * readable answer of an Andon server counts as acknowledged.
  */
-import { parseRetryAfter } from "../sync/backoff.ts";
+import { ask, type Failed, failed, failedByStatus, type ServerLink } from "../sync/request.ts";
 import { isObject, parseObject } from "../wire/json.ts";
-import { DeadlineError, describe, identityHeaders, type PollTarget, rejectOnAbort } from "../sync/poll.ts";
 import { HEADER_SENT } from "../wire/protocol.ts";
 import type { Revision } from "../wire/revision.ts";
 import { USAGE_PATH } from "../wire/usage-protocol.ts";
@@ -22,61 +21,26 @@ export interface Rejected {
 export type ReportOutcome =
   | { readonly kind: "acknowledged"; readonly rejected: readonly Rejected[]; readonly revision: Revision | null }
   | { readonly kind: "refused"; readonly status: number }
-  | {
-      readonly kind: "failed";
-      /** Stable enough to compare: `status 503`, `network`, `timeout`, `body`. */
-      readonly cause: string;
-      readonly detail: string;
-      readonly retryAfterMs: number | null;
-    };
+  | Failed;
 
 /** Sends the body of one batch. */
-export async function postUsage(target: PollTarget, body: string, signal: AbortSignal): Promise<ReportOutcome> {
-  const { runtime, transport } = target;
-  const attempt = new AbortController();
-  const abort = (): void => attempt.abort(signal.reason);
-  signal.addEventListener("abort", abort, { once: true });
-  const stopTimer = runtime.startTimer(
-    () => attempt.abort(new DeadlineError(ANSWER_TIMEOUT_MS)),
-    ANSWER_TIMEOUT_MS,
-    false,
-  );
-  try {
-    if (signal.aborted) abort();
-    const headers = {
-      ...identityHeaders(target),
-      // Not in the body, which is repeated as it is.
-      [HEADER_SENT]: String(runtime.nowMs()),
-      "Content-Type": "application/json",
-      Accept: "application/json",
-    };
-    const url = target.url + USAGE_PATH;
-    const sent = transport.send({ method: "POST", url, headers, signal: attempt.signal, body });
-    const response = await Promise.race([sent, rejectOnAbort(attempt.signal)]);
-    if (response.status === 200) return read(response.body);
-    if (REFUSALS.has(response.status)) return { kind: "refused", status: response.status };
-    const retryAfterMs = parseRetryAfter(response.header("retry-after"), runtime.nowMs());
-    return failed(`status ${response.status}`, explain(response.status), retryAfterMs);
-  } catch (error) {
-    const cause = attempt.signal.reason instanceof DeadlineError ? "timeout" : "network";
-    return failed(cause, describe(error).replaceAll(target.token, "[token]"), null);
-  } finally {
-    stopTimer();
-    signal.removeEventListener("abort", abort);
-  }
-}
-
-const MAX_DETAIL_CHARS = 300;
-
-function failed(cause: string, detail: string, retryAfterMs: number | null): ReportOutcome {
-  return { kind: "failed", cause, detail: detail.slice(0, MAX_DETAIL_CHARS), retryAfterMs };
+export function postUsage(link: ServerLink, body: string, signal: AbortSignal): Promise<ReportOutcome> {
+  // When it is sent is not in the body, which is repeated as it is.
+  const headers = { "Content-Type": "application/json", [HEADER_SENT]: String(link.runtime.nowMs()) };
+  const request = { method: "POST", path: USAGE_PATH, headers, body, timeoutMs: ANSWER_TIMEOUT_MS, signal } as const;
+  return ask(link, request, (response): ReportOutcome => {
+    const { status } = response;
+    if (status === 200) return read(response.body);
+    if (REFUSALS.has(status)) return { kind: "refused", status };
+    return failedByStatus(response, explain(status), link.runtime.nowMs());
+  });
 }
 
 /** A 200 of something else than Andon (a captive portal, a proxy) acknowledges nothing. */
 function read(body: string): ReportOutcome {
   const answer = parseObject(body);
   if (answer === null || typeof answer["accepted"] !== "number") {
-    return failed("body", "the answer is not that of an Andon server", null);
+    return failed("body", "the answer is not that of an Andon server");
   }
   const rejected = Array.isArray(answer["rejected"]) ? (answer["rejected"] as unknown[]).filter(isObject) : [];
   return {

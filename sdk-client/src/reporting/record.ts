@@ -23,9 +23,9 @@ export type UsageReport = Pick<UsageRecord, "flag" | "model"> &
 
 export type ParsedReport = { ok: true; record: UsageRecord } | { ok: false; problem: string };
 
-const TEXTS = recordFields("text", "optional");
-const NUMBERS = [...recordFields("number", "optional"), ...recordFields("whole", "optional")];
-const DETAILS = recordFields("boolean", "optional");
+const TEXTS = recordFields("text");
+const NUMBERS = [...recordFields("number"), ...recordFields("whole")];
+const SWITCHES = recordFields("boolean");
 
 /** Checks and completes a report. `nowMs` is Unix time in milliseconds. */
 export function parseReport(given: unknown, nowMs: number): ParsedReport {
@@ -48,20 +48,20 @@ function parse(given: unknown, nowMs: number): UsageRecord {
   const outcome = fields["outcome"] ?? "ok";
   if (!isOutcome(outcome)) throw new Fault("outcome must be ok, error, aborted or refused");
   const record: UsageRecord = {
-    id: fields["id"] === undefined ? crypto.randomUUID() : text(fields, "id"),
-    at: fields["at"] === undefined ? nowMs : whole(fields, "at"),
+    id: crypto.randomUUID(),
+    at: nowMs,
     flag: text(fields, "flag"),
     model,
-    requestedModel: fields["requestedModel"] === undefined ? model : text(fields, "requestedModel"),
+    requestedModel: model,
     outcome,
-    exact: fields["exact"] === undefined ? true : flag(fields, "exact"),
+    exact: true,
     usage: usageOf(fieldsOf(fields["usage"], "usage"), fields["count"] === undefined ? 1 : whole(fields, "count")),
-    attempt: fields["attempt"] === undefined ? 1 : whole(fields, "attempt"),
-    latencyMs: fields["latencyMs"] === undefined ? 0 : whole(fields, "latencyMs"),
+    attempt: 1,
+    latencyMs: 0,
   };
   for (const name of TEXTS) if (fields[name] !== undefined && name !== "part") record[name] = text(fields, name);
   for (const name of NUMBERS) if (fields[name] !== undefined) record[name] = whole(fields, name);
-  for (const name of DETAILS) if (fields[name] !== undefined) record[name] = flag(fields, name);
+  for (const name of SWITCHES) if (fields[name] !== undefined) record[name] = flag(fields, name);
   return record;
 }
 

@@ -6,7 +6,7 @@
 import { BACKOFF_CAP_MS, backoffMs } from "../sync/backoff.ts";
 import type { CheckCounts } from "./evaluations.ts";
 import type { AndonLogger } from "../logger.ts";
-import type { PollTarget } from "../sync/poll.ts";
+import type { ServerLink } from "../sync/request.ts";
 import type { Revision } from "../wire/revision.ts";
 import { type Batch, makeBatch, splitBatch } from "./batch.ts";
 import { UsageBuffer } from "./buffer.ts";
@@ -52,7 +52,7 @@ export interface UsageStats {
 
 export class UsageReporter {
   readonly #checks: CheckCounts;
-  readonly #target: PollTarget;
+  readonly #link: ServerLink;
   readonly #intervalMs: number;
   readonly #host: ReporterHost;
   readonly #logger: AndonLogger;
@@ -78,19 +78,19 @@ export class UsageReporter {
   #dropped = 0;
 
   constructor(
-    target: PollTarget,
+    link: ServerLink,
     options: { flushIntervalMs: number; checks: CheckCounts; promptThresholds: PromptThresholds },
     host: ReporterHost,
     logger: AndonLogger,
     buffer = new UsageBuffer(options.promptThresholds),
   ) {
-    this.#target = target;
+    this.#link = link;
     this.#checks = options.checks;
     this.#intervalMs = options.flushIntervalMs;
     this.#host = host;
     this.#logger = logger;
     this.#buffer = buffer;
-    this.#checksSentMs = target.runtime.monotonicMs();
+    this.#checksSentMs = link.runtime.monotonicMs();
   }
 
   start(): void {
@@ -145,7 +145,7 @@ export class UsageReporter {
 
   /** Until the server may have room again, or the client is stopped. */
   #pause(): Promise<void> {
-    const { runtime } = this.#target;
+    const { runtime } = this.#link;
     const { signal } = this.#stop;
     const leftMs = Math.max(NO_ROOM_PAUSE_MS, this.#pausedUntilMs - runtime.monotonicMs());
     return new Promise((resolve) => {
@@ -176,14 +176,14 @@ export class UsageReporter {
   /** Whether something is to be sent at this tick. */
   get #isDue(): boolean {
     if (this.#batches.length > 0 || this.#buffer.size > 0) return true;
-    const sinceMs = this.#target.runtime.monotonicMs() - this.#checksSentMs;
+    const sinceMs = this.#link.runtime.monotonicMs() - this.#checksSentMs;
     return !this.#checks.isEmpty && sinceMs >= CHECKS_INTERVAL_MS;
   }
 
   #schedule(delayMs: number): void {
     this.#cancelTimer?.();
     if (this.#stop.signal.aborted) return;
-    this.#cancelTimer = this.#target.runtime.startTimer(
+    this.#cancelTimer = this.#link.runtime.startTimer(
       () => {
         if (this.#isDue) void this.#send();
         else this.#schedule(this.#intervalMs);
@@ -203,7 +203,7 @@ export class UsageReporter {
     this.#cancelTimer?.();
     this.#isRegained = false;
     const batch = this.#nextBatch();
-    const outcome = await postUsage(this.#target, batch.body, this.#stop.signal);
+    const outcome = await postUsage(this.#link, batch.body, this.#stop.signal);
     this.#sending = null;
     if (this.#stop.signal.aborted) return false;
     this.#schedule(this.#settle(batch, outcome));
@@ -214,8 +214,8 @@ export class UsageReporter {
   #nextBatch(): Batch {
     const known = this.#batches[0];
     if (known !== undefined) return known;
-    this.#checksSentMs = this.#target.runtime.monotonicMs();
-    const batch = makeBatch(this.#target.instance, this.#buffer.takeBatch(), this.#checks.take());
+    this.#checksSentMs = this.#link.runtime.monotonicMs();
+    const batch = makeBatch(this.#link.instance, this.#buffer.takeBatch(), this.#checks.take());
     this.#batches.push(batch);
     return batch;
   }
@@ -259,7 +259,7 @@ export class UsageReporter {
   #failed(cause: string, detail: string, retryAfterMs: number | null): number {
     this.#failures += 1;
     const failure = { failures: this.#failures, pollIntervalMs: this.#intervalMs, retryAfterMs };
-    const { runtime } = this.#target;
+    const { runtime } = this.#link;
     this.#pausedUntilMs = runtime.monotonicMs() + Math.min(retryAfterMs ?? 0, BACKOFF_CAP_MS);
     const delayMs = this.#isRegained ? this.#soonMs() : backoffMs(failure, runtime.random());
     const fields = { cause, detail, failures: this.#failures, retryInMs: Math.round(delayMs) };
@@ -270,7 +270,7 @@ export class UsageReporter {
   }
 
   #soonMs(): number {
-    const { runtime } = this.#target;
+    const { runtime } = this.#link;
     return Math.max(runtime.random() * REGAINED_SPREAD_MS, this.#pausedUntilMs - runtime.monotonicMs());
   }
 
@@ -283,7 +283,7 @@ export class UsageReporter {
 
   /** The server will not have this batch: smaller ones tell the good records from the bad. */
   #divide(batch: Batch, status: number): void {
-    const parts = splitBatch(this.#target.instance, batch);
+    const parts = splitBatch(this.#link.instance, batch);
     this.#batches.splice(0, 1, ...(parts ?? []));
     if (parts !== null) return;
     if (batch.records.length > 0) this.#drop(1, "Andon refused a record of usage; it is lost", `status ${status}`);

@@ -5,7 +5,8 @@
  */
 import { answerTimeoutMs, backoffMs } from "./backoff.ts";
 import type { AndonLogger } from "../logger.ts";
-import { poll, type PollOutcome, type PollTarget } from "./poll.ts";
+import { poll, type PollOutcome } from "./poll.ts";
+import type { ServerLink } from "./request.ts";
 import { parseRevision, type Revision } from "../wire/revision.ts";
 import type { Snapshot } from "../wire/protocol.ts";
 
@@ -36,7 +37,7 @@ const SHORT_PAUSE_MS = 100;
 const NEWS_GRACE_MS = 500;
 
 export class Poller {
-  readonly #target: PollTarget;
+  readonly #link: ServerLink;
   readonly #options: PollerOptions;
   readonly #host: PollerHost;
   readonly #logger: AndonLogger;
@@ -54,8 +55,8 @@ export class Poller {
   /** Ends the poll, or the pause, that is under way. */
   #current = new AbortController();
 
-  constructor(target: PollTarget, options: PollerOptions, host: PollerHost, logger: AndonLogger) {
-    this.#target = target;
+  constructor(link: ServerLink, options: PollerOptions, host: PollerHost, logger: AndonLogger) {
+    this.#link = link;
     this.#options = options;
     this.#host = host;
     this.#logger = logger;
@@ -77,7 +78,7 @@ export class Poller {
     const look = (): void => {
       if (this.#isNewer(revision)) this.#current.abort(new Error("newer state is known"));
     };
-    this.#cancelNews = this.#target.runtime.startTimer(look, this.#isPolling ? NEWS_GRACE_MS : 0, false);
+    this.#cancelNews = this.#link.runtime.startTimer(look, this.#isPolling ? NEWS_GRACE_MS : 0, false);
   }
 
   /** Aborts the poll that is parked and resolves when the loop has ended. */
@@ -98,12 +99,12 @@ export class Poller {
 
   /** One poll; answers how long to wait before the next, in milliseconds. */
   async #step(): Promise<number> {
-    const { runtime } = this.#target;
+    const { runtime } = this.#link;
     const startedMs = runtime.monotonicMs();
     const waitSeconds = this.#inContact ? this.#options.waitSeconds : 0;
     const revision = this.#host.knownRevision;
     this.#isPolling = true;
-    const outcome = await poll(this.#target, {
+    const outcome = await poll(this.#link, {
       revision,
       waitSeconds,
       answerTimeoutMs: answerTimeoutMs(this.#options.pollIntervalMs, this.#failures),
@@ -165,7 +166,7 @@ export class Poller {
     this.#inContact = false;
     const { pollIntervalMs } = this.#options;
     const failure = { failures: this.#failures, pollIntervalMs, retryAfterMs };
-    const delayMs = backoffMs(failure, this.#target.runtime.random());
+    const delayMs = backoffMs(failure, this.#link.runtime.random());
     const fields = { cause, detail, failures: this.#failures, retryInMs: Math.round(delayMs) };
     // An outage is one piece of news, not one per poll.
     const level = cause === this.#lastCause ? "debug" : "warn";
@@ -185,11 +186,11 @@ export class Poller {
 
   /** Jittered, so that the instances of a fleet do not poll in step. */
   #interval(): number {
-    return this.#options.pollIntervalMs * (0.9 + this.#target.runtime.random() * 0.1);
+    return this.#options.pollIntervalMs * (0.9 + this.#link.runtime.random() * 0.1);
   }
 
   #atOnce(): number {
-    const nowMs = this.#target.runtime.monotonicMs();
+    const nowMs = this.#link.runtime.monotonicMs();
     if (nowMs - this.#windowStartMs >= this.#options.pollIntervalMs) {
       this.#windowStartMs = nowMs;
       this.#immediatePolls = 0;
@@ -206,7 +207,7 @@ export class Poller {
         signal.removeEventListener("abort", end);
         resolve();
       };
-      const cancel = this.#target.runtime.startTimer(end, delayMs, false);
+      const cancel = this.#link.runtime.startTimer(end, delayMs, false);
       signal.addEventListener("abort", end, { once: true });
       if (signal.aborted) end();
     });

@@ -2,14 +2,17 @@
 import { localHeader } from "./local-header.ts";
 import type { AndonLogger } from "../logger.ts";
 import type { ResolvedOptions } from "../options.ts";
-import { identityHeaders, type PollTarget } from "./poll.ts";
+import { ask, type ServerLink } from "./request.ts";
 import { INSTANCE_PATH } from "../wire/protocol.ts";
 import type { Runtime } from "../runtime.ts";
 import { type FetchLike, fetchTransport } from "./transport-fetch.ts";
 import { nodeTransport } from "./transport-node.ts";
 
+/** How long a client that closes waits for the server to take note. */
+const FAREWELL_TIMEOUT_MS = 1_000;
+
 /** Null when there is no server to talk to. */
-export function linkTo(resolved: ResolvedOptions, runtime: Runtime): PollTarget | null {
+export function linkTo(resolved: ResolvedOptions, runtime: Runtime): ServerLink | null {
   if (resolved.server === null) return null;
   const transport =
     resolved.fetch === null
@@ -20,13 +23,15 @@ export function linkTo(resolved: ResolvedOptions, runtime: Runtime): PollTarget 
 }
 
 /** Best effort: without it the server shows this instance as a straggler until it ages out. Never rejects. */
-export async function farewell(target: PollTarget, logger: AndonLogger, signal: AbortSignal): Promise<void> {
-  try {
-    const url = target.url + INSTANCE_PATH;
-    await target.transport.send({ method: "DELETE", url, headers: identityHeaders(target), signal });
-  } catch {
-    logger.debug({}, "Andon could not be told that this instance stopped");
-  }
+export async function farewell(link: ServerLink, logger: AndonLogger): Promise<void> {
+  const request = {
+    method: "DELETE",
+    path: INSTANCE_PATH,
+    timeoutMs: FAREWELL_TIMEOUT_MS,
+    holdsProcess: true,
+  } as const;
+  const failure = await ask(link, request, () => null);
+  if (failure !== null) logger.debug({}, "Andon could not be told that this instance stopped");
 }
 
 function globalFetch(): FetchLike {

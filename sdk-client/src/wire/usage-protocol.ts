@@ -38,6 +38,17 @@ export interface TokenUsage extends Record<TokenClass, number> {
   webSearches: number;
 }
 
+/** One number for each class of tokens. */
+export function byTokenClass(of: (name: TokenClass) => number): Record<TokenClass, number> {
+  return {
+    input: of("input"),
+    output: of("output"),
+    cacheWrite5m: of("cacheWrite5m"),
+    cacheWrite1h: of("cacheWrite1h"),
+    cacheRead: of("cacheRead"),
+  };
+}
+
 export const NO_USAGE: TokenUsage = {
   input: 0,
   output: 0,
@@ -155,25 +166,18 @@ type FieldOf<Kind extends FieldRule["is"]> = {
   [Field in keyof UsageRecord]-?: (typeof RECORD_FIELDS)[Field] extends { is: Kind } ? Field : never;
 }[keyof UsageRecord];
 
-/** The fields of a kind, of one presence: all, or only those that a record may lack. */
-export function recordFields<Kind extends FieldRule["is"]>(
-  kind: Kind,
-  which: "all" | "optional" = "all",
-): FieldOf<Kind>[] {
+/** The fields of a kind. */
+export function recordFields<Kind extends FieldRule["is"]>(kind: Kind): FieldOf<Kind>[] {
   const rules: Readonly<Record<string, FieldRule>> = RECORD_FIELDS;
-  return Object.keys(rules).filter((field): field is FieldOf<Kind> => {
-    const rule = rules[field];
-    return rule?.is === kind && (which === "all" || rule.optional === true);
-  });
+  return Object.keys(rules).filter((field): field is FieldOf<Kind> => rules[field]?.is === kind);
 }
 
-/** Neither a control character nor any part of a surrogate pair. */
-const PLAIN = /^[\u0020-\u007e\u00a0-\ud7ff\ue000-\uffff]*$/;
+/** A first look, which most texts pass. */
+const PLAIN = /^[ -~\u00a0-\ud7ff]*$/;
 const UNSTORABLE = /[\p{Cc}\p{Surrogate}]/gu;
 
-/** True for one line without half a surrogate pair, which is what a record's texts are. */
+/** True without a control character and half a surrogate pair: what a record's texts are. */
 export function isStorable(text: string): boolean {
-  // The second expression knows a pair from its halves, and is slow.
   return PLAIN.test(text) || text.search(UNSTORABLE) < 0;
 }
 
