@@ -12,12 +12,21 @@ export async function freshDatabase(kind: DatabaseKind): Promise<DatabaseConfig>
 }
 
 /** The URL of a copy of the template. */
-export async function freshPostgres(): Promise<string> {
+export function freshPostgres(): Promise<string> {
+  return createDatabase(inject("postgresTemplate"));
+}
+
+/** The URL of a database that nothing has been migrated in. */
+export function emptyPostgres(): Promise<string> {
+  return createDatabase("template1");
+}
+
+async function createDatabase(template: string): Promise<string> {
   const admin = inject("postgresAdminUrl");
   const name = `test_${randomUUID().replaceAll("-", "")}`;
   const client = postgres(admin, { max: 1, onnotice: () => undefined });
   try {
-    await client.unsafe(`create database ${name} template ${inject("postgresTemplate")}`);
+    await client.unsafe(`create database ${name} template ${template}`);
   } finally {
     await client.end();
   }

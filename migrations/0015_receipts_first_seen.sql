@@ -1,0 +1,1 @@
+UPDATE "receipts" SET "first_seen" = "instances"."first_seen" FROM "instances" WHERE "receipts"."first_seen" > "receipts"."applied_at" AND "instances"."environment_id" = "receipts"."environment_id" AND "instances"."instance" = "receipts"."instance" AND "instances"."boot" = "receipts"."boot";
