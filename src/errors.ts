@@ -26,7 +26,12 @@ export type ErrorCode = keyof typeof ERROR_STATUS;
 export interface Fault {
   path: string;
   message: string;
+  /** How to say that it is meant so. Each door adds its own words: a field, a box, an option. */
+  confirm?: Confirm;
 }
+
+/** `newModel`: the name of a model that nobody knows yet. */
+export type Confirm = "newModel";
 
 export interface AppErrorOptions {
   faults?: readonly Fault[];

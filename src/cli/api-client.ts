@@ -16,7 +16,7 @@ const problemSchema = z.object({
   detail: z.string(),
   code: z.string(),
   requestId: z.string(),
-  errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+  errors: z.array(z.object({ path: z.string(), message: z.string(), confirm: z.string().optional() })).optional(),
 });
 
 export interface Call {
@@ -120,7 +120,8 @@ function sentenceOf(status: number, body: unknown): string {
     PRECONDITION_FAILED: " Look at it again and repeat.",
     INTERNAL: ` Request id: ${requestId}.`,
   };
-  return `${printable(`${title}: ${detail}${advice[code] ?? ""}`)}${faults.join("")}`;
+  const confirm = errors.some((fault) => fault.confirm === "newModel") ? " If it is new, add --new-model." : "";
+  return `${printable(`${title}: ${detail}${advice[code] ?? ""}${confirm}`)}${faults.join("")}`;
 }
 
 function requireUrl(url: string | undefined): string {

@@ -30,7 +30,9 @@ const problemSchema = z
     detail: z.string(),
     code: z.enum(Object.keys(ERROR_STATUS)),
     requestId: z.string(),
-    errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+    errors: z
+      .array(z.object({ path: z.string(), message: z.string(), confirm: z.literal("newModel").optional() }))
+      .optional(),
   })
   .openapi("Problem", { description: "RFC 9457 problem details." });
 

@@ -132,9 +132,15 @@ function sentence(first: Fault, count: number): string {
 }
 
 function boundedFaults(faults: readonly Fault[]): Fault[] {
-  if (faults.length <= MAX_FAULTS) return [...faults];
+  if (faults.length <= MAX_FAULTS) return faults.map(forApi);
   const rest = faults.length - MAX_FAULTS;
-  return [...faults.slice(0, MAX_FAULTS), { path: "", message: `and ${String(rest)} more` }];
+  return [...faults.slice(0, MAX_FAULTS).map(forApi), { path: "", message: `and ${String(rest)} more` }];
+}
+
+/** A program confirms with a field of the body. */
+function forApi(fault: Fault): Fault {
+  if (fault.confirm === undefined) return fault;
+  return { ...fault, message: `${fault.message} If it is new, send "${fault.confirm}": true.` };
 }
 
 function dotted(path: readonly PropertyKey[]): string {

@@ -375,6 +375,13 @@ describe("a process that somebody knows to be dead", () => {
   });
 });
 
+it("a name that looks like a slip is confirmed with the command's own option", async () => {
+  const { code, err } = await andon(["block", "claude-sonet-5-5", "--reason", "x", "--no-wait"]);
+  expect(code).toBe(1);
+  expect(err).toMatch(/did you mean "claude-sonnet-5-5"\? If it is new, add --new-model\.$/);
+  expect(err).not.toContain("newModel");
+});
+
 describe("wrong usage exits with 2", () => {
   it.each([
     [["restore", "support-chat"]],

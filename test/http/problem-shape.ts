@@ -9,7 +9,9 @@ const problemSchema = z.strictObject({
   detail: z.string().min(1),
   code: z.string().min(1),
   requestId: z.string().min(1),
-  errors: z.array(z.strictObject({ path: z.string(), message: z.string().min(1) })).optional(),
+  errors: z
+    .array(z.strictObject({ path: z.string(), message: z.string().min(1), confirm: z.string().optional() }))
+    .optional(),
 });
 export type Problem = z.infer<typeof problemSchema>;
 

@@ -36,7 +36,8 @@ it.each([
   "a slip in %s is refused with the model that was meant, and taken when it is confirmed",
   async (_what, path, send) => {
     const { errors = [] } = await expectProblem(send({}), 422);
-    expect(errors).toEqual([{ path, message: expect.stringContaining('did you mean "claude-sonnet-5-5"?') }]);
+    const message = expect.stringMatching(/did you mean "claude-sonnet-5-5"\? If it is new, send "newModel": true\.$/);
+    expect(errors).toEqual([{ path, message, confirm: "newModel" }]);
     expect((await send({ newModel: true })).ok).toBe(true);
     // What was confirmed once is known from then on, or undone here.
     await putAliases({});

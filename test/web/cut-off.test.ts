@@ -96,3 +96,10 @@ it("whoever knows that a lost process is dead says so on a page without a script
   );
   await Promise.all([back.stop(), stays?.stop()]);
 });
+
+it("a form that refuses a name that looks like a slip says which box to tick, and no field of the API", async () => {
+  const operator = await pagesAs(world, world.operator);
+  const refused = await operator.post("/e/production/models/block", { model: "claude-sonet-5-5" });
+  expect(refused).toContain("If it is new, tick &quot;The name is right: it is a new model&quot;.");
+  expect(refused).not.toContain("newModel");
+});

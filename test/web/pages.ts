@@ -39,6 +39,7 @@ export async function pagesAs(world: World, token: string): Promise<Pages> {
       const headers = { origin: url, cookie };
       const sent = { method: "POST", redirect: "manual", headers, body: new URLSearchParams(form) } as const;
       const response = await fetch(`${url}${path}`, sent);
+      if (response.status < 300 || response.status >= 400) return textOf(await response.text());
       const [message = ""] = response.headers.getSetCookie().map((one) => one.split(";")[0] ?? "");
       const next = new URL(response.headers.get("location") ?? path, url);
       return textOf(await (await fetch(next, { headers: { cookie: `${cookie}; ${message}` } })).text());

@@ -49,7 +49,7 @@ type Unknown = NamedModel & { similar: string | undefined };
 
 function faultOf({ path, model, similar }: Unknown): Fault[] {
   if (similar === undefined) return [];
-  return [{ path, message: `${nobodyKnows(model)}; did you mean "${similar}"? If it is new, confirm it (newModel)` }];
+  return [{ path, message: `${nobodyKnows(model)}; did you mean "${similar}"?`, confirm: "newModel" }];
 }
 
 function nobodyKnows(model: string): string {

@@ -3,7 +3,7 @@
  * back, and an error is tied to its field for those who do not see it.
  */
 import type { Child } from "hono/jsx";
-import { AppError } from "../../errors.ts";
+import { AppError, type Confirm, type Fault } from "../../errors.ts";
 
 /** Faults by field name, as shown beside the fields. */
 export type FieldErrors = ReadonlyMap<string, string>;
@@ -18,7 +18,7 @@ export function fieldErrors(error: unknown): Map<string, string> | null {
     case "PRECONDITION_FAILED":
     case "DATABASE_AWAY":
     case "OVERLOADED": {
-      const errors = new Map(error.faults.map(({ path, message }) => [path, message]));
+      const errors = new Map(error.faults.map((fault) => [fault.path, forPerson(fault)]));
       if (errors.size === 0) errors.set("", error.message);
       return errors;
     }
@@ -33,6 +33,16 @@ export function fieldErrors(error: unknown): Map<string, string> | null {
     case "NOT_READY":
       return null;
   }
+}
+
+/** The label of the box that confirms a fault. */
+export const CONFIRM_LABELS: Readonly<Record<Confirm, string>> = {
+  newModel: "The name is right: it is a new model",
+};
+
+/** A person confirms with a box of the form. */
+function forPerson({ message, confirm }: Fault): string {
+  return confirm === undefined ? message : `${message} If it is new, tick "${CONFIRM_LABELS[confirm]}".`;
 }
 
 interface FieldProps {
