@@ -20,7 +20,7 @@ import { environments, installation } from "../../src/db/schema/state.ts";
 import { expectJson, expectStatus, type Harness, startHarness } from "../http/harness.ts";
 import { FakeClock } from "../support/clock.ts";
 import { emptyPostgres } from "../support/database.ts";
-import { ADMIN_TOKEN } from "../support/server-deps.ts";
+import { ADMIN_TOKEN } from "../support/server.ts";
 
 /** The last migration of 0.1. */
 const LAST_OF_0_1 = "0004_flag_checks";
