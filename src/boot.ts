@@ -2,7 +2,6 @@
  * Builds what the rest is handed, and stops it again. Order matters: nothing is served before the schema is current and
  * every snapshot is in memory; the database is closed last.
  */
-import { randomBytes, randomUUID } from "node:crypto";
 import { type Logger, pino } from "pino";
 import type { Clock } from "./clock.ts";
 import type { Deps } from "./deps.ts";
@@ -16,6 +15,7 @@ import { describeError } from "./http/middleware/error-log.ts";
 import { JOBS } from "./jobs/jobs.ts";
 import { outboxJob } from "./jobs/outbox.ts";
 import { JobRunner } from "./jobs/runner.ts";
+import { newId, newSecret, randomShare } from "./random.ts";
 import { keptSecret } from "./secret-file.ts";
 import { StartError } from "./start-error.ts";
 import { AlertDelivery } from "./services/alerts/delivery.ts";
@@ -30,7 +30,6 @@ import { StateSync } from "./services/snapshots/state-sync.ts";
 import { DatabaseTokenStore } from "./services/access/token-store.ts";
 
 const SECRET_BYTES = 32;
-const newSecret = (bytes: number): string => randomBytes(bytes).toString("base64url");
 const makeSecret = (): string => newSecret(SECRET_BYTES);
 
 export interface BootOptions {
@@ -88,7 +87,7 @@ async function start(
 ): Promise<Runtime> {
   const { changes: db, jobs: jobsDb, sync: syncDb, usage, pages: reads } = database.lanes;
   const config: Config = { ...settings, secret: await secretOf(settings) };
-  const snapshots = new DatabaseSnapshotStore({ db: syncDb, clock, log, random: Math.random });
+  const snapshots = new DatabaseSnapshotStore({ db: syncDb, clock, log, random: randomShare });
   const tokens = new DatabaseTokenStore({ db: syncDb, clock });
   const instances = new BufferedInstanceTracker({ db: syncDb, clock, log });
   const ledger = new DatabaseLedger();
@@ -97,7 +96,7 @@ async function start(
     db,
     reads,
     clock,
-    newId: randomUUID,
+    newId,
     newSecret,
     log,
     snapshots,
@@ -119,7 +118,7 @@ async function start(
   const sync = new StateSync({ database, clock, log, snapshots, tokens });
   await sync.start();
   const ofJobs: Deps = { ...deps, db: jobsDb };
-  const delivery = new AlertDelivery(ofJobs);
+  const delivery = new AlertDelivery(ofJobs, randomShare);
   const runner = new JobRunner({ deps: ofJobs, lead: () => database.lead(), jobs: [...JOBS, outboxJob(delivery)] });
   if (jobs) runner.start();
   return {

@@ -1,7 +1,7 @@
 /**
  * The clocks. A server goes by its database's: what ends at a moment (a kill, a raise, a budget's window) ends at the
  * same moment whichever server leads, and not early because that machine's clock is ahead. Timers never keep the
- * process alive: only the listening socket does.
+ * process alive: only the listening socket does. Nothing else in `src` reads a clock (demo and CLI aside).
  */
 export interface Clock {
   /** Unix time in milliseconds. */

@@ -7,7 +7,7 @@ import { version } from "../version.ts";
 import type { Io } from "./io.ts";
 import { launch } from "./launch.ts";
 import { run } from "./program.ts";
-import { printSignInLink } from "./sign-in-link.ts";
+import { printSignInLink } from "../sign-in-link.ts";
 
 for (const stream of [process.stdout, process.stderr]) {
   // Who reads no more (`andon status | head -1`) loses words; what the command is about goes on, and its exit code tells.

@@ -7,7 +7,9 @@
 import { drizzle } from "drizzle-orm/postgres-js";
 import type { Logger } from "pino";
 import postgres from "postgres";
+import { systemClock } from "../clock.ts";
 import { ReadOnlyError } from "../database-away.ts";
+import { randomShare } from "../random.ts";
 import type { Target } from "./database-url.ts";
 
 const STATEMENT_TIMEOUT_MS = 4000;
@@ -71,7 +73,8 @@ const BEGIN_SQL = "begin; show transaction_read_only";
 export class Connection {
   readonly client: postgres.Sql;
   readonly #log: Logger;
-  readonly #endMs = performance.now() + SESSION_MAX_AGE_MS * (AGE_SHARE_MIN + Math.random() * (1 - AGE_SHARE_MIN));
+  readonly #endMs =
+    systemClock.monotonicMs() + SESSION_MAX_AGE_MS * (AGE_SHARE_MIN + randomShare() * (1 - AGE_SHARE_MIN));
   #lost = false;
   #opened = false;
   #retired = false;
@@ -100,7 +103,7 @@ export class Connection {
 
   /** True when it may serve who has it and nobody after: it is old, or `retire` was called. */
   get retired(): boolean {
-    return this.#retired || performance.now() > this.#endMs;
+    return this.#retired || systemClock.monotonicMs() > this.#endMs;
   }
 
   /** Connects, when this is the first use. Throws ReadOnlyError when the session may not write. */

@@ -3,9 +3,8 @@
  * database appears under its name only when it is whole: it is made beside it and renamed.
  */
 import { existsSync } from "node:fs";
-import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { randomUUID } from "node:crypto";
 import { PGlite } from "@electric-sql/pglite";
 import { drizzle } from "drizzle-orm/pglite";
 import { migrate } from "drizzle-orm/pglite/migrator";
@@ -47,7 +46,7 @@ async function removeUnfinished(dataDir: string): Promise<void> {
 }
 
 async function initialise(dataDir: string, folder: string): Promise<void> {
-  const unfinished = join(dataDir, `${UNFINISHED}${randomUUID()}`);
+  const unfinished = await mkdtemp(join(dataDir, UNFINISHED));
   const database = await PGlite.create(unfinished);
   await database.close();
   await rename(unfinished, folder);

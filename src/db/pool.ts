@@ -4,6 +4,7 @@
  * all, and then breaks the connection off.
  */
 import postgres from "postgres";
+import { systemClock } from "../clock.ts";
 import { CommitUnknownError, isDatabaseAway, isReadOnly, OverloadError, ReadOnlyError } from "../database-away.ts";
 import { type ClientOptions, Connection, type Parameters, type Sent } from "./connection.ts";
 import type { Pulse } from "./pulse.ts";
@@ -102,11 +103,11 @@ export class Pool {
   }
 
   async #run<T>(work: (connection: Connection) => Promise<T>, kind: "query" | "transaction" = "query"): Promise<T> {
-    const deadlineMs = performance.now() + DATABASE_DEADLINE_MS;
+    const deadlineMs = systemClock.monotonicMs() + DATABASE_DEADLINE_MS;
     for (;;) {
       const connection = await this.#acquire();
       const wasOpen = connection.opened;
-      const timer = setTimeout(() => this.#breakOff(connection), Math.max(0, deadlineMs - performance.now()));
+      const timer = setTimeout(() => this.#breakOff(connection), Math.max(0, deadlineMs - systemClock.monotonicMs()));
       timer.unref();
       try {
         const isReady = await this.#makeReady(connection, kind);
@@ -173,7 +174,7 @@ export class Pool {
       return Promise.resolve(idle);
     }
     if (this.#busy.size < maxConnections) return Promise.resolve(this.#make());
-    const askedMs = performance.now();
+    const askedMs = systemClock.monotonicMs();
     if (this.#waiting.size >= waitingMax) {
       return Promise.reject(this.#refusal(`${waitingMax} callers wait for a connection already.`, askedMs - waitMs));
     }
@@ -214,7 +215,7 @@ export class Pool {
 
   #release(connection: Connection): void {
     this.#busy.delete(connection);
-    if (!connection.lost) this.#servedMs = performance.now();
+    if (!connection.lost) this.#servedMs = systemClock.monotonicMs();
     if (!connection.lost && connection.retired) connection.destroy();
     const [waiter] = this.#waiting;
     if (waiter !== undefined) {

@@ -1,7 +1,7 @@
 /** `andon sign-in-link`: a way back in for whoever runs the server, by the database alone. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { CliError, type Io } from "../../src/cli/io.ts";
-import { printSignInLink } from "../../src/cli/sign-in-link.ts";
+import { printSignInLink } from "../../src/sign-in-link.ts";
 import { ConfigError, parseConfig, type Settings } from "../../src/config.ts";
 import { FIRST_ADMIN_ID } from "../../src/services/access/first-run.ts";
 import { peekSignInLink, redeemSignInLink } from "../../src/services/access/sign-in.ts";

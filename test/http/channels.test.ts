@@ -32,7 +32,7 @@ const create = (body: Record<string, unknown>) =>
   expectJson(harness.call("POST", CHANNELS, { body }), changedChannelSchema, 201);
 const test = (id: string) => expectJson(harness.call("POST", `${CHANNELS}/${id}/test`), tested);
 const deliver = async () => {
-  const delivery = new AlertDelivery(harness.deps);
+  const delivery = new AlertDelivery(harness.deps, () => 0);
   await delivery.begin();
   await delivery.idle();
   await delivery.close();

@@ -53,7 +53,7 @@ export class AlertDelivery {
   readonly #stop = new AbortController();
   #closing = false;
 
-  constructor(deps: DeliveryDeps, random: () => number = Math.random) {
+  constructor(deps: DeliveryDeps, random: () => number) {
     this.#deps = deps;
     this.#random = random;
   }

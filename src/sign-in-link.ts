@@ -2,17 +2,17 @@
  * A fresh admin sign-in link, made directly in the database: for whoever runs the server and can no longer sign in.
  * Needs the server's own configuration, and no token.
  */
-import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { pino } from "pino";
-import { systemClock } from "../clock.ts";
-import { ConfigError, type Settings } from "../config.ts";
-import { connect } from "../db/connect.ts";
-import { FIRST_ADMIN_ID } from "../services/access/first-run.ts";
-import { createSignInLink } from "../services/access/sign-in.ts";
-import { DatabaseTokenStore } from "../services/access/token-store.ts";
-import { CliError, EXIT_OK, EXIT_USAGE, type Io } from "./io.ts";
+import { systemClock } from "./clock.ts";
+import { ConfigError, type Settings } from "./config.ts";
+import { connect } from "./db/connect.ts";
+import { FIRST_ADMIN_ID } from "./services/access/first-run.ts";
+import { newSecret } from "./random.ts";
+import { createSignInLink } from "./services/access/sign-in.ts";
+import { DatabaseTokenStore } from "./services/access/token-store.ts";
+import { CliError, EXIT_OK, EXIT_USAGE, type Io } from "./cli/io.ts";
 
 /** Prints the link. CliError when the database cannot be opened or has no admin to sign in. */
 export async function printSignInLink(io: Io, readSettings: () => Settings): Promise<number> {
@@ -22,7 +22,7 @@ export async function printSignInLink(io: Io, readSettings: () => Settings): Pro
     const deps = {
       db: database.lanes.changes,
       clock: systemClock,
-      newSecret: (bytes: number) => randomBytes(bytes).toString("base64url"),
+      newSecret,
     };
     await requireAdmin(deps);
     const { secret, expiresAt } = await createSignInLink(deps, FIRST_ADMIN_ID);
