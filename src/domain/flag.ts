@@ -4,7 +4,8 @@
 import type { ChainStep, OffCause, OffMode, Rule, SwitchState } from "../../sdk-client/src/wire/protocol.ts";
 import { effectiveState } from "../../sdk-client/src/evaluate/effective-state.ts";
 import type { ModelTable } from "../../sdk-client/src/evaluate/model-table.ts";
-import type { EffectiveResource, FlagResource, SwitchResource, TripResource } from "./resources.ts";
+import type { EffectiveResource } from "./effective.ts";
+import type { FlagResource, SwitchResource, TripResource } from "./resources.ts";
 import { inForce, type InForce, type TripInForce } from "./in-force.ts";
 import type { OverBudget, Overridden } from "./over-limit.ts";
 import {

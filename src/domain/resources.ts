@@ -1,6 +1,7 @@
 /** What the operator API and the board show. Times are ISO 8601 in UTC. */
 import type { ChainStep, OffCause, OffMode, Rule, SwitchState } from "../../sdk-client/src/wire/protocol.ts";
 import type { ActorRecord, Role, TokenKind } from "./actor.ts";
+import type { EffectiveResource } from "./effective.ts";
 import type { CauseKind, StandingState } from "./standing.ts";
 
 export interface SwitchResource {
@@ -39,18 +40,6 @@ export interface TripResource {
   since: string;
   /** When it ends by itself; null: when somebody restores. */
   until: string | null;
-}
-
-export interface EffectiveResource {
-  state: "on" | "downgraded" | "ramping" | "off";
-  reason: "ON" | "MASTER" | "KILLED" | "TRIPPED" | "NO_MODEL";
-  /** The first usable model; null without a chain and when off. */
-  model: string | null;
-  models: string[];
-  /** The effective step: where in its chain calls start now; null when off. */
-  step: number | null;
-  /** Models of its chain that are blocked. */
-  blocked: string[];
 }
 
 /** A model that calls of a flag use and its row would not name. */

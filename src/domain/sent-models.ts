@@ -5,7 +5,8 @@
 import type { ModelTable } from "../../sdk-client/src/evaluate/model-table.ts";
 import type { ChainStep } from "../../sdk-client/src/wire/protocol.ts";
 import { OTHER } from "./other.ts";
-import type { EffectiveResource, SentModelResource } from "./resources.ts";
+import type { EffectiveResource } from "./effective.ts";
+import type { SentModelResource } from "./resources.ts";
 
 /** More are not worth a line each. */
 const MAX_SENT_MODELS = 5;

@@ -4,7 +4,7 @@
  */
 import { overCause, type OverBudget, type OverCause, type Overridden } from "./over-limit.ts";
 import type { TripInForce } from "./in-force.ts";
-import type { EffectiveResource } from "./resources.ts";
+import type { EffectiveResource } from "./effective.ts";
 import type { ManualLevel, Switch } from "./switch.ts";
 
 export type StandingState = "off" | "over" | "downgraded" | "ramping" | "on";
