@@ -38,8 +38,12 @@ const makeChange = () =>
   change(ctx(), environmentId, async ({ record }) => {
     await record({ action: "test", targetKind: "environment", target: "x" });
   });
-const heard = (instance: string, n: number, { tokenId = "test", boot = "" } = {}) => {
-  const labels = { app: "shop", sdk: "andon/1", local: null };
+const heard = (
+  instance: string,
+  n: number,
+  { tokenId = "test", boot = "", local = null }: { tokenId?: string; boot?: string; local?: string | null } = {},
+) => {
+  const labels = { app: "shop", sdk: "andon/1", local };
   const applied = { lineage: served().lineage, n };
   runtime.deps.instances.seen({ environmentId, tokenId, instance, boot, ...labels, applied });
 };
@@ -87,6 +91,17 @@ it("live instances are counted and named whatever is remembered under names that
   expect(receipts).toMatchObject({ applied: 2, live: 5, behind: 3, stopped: 1500 });
   expect(receipts.stragglers.map(({ instance }) => instance)).toEqual(["zz-1", "zz-2", "zz-3"]);
   expect(await listInstances(ctx(), "production")).toMatchObject({ live: 5, current: 2, stopped: 1500 });
+});
+
+it("who refuses by itself is named among more live instances than are listed", async () => {
+  await runtime.deps.db.execute(sql`
+    insert into instances (environment_id, instance, first_seen, last_seen)
+    select ${environmentId}, 'late-' || n, now(), now() from generate_series(1, 1500) as n`);
+  heard("host-1", served().n, { local: "support-chat" });
+  await runtime.deps.instances.flush();
+  const list = await listInstances(ctx(), "production");
+  expect(list).toMatchObject({ live: 1501, local: 1 });
+  expect(list.items.filter(({ local }) => local !== null)).toMatchObject([{ instance: "host-1", state: "live" }]);
 });
 
 it("stopped instances are not read for the proof: 50,000 remembered ones cost it nothing", async () => {

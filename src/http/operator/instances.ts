@@ -16,7 +16,12 @@ const list = readRoute("viewer", {
   operationId: "listInstances",
   summary: "Running clients, those whose connection is lost, those not heard of for a while, and those that stopped",
   request: { params: environmentParams },
-  responses: { 200: json(instancesSchema, "Counts of all; at most 1,000 of each state are listed.") },
+  responses: {
+    200: json(
+      instancesSchema,
+      "Counts of all; at most 1,000 of each state are listed, and who refuses by `ANDON_KILL`.",
+    ),
+  },
 });
 
 const receipts = readRoute("viewer", {

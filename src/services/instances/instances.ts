@@ -51,7 +51,7 @@ export interface InstanceResource {
 }
 
 export interface InstanceList {
-  /** Those that run or may run first, then the stopped ones; at most 1,000 of each state. */
+  /** Those that run or may run first, then the stopped ones; at most 1,000 of each state, and who refuses by `ANDON_KILL`. */
   items: InstanceResource[];
   /** Connected. */
   live: number;
@@ -78,7 +78,11 @@ export async function listInstances(ctx: Ctx, environmentKey: string): Promise<I
     countStopped(ctx, environment.id),
   ]);
   const isCurrent = (n: number | null) => n === environment.revision;
-  const running = (["live", "lost", "silent"] as const).flatMap((state) => byName(fleet[state]));
+  // Who refuses by itself is named, however many others there are.
+  const refusing = (state: InstanceState) => fleet.held.filter((one) => one.state === state);
+  const running = (["live", "lost", "silent"] as const).flatMap((state) =>
+    byName([...new Map([...fleet[state], ...refusing(state)].map((one) => [one.id, one])).values()]),
+  );
   return {
     items: [
       ...running.map(({ n, lastSeen, local, ...one }) => ({
