@@ -1,7 +1,10 @@
-/** What a flag comes to after master switch, trips, blocks, level and chain, as the API and the board show it. */
-export interface EffectiveResource {
-  state: "on" | "downgraded" | "ramping" | "off";
-  reason: "ON" | "MASTER" | "KILLED" | "TRIPPED" | "NO_MODEL";
+/** What the switch, the level and the chain of a flag come to now, with the models of its chain that are blocked. Pure. */
+import { type EffectiveState, effectiveState, type FlagFacts } from "../../sdk-client/src/evaluate/effective-state.ts";
+import type { ModelTable } from "../../sdk-client/src/evaluate/model-table.ts";
+
+export interface Effective {
+  state: EffectiveState["state"];
+  reason: EffectiveState["reason"];
   /** The first usable model; null without a chain and when off. */
   model: string | null;
   models: string[];
@@ -9,4 +12,11 @@ export interface EffectiveResource {
   step: number | null;
   /** Models of its chain that are blocked. */
   blocked: string[];
+}
+
+export function effectiveOf(flag: FlagFacts, models: ModelTable): Effective {
+  const now = effectiveState(flag, models);
+  const blocked = flag.steps.map((step) => step.model).filter((model) => models.isBlocked(model));
+  if (now.state === "off") return { ...now, model: null, models: [], step: null, blocked };
+  return { ...now, model: now.models[0] ?? null, models: [...now.models], blocked };
 }

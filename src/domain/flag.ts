@@ -1,11 +1,9 @@
 /**
- * A flag as stored, and what follows from it: its switch and level as unions, and the resource that people see.
+ * A flag as stored, and what follows from it: its switch and level as unions, what is in force, and where it stands.
  */
 import type { ChainStep, OffCause, OffMode, Rule, SwitchState } from "../../sdk-client/src/wire/protocol.ts";
-import { effectiveState } from "../../sdk-client/src/evaluate/effective-state.ts";
 import type { ModelTable } from "../../sdk-client/src/evaluate/model-table.ts";
-import type { EffectiveResource } from "./effective.ts";
-import type { FlagResource, SwitchResource, TripResource } from "./resources.ts";
+import { type Effective, effectiveOf } from "./effective.ts";
 import { inForce, type InForce, type TripInForce } from "./in-force.ts";
 import type { OverBudget, Overridden } from "./over-limit.ts";
 import {
@@ -15,11 +13,9 @@ import {
   type MasterFacts,
   nextStored,
   type StandingFacts,
-  standingOf,
   type StandingState,
   type StoredStanding,
 } from "./standing.ts";
-import { standingResource } from "./standing-resource.ts";
 import { type ManualLevel, resolveLevel, type Switch } from "./switch.ts";
 
 /** The stored columns of a switch and a level. */
@@ -142,52 +138,6 @@ export function flagInForce(flag: StoredFlag, around: Surroundings): InForce {
   );
 }
 
-export function flagResource(flag: StoredFlag, around: Surroundings, checks: Checks | undefined): FlagResource {
-  const steps = stepsOf(flag, around);
-  const force = flagInForce(flag, around);
-  const manual = manualLevelOf(flag);
-  return {
-    key: flag.key,
-    name: flag.name,
-    description: flag.description,
-    owner: flag.owner,
-    runbookUrl: flag.runbookUrl,
-    chain: flag.chain,
-    steps: [...steps],
-    offMode: flag.offMode,
-    offMessage: flag.offMessage,
-    abortInFlight: flag.abortInFlight,
-    clampMaxTokens: flag.clampMaxTokens,
-    chainOnly: flag.chainOnly,
-    rules: flag.rules,
-    rollout: flag.rollout,
-    switch: switchResource(switchOf(flag)),
-    level: {
-      level: force.level,
-      manual:
-        manual === null
-          ? null
-          : {
-              ...manual,
-              level: resolveLevel(
-                manual,
-                steps.map((step) => step.model),
-              ),
-              since: manual.since.toISOString(),
-              until: manual.until?.toISOString() ?? null,
-            },
-    },
-    trips: around.trips.filter((trip) => trip.flag === flag.key).map(tripResource),
-    effective: effective(flag, steps, force, around),
-    sends: [],
-    standing: standingResource(standingOf(standingFacts(flag, around))),
-    evaluated: checks === undefined ? null : { ...checks, at: checks.at.toISOString() },
-    version: flag.version,
-    createdAt: flag.createdAt.toISOString(),
-    updatedAt: flag.updatedAt.toISOString(),
-  };
-}
-
 /** What to store of the flag's standing after a change; null when all of it is stored already. */
 export function settled(flag: StoredFlag, around: Surroundings, at: Date, revision: number): StoredStanding | null {
   const facts = standingFacts(flag, around);
@@ -195,22 +145,23 @@ export function settled(flag: StoredFlag, around: Surroundings, at: Date, revisi
   return next === facts.stored ? null : next;
 }
 
-function standingFacts(flag: StoredFlag, around: Surroundings): StandingFacts {
+/** What decides where the flag stands. */
+export function standingFacts(flag: StoredFlag, around: Surroundings): StandingFacts {
   const steps = stepsOf(flag, around);
   const models = steps.map((step) => step.model);
   const force = flagInForce(flag, around);
   const manual = manualLevelOf(flag);
-  const inEffect = effective(flag, steps, force, around);
+  const effective = flagEffective(flag, around);
   return {
     switch: switchOf(flag),
     manual: manual === null ? null : { ...manual, level: resolveLevel(manual, models) },
     level: force.level,
-    effective: inEffect,
-    blocked: blockedSteps(models, force.level, inEffect, around),
+    effective,
+    blocked: blockedSteps(models, force.level, effective, around),
     master: around.master,
     trips: around.trips.filter((trip) => trip.flag === flag.key),
     overridden: around.overridden.filter((one) => one.flag === flag.key),
-    over: around.over.filter((budget) => budget.flag === flag.key && spends(budget, inEffect, around.models)),
+    over: around.over.filter((budget) => budget.flag === flag.key && spends(budget, effective, around.models)),
     stored: storedStanding(flag),
   };
 }
@@ -218,7 +169,7 @@ function standingFacts(flag: StoredFlag, around: Surroundings): StandingFacts {
 function blockedSteps(
   models: readonly string[],
   level: number,
-  { reason, blocked }: EffectiveResource,
+  { reason, blocked }: Effective,
   { blocks, models: table }: Surroundings,
 ): BlockedStep[] {
   if (reason !== "ON" && reason !== "NO_MODEL") return [];
@@ -230,7 +181,7 @@ function blockedSteps(
 }
 
 /** A budget of one model is not spent from by a flag that has been stepped past it. */
-function spends({ model }: OverBudget, { models }: EffectiveResource, table: ModelTable): boolean {
+function spends({ model }: OverBudget, { models }: Effective, table: ModelTable): boolean {
   if (model === null || models.length === 0) return true;
   return models.some((usable) => table.nameOf(usable) === table.nameOf(model));
 }
@@ -242,60 +193,18 @@ function storedStanding(flag: StandingColumns): StoredStanding | null {
   return { standing, standingSince, standingBegan, standingModels, standingRevision };
 }
 
-function switchResource(value: Switch): SwitchResource {
-  const { state, reason, by } = value;
-  const since = value.since.toISOString();
-  return value.state === "on"
-    ? { state, cause: null, reason, by, since, until: null, ramp: value.ramp }
-    : {
-        state,
-        cause: value.cause,
-        reason,
-        by,
-        since,
-        until: value.until?.toISOString() ?? null,
-        ramp: null,
-      };
-}
-
-function effective(
-  flag: StoredFlag,
-  steps: readonly ChainStep[],
-  force: InForce,
-  around: Surroundings,
-): EffectiveResource {
-  const { master, models: table } = around;
-  const { state, level } = force;
-  const isTripped = force.cause === "budget";
-  const now = effectiveState(
-    { masterOff: master.state === "off", state, isTripped, level, ramp: flag.ramp, steps },
-    table,
+/** What the flag comes to with all that surrounds it. */
+export function flagEffective(flag: StoredFlag, around: Surroundings): Effective {
+  const { state, cause, level } = flagInForce(flag, around);
+  return effectiveOf(
+    {
+      masterOff: around.master.state === "off",
+      state,
+      isTripped: cause === "budget",
+      level,
+      ramp: flag.ramp,
+      steps: stepsOf(flag, around),
+    },
+    around.models,
   );
-  const blocked = steps.map((step) => step.model).filter((model) => table.isBlocked(model));
-  if (now.state === "off") return { ...now, model: null, models: [], step: null, blocked };
-  const { reason, step, models } = now;
-  return { state: now.state, reason, model: models[0] ?? null, models: [...models], step, blocked };
-}
-
-function tripResource({
-  id,
-  budgetId,
-  budgetName,
-  atPercent,
-  action,
-  level,
-  model,
-  since,
-  until,
-}: TripInForce): TripResource {
-  return {
-    id,
-    budget: { id: budgetId, name: budgetName },
-    atPercent,
-    action,
-    level,
-    model,
-    since: since.toISOString(),
-    until: until?.toISOString() ?? null,
-  };
 }

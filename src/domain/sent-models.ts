@@ -5,11 +5,22 @@
 import type { ModelTable } from "../../sdk-client/src/evaluate/model-table.ts";
 import type { ChainStep } from "../../sdk-client/src/wire/protocol.ts";
 import { OTHER } from "./other.ts";
-import type { EffectiveResource } from "./effective.ts";
-import type { SentModelResource } from "./resources.ts";
+import type { Effective } from "./effective.ts";
 
 /** More are not worth a line each. */
 const MAX_SENT_MODELS = 5;
+
+/** A model that calls of a flag use and its row would not name. */
+export interface SentModel {
+  model: string;
+  /** Not a model of the chain; a step that is passed now (its level or a block); or a lower one than calls start at. */
+  why: "OUTSIDE" | "PASSED" | "LOWER";
+  attempts: number;
+  nanoUsd: number;
+  /** Unix time in milliseconds at which the newest of them began, and the instance it ran in. */
+  newestStartMs: number;
+  newestInstance: string;
+}
 
 /** Calls of one model for one flag, begun since their instance applied the state in force. */
 export interface SentCalls {
@@ -23,7 +34,7 @@ export interface SentCalls {
 
 export interface SendingFlag {
   steps: readonly ChainStep[];
-  effective: EffectiveResource;
+  effective: Effective;
 }
 
 /** The models that the row of the flag does not name, those with most attempts first. */
@@ -31,34 +42,36 @@ export function sentModels(
   calls: readonly SentCalls[],
   { steps, effective }: SendingFlag,
   models: ModelTable,
-): SentModelResource[] {
+): SentModel[] {
   if (effective.state === "off" || steps.length === 0) return [];
   const chain = new Set(steps.map((step) => models.nameOf(step.model)));
   const usable = new Set(effective.models.map((model) => models.nameOf(model)));
   const first = models.nameOf(effective.model ?? "");
   const known = calls.filter(({ model, attempts }) => model !== OTHER && attempts > 0);
   const usesFirst = known.some(({ model }) => models.nameOf(model) === first);
-  const sent = new Map<string, SentModelResource>();
+  const sent = new Map<string, SentModel>();
   for (const call of known) {
     const name = models.nameOf(call.model);
     const why = !chain.has(name) ? "OUTSIDE" : !usable.has(name) ? "PASSED" : usesFirst ? null : "LOWER";
     if (why === null) continue;
     const before = sent.get(name);
-    if (before === undefined) sent.set(name, resourceOf(call, why));
+    if (before === undefined) sent.set(name, sentAs(call, why));
     else add(before, call);
   }
   return [...sent.values()].toSorted((a, b) => b.attempts - a.attempts).slice(0, MAX_SENT_MODELS);
 }
 
-function resourceOf(call: SentCalls, why: SentModelResource["why"]): SentModelResource {
-  const { model, attempts, nanoUsd, newestInstance, newestStartMs } = call;
-  return { model, why, attempts, nanoUsd, newestInstance, newestAt: new Date(newestStartMs).toISOString() };
+function sentAs(
+  { model, attempts, nanoUsd, newestInstance, newestStartMs }: SentCalls,
+  why: SentModel["why"],
+): SentModel {
+  return { model, why, attempts, nanoUsd, newestInstance, newestStartMs };
 }
 
-function add(sum: SentModelResource, call: SentCalls): void {
+function add(sum: SentModel, call: SentCalls): void {
   sum.attempts += call.attempts;
   sum.nanoUsd += call.nanoUsd;
-  if (call.newestStartMs <= Date.parse(sum.newestAt)) return;
-  sum.newestAt = new Date(call.newestStartMs).toISOString();
+  if (call.newestStartMs <= sum.newestStartMs) return;
+  sum.newestStartMs = call.newestStartMs;
   sum.newestInstance = call.newestInstance;
 }

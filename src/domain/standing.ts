@@ -4,7 +4,7 @@
  */
 import { overCause, type OverBudget, type OverCause, type Overridden } from "./over-limit.ts";
 import type { TripInForce } from "./in-force.ts";
-import type { EffectiveResource } from "./effective.ts";
+import type { Effective } from "./effective.ts";
 import type { ManualLevel, Switch } from "./switch.ts";
 
 export type StandingState = "off" | "over" | "downgraded" | "ramping" | "on";
@@ -88,7 +88,7 @@ export interface StandingFacts {
   manual: ManualLevel | null;
   /** The level in force. */
   level: number;
-  effective: EffectiveResource;
+  effective: Effective;
   /** Blocked steps from the level on, in the chain's order; the block is null when nobody knows it any more. */
   blocked: readonly BlockedStep[];
   master: MasterFacts;

@@ -7,7 +7,7 @@ import type { AppContext, AppEnv } from "./app-env.ts";
 import { anyActor, needs } from "./middleware/auth.ts";
 import { jsonBody } from "./middleware/json-body.ts";
 import { fromIssues, PROBLEM_MEDIA_TYPE } from "./problem.ts";
-import { environmentKeySchema } from "./schemas.ts";
+import { environmentKeySchema } from "../api/environment.ts";
 
 export type Api = OpenAPIHono<AppEnv>;
 

@@ -1,12 +1,13 @@
 /** Since when a flag is in its state, and what decides, for any sequence of what people and budgets do. */
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { flagResource, settled, type StoredFlag, type Surroundings } from "../../src/domain/flag.ts";
+import { flagResource } from "../../src/services/flags/resource.ts";
+import { settled, type StoredFlag, type Surroundings } from "../../src/domain/flag.ts";
 import type { TripInForce } from "../../src/domain/in-force.ts";
 import type { OverBudget } from "../../src/domain/over-limit.ts";
 import type { BlockedModel } from "../../src/domain/standing.ts";
 import { modelTable } from "../../sdk-client/src/evaluate/model-table.ts";
-import type { StandingResource } from "../../src/domain/resources.ts";
+import type { StandingResource } from "../../src/api/standing.ts";
 
 const MODELS = ["claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"];
 const START = new Date("2026-11-21T00:00:00Z");

@@ -2,7 +2,9 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Webhook } from "standardwebhooks";
 import { z } from "zod";
-import { alertSchema, changedChannelSchema, channelSchema, pageOf } from "../../src/http/alert-schemas.ts";
+import { alertSchema } from "../../src/api/alert.ts";
+import { changedChannelSchema, channelSchema } from "../../src/api/channel.ts";
+import { pageOf } from "../../src/api/list.ts";
 import { AlertDelivery } from "../../src/services/alerts/delivery.ts";
 import { alertsOf, writeAlert } from "../support/alerts.ts";
 import { type Receiver, startReceiver } from "../support/receiver.ts";

@@ -2,13 +2,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Runtime } from "../../src/boot.ts";
 import type { Ctx } from "../../src/deps.ts";
-import {
-  type BudgetDefinition,
-  createBudget,
-  endDueBudgets,
-  raiseBudget,
-  updateBudget,
-} from "../../src/services/budgets/budgets.ts";
+import type { BudgetDefinition } from "../../src/api/budget.ts";
+import { createBudget, endDueBudgets, raiseBudget, updateBudget } from "../../src/services/budgets/budgets.ts";
 import { listBudgets } from "../../src/services/budgets/view.ts";
 import { usageMinutes } from "../../src/db/schema/money.ts";
 import { listAlerts } from "../../src/services/alerts/alerts.ts";

@@ -1,7 +1,7 @@
 /** Channel URLs: which are taken, and that a mask tells nobody how to use one. */
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { channelUrlFault, maskUrl } from "../../src/services/alerts/channel-url.ts";
+import { channelUrlFault, maskUrl } from "../../src/api/channel-url.ts";
 
 describe("a channel's URL", () => {
   it.each([

@@ -4,7 +4,7 @@ import { change } from "../../src/change.ts";
 import { AlertDelivery } from "../../src/services/alerts/delivery.ts";
 import { enqueue } from "../../src/services/incidents/incidents.ts";
 import { listAlerts } from "../../src/services/alerts/alerts.ts";
-import type { AlertResource } from "../../src/domain/alert-resources.ts";
+import type { AlertResource } from "../../src/api/alert.ts";
 import type { FakeClock } from "./clock.ts";
 import { adminCtx } from "./server.ts";
 

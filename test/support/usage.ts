@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import type { Deps } from "../../src/deps.ts";
 import type { UsageRecord } from "../../sdk-client/src/wire/usage-protocol.ts";
-import type { BudgetDefinition } from "../../src/services/budgets/budgets.ts";
+import type { BudgetDefinition } from "../../src/api/budget.ts";
 
 /** A call of claude-opus-5-5 that cost exactly `usd`: its output is 20 USD per million tokens. */
 export function callFor(usd: number, fields: Partial<UsageRecord> = {}): UsageRecord {

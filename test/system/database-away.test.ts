@@ -1,5 +1,5 @@
 /** The database away, frozen or shut down: polls go on from memory, changes are refused with advice, recovery heals. */
-import type { Receipts } from "../../src/services/instances/receipts.ts";
+import type { Receipts } from "../../src/api/instance.ts";
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { setMaster } from "../support/changes.ts";

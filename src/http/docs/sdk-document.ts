@@ -23,9 +23,9 @@ import {
   type UsageAnswer,
   type UsageBatch,
 } from "../../../sdk-client/src/wire/usage-protocol.ts";
-import { chainStepSchema } from "../chain-step-schema.ts";
+import { chainStepSchema } from "../../api/chain-step.ts";
 import { type Api, body, json, problem } from "../openapi.ts";
-import { ruleSchema } from "../rule-schema.ts";
+import { ruleSchema } from "../../api/rule.ts";
 
 const switchState = z.enum(["on", "off"]);
 const step: z.ZodType<ChainStep> = chainStepSchema;

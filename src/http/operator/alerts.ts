@@ -1,6 +1,7 @@
 /** Alerts: what was sent to whom, what waits and why; and to retry what failed. */
 import { listAlerts, retryAlert } from "../../services/alerts/alerts.ts";
-import { alertIdSchema, alertSchema, alertsQuery, pageOf } from "../alert-schemas.ts";
+import { alertIdSchema, alertSchema, alertsQuery } from "../../api/alert.ts";
+import { pageOf } from "../../api/list.ts";
 import { type Api, bareChangeRoute, createApi, environmentParams, json, readRoute } from "../openapi.ts";
 
 const tags = ["Alerts"];

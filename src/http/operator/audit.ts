@@ -4,8 +4,8 @@ import { AppError } from "../../errors.ts";
 import { listAudit } from "../../services/shared/audit.ts";
 import { revert, setReason } from "../../services/flags/undo.ts";
 import { type Api, body, changeRoute, createApi, environmentParams, json, readRoute } from "../openapi.ts";
-import { auditSchema, revertedSchema } from "../resource-schemas.ts";
-import { auditQuery, lateReasonBody, revertBody } from "../schemas.ts";
+import { auditSchema, revertedSchema } from "../../api/audit.ts";
+import { auditQuery, lateReasonBody, revertBody } from "../../api/audit.ts";
 
 const tags = ["Audit"];
 const AUDIT_ID_PATTERN = /^[1-9]\d{0,14}$/;

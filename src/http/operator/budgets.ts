@@ -1,15 +1,14 @@
 /** Budgets: what may be spent, and what happens at which share of it. A raise is for on-call, the rest for admins. */
-import type { BudgetResource } from "../../domain/money-resources.ts";
 import { getBudget, listBudgets } from "../../services/budgets/view.ts";
 import { createBudget, deleteBudget, raiseBudget, updateBudget } from "../../services/budgets/budgets.ts";
+import { idSchema } from "../../api/fields.ts";
 import {
-  budgetIdSchema,
   budgetSchema,
   changedBudgetSchema,
   createBudgetBody,
   raiseBudgetBody,
   updateBudgetBody,
-} from "../budget-schemas.ts";
+} from "../../api/budget.ts";
 import {
   type Api,
   bareChangeRoute,
@@ -22,10 +21,10 @@ import {
   readRoute,
   setEtag,
 } from "../openapi.ts";
-import { deletedSchema, listOf } from "../resource-schemas.ts";
+import { deletedSchema, listOf } from "../../api/list.ts";
 
 const tags = ["Budgets"];
-const params = environmentParams.extend({ id: budgetIdSchema });
+const params = environmentParams.extend({ id: idSchema });
 
 const list = readRoute("viewer", {
   method: "get",
@@ -89,28 +88,25 @@ const raise = changeRoute("operator", {
 
 export function budgetRoutes(): Api {
   return createApi()
-    .openapi(list, async (c) => {
-      const { items, revision } = await listBudgets(c.get("ctx"), c.req.valid("param").env);
-      return c.json({ items: items.map(budgetJson), revision }, 200);
-    })
+    .openapi(list, async (c) => c.json(await listBudgets(c.get("ctx"), c.req.valid("param").env), 200))
     .openapi(create, async (c) => {
       const { env } = c.req.valid("param");
       const { value, revision } = await createBudget(c.get("ctx"), env, c.req.valid("json"));
       setEtag(c, value.version);
       c.header("Location", `/v1/environments/${env}/budgets/${value.id}`);
-      return c.json({ ...budgetJson(value), revision }, 201);
+      return c.json({ ...value, revision }, 201);
     })
     .openapi(get, async (c) => {
       const { env, id } = c.req.valid("param");
       const budget = await getBudget(c.get("ctx"), env, id);
       setEtag(c, budget.version);
-      return c.json(budgetJson(budget), 200);
+      return c.json(budget, 200);
     })
     .openapi(update, async (c) => {
       const { env, id } = c.req.valid("param");
       const { value, revision } = await updateBudget(c.get("ctx"), env, id, c.req.valid("json"), ifMatchOf(c));
       setEtag(c, value.version);
-      return c.json({ ...budgetJson(value), revision }, 200);
+      return c.json({ ...value, revision }, 200);
     })
     .openapi(remove, async (c) => {
       const { env, id } = c.req.valid("param");
@@ -123,12 +119,6 @@ export function budgetRoutes(): Api {
       const input = { addUsd, until: new Date(until), reason };
       const { value, revision } = await raiseBudget(c.get("ctx"), env, id, input);
       setEtag(c, value.version);
-      return c.json({ ...budgetJson(value), revision }, 200);
+      return c.json({ ...value, revision }, 200);
     });
-}
-
-/** With every digit of what was spent. */
-function budgetJson(budget: BudgetResource) {
-  const { totals, ...now } = budget.now;
-  return { ...budget, now: { ...now, ...totals } };
 }

@@ -12,8 +12,9 @@ import {
   readRoute,
   setEtag,
 } from "../openapi.ts";
-import { chainSchema, changedChainSchema, deletedSchema, listOf } from "../resource-schemas.ts";
-import { chainBody, chainNameSchema } from "../schemas.ts";
+import { chainSchema, changedChainSchema } from "../../api/chain.ts";
+import { deletedSchema, listOf } from "../../api/list.ts";
+import { chainBody, chainNameSchema } from "../../api/chain.ts";
 
 const tags = ["Chains"];
 const params = environmentParams.extend({ name: chainNameSchema });

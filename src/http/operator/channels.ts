@@ -6,9 +6,9 @@ import {
   channelSchema,
   channelTestSchema,
   createChannelBody,
-  idSchema,
   updateChannelBody,
-} from "../alert-schemas.ts";
+} from "../../api/channel.ts";
+import { idSchema } from "../../api/fields.ts";
 import {
   type Api,
   bareChangeRoute,
@@ -21,7 +21,7 @@ import {
   readRoute,
   setEtag,
 } from "../openapi.ts";
-import { deletedSchema, listOf } from "../resource-schemas.ts";
+import { deletedSchema, listOf } from "../../api/list.ts";
 
 const tags = ["Channels"];
 const params = environmentParams.extend({ id: idSchema });

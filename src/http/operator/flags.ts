@@ -13,8 +13,10 @@ import {
   readRoute,
   setEtag,
 } from "../openapi.ts";
-import { changedFlagSchema, deletedFlagSchema, flagSchema, listOf, unknownFlagsSchema } from "../resource-schemas.ts";
-import { createFlagBody, flagKeySchema, updateFlagBody } from "../schemas.ts";
+import { changedFlagSchema, deletedFlagSchema, flagSchema, unknownFlagsSchema } from "../../api/flag.ts";
+import { listOf } from "../../api/list.ts";
+import { createFlagBody, updateFlagBody } from "../../api/flag.ts";
+import { flagKeySchema } from "../../api/fields.ts";
 
 const tags = ["Flags"];
 const params = environmentParams.extend({ key: flagKeySchema });

@@ -1,6 +1,8 @@
 /** Incidents: one per cause and window, growing by step; and that on-call has seen it. */
 import { acknowledgeIncident, listIncidents } from "../../services/incidents/incidents.ts";
-import { acknowledgedSchema, idSchema, incidentSchema, incidentsQuery, pageOf } from "../alert-schemas.ts";
+import { acknowledgedSchema, incidentSchema, incidentsQuery } from "../../api/incident.ts";
+import { idSchema } from "../../api/fields.ts";
+import { pageOf } from "../../api/list.ts";
 import { type Api, bareChangeRoute, createApi, environmentParams, json, readRoute } from "../openapi.ts";
 
 const tags = ["Incidents"];

@@ -2,10 +2,10 @@
 import { declareAllDead, declareDead } from "../../services/instances/declare-dead.ts";
 import { listInstances } from "../../services/instances/instances.ts";
 import { getReceipts } from "../../services/instances/receipts.ts";
-import { idSchema } from "../alert-schemas.ts";
+import { idSchema } from "../../api/fields.ts";
 import { type Api, body, changeRoute, createApi, environmentParams, json, readRoute } from "../openapi.ts";
-import { declaredSchema, instancesSchema, receiptsSchema } from "../resource-schemas.ts";
-import { allDeadBody, deadBody, receiptsQuery } from "../schemas.ts";
+import { declaredSchema, instancesSchema, receiptsSchema } from "../../api/instance.ts";
+import { allDeadBody, deadBody, receiptsQuery } from "../../api/instance.ts";
 
 const tags = ["Instances"];
 

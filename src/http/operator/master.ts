@@ -1,8 +1,9 @@
 /** The master switch of an environment: all flags at once. */
 import { getMaster, killMaster, restoreMaster } from "../../services/flags/master.ts";
 import { type Api, body, changeRoute, createApi, environmentParams, futureDate, json, readRoute } from "../openapi.ts";
-import { masterWithRevisionSchema, switchedMasterSchema } from "../resource-schemas.ts";
-import { killBody, restoreMasterBody } from "../schemas.ts";
+import { masterWithRevisionSchema, switchedMasterSchema } from "../../api/master.ts";
+import { killBody } from "../../api/switch.ts";
+import { restoreMasterBody } from "../../api/master.ts";
 
 const tags = ["Master switch"];
 

@@ -2,8 +2,10 @@
 import { getAliases, putAliases } from "../../services/models/aliases.ts";
 import { listModels, putModel } from "../../services/models/blocks.ts";
 import { type Api, body, changeRoute, createApi, environmentParams, futureDate, json, readRoute } from "../openapi.ts";
-import { aliasesSchema, changedModelSchema, listOf, modelResourceSchema } from "../resource-schemas.ts";
-import { aliasesBody, modelBody, modelSchema } from "../schemas.ts";
+import { aliasesSchema, changedModelSchema, modelResourceSchema } from "../../api/model.ts";
+import { listOf } from "../../api/list.ts";
+import { aliasesBody, modelBody } from "../../api/model.ts";
+import { modelSchema } from "../../api/fields.ts";
 
 const tags = ["Models"];
 

@@ -11,8 +11,9 @@ import {
   json,
   setEtag,
 } from "../openapi.ts";
-import { switchedFlagSchema } from "../resource-schemas.ts";
-import { downgradeBody, flagKeySchema, killBody, restoreBody } from "../schemas.ts";
+import { switchedFlagSchema } from "../../api/flag.ts";
+import { downgradeBody, killBody, restoreBody } from "../../api/switch.ts";
+import { flagKeySchema } from "../../api/fields.ts";
 
 const tags = ["Switches"];
 const params = environmentParams.extend({ key: flagKeySchema });

@@ -2,8 +2,8 @@
 import { z } from "@hono/zod-openapi";
 import { createToken, listTokens, revokeToken } from "../../services/access/tokens.ts";
 import { type Api, bareChangeRoute, body, changeRoute, createApi, futureDate, json, readRoute } from "../openapi.ts";
-import { createdTokenSchema, tokenSchema } from "../resource-schemas.ts";
-import { tokenBody } from "../schemas.ts";
+import { createdTokenSchema, tokenSchema } from "../../api/token.ts";
+import { tokenBody } from "../../api/token.ts";
 
 const MAX_TOKEN_ID_CHARS = 64;
 const tags = ["Tokens"];

@@ -1,13 +1,22 @@
 /** What was used and what it cost: sums, and the newest calls. As JSON, or as CSV with `Accept: text/csv`. */
-import type { CallResource, UsageAnswer } from "../../domain/usage-query.ts";
+import { z } from "@hono/zod-openapi";
+import {
+  type CallResource,
+  callsQuery,
+  callsSchema,
+  type UsageAnswer,
+  usageQuery,
+  usageSchema,
+} from "../../api/usage.ts";
 import { listCalls } from "../../services/usage/recent-calls.ts";
 import { getUsage } from "../../services/usage/view.ts";
 import type { AppContext } from "../app-env.ts";
 import { csv } from "../csv.ts";
 import { type Api, createApi, environmentParams, readRoute } from "../openapi.ts";
-import { callsQuery, callsSchema, csvAnswer, usageQuery, usageSchema } from "../usage-schemas.ts";
 
 const tags = ["Usage"];
+/** A table for spreadsheets; asked for with `Accept: text/csv`. */
+const csvAnswer = { "text/csv": { schema: z.string() } } as const;
 const CSV = { "Content-Type": "text/csv; charset=utf-8" };
 
 const sums = readRoute("viewer", {

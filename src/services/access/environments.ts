@@ -8,7 +8,7 @@ import { environments, revisions } from "../../db/schema/state.ts";
 import type { EnvironmentRow } from "../../db/types.ts";
 import { seesEnvironment } from "../../domain/actor.ts";
 import { MAX_ENVIRONMENTS } from "../../domain/limits.ts";
-import type { EnvironmentResource } from "../../domain/resources.ts";
+import type { EnvironmentResource } from "../../api/environment.ts";
 import { AppError } from "../../errors.ts";
 import { masterResource } from "../flags/master.ts";
 

@@ -9,7 +9,7 @@ import { environments, installation, tokens } from "../../db/schema/state.ts";
 import type { Db, TokenRow } from "../../db/types.ts";
 import { type Role, seesEnvironment, type TokenKind } from "../../domain/actor.ts";
 import { MAX_ACTIVE_TOKENS } from "../../domain/limits.ts";
-import type { TokenResource } from "../../domain/resources.ts";
+import type { TokenResource } from "../../api/token.ts";
 import { AppError, invalid } from "../../errors.ts";
 import { hashSecret } from "./secret.ts";
 

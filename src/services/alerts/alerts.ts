@@ -6,7 +6,7 @@ import { insertAudit } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
 import { read, withTransaction } from "../../transaction.ts";
 import { channels, outbox } from "../../db/schema/money.ts";
-import type { AlertResource, AlertState } from "../../domain/alert-resources.ts";
+import type { AlertResource, AlertState } from "../../api/alert.ts";
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from "../../domain/limits.ts";
 import { AppError, invalid } from "../../errors.ts";
 

@@ -5,9 +5,9 @@ import { insertAudit } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
 import { readFor, withTransaction } from "../../transaction.ts";
 import { channels } from "../../db/schema/money.ts";
-import type { ChannelTest } from "../../domain/alert-resources.ts";
+import type { ChannelTest } from "../../api/channel.ts";
 import { sentText } from "../../domain/delivery.ts";
-import type { AlertPayload } from "../../domain/money-resources.ts";
+import type { AlertPayload } from "../../api/alert.ts";
 import { requireChannel } from "./channels.ts";
 
 /** Sends a test alert and says what came of it; that it was not delivered is an answer, not an error. */

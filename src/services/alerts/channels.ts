@@ -9,10 +9,10 @@ import type { Ctx } from "../../deps.ts";
 import { read } from "../../transaction.ts";
 import { channels, outbox } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
-import { type ChannelKind, MAX_CHANNELS_PER_ENVIRONMENT } from "../../domain/channel.ts";
-import type { ChannelResource } from "../../domain/alert-resources.ts";
+import { MAX_CHANNELS_PER_ENVIRONMENT } from "../../domain/channel.ts";
+import type { ChannelResource, NewChannel, ChannelEdit } from "../../api/channel.ts";
 import { AppError, invalid } from "../../errors.ts";
-import { channelUrlFault, maskUrl } from "./channel-url.ts";
+import { channelUrlFault, maskUrl } from "../../api/channel-url.ts";
 import { requireMatch } from "../shared/if-match.ts";
 import { hurry } from "./outbox.ts";
 
@@ -47,7 +47,7 @@ export async function listChannels(
 export async function createChannel(
   ctx: Ctx,
   environmentKey: string,
-  input: { kind: ChannelKind; name: string; url: string },
+  input: NewChannel,
 ): Promise<Changed<ChannelWithSecret>> {
   const environment = await requireEnvironment(ctx, environmentKey, "admin");
   requireUrl(input.url);
@@ -74,19 +74,12 @@ export async function createChannel(
   });
 }
 
-export interface ChannelPatch {
-  name?: string;
-  url?: string;
-  /** True gives a webhook a new signing secret; the old one ends at once. */
-  newSecret?: boolean;
-}
-
 /** Edits a channel. Alerts that wait for a receiver with a wrong URL are sent to the new one at once. */
 export async function updateChannel(
   ctx: Ctx,
   environmentKey: string,
   id: string,
-  patch: ChannelPatch,
+  patch: ChannelEdit,
   ifMatch?: string,
 ): Promise<Changed<ChannelWithSecret>> {
   const environment = await requireEnvironment(ctx, environmentKey, "admin");

@@ -5,17 +5,10 @@ import { change, type Changed } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
 import { budgetRaises, budgets, budgetWindows, usageMinutes } from "../../db/schema/money.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";
-import {
-  type LadderStep,
-  MAX_BUDGETS_PER_ENVIRONMENT,
-  MAX_RAISE_DAYS,
-  MAX_RAISES,
-  nanoUsd,
-  subjectOf,
-} from "../../domain/budget.ts";
-import type { BudgetResource } from "../../domain/money-resources.ts";
+import { MAX_BUDGETS_PER_ENVIRONMENT, MAX_RAISE_DAYS, MAX_RAISES, nanoUsd, subjectOf } from "../../domain/budget.ts";
+import type { BudgetDefinition, BudgetResource } from "../../api/budget.ts";
 import { GRAINS, piecesOf } from "../../domain/rollups.ts";
-import { isTimeZone, type Period, windowAt } from "../../domain/window.ts";
+import { isTimeZone, windowAt } from "../../domain/window.ts";
 import { AppError, invalid } from "../../errors.ts";
 import { budgetOf, type BudgetRow, type RaiseRow, readBudgets } from "./rows.ts";
 import { budgetResource } from "./view.ts";
@@ -30,18 +23,6 @@ import { endAllTrips } from "../trips/trips.ts";
 import { rolledSpan, usageOf } from "../usage/rollups.ts";
 
 const DAY_MS = 86_400_000;
-
-export interface BudgetDefinition {
-  name: string;
-  /** Neither: the whole environment. */
-  scope: { flag?: string; model?: string };
-  limitUsd: number;
-  period: Period;
-  timezone: string;
-  enforcement: "track" | "trip";
-  ladder: LadderStep[];
-  onReset: "restore" | "stay";
-}
 
 /** Makes a budget. What was spent in its current window counts from the start. CONFLICT when the name is taken. */
 export async function createBudget(

@@ -8,7 +8,7 @@ import type { Db } from "../../db/types.ts";
 import { type Budget, effectiveLimitNanoUsd, NANO_PER_USD } from "../../domain/budget.ts";
 import { burnOfScope, BURN_SPAN_MS } from "../../domain/burn.ts";
 import { limitReachedAtMs, overshootBoundNanoUsd } from "../../domain/forecast.ts";
-import type { BudgetNow, BudgetResource } from "../../domain/money-resources.ts";
+import type { BudgetNow, BudgetResource } from "../../api/budget.ts";
 import { totalOf } from "../../domain/total.ts";
 import { windowAt } from "../../domain/window.ts";
 import { AppError } from "../../errors.ts";
@@ -162,12 +162,8 @@ function budgetNow(row: BudgetRow, raises: readonly RaiseRow[], facts: Facts, no
   return {
     windowStartsAt: new Date(startMs).toISOString(),
     windowEndsAt: new Date(endMs).toISOString(),
-    spentNanoUsd,
-    exactNanoUsd: window?.exactNanoUsd ?? 0,
-    totals: {
-      spentNanoUsd: totalOf(window?.spentDigits ?? "0"),
-      exactNanoUsd: totalOf(window?.exactDigits ?? "0"),
-    },
+    spentNanoUsd: totalOf(window?.spentDigits ?? "0"),
+    exactNanoUsd: totalOf(window?.exactDigits ?? "0"),
     limitNanoUsd,
     burnNanoUsdPerHour: burn,
     burnSpanSeconds: BURN_SPAN_MS / 1_000,

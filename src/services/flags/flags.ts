@@ -1,6 +1,5 @@
 /** Defining flags: list, read, create, edit, delete. What turns them off and on is in `switches.ts`. */
 import { and, asc, count, eq } from "drizzle-orm";
-import type { OffMode, Rule } from "../../../sdk-client/src/wire/protocol.ts";
 import { requireEnvironment } from "../../authorize.ts";
 import { change, type Changed } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
@@ -8,33 +7,18 @@ import { read } from "../../transaction.ts";
 import { budgets } from "../../db/schema/money.ts";
 import { chains, flags } from "../../db/schema/state.ts";
 import type { Db, EnvironmentRow, FlagRow } from "../../db/types.ts";
-import { type Checks, flagInForce, flagResource, type Surroundings } from "../../domain/flag.ts";
+import { type Checks, flagInForce, type Surroundings } from "../../domain/flag.ts";
+import { flagResource } from "./resource.ts";
 import { didYouMean } from "../../domain/did-you-mean.ts";
 import { FLAG_KEY_PATTERN, MAX_FLAGS_PER_ENVIRONMENT } from "../../domain/limits.ts";
 import { OTHER } from "../../domain/other.ts";
-import type { FlagResource } from "../../domain/resources.ts";
+import type { FlagResource, FlagDefinition, FlagEdit, NewFlag } from "../../api/flag.ts";
 import { AppError, invalid } from "../../errors.ts";
 import { checksColumn, forgetChecks, readChecks } from "./evaluations.ts";
 import { requireMatch } from "../shared/if-match.ts";
 import { withSentModels } from "./sent-models.ts";
 import { readSurroundings, surroundingColumns, surroundingsOf } from "./surroundings.ts";
 import { endTripsOfDeleted, tripNewcomers } from "../trips/trips.ts";
-
-export interface FlagDefinition {
-  name: string;
-  description: string;
-  owner: string;
-  runbookUrl: string | null;
-  chain: string | null;
-  offMode: OffMode;
-  offMessage: string | null;
-  abortInFlight: boolean;
-  clampMaxTokens: boolean;
-  chainOnly: boolean;
-  rules: Rule[];
-  /** Percentage, 0 to 100. */
-  rollout: number;
-}
 
 const SALT_BYTES = 12;
 
@@ -83,11 +67,7 @@ export async function getFlag(ctx: Ctx, environmentKey: string, key: string): Pr
 }
 
 /** Creates a flag, switched on, unless a budget that it belongs to is reached already. CONFLICT when the key is taken. */
-export async function createFlag(
-  ctx: Ctx,
-  environmentKey: string,
-  input: { key: string; name: string } & Partial<FlagDefinition>,
-): Promise<Changed<FlagResource>> {
+export async function createFlag(ctx: Ctx, environmentKey: string, input: NewFlag): Promise<Changed<FlagResource>> {
   const environment = await requireEnvironment(ctx, environmentKey, "admin");
   if (input.key === OTHER)
     throw invalid("key", `"${OTHER}" is what unknown names are counted under; choose another key`);
@@ -130,7 +110,7 @@ export async function updateFlag(
   ctx: Ctx,
   environmentKey: string,
   key: string,
-  patch: Partial<FlagDefinition>,
+  patch: FlagEdit,
   ifMatch?: string,
 ): Promise<Changed<FlagResource>> {
   const environment = await requireEnvironment(ctx, environmentKey, "admin");
@@ -297,7 +277,7 @@ export function definitionOf(flag: FlagDefinition): FlagDefinition {
 }
 
 /** The editable fields that are present: an absent one means "as it is", and nothing else may slip in. */
-function defined(patch: Partial<FlagDefinition>): Partial<FlagDefinition> {
+function defined(patch: FlagEdit): FlagEdit {
   return Object.fromEntries(
     Object.entries(patch).filter(([field, value]) => DEFINITION_FIELDS.has(field) && value !== undefined),
   );

@@ -5,7 +5,7 @@ import { change, type Changed } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
 import { environments } from "../../db/schema/state.ts";
 import type { EnvironmentRow } from "../../db/types.ts";
-import type { MasterResource } from "../../domain/resources.ts";
+import type { MasterResource } from "../../api/master.ts";
 import { restore, type Switch } from "../../domain/switch.ts";
 import { AppError } from "../../errors.ts";
 import { killByHand } from "./kill-by-hand.ts";

@@ -1,8 +1,8 @@
 /** Reads the models that the calls of flags really use, for the flags' resources. */
 import type { Db, EnvironmentRow } from "../../db/types.ts";
 import type { Surroundings } from "../../domain/flag.ts";
-import type { FlagResource } from "../../domain/resources.ts";
-import { sentModels } from "../../domain/sent-models.ts";
+import type { FlagResource, SentModelResource } from "../../api/flag.ts";
+import { type SentModel, sentModels } from "../../domain/sent-models.ts";
 import type { Ctx } from "../../deps.ts";
 import { callsSince } from "../usage/calls-since.ts";
 
@@ -23,6 +23,10 @@ export async function withSentModels(
   const calls = await callsSince(db, { environmentId: environment.id, lineage, began, nowMs });
   return flags.map((flag) => {
     const own = calls.get(flag.key);
-    return own === undefined ? flag : { ...flag, sends: sentModels(own.since, flag, around.models) };
+    return own === undefined ? flag : { ...flag, sends: sentModels(own.since, flag, around.models).map(resourceOf) };
   });
+}
+
+function resourceOf({ newestStartMs, ...sent }: SentModel): SentModelResource {
+  return { ...sent, newestAt: new Date(newestStartMs).toISOString() };
 }

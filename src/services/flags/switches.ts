@@ -16,10 +16,10 @@ import {
   switchOf,
   type FlagState,
   type Surroundings,
-  flagResource,
 } from "../../domain/flag.ts";
+import { flagResource } from "./resource.ts";
 import { didYouMean } from "../../domain/did-you-mean.ts";
-import type { FlagResource } from "../../domain/resources.ts";
+import type { FlagResource } from "../../api/flag.ts";
 import { later, type ManualLevel, resolveLevel, restore, sameMoment } from "../../domain/switch.ts";
 import { AppError, invalid } from "../../errors.ts";
 import { requireFlagAndAround, requireFlagAndChecks, writeFlag } from "./flags.ts";

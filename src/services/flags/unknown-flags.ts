@@ -11,7 +11,7 @@ import { flags } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import { similarName } from "../../domain/did-you-mean.ts";
 import { FLAG_KEY_PATTERN, MAX_UNKNOWN_FLAGS } from "../../domain/limits.ts";
-import type { UnknownFlagResource } from "../../domain/resources.ts";
+import type { UnknownFlags } from "../../api/flag.ts";
 
 /** A key that is asked for all the time is not written all the time. */
 const REFRESH_SECONDS = 10;
@@ -19,13 +19,6 @@ const HOUR_MS = 3_600_000;
 const KEPT_MS = 24 * HOUR_MS;
 /** While there is no room for more: made-up keys go after this. */
 const KEPT_WHEN_FULL_MS = HOUR_MS;
-
-export interface UnknownFlags {
-  /** Asked for last first. */
-  items: UnknownFlagResource[];
-  /** True when there may be others, which there was no room for. */
-  isFull: boolean;
-}
 
 /** Takes note of the keys in evaluations and usage that are not a flag's. Rows are written in the order of their keys. */
 export async function noteUnknownFlags(

@@ -13,7 +13,8 @@ import type { Budget, LadderStep } from "../../domain/budget.ts";
 import type { WindowState } from "../../domain/ladder.ts";
 import type { OverBudget, Overridden } from "../../domain/over-limit.ts";
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from "../../domain/limits.ts";
-import type { AlertPayload, IncidentResource } from "../../domain/money-resources.ts";
+import type { AlertPayload } from "../../api/alert.ts";
+import type { IncidentResource } from "../../api/incident.ts";
 import { AppError, invalid } from "../../errors.ts";
 
 type IncidentRow = typeof incidents.$inferSelect;

@@ -1,19 +1,12 @@
 /** Instances: which clients run, may still run, or have stopped. What is remembered of them is bounded. */
+import type { InstanceResource, InstanceList } from "../../api/instance.ts";
 import { and, desc, eq, sql } from "drizzle-orm";
 import { requireEnvironment } from "../../authorize.ts";
 import type { Ctx } from "../../deps.ts";
 import { read } from "../../transaction.ts";
 import { instances, receipts, revisions } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
-import {
-  countOf,
-  type DeclaredDead,
-  type InstanceState,
-  LOST_COUNTED_SECONDS,
-  type NotCounted,
-  someIn,
-  type StoppedBy,
-} from "../../domain/fleet.ts";
+import { countOf, LOST_COUNTED_SECONDS, type RunState, someIn } from "../../domain/fleet.ts";
 import { lineageOf, PROCESS_ID } from "./fleet.ts";
 import { replaceLost } from "./writes.ts";
 import { byName, countStopped, flushedFleet, LISTED_MAX, REVISIONS_KEPT } from "./receipts.ts";
@@ -23,50 +16,6 @@ const REMEMBERED_HOURS = 24;
 export const REMEMBERED_MAX = 1000;
 /** Instances forgotten in one statement; the job comes again. */
 const FORGOTTEN_MAX = 20_000;
-
-export interface InstanceResource {
-  /** Of this one process, for as long as it is remembered. */
-  id: string;
-  /** `host-7`, and `host-7 (2)` for a second process of the same name. */
-  instance: string;
-  app: string | null;
-  sdk: string | null;
-  /** `<lineage>.<n>` it applied; null before its first receipt. */
-  revision: string | null;
-  appliedAt: string | null;
-  lastSeen: string;
-  state: InstanceState;
-  /** Only of a stopped one. */
-  stoppedBy: StoppedBy | null;
-  /** Whole seconds since it was last heard of. */
-  silentSeconds: number;
-  /** It decides by the environment's newest revision. */
-  current: boolean;
-  /** Whole seconds since its connection was lost without a goodbye; null while nothing says so. */
-  disconnectedSeconds: number | null;
-  /** What its `ANDON_KILL` holds off: keys of flags, or `*`; null for nothing. */
-  local: string[] | null;
-  /** Somebody said that it is dead; when it is not stopped, it was heard of afterwards. */
-  declaredDead: DeclaredDead | null;
-}
-
-export interface InstanceList {
-  /** Those that run or may run first, then the stopped ones; at most 1,000 of each state, and who refuses by `ANDON_KILL`. */
-  items: InstanceResource[];
-  /** Connected. */
-  live: number;
-  /** Connection lost without a goodbye less than an hour ago: may still be serving. */
-  lost: number;
-  silent: number;
-  stopped: number;
-  /** Live ones that decide by the newest revision. */
-  current: number;
-  /** Live or lost ones under `ANDON_KILL`. */
-  local: number;
-  notCounted: NotCounted[];
-  /** When this was so, by the database's clock. */
-  at: string;
-}
 
 /** The instances of an environment that are remembered. */
 export async function listInstances(ctx: Ctx, environmentKey: string): Promise<InstanceList> {
@@ -79,7 +28,7 @@ export async function listInstances(ctx: Ctx, environmentKey: string): Promise<I
   ]);
   const isCurrent = (n: number | null) => n === environment.revision;
   // Who refuses by itself is named, however many others there are.
-  const refusing = (state: InstanceState) => fleet.held.filter((one) => one.state === state);
+  const refusing = (state: RunState) => fleet.held.filter((one) => one.state === state);
   const running = (["live", "lost", "silent"] as const).flatMap((state) =>
     byName([...new Map([...fleet[state], ...refusing(state)].map((one) => [one.id, one])).values()]),
   );

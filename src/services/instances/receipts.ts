@@ -2,6 +2,7 @@
  * Receipts: which instances decide by a revision, and how fast they came to. Speaks for all servers: it reads the
  * database, after writing what this server still held back.
  */
+import type { Receipts, Straggler } from "../../api/instance.ts";
 import { and, eq, inArray, sql } from "drizzle-orm";
 import { parseRevision } from "../../../sdk-client/src/wire/revision.ts";
 import { requireEnvironment, requireEnvironmentId } from "../../authorize.ts";
@@ -9,7 +10,7 @@ import type { Ctx } from "../../deps.ts";
 import { read } from "../../transaction.ts";
 import { audit, instances, receipts, revisions } from "../../db/schema/state.ts";
 import type { EnvironmentRow } from "../../db/types.ts";
-import { EVERY_FLAG, type Fleet, hasApplied, type Member, type NotCounted, proofOf } from "../../domain/fleet.ts";
+import { EVERY_FLAG, type Fleet, hasApplied, type Member, proofOf } from "../../domain/fleet.ts";
 import { AppError, invalid } from "../../errors.ts";
 import { lineageOf, readFleet } from "./fleet.ts";
 
@@ -17,45 +18,6 @@ import { lineageOf, readFleet } from "./fleet.ts";
 export const REVISIONS_KEPT = 100;
 /** Instances named in one list of an answer; the counts are of all. */
 export const LISTED_MAX = 1000;
-
-export interface Straggler {
-  /** `host-7`, and `host-7 (2)` for a second process of the same name. */
-  instance: string;
-  app: string | null;
-  revision: string | null;
-  lastSeen: string;
-  silentSeconds: number;
-  /** Whole seconds since its connection was lost without a goodbye: it may still be serving. Null while nothing says so. */
-  disconnectedSeconds: number | null;
-}
-
-export interface Receipts {
-  revision: string;
-  committedAt: string;
-  /** Connected instances that decide by it or by a later one. */
-  applied: number;
-  /** All that run or may still run: connected, or lost and perhaps still serving. */
-  live: number;
-  /** Of these, the ones that have not applied it, connected or lost. */
-  stragglers: Straggler[];
-  /** How many stragglers there are; more than are listed. */
-  behind: number;
-  /** Of `live`: connection lost without a goodbye, whether or not it had applied it. Never in `applied`. */
-  lost: number;
-  lostInstances: string[];
-  /** Of `live`: connected, and holding off by `ANDON_KILL` what this revision has turned on. Never in `applied`. */
-  local: number;
-  localInstances: string[];
-  /** Not heard of for a while, and not known to have stopped or to have applied it. */
-  silent: Straggler[];
-  stopped: number;
-  /** Clients that are served and not counted in any of these. */
-  notCounted: NotCounted[];
-  /** Milliseconds from commit to receipt over the instances that ran at the commit; null without any. */
-  p50Ms: number | null;
-  p99Ms: number | null;
-  lastMs: number | null;
-}
 
 /**
  * Who applied a revision and how fast; without `revision` the newest. INVALID for a malformed one, NOT_FOUND for one

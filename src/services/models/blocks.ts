@@ -8,7 +8,7 @@ import type { Ctx } from "../../deps.ts";
 import { read } from "../../transaction.ts";
 import { chains, modelBlocks } from "../../db/schema/state.ts";
 import type { Db, ModelBlockRow } from "../../db/types.ts";
-import type { ModelResource } from "../../domain/resources.ts";
+import type { ModelResource } from "../../api/model.ts";
 import { checkModels } from "./known-models.ts";
 
 /** The models of all chains and all blocked ones, by id. */

@@ -9,7 +9,7 @@ import { read } from "../../transaction.ts";
 import { chains, flags } from "../../db/schema/state.ts";
 import type { ChainRow, Db } from "../../db/types.ts";
 import { CHAIN_NAME_PATTERN, MAX_CHAINS_PER_ENVIRONMENT } from "../../domain/limits.ts";
-import type { ChainResource } from "../../domain/resources.ts";
+import type { ChainResource } from "../../api/chain.ts";
 import { AppError, invalid } from "../../errors.ts";
 import { requireMatch } from "../shared/if-match.ts";
 import { checkModels } from "./known-models.ts";

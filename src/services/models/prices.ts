@@ -5,8 +5,9 @@
 import { asc, eq } from "drizzle-orm";
 import { parseInstant } from "../../../sdk-client/src/wire/instant.ts";
 import { PRICE_LIST } from "../../../sdk-client/src/pricing/price-list.ts";
-import type { PriceRow } from "../../../sdk-client/src/wire/price-row.ts";
+import type { PriceRow, Rates } from "../../../sdk-client/src/wire/price-row.ts";
 import { MAX_EXTRA_PRICE_ROWS, priceTable } from "../../../sdk-client/src/pricing/price-table.ts";
+import { type NewPrice, PICO_PER_USD_PER_MILLION, type PriceResource } from "../../api/price.ts";
 import { requireScope } from "../../authorize.ts";
 import { afterCommit, changeIn } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
@@ -16,33 +17,44 @@ import { environments } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import { AppError, invalid } from "../../errors.ts";
 
-export interface PriceResource {
-  row: PriceRow;
-  /** `builtIn`: of this release. `added`: by an operator; it wins over a built-in row of the same model and moment. */
-  source: "builtIn" | "added";
-  addedBy: string | null;
-  addedAt: string | null;
-}
+/** `added` wins over a built-in row of the same model and moment. */
+type StoredPrice = Pick<PriceResource, "source" | "addedBy" | "addedAt"> & { row: PriceRow };
 
 /** All rows in force, built-in and added, by model and then newest first. */
 export async function listPrices(ctx: Ctx): Promise<{ items: PriceResource[] }> {
   requireScope(ctx.actor, "viewer");
   const added = await read(ctx, readAdded);
   const overridden = new Set(added.map(({ id }) => id));
-  const builtIn = PRICE_LIST.filter((row) => !overridden.has(idOf(row))).map((row): PriceResource => ({
+  const builtIn = PRICE_LIST.filter((row) => !overridden.has(idOf(row))).map((row): StoredPrice => ({
     row,
     source: "builtIn",
     addedBy: null,
     addedAt: null,
   }));
-  const items = [...builtIn, ...added.map(({ resource }) => resource)].toSorted(
+  const items = [...builtIn, ...added.map(({ price }) => price)].toSorted(
     (a, b) => compare(a.row.model, b.row.model) || fromMs(b.row) - fromMs(a.row),
   );
-  return { items };
+  return { items: items.map(priceResource) };
 }
 
 /** Adds a row, or corrects the one of the same model and `validFrom`. For admins of all environments. */
-export async function putPrice(ctx: Ctx, row: PriceRow, reason: string): Promise<PriceResource> {
+export async function putPrice(
+  ctx: Ctx,
+  model: string,
+  validFrom: string,
+  { reason, ...given }: NewPrice,
+): Promise<PriceResource> {
+  const row: PriceRow = {
+    model,
+    validFrom,
+    rates: picoRates(given.usdPerMillion),
+    ...(given.aliases !== undefined && { aliases: given.aliases }),
+    ...(given.long !== undefined && {
+      long: { abovePromptTokens: given.long.abovePromptTokens, rates: picoRates(given.long.usdPerMillion) },
+    }),
+    ...(given.fastUsdPerMillion !== undefined && { fast: picoRates(given.fastUsdPerMillion) }),
+    usPremium: given.usPremium,
+  };
   requireAllEnvironments(ctx);
   await changeEverywhere(ctx, async (tx, at) => {
     const added = await readAdded(tx);
@@ -53,7 +65,7 @@ export async function putPrice(ctx: Ctx, row: PriceRow, reason: string): Promise
       .insert(priceRows)
       .values({ id, row, createdBy: ctx.actor.name, createdAt: at })
       .onConflictDoUpdate({ target: priceRows.id, set: { row, createdBy: ctx.actor.name, createdAt: at } });
-    const before = added.find((entry) => entry.id === id)?.resource.row ?? builtInOf(id) ?? null;
+    const before = added.find((entry) => entry.id === id)?.price.row ?? builtInOf(id) ?? null;
     return {
       action: before === null ? "price.added" : "price.corrected",
       target: row.model,
@@ -62,7 +74,8 @@ export async function putPrice(ctx: Ctx, row: PriceRow, reason: string): Promise
       after: row,
     };
   });
-  return { row, source: "added", addedBy: ctx.actor.name, addedAt: new Date(ctx.deps.clock.nowMs()).toISOString() };
+  const addedAt = new Date(ctx.deps.clock.nowMs()).toISOString();
+  return priceResource({ row, source: "added", addedBy: ctx.actor.name, addedAt });
 }
 
 /** Removes an added row; a built-in one it stood for is in force again. NOT_FOUND when there is no such added row. */
@@ -125,7 +138,7 @@ function requireValid(others: readonly Added[], row: PriceRow): void {
   if (others.length >= MAX_EXTRA_PRICE_ROWS) {
     throw new AppError("CONFLICT", `At most ${MAX_EXTRA_PRICE_ROWS} prices are added. Delete old ones first.`);
   }
-  const { refused } = priceTable([...others.map(({ resource }) => resource.row), row]);
+  const { refused } = priceTable([...others.map(({ price }) => price.row), row]);
   const [fault] = refused.filter(({ path }) => path.startsWith(`[${others.length}]`));
   if (fault === undefined) return;
   throw invalid(fault.path.replace(/^\[\d+\]\.?/, "").replace(/\[(\d+)\]/g, ".$1"), fault.message);
@@ -133,14 +146,14 @@ function requireValid(others: readonly Added[], row: PriceRow): void {
 
 interface Added {
   id: string;
-  resource: PriceResource;
+  price: StoredPrice;
 }
 
 async function readAdded(db: Db): Promise<Added[]> {
   const rows = await db.select().from(priceRows).orderBy(asc(priceRows.createdAt), asc(priceRows.id));
   return rows.map(({ id, row, createdBy, createdAt }) => ({
     id,
-    resource: { row, source: "added", addedBy: createdBy, addedAt: createdAt.toISOString() },
+    price: { row, source: "added", addedBy: createdBy, addedAt: createdAt.toISOString() },
   }));
 }
 
@@ -159,4 +172,39 @@ function fromMs({ validFrom }: Pick<PriceRow, "validFrom">): number {
 
 function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function priceResource({ row, source, addedBy, addedAt }: StoredPrice): PriceResource {
+  const { model, validFrom, aliases, rates, long, fast, usPremium } = row;
+  return {
+    model,
+    validFrom,
+    aliases: [...(aliases ?? [])],
+    usdPerMillion: usdRates(rates),
+    long:
+      long === undefined ? null : { abovePromptTokens: long.abovePromptTokens, usdPerMillion: usdRates(long.rates) },
+    fastUsdPerMillion: fast === undefined ? null : usdRates(fast),
+    usPremium,
+    source,
+    addedBy,
+    addedAt,
+  };
+}
+
+function picoRates(rates: Rates): Rates {
+  return eachRate(rates, (usd) => Math.round(usd * PICO_PER_USD_PER_MILLION));
+}
+
+function usdRates(rates: Rates): Rates {
+  return eachRate(rates, (pico) => pico / PICO_PER_USD_PER_MILLION);
+}
+
+function eachRate(rates: Rates, convert: (rate: number) => number): Rates {
+  return {
+    input: convert(rates.input),
+    output: convert(rates.output),
+    cacheWrite5m: convert(rates.cacheWrite5m),
+    cacheWrite1h: convert(rates.cacheWrite1h),
+    cacheRead: convert(rates.cacheRead),
+  };
 }

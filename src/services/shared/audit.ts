@@ -7,7 +7,7 @@ import { audit } from "../../db/schema/state.ts";
 import type { AuditRow } from "../../db/types.ts";
 import { isRevertible } from "../../domain/audit-actions.ts";
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from "../../domain/limits.ts";
-import type { AuditResource } from "../../domain/resources.ts";
+import type { AuditResource } from "../../api/audit.ts";
 import { invalid } from "../../errors.ts";
 
 export interface AuditQuery {

@@ -102,12 +102,12 @@ async function budgetFamilies(ctx: Ctx, environment: string): Promise<MetricFami
     gauge(
       "andon_budget_spent_usd",
       "What its current window has spent.",
-      each((now) => usd(now.spentNanoUsd)),
+      each((now) => usd(Number(now.spentNanoUsd))),
     ),
     gauge(
       "andon_budget_used_ratio",
       "Spent by limit.",
-      each((now) => now.spentNanoUsd / now.limitNanoUsd),
+      each((now) => Number(now.spentNanoUsd) / now.limitNanoUsd),
     ),
     gauge(
       "andon_budget_burn_usd_per_hour",

@@ -4,7 +4,7 @@ import { requireEnvironment } from "../../authorize.ts";
 import type { Ctx } from "../../deps.ts";
 import { read } from "../../transaction.ts";
 import { trips } from "../../db/schema/money.ts";
-import type { CallResource, UsageAnswer } from "../../domain/usage-query.ts";
+import type { CallResource, UsageAnswer } from "../../api/usage.ts";
 import { type Period, windowAt } from "../../domain/window.ts";
 import { listCalls } from "./recent-calls.ts";
 import { type Spenders, topSpenders } from "./top-spenders.ts";

@@ -6,23 +6,11 @@ import { read } from "../../transaction.ts";
 import { usageRecent } from "../../db/schema/money.ts";
 import { MINUTE_MS } from "../../domain/ledger.ts";
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from "../../domain/limits.ts";
-import type { CallResource } from "../../domain/usage-query.ts";
+import type { CallResource, CallsQuery } from "../../api/usage.ts";
 import { invalid } from "../../errors.ts";
 import { spellingsOf } from "../models/spellings.ts";
 
 const HOUR_MS = 3_600_000;
-
-export interface CallsQuery {
-  flag?: string;
-  model?: string;
-  outcome?: CallResource["outcome"];
-  user?: string;
-  session?: string;
-  /** From the page before; opaque to callers. */
-  cursor?: string;
-  /** Calls per page, at most 200. */
-  limit?: number;
-}
 
 /** One page of the recent calls. INVALID for a cursor that is none. */
 export async function listCalls(

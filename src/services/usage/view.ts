@@ -15,29 +15,15 @@ import {
   DEFAULT_SPAN_MS,
   MAX_SPAN_MS,
   MAX_USAGE_ROWS,
-  type UsageAnswer,
   type UsageBucket,
   type UsageGroup,
-  type UsageRow,
 } from "../../domain/usage-query.ts";
+import type { UsageAnswer, UsageRow, UsageQuery } from "../../api/usage.ts";
 import { totalOf } from "../../domain/total.ts";
 import { isTimeZone } from "../../domain/window.ts";
 import { invalid } from "../../errors.ts";
 import { rolledSpan, usageOf } from "./rollups.ts";
 import { spellingsOf } from "../models/spellings.ts";
-
-export interface UsageQuery {
-  from?: Date;
-  /** Exclusive. */
-  to?: Date;
-  groupBy?: readonly UsageGroup[];
-  bucket?: UsageBucket;
-  /** IANA zone that hours and days follow; UTC by default. */
-  timezone?: string;
-  /** Only this flag, only this model by any of its spellings. */
-  flag?: string;
-  model?: string;
-}
 
 interface Question {
   environmentId: string;

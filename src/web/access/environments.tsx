@@ -4,7 +4,7 @@ import type { Deps } from "../../deps.ts";
 import { requireScope } from "../../authorize.ts";
 import { MAX_NAME_CHARS } from "../../domain/limits.ts";
 import { fromIssues } from "../../http/problem.ts";
-import { environmentBody } from "../../http/schemas.ts";
+import { environmentBody } from "../../api/environment.ts";
 import { createEnvironment } from "../../services/access/environments.ts";
 import { done } from "../shell/act.tsx";
 import { Field, fieldErrors, type FieldErrors, FormErrors, NO_ERRORS } from "../form/parts.tsx";

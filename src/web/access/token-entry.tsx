@@ -1,5 +1,5 @@
 /** One token in the list: what it may do and who made it. Never its secret, which nobody has any more. */
-import type { TokenResource } from "../../domain/resources.ts";
+import type { TokenResource } from "../../api/token.ts";
 import { Moment } from "../shell/moment.tsx";
 
 export function TokenEntry({ token, base, nowMs }: { token: TokenResource; base: string; nowMs: number }) {

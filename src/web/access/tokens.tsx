@@ -5,7 +5,7 @@ import { requireScope } from "../../authorize.ts";
 import { OFFERED_TOKEN_KINDS, ROLES } from "../../domain/actor.ts";
 import { MAX_NAME_CHARS } from "../../domain/limits.ts";
 import { fromIssues } from "../../http/problem.ts";
-import { tokenBody } from "../../http/schemas.ts";
+import { tokenBody } from "../../api/token.ts";
 import { createToken, listTokens, revokeToken } from "../../services/access/tokens.ts";
 import { done, flashOf } from "../shell/act.tsx";
 import { Snippet } from "../board/first-steps.tsx";

@@ -1,5 +1,5 @@
 /** Entries of the audit as sentences, with what changed folded away and the way back where there is one. */
-import type { AuditResource } from "../../domain/resources.ts";
+import type { AuditResource } from "../../api/audit.ts";
 import { Moment } from "../shell/moment.tsx";
 
 const VERBS: Readonly<Record<string, string>> = {

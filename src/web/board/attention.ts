@@ -1,7 +1,7 @@
 /** What the order of attention and the search for drivers are made from, of what the board has read. Pure. */
 import type { AttentionFacts } from "../../domain/attention.ts";
-import type { IncidentResource } from "../../domain/money-resources.ts";
-import type { FlagResource } from "../../domain/resources.ts";
+import type { IncidentResource } from "../../api/incident.ts";
+import type { FlagResource } from "../../api/flag.ts";
 import type { BoardMoney } from "../../services/board/money.ts";
 import type { Driven } from "../../services/usage/burning.ts";
 

@@ -2,7 +2,7 @@
  * Search and filter of the board. The page's script does it at once; without it a form asks for the page again. Both ways
  * the address keeps it. Every row is on the page and the rest is hidden, so that all visitors share one rendering.
  */
-import type { FlagResource } from "../../domain/resources.ts";
+import type { FlagResource } from "../../api/flag.ts";
 import type { Board } from "./state.ts";
 
 const MAX_QUERY_CHARS = 100;

@@ -4,7 +4,7 @@
  */
 import type { Child } from "hono/jsx";
 import { RANKS } from "../../domain/attention.ts";
-import type { FlagResource } from "../../domain/resources.ts";
+import type { FlagResource } from "../../api/flag.ts";
 import type { Board, FlagRow } from "./state.ts";
 import { HeldLine } from "./held-line.tsx";
 import { More } from "./more.tsx";

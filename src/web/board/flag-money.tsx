@@ -1,7 +1,7 @@
 /** What a flag costs now, on its card: the bar of its budget, the pace, and how its calls fare. No figure is made up. */
 import { usd } from "../../domain/alert-text.ts";
 import { type AttentionFacts, FAR_ABOVE_USUAL, timesUsual } from "../../domain/attention.ts";
-import type { FlagResource } from "../../domain/resources.ts";
+import type { FlagResource } from "../../api/flag.ts";
 import type { BoardMoney, BudgetGlance, FlagMoney } from "../../services/board/money.ts";
 import { aPeriod } from "../../domain/window.ts";
 import { Moment } from "../shell/moment.tsx";

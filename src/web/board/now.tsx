@@ -1,6 +1,6 @@
 /** What is not as it should be now, in a sentence each, or that all is on; and who is connected. */
 import { usd } from "../../domain/alert-text.ts";
-import type { FlagResource } from "../../domain/resources.ts";
+import type { FlagResource } from "../../api/flag.ts";
 import { overWords } from "../../domain/standing-words.ts";
 import { type BudgetGlance, overShared } from "../../services/board/money.ts";
 import { someIn } from "../../domain/fleet.ts";

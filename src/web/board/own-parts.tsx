@@ -4,7 +4,7 @@
  */
 import { raw } from "hono/html";
 import type { Actor } from "../../domain/actor.ts";
-import type { FlagResource } from "../../domain/resources.ts";
+import type { FlagResource } from "../../api/flag.ts";
 import { type Board, type LastChange, type LastKnownBoard, UNDO_MS } from "./state.ts";
 import { mayOperate } from "../shell/page-context.ts";
 import { ReasonAfter, UndoButton } from "../form/quick-forms.tsx";

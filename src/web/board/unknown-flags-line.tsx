@@ -1,6 +1,6 @@
 /** Flag keys that applications ask for and nobody has made: named, with what may be meant, and one press from being made. */
 import type { UndefinedBurn } from "../../services/board/money.ts";
-import type { UnknownFlags } from "../../services/flags/unknown-flags.ts";
+import type { UnknownFlags } from "../../api/flag.ts";
 import { Moment } from "../shell/moment.tsx";
 import { burnText } from "../text/money.ts";
 import { Place } from "./parts.ts";

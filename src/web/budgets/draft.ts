@@ -1,9 +1,8 @@
 /** A budget as its form has it, and the way from there to what the service takes. Field names are the API's paths. */
 import { MAX_LADDER_STEPS } from "../../domain/budget.ts";
-import type { BudgetResource } from "../../domain/money-resources.ts";
-import { createBudgetBody } from "../../http/budget-schemas.ts";
+import { type BudgetDefinition, type BudgetResource, createBudgetBody } from "../../api/budget.ts";
+
 import { fromIssues } from "../../http/problem.ts";
-import type { BudgetDefinition } from "../../services/budgets/budgets.ts";
 import type { Form } from "../shell/page-context.ts";
 
 export interface LadderDraft {
@@ -116,15 +115,7 @@ export function parseBudget(draft: BudgetDraft): BudgetDefinition {
     })),
   });
   if (!parsed.success) throw fromIssues(parsed.error.issues);
-  const { onUnavailable: _, ladder: steps, ...budget } = parsed.data;
-  return {
-    ...budget,
-    ladder: steps.map(({ atPercent, action, level }) => ({
-      atPercent,
-      action,
-      ...(level !== undefined && { level }),
-    })),
-  };
+  return parsed.data;
 }
 
 /** "$1,200.50" as people write it; NaN for anything that is no amount. */

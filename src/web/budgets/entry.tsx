@@ -1,8 +1,8 @@
 /** One budget in the list: how it stands, what it did and may still do, and what was added to it. */
 import { usd } from "../../domain/alert-text.ts";
 import { NANO_PER_USD } from "../../domain/budget.ts";
-import type { BudgetResource } from "../../domain/money-resources.ts";
-import type { FlagResource } from "../../domain/resources.ts";
+import type { BudgetResource } from "../../api/budget.ts";
+import type { FlagResource } from "../../api/flag.ts";
 import { standingWords } from "../../domain/standing-words.ts";
 import { Words } from "../text/standing-words.tsx";
 import { aPeriod } from "../../domain/window.ts";
@@ -26,7 +26,9 @@ export interface BudgetEntryProps {
 
 export function BudgetEntry({ budget, base, nowMs, operator, admin, environment, spenders }: BudgetEntryProps) {
   const { now } = budget;
-  const isSpent = now.spentNanoUsd >= now.limitNanoUsd;
+  const spentNanoUsd = Number(now.spentNanoUsd);
+  const exactNanoUsd = Number(now.exactNanoUsd);
+  const isSpent = spentNanoUsd >= now.limitNanoUsd;
   const allOff = spenders.length > 0 && spenders.every(({ standing }) => standing.state === "off");
   const path = `${base}/budgets/${budget.id}`;
   const light = isSpent && allOff ? "off" : lightOfBudget(budget);
@@ -55,12 +57,15 @@ export function BudgetEntry({ budget, base, nowMs, operator, admin, environment,
           ) : null}
         </div>
       </div>
-      <SpendBar spentNanoUsd={now.spentNanoUsd} limitNanoUsd={now.limitNanoUsd} ladder={budget.ladder} light={light} />
+      <SpendBar spentNanoUsd={spentNanoUsd} limitNanoUsd={now.limitNanoUsd} ladder={budget.ladder} light={light} />
       <p>
-        <b>{usd(now.spentNanoUsd)}</b> of {usdLimit(now.limitNanoUsd)} {periodNow(budget.period)}{" "}
+        <b>{usd(spentNanoUsd)}</b> of {usdLimit(now.limitNanoUsd)} {periodNow(budget.period)}{" "}
         <span class="dim">
           {burnText(now.burnNanoUsdPerHour)} ·{" "}
-          <LimitLine budget={{ ...now, period: budget.period, timezone: budget.timezone }} nowMs={nowMs} />
+          <LimitLine
+            budget={{ ...now, spentNanoUsd, period: budget.period, timezone: budget.timezone }}
+            nowMs={nowMs}
+          />
         </span>
       </p>
       {isSpent && allOff ? <OverAndOff spenders={spenders} nowMs={nowMs} /> : null}
@@ -84,9 +89,9 @@ export function BudgetEntry({ budget, base, nowMs, operator, admin, environment,
         </dd>
         <dt>Counted</dt>
         <dd>
-          {now.spentNanoUsd === 0
+          {spentNanoUsd === 0
             ? `nothing yet ${periodNow(budget.period)}`
-            : `${usd(now.exactNanoUsd)} exact, ${usd(now.spentNanoUsd - now.exactNanoUsd)} estimated`}
+            : `${usd(exactNanoUsd)} exact, ${usd(spentNanoUsd - exactNanoUsd)} estimated`}
         </dd>
         {budget.raises.length === 0 ? null : (
           <>
@@ -150,7 +155,7 @@ function Trips({ budget }: { budget: BudgetResource }) {
 function lightOfBudget({ now }: BudgetResource): Light {
   const inForce = now.trips.filter((trip) => trip.overriddenBy === null);
   if (inForce.some((trip) => trip.action === "kill")) return "off";
-  if (now.spentNanoUsd >= now.limitNanoUsd) return "over";
+  if (Number(now.spentNanoUsd) >= now.limitNanoUsd) return "over";
   return inForce.length > 0 ? "downgraded" : "on";
 }
 

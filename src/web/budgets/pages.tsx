@@ -4,7 +4,7 @@ import type { Deps } from "../../deps.ts";
 import { requireScope } from "../../authorize.ts";
 import { oneReading } from "../../transaction.ts";
 import { usd } from "../../domain/alert-text.ts";
-import { raiseBudgetBody } from "../../http/budget-schemas.ts";
+import { raiseBudgetBody } from "../../api/budget.ts";
 import { fromIssues } from "../../http/problem.ts";
 import { boardMoney, spendersOf } from "../../services/board/money.ts";
 import { getBudget, listBudgets } from "../../services/budgets/view.ts";
@@ -59,7 +59,8 @@ export function budgetPages(deps: Deps): Hono<PageEnv> {
     if (changed !== null) return formPage(c, deps, changed, NO_ERRORS, null);
     try {
       const { value } = await createBudget(serviceContext(c, deps), environment, parseBudget(draft));
-      const already = value.now.spentNanoUsd === 0 ? "" : ` ${usd(value.now.spentNanoUsd)} of it is spent already.`;
+      const spentNanoUsd = Number(value.now.spentNanoUsd);
+      const already = spentNanoUsd === 0 ? "" : ` ${usd(spentNanoUsd)} of it is spent already.`;
       return done(c, `/e/${environment}/budgets`, `Created the budget ${value.name}.${already}`);
     } catch (error) {
       return formPage(c, deps, draft, errorsOf(error), null);
@@ -102,7 +103,8 @@ export function budgetPages(deps: Deps): Hono<PageEnv> {
         ...parsed.data,
         until: new Date(parsed.data.until),
       });
-      const { spentNanoUsd, limitNanoUsd } = value.now;
+      const { limitNanoUsd } = value.now;
+      const spentNanoUsd = Number(value.now.spentNanoUsd);
       const reached = spentNanoUsd >= limitNanoUsd ? " Its limit is still reached." : "";
       return done(
         c,

@@ -1,7 +1,7 @@
 /** More money for a while: how it stands, how much, until when, and why. */
 import { usd } from "../../domain/alert-text.ts";
 import { MAX_REASON_CHARS } from "../../domain/limits.ts";
-import type { BudgetResource } from "../../domain/money-resources.ts";
+import type { BudgetResource } from "../../api/budget.ts";
 import { Choices, Field, type FieldErrors, FormErrors } from "../form/parts.tsx";
 import { clockIn, dateIn, periodNow, usdLimit, burnText, zoneName } from "../text/money.ts";
 import type { Form } from "../shell/page-context.ts";
@@ -19,14 +19,15 @@ export interface RaiseProps {
 export function RaisePage({ budget, environment, errors, form }: RaiseProps) {
   const board = `/e/${environment}`;
   const { now, timezone } = budget;
-  const over = now.spentNanoUsd - now.limitNanoUsd;
+  const spentNanoUsd = Number(now.spentNanoUsd);
+  const over = spentNanoUsd - now.limitNanoUsd;
   const tripped = now.trips.filter((trip) => trip.overriddenBy === null);
   return (
     <form class="card stack" method="post" action={`${board}/budgets/${budget.id}/raise`}>
       <h1>{`Raise budget ${budget.name}`}</h1>
       <FormErrors errors={errors} fields={["addUsd", "until", "reason"]} />
       <p>
-        <b>{usd(now.spentNanoUsd)}</b> of {usdLimit(now.limitNanoUsd)} {periodNow(budget.period)}, at{" "}
+        <b>{usd(spentNanoUsd)}</b> of {usdLimit(now.limitNanoUsd)} {periodNow(budget.period)}, at{" "}
         {burnText(now.burnNanoUsdPerHour)}.
         {over > 0 ? ` It is overspent by ${usd(over)}: add more than that, or it stays reached.` : ""}
       </p>

@@ -2,7 +2,7 @@
 import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
 import { requireScope } from "../../authorize.ts";
-import { createChannelBody, updateChannelBody } from "../../http/alert-schemas.ts";
+import { createChannelBody, updateChannelBody } from "../../api/channel.ts";
 import { fromIssues } from "../../http/problem.ts";
 import { testChannel } from "../../services/alerts/channel-test.ts";
 import { createChannel, deleteChannel, listChannels, updateChannel } from "../../services/alerts/channels.ts";

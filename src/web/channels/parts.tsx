@@ -1,5 +1,5 @@
 /** A channel in the list, its forms, and its signing secret on the one page that shows it. */
-import type { ChannelResource } from "../../domain/alert-resources.ts";
+import type { ChannelResource } from "../../api/channel.ts";
 import { MAX_NAME_CHARS } from "../../domain/limits.ts";
 import type { ChannelTrouble } from "../../services/alerts/untaken.ts";
 import { Checkbox, Choices, Field, type FieldErrors, FormErrors } from "../form/parts.tsx";

@@ -1,5 +1,5 @@
 /** Choosing the step that a flag goes down to: shows the chain as it is, and what each choice means. */
-import type { FlagResource } from "../../domain/resources.ts";
+import type { FlagResource } from "../../api/flag.ts";
 import { Choices, type FieldErrors, FormErrors } from "../form/parts.tsx";
 import type { StepPreview } from "../../services/flags/step-preview.ts";
 import { usdPerHour } from "../text/money.ts";

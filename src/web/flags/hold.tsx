@@ -2,7 +2,7 @@
 import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
 import { requireScope } from "../../authorize.ts";
-import type { FlagResource } from "../../domain/resources.ts";
+import type { FlagResource } from "../../api/flag.ts";
 import { getFlag, updateFlag } from "../../services/flags/flags.ts";
 import { type HoldPreview, holdPreview } from "../../services/flags/hold-preview.ts";
 import { done, flashOf } from "../shell/act.tsx";

@@ -2,7 +2,7 @@
 import { Hono } from "hono";
 import type { Deps, Ctx } from "../../deps.ts";
 import { oneReading } from "../../transaction.ts";
-import type { FlagResource } from "../../domain/resources.ts";
+import type { FlagResource } from "../../api/flag.ts";
 import { listAudit } from "../../services/shared/audit.ts";
 import { budgetGlances } from "../../services/board/money.ts";
 import { flagSpend } from "../../services/usage/flag-spend.ts";

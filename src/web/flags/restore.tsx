@@ -1,5 +1,6 @@
 /** Restoring is deliberate: this page says what it will do before it is done, and asks why. */
-import type { FlagResource, MasterResource } from "../../domain/resources.ts";
+import type { FlagResource } from "../../api/flag.ts";
+import type { MasterResource } from "../../api/master.ts";
 import { Choices, type FieldErrors, FormErrors } from "../form/parts.tsx";
 import { Moment } from "../shell/moment.tsx";
 import type { Form } from "../shell/page-context.ts";

@@ -1,5 +1,5 @@
 /** What the calls of a flag really use, where its row would say another model; and the two ways on. */
-import type { FlagResource, SentModelResource } from "../../domain/resources.ts";
+import type { FlagResource, SentModelResource } from "../../api/flag.ts";
 import { listed } from "../text/text.ts";
 
 export interface SentModelsProps {

@@ -1,6 +1,6 @@
 /** Who spends a flag's money, and its newest calls. From the calls that are kept; never content. */
 import { usd } from "../../domain/alert-text.ts";
-import type { CallResource } from "../../domain/usage-query.ts";
+import type { CallResource } from "../../api/usage.ts";
 import type { Spenders as TopSpenders } from "../../services/usage/top-spenders.ts";
 import { Moment } from "../shell/moment.tsx";
 import { sharePercent, usdOfCall } from "../text/money.ts";

@@ -3,8 +3,8 @@
  * can be done about it.
  */
 import { timesUsual } from "../../domain/attention.ts";
-import type { IncidentResource } from "../../domain/money-resources.ts";
-import type { FlagResource } from "../../domain/resources.ts";
+import type { IncidentResource } from "../../api/incident.ts";
+import type { FlagResource } from "../../api/flag.ts";
 import { type BudgetGlance, overShared } from "../../services/board/money.ts";
 import type { Driver } from "../../services/usage/burning.ts";
 import type { Untaken } from "../../services/alerts/untaken.ts";

@@ -1,7 +1,7 @@
 /** Incidents: what happened by itself, step by step, who has seen it, and whether its alerts arrived. */
 import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
-import type { IncidentResource } from "../../domain/money-resources.ts";
+import type { IncidentResource } from "../../api/incident.ts";
 import { type Lapsed, lapsedTrips } from "../../services/trips/of-incident.ts";
 import { acknowledgeIncident, listIncidents } from "../../services/incidents/incidents.ts";
 import { act, done, flashOf } from "../shell/act.tsx";

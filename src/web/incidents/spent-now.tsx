@@ -3,7 +3,7 @@
  * stands still while the spending goes on.
  */
 import { usd } from "../../domain/alert-text.ts";
-import type { IncidentResource } from "../../domain/money-resources.ts";
+import type { IncidentResource } from "../../api/incident.ts";
 import type { BudgetGlance } from "../../services/board/money.ts";
 import { Moment } from "../shell/moment.tsx";
 import { periodNow, usdLimit } from "../text/money.ts";

@@ -1,10 +1,11 @@
 /** The running clients: which decide by the newest revision, which were lost, are silent or hold flags off, which have stopped. */
+import type { InstanceResource } from "../../api/instance.ts";
 import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
 import type { PropsWithChildren } from "hono/jsx";
 import { type DeclaredDead, EVERY_FLAG } from "../../domain/fleet.ts";
 import { listFlags } from "../../services/flags/flags.ts";
-import { type InstanceResource, listInstances } from "../../services/instances/instances.ts";
+import { listInstances } from "../../services/instances/instances.ts";
 import { getReceipts } from "../../services/instances/receipts.ts";
 import { notCountedWords } from "../text/fleet.ts";
 import { Moment } from "../shell/moment.tsx";

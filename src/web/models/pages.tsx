@@ -2,7 +2,7 @@
 import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
 import { MODEL_PATTERN } from "../../domain/limits.ts";
-import type { ModelResource } from "../../domain/resources.ts";
+import type { ModelResource } from "../../api/model.ts";
 import { AppError, invalid } from "../../errors.ts";
 import { getAliases, setAlias } from "../../services/models/aliases.ts";
 import { listModels, putModel } from "../../services/models/blocks.ts";

@@ -1,5 +1,5 @@
 /** What an off switch means for calls that run at that moment. */
-import type { FlagResource } from "../../domain/resources.ts";
+import type { FlagResource } from "../../api/flag.ts";
 
 /** Applied is not stopped: what a receipt means for calls that were running. */
 export function Running({ flag }: { flag: FlagResource }) {

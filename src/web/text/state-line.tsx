@@ -1,5 +1,5 @@
 /** The state of a flag in one sentence, beginning with the word of its light. */
-import type { FlagResource } from "../../domain/resources.ts";
+import type { FlagResource } from "../../api/flag.ts";
 import { standingWords } from "../../domain/standing-words.ts";
 import { Words } from "./standing-words.tsx";
 import { killTrip, lightOf, percent } from "./text.ts";

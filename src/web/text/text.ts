@@ -2,7 +2,8 @@
  * How the board speaks: durations, counts and states as short sentences, never as codes. Pure.
  * Invariant: the words are those of the product ("off", "downgraded", "applied"), and a number always has a unit.
  */
-import type { FlagResource, TripResource } from "../../domain/resources.ts";
+import type { FlagResource } from "../../api/flag.ts";
+import type { TripResource } from "../../api/switch.ts";
 
 const SECOND_MS = 1_000;
 const MINUTE_SECONDS = 60;

@@ -4,7 +4,12 @@
  */
 import { z } from "@hono/zod-openapi";
 import { parseInstant } from "../../sdk-client/src/wire/instant.ts";
-import { CONDITION_OPERATORS, type ConditionOperator, type Scalar } from "../../sdk-client/src/wire/protocol.ts";
+import {
+  CONDITION_OPERATORS,
+  type ConditionOperator,
+  type Rule,
+  type Scalar,
+} from "../../sdk-client/src/wire/protocol.ts";
 import { parseSemver } from "../../sdk-client/src/evaluate/semver.ts";
 import { MAX_CONDITION_VALUES, MAX_CONDITIONS, MAX_NAME_CHARS } from "../domain/limits.ts";
 import { optionalField } from "./optional-field.ts";
@@ -39,7 +44,8 @@ const conditionSchema = z
   })
   .openapi("Condition");
 
-export const ruleSchema = z
+/** As the wire has it, which is read-only. */
+export const ruleSchema: z.ZodType<Rule> = z
   .strictObject({
     name: optionalField(
       z

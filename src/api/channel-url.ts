@@ -1,7 +1,7 @@
 /**
  * A channel's URL is a secret: whoever has it can write to the channel. It is kept to be sent to and is shown only masked.
  */
-import { MAX_URL_CHARS } from "../../domain/limits.ts";
+import { MAX_URL_CHARS } from "../domain/limits.ts";
 
 const SHOWN_CHARS = 4;
 /** A shorter secret would be half told by its last characters. */

@@ -1,14 +1,13 @@
-/** What can be asked about usage over HTTP, and what is answered. Money is whole nano-USD. */
+/** What can be asked about usage, and what is answered. Money is whole nano-USD. Never content. */
 import { z } from "@hono/zod-openapi";
 import { USAGE_BUCKETS, USAGE_GROUPS } from "../domain/usage-query.ts";
+import { nanoUsd, time, totalSchema } from "./fields.ts";
+import { pageQuery } from "./list.ts";
 import { optionalField } from "./optional-field.ts";
-import { pageQuery, totalSchema } from "./schemas.ts";
 
 const MAX_ZONE_CHARS = 64;
 const MAX_LABEL_CHARS = 256;
 
-const time = z.string().openapi({ format: "date-time" });
-const nanoUsd = z.number().openapi({ description: "Whole nano-USD (1e-9 USD)." });
 const totalNanoUsd = totalSchema("Whole nano-USD (1e-9 USD).");
 const totalTokens = totalSchema("Tokens.");
 const moment = z.iso
@@ -39,16 +38,19 @@ export const usageQuery = z.strictObject({
   flag: optionalField(label),
   model: optionalField(label),
 });
+export type UsageQuery = z.infer<typeof usageQuery>;
 
 const count = z.number();
 
 const usageRowSchema = z
   .object({
     at: time.nullable().openapi({ description: "Start of the bucket; null without buckets." }),
+    /** What the row is grouped by; a record without a user or session has "". */
     flag: optionalField(z.string()),
     model: optionalField(z.string()),
     user: optionalField(z.string()),
     session: optionalField(z.string()),
+    /** First attempts; `attempts` counts all. */
     calls: count,
     attempts: count,
     errors: count,
@@ -68,14 +70,17 @@ const usageRowSchema = z
       .openapi({ description: "By price class; null for users and sessions." }),
     webSearches: count.nullable(),
     costNanoUsd: totalNanoUsd,
+    /** The part that the provider's own usage proves. */
     exactNanoUsd: totalNanoUsd,
     estimatedNanoUsd: totalNanoUsd,
     unpriced: count.nullable().openapi({ description: "Attempts at a model without a price." }),
+    /** From the ledger: the upper bound of the bucket that holds the quantile. Null without any attempt. */
     p50Ms: count.nullable(),
     p95Ms: count.nullable(),
     p99Ms: count.nullable(),
   })
   .openapi("UsageRow");
+export type UsageRow = z.infer<typeof usageRowSchema>;
 
 export const usageSchema = z
   .object({
@@ -91,6 +96,7 @@ export const usageSchema = z
     items: z.array(usageRowSchema),
   })
   .openapi("Usage");
+export type UsageAnswer = z.infer<typeof usageSchema>;
 
 export const callsQuery = pageQuery.extend({
   flag: optionalField(label),
@@ -99,6 +105,7 @@ export const callsQuery = pageQuery.extend({
   user: optionalField(label),
   session: optionalField(label),
 });
+export type CallsQuery = z.infer<typeof callsQuery>;
 
 const callSchema = z
   .object({
@@ -123,7 +130,5 @@ const callSchema = z
     instance: z.string().nullable(),
   })
   .openapi("Call");
+export type CallResource = z.infer<typeof callSchema>;
 export const callsSchema = z.object({ items: z.array(callSchema), nextCursor: z.string().nullable() }).openapi("Calls");
-
-/** A table for spreadsheets; asked for with `Accept: text/csv`. */
-export const csvAnswer = { "text/csv": { schema: z.string() } } as const;

@@ -3,6 +3,7 @@
  * request the caller's own (`messages`) or what the guard decides (`model`, `stream`).
  */
 import { z } from "@hono/zod-openapi";
+import type { ChainStep } from "../../sdk-client/src/wire/protocol.ts";
 import { canonicalModel } from "../../sdk-client/src/evaluate/model-id.ts";
 import { MODEL_PATTERN } from "../domain/limits.ts";
 import { optionalField } from "./optional-field.ts";
@@ -69,7 +70,8 @@ const unsetSchema = z
     });
   });
 
-export const chainStepSchema = z
+/** As the wire has it, which is read-only. */
+export const chainStepSchema: z.ZodType<ChainStep> = z
   .strictObject({
     model: z
       .string("must be a model id")

@@ -1,6 +1,6 @@
 /**
- * What the operator API accepts and answers about budgets. Money that people write is in USD; what the server counted is
- * integer nano-USD. Every object is strict, and what a later release will accept is refused with its path.
+ * A budget. Money that people write is in USD; what the server counted is integer nano-USD. What people send is strict, and
+ * what a later release will accept is refused with its path.
  */
 import { z } from "@hono/zod-openapi";
 import {
@@ -14,25 +14,25 @@ import {
 import { stepKey } from "../domain/ladder.ts";
 import { MAX_CHAIN_STEPS, MAX_NAME_CHARS } from "../domain/limits.ts";
 import { PERIODS } from "../domain/window.ts";
+import {
+  flagKeySchema,
+  modelSchema,
+  nanoUsd,
+  reasonSchema,
+  requiredText,
+  revision,
+  time,
+  totalSchema,
+  untilSchema,
+} from "./fields.ts";
 import { optionalField } from "./optional-field.ts";
-import { flagKeySchema, modelSchema, reasonSchema, totalSchema, untilSchema } from "./schemas.ts";
 
-const MAX_ID_CHARS = 64;
 const MAX_ZONE_CHARS = 64;
 const MAX_LEVEL = MAX_CHAIN_STEPS - 1;
 const MIN_LIMIT_USD = MIN_LIMIT_NANO_USD / NANO_PER_USD;
 const MAX_LIMIT_USD = MAX_LIMIT_NANO_USD / NANO_PER_USD;
 const NOT_YET_SUBJECT =
   "must be left out: budgets of single users or sessions are not supported yet; use a flag, a model or both";
-
-const time = z.string().openapi({ format: "date-time" });
-const revision = z.string().openapi({ example: "k3f9.42", description: "The environment's revision." });
-const nanoUsd = z.number().openapi({ description: "Whole nano-USD (1e-9 USD)." });
-
-export const budgetIdSchema = z
-  .string()
-  .max(MAX_ID_CHARS)
-  .regex(/^[\w-]+$/);
 
 const scopeSchema = z
   .strictObject(
@@ -84,12 +84,7 @@ const ladderSchema = z
     }
   });
 
-const nameSchema = z
-  .string("must be a text")
-  .trim()
-  .min(1, "must not be empty")
-  .max(MAX_NAME_CHARS, `must be at most ${String(MAX_NAME_CHARS)} characters`)
-  .openapi({ example: "Support chat, daily" });
+const nameSchema = requiredText(MAX_NAME_CHARS, "must not be empty").openapi({ example: "Support chat, daily" });
 const limitSchema = z
   .number("must be an amount in USD")
   .min(MIN_LIMIT_USD, `must be ${String(MIN_LIMIT_USD)} USD or more; to spend nothing at all, kill the flag`)
@@ -131,6 +126,8 @@ export const createBudgetBody = z
     onReset: onResetSchema.default("restore"),
   })
   .openapi("CreateBudget");
+/** All that people define of a budget. */
+export type BudgetDefinition = Omit<z.infer<typeof createBudgetBody>, "onUnavailable">;
 
 export const updateBudgetBody = z
   .strictObject({
@@ -187,15 +184,20 @@ export const budgetSchema = z
     raises: z.array(
       z.object({ id: z.string(), addUsd: z.number(), until: time, reason: z.string(), by: z.string(), at: time }),
     ),
+    /** In its current window. */
     now: z.object({
       windowStartsAt: time,
       windowEndsAt: time,
       spentNanoUsd: totalSchema("Whole nano-USD (1e-9 USD)."),
+      /** The part the provider's own usage proves; the rest is estimated. */
       exactNanoUsd: totalSchema("Whole nano-USD (1e-9 USD)."),
+      /** With the raises in force. */
       limitNanoUsd: nanoUsd,
+      /** Over the last `burnSpanSeconds`; of a flag that is off, what began since then. */
       burnNanoUsdPerHour: nanoUsd,
       burnSpanSeconds: z.number(),
       limitReachedAt: time.nullable().openapi({ description: "At this rate; null: not in this window." }),
+      /** How far the limit can be overspent at this rate before a trip stops it. */
       overshootBoundNanoUsd: nanoUsd,
       standing: z.array(z.string()).openapi({ description: "Ladder steps crossed now." }),
       trips: z.array(
@@ -209,4 +211,7 @@ export const budgetSchema = z
     }),
   })
   .openapi("Budget");
+export type BudgetResource = z.infer<typeof budgetSchema>;
+export type BudgetNow = BudgetResource["now"];
+
 export const changedBudgetSchema = budgetSchema.extend({ revision }).openapi("ChangedBudget");

@@ -1,0 +1,63 @@
+/** One alert to one channel, and what a webhook receives of it. */
+import { z } from "@hono/zod-openapi";
+import { CHANNEL_KINDS } from "../domain/channel.ts";
+import { time } from "./fields.ts";
+import { pageQuery } from "./list.ts";
+import { optionalField } from "./optional-field.ts";
+
+export const ALERT_STATES = ["waiting", "sent", "failed"] as const;
+export type AlertState = (typeof ALERT_STATES)[number];
+
+export const alertIdSchema = z.string().regex(/^[1-9]\d{0,14}$/);
+
+export const alertsQuery = pageQuery.extend({
+  state: optionalField(z.enum(ALERT_STATES, `must be one of ${ALERT_STATES.join(", ")}`)),
+});
+
+export const alertSchema = z
+  .object({
+    id: z.number(),
+    channel: z.object({ id: z.string(), name: z.string(), kind: z.enum(CHANNEL_KINDS) }),
+    incidentId: z.string().nullable(),
+    type: z.string(),
+    title: z.string(),
+    text: z.string(),
+    state: z.enum(ALERT_STATES),
+    /** So far, the one under way included. */
+    attempts: z.number(),
+    /** Why the last attempt did not deliver it; null also while one is under way. */
+    lastError: z.string().nullable(),
+    /** Null unless it waits; null also while an attempt is under way. */
+    nextAttemptAt: time.nullable(),
+    createdAt: time,
+    deliveredAt: time.nullable(),
+    failedAt: time.nullable(),
+  })
+  .openapi("Alert");
+export type AlertResource = z.infer<typeof alertSchema>;
+
+/** What a generic webhook receives, signed by Standard Webhooks. `text` is fit to be shown as it is. */
+export type AlertPayload =
+  | {
+      type: "incident.step";
+      environment: string;
+      incidentId: string;
+      title: string;
+      text: string;
+      at: string;
+      url: string;
+      budget: { id: string; name: string };
+      step: { atPercent: number; action: string };
+      flags: string[];
+      spentNanoUsd: number;
+      limitNanoUsd: number;
+    }
+  | {
+      type: "incident.resolved" | "test";
+      environment: string;
+      incidentId: string | null;
+      title: string;
+      text: string;
+      at: string;
+      url: string;
+    };

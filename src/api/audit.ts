@@ -1,0 +1,46 @@
+/** An entry of the audit, and what takes it back or adds to it. */
+import { z } from "@hono/zod-openapi";
+import { TOKEN_KINDS } from "../domain/actor.ts";
+import { reasonSchema, revision, time } from "./fields.ts";
+import { pageQuery } from "./list.ts";
+import { optionalField } from "./optional-field.ts";
+
+const MAX_TARGET_CHARS = 200;
+
+export const auditIdSchema = z.string().regex(/^[1-9]\d{0,14}$/);
+
+export const auditQuery = pageQuery.extend({
+  kind: optionalField(
+    z.enum(["flag", "chain", "model", "master", "token", "environment", "budget", "incident", "channel", "price"]),
+  ),
+  key: optionalField(
+    z
+      .string()
+      .max(MAX_TARGET_CHARS, "is too long")
+      .regex(/^\P{Cc}*$/u, "has a control character"),
+  ),
+});
+export const lateReasonBody = z.strictObject({ reason: reasonSchema }).openapi("LateReason");
+export const revertBody = z.strictObject({ reason: optionalField(reasonSchema) }).openapi("Revert");
+
+const target = z.object({ kind: z.string(), key: z.string() });
+
+export const auditSchema = z
+  .object({
+    id: z.number(),
+    environment: z.string().nullable(),
+    revision: z.number().nullable(),
+    at: time,
+    actor: z.object({ kind: z.enum([...TOKEN_KINDS, "system"]), id: z.string(), name: z.string() }),
+    action: z.string(),
+    target,
+    reason: z.string().nullable(),
+    before: z.unknown(),
+    after: z.unknown(),
+    revertible: z.boolean(),
+    reverts: z.number().nullable().openapi({ description: "The entry whose change this one took back; null: none." }),
+  })
+  .openapi("AuditEntry");
+export type AuditResource = z.infer<typeof auditSchema>;
+
+export const revertedSchema = z.object({ target, revision }).openapi("Reverted");

@@ -1,0 +1,140 @@
+/** A flag: how it is defined, and all that holds for it now. */
+import { z } from "@hono/zod-openapi";
+import type { ChainStep, Rule } from "../../sdk-client/src/wire/protocol.ts";
+import {
+  MAX_DESCRIPTION_CHARS,
+  MAX_NAME_CHARS,
+  MAX_OFF_MESSAGE_CHARS,
+  MAX_RULES,
+  MAX_URL_CHARS,
+} from "../domain/limits.ts";
+import { chainNameSchema } from "./chain.ts";
+import { chainStepSchema } from "./chain-step.ts";
+import { auditId, budgetName, flagKeySchema, requiredText, revision, text, time } from "./fields.ts";
+import { optionalField } from "./optional-field.ts";
+import { ruleSchema } from "./rule.ts";
+import { standingSchema } from "./standing.ts";
+import { levelSchema, switchSchema, tripSchema } from "./switch.ts";
+
+const runbookUrlSchema = text(MAX_URL_CHARS).refine(isWebUrl, "must be an http or https address").nullable();
+
+const steps: z.ZodArray<z.ZodType<ChainStep>> = z.array(chainStepSchema);
+const rules: z.ZodArray<z.ZodType<Rule>> = z.array(ruleSchema, "must be a list of rules");
+
+const flagFields = {
+  name: requiredText(MAX_NAME_CHARS, "must not be empty"),
+  description: optionalField(text(MAX_DESCRIPTION_CHARS)),
+  owner: optionalField(text(MAX_NAME_CHARS)),
+  runbookUrl: optionalField(runbookUrlSchema),
+  chain: optionalField(chainNameSchema.nullable()),
+  offMode: optionalField(z.enum(["error", "message"], 'must be "error" or "message"')),
+  offMessage: optionalField(text(MAX_OFF_MESSAGE_CHARS).nullable()),
+  abortInFlight: optionalField(z.boolean("must be true or false")),
+  clampMaxTokens: optionalField(z.boolean("must be true or false")),
+  chainOnly: optionalField(z.boolean("must be true or false")).openapi({
+    description: "True: only models of its chain are sent, whatever a request names.",
+  }),
+  rules: optionalField(rules.max(MAX_RULES, `must be at most ${String(MAX_RULES)} rules`)),
+  rollout: optionalField(z.number("must be a percentage").min(0, "must be 0 to 100").max(100, "must be 0 to 100")),
+};
+export const createFlagBody = z.strictObject({ key: flagKeySchema, ...flagFields }).openapi("CreateFlag");
+export type NewFlag = z.infer<typeof createFlagBody>;
+
+export const updateFlagBody = z
+  .strictObject({ ...flagFields, name: optionalField(flagFields.name) })
+  .openapi("UpdateFlag");
+export type FlagEdit = z.infer<typeof updateFlagBody>;
+/** All that people define of a flag but its key. */
+export type FlagDefinition = Required<FlagEdit>;
+
+const effectiveSchema = z.object({
+  state: z.enum(["on", "downgraded", "ramping", "off"]),
+  reason: z.enum(["ON", "MASTER", "KILLED", "TRIPPED", "NO_MODEL"]),
+  /** The first usable model; null without a chain and when off. */
+  model: z.string().nullable(),
+  models: z.array(z.string()),
+  step: z
+    .number()
+    .nullable()
+    .openapi({ description: "The effective step: where in its chain calls start now; null when off." }),
+  blocked: z.array(z.string()).openapi({ description: "Models of its chain that are blocked." }),
+});
+export type EffectiveResource = z.infer<typeof effectiveSchema>;
+
+const sentModelSchema = z.object({
+  model: z.string(),
+  why: z.enum(["OUTSIDE", "PASSED", "LOWER"]).openapi({
+    description: "Outside the chain; a step that is passed now; or lower than where calls start, alone.",
+  }),
+  attempts: z.number(),
+  nanoUsd: z.number(),
+  /** When the newest of them began, and in which instance. */
+  newestAt: time,
+  newestInstance: z.string(),
+});
+export type SentModelResource = z.infer<typeof sentModelSchema>;
+
+export const flagSchema = z
+  .object({
+    key: z.string(),
+    name: z.string(),
+    description: z.string(),
+    owner: z.string(),
+    runbookUrl: z.string().nullable(),
+    chain: z.string().nullable(),
+    /** The steps of its chain; `[]` without one. */
+    steps,
+    offMode: z.enum(["error", "message"]),
+    offMessage: z.string().nullable(),
+    abortInFlight: z.boolean(),
+    clampMaxTokens: z.boolean(),
+    chainOnly: z.boolean(),
+    rules,
+    rollout: z.number(),
+    switch: switchSchema,
+    level: levelSchema,
+    trips: z.array(tripSchema),
+    effective: effectiveSchema,
+    standing: standingSchema,
+    sends: z.array(sentModelSchema).openapi({
+      description:
+        "Models of calls begun since their instance applied the state in force (15 minutes at most) that its chain does not account for. Empty in the answer to a change.",
+    }),
+    evaluated: z
+      .object({ at: time, on: z.number(), off: z.number() })
+      .nullable()
+      .openapi({ description: "How often clients evaluated it, and when one last told so; null: never." }),
+    version: z.number(),
+    createdAt: time,
+    updatedAt: time,
+  })
+  .openapi("Flag");
+export type FlagResource = z.infer<typeof flagSchema>;
+
+export const changedFlagSchema = flagSchema.extend({ revision }).openapi("ChangedFlag");
+export const switchedFlagSchema = flagSchema.extend({ revision, auditId }).openapi("SwitchedFlag");
+export const deletedFlagSchema = z.object({ budgets: z.array(budgetName), revision }).openapi("DeletedFlag");
+
+const unknownFlagSchema = z.object({
+  key: z.string(),
+  /** When, and by which instance, last; `app` when that is known. */
+  askedAt: time,
+  instance: z.string(),
+  app: z.string().nullable(),
+  meant: z.string().nullable().openapi({ description: "The flag that may be meant." }),
+  isKey: z.boolean().openapi({ description: "False when no flag can have this key." }),
+});
+export type UnknownFlagResource = z.infer<typeof unknownFlagSchema>;
+
+/** Keys that applications ask for and no flag has, asked for last first. */
+export const unknownFlagsSchema = z
+  .object({
+    items: z.array(unknownFlagSchema),
+    isFull: z.boolean().openapi({ description: "True when there may be others, which there was no room for." }),
+  })
+  .openapi("UnknownFlags");
+export type UnknownFlags = z.infer<typeof unknownFlagsSchema>;
+
+function isWebUrl(value: string): boolean {
+  return URL.canParse(value) && ["http:", "https:"].includes(new URL(value).protocol);
+}

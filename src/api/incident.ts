@@ -1,0 +1,32 @@
+/** An incident: one per cause and window, growing by step. */
+import { z } from "@hono/zod-openapi";
+import { budgetName, revision, time } from "./fields.ts";
+import { pageQuery } from "./list.ts";
+import { optionalField } from "./optional-field.ts";
+
+export const incidentsQuery = pageQuery.extend({
+  open: optionalField(z.enum(["true", "false"], 'must be "true" or "false"')).openapi({
+    description: "`true`: only those whose cause still stands.",
+  }),
+});
+
+export const incidentSchema = z
+  .object({
+    id: z.string(),
+    title: z.string(),
+    budget: budgetName.nullable(),
+    /** The flag of the budget's scope; null when it has none. */
+    flag: z.string().nullable(),
+    steps: z.array(z.object({ at: time, atPercent: z.number(), action: z.string(), text: z.string() })),
+    openedAt: time,
+    acknowledgedAt: time.nullable(),
+    acknowledgedBy: z.string().nullable(),
+    resolvedAt: time.nullable(),
+    alerts: z.object({ sent: z.number(), waiting: z.number(), failed: z.number() }),
+  })
+  .openapi("Incident");
+export type IncidentResource = z.infer<typeof incidentSchema>;
+
+export const acknowledgedSchema = z
+  .object({ id: z.string(), acknowledgedAt: time, acknowledgedBy: z.string(), revision })
+  .openapi("Acknowledged");

@@ -1,0 +1,72 @@
+/** A price: rates of a model from a moment on, in USD per million tokens. */
+import { z } from "@hono/zod-openapi";
+import { parseInstant } from "../../sdk-client/src/wire/instant.ts";
+import { MAX_PRICE_ALIASES, MAX_RATE_PICO_USD_PER_TOKEN } from "../../sdk-client/src/wire/price-row.ts";
+import { modelSchema, reasonSchema } from "./fields.ts";
+import { optionalField } from "./optional-field.ts";
+
+/** 1 USD per million tokens is a million pico-USD per token. */
+export const PICO_PER_USD_PER_MILLION = 1_000_000;
+const MAX_USD_PER_MILLION = MAX_RATE_PICO_USD_PER_TOKEN / PICO_PER_USD_PER_MILLION;
+const MAX_THRESHOLD_TOKENS = 1_000_000_000;
+
+const rate = z
+  .number("must be an amount in USD per million tokens")
+  .min(0, "must be 0 or more")
+  .max(MAX_USD_PER_MILLION, `must be at most ${String(MAX_USD_PER_MILLION)} USD per million tokens`)
+  .refine((usd) => isWhole(usd * PICO_PER_USD_PER_MILLION), "may have at most 6 decimals");
+const ratesSchema = z
+  .strictObject({ input: rate, output: rate, cacheWrite5m: rate, cacheWrite1h: rate, cacheRead: rate })
+  .openapi({ description: "USD per million tokens, each class its own: cache rates do not follow from the input's." });
+const longSchema = z
+  .strictObject({
+    abovePromptTokens: z
+      .int("must be a whole number")
+      .min(0, "must be 0 or more")
+      .max(MAX_THRESHOLD_TOKENS, `must be at most ${String(MAX_THRESHOLD_TOKENS)}`),
+    usdPerMillion: ratesSchema,
+  })
+  .openapi({ description: "For all tokens of a call whose prompt is larger than this." });
+export const validFromSchema = z
+  .string()
+  .refine((text) => parseInstant(text) !== null, "must be a date like 2026-01-31, or a time with its zone")
+  .openapi({ example: "2026-11-20", description: "UTC when only a date." });
+
+export const priceBody = z
+  .strictObject({
+    usdPerMillion: ratesSchema,
+    aliases: optionalField(
+      z
+        .array(modelSchema, "must be a list of model ids")
+        .max(MAX_PRICE_ALIASES, `must be at most ${String(MAX_PRICE_ALIASES)}`),
+    ).openapi({ description: "Other exact ids of the same model, such as dated snapshots." }),
+    long: optionalField(longSchema),
+    fastUsdPerMillion: optionalField(ratesSchema).openapi({ description: "Of fast mode, where the model has one." }),
+    usPremium: z
+      .boolean("must be true or false")
+      .openapi({ description: "US-only inference costs 1.1 times as much." }),
+    reason: reasonSchema,
+  })
+  .openapi("PutPrice");
+export type NewPrice = z.infer<typeof priceBody>;
+
+export const priceSchema = z
+  .object({
+    model: z.string(),
+    validFrom: z.string(),
+    aliases: z.array(z.string()),
+    usdPerMillion: ratesSchema,
+    long: longSchema.nullable(),
+    fastUsdPerMillion: ratesSchema.nullable(),
+    usPremium: z.boolean(),
+    source: z.enum(["builtIn", "added"]),
+    addedBy: z.string().nullable(),
+    addedAt: z.string().nullable(),
+  })
+  .openapi("Price");
+export type PriceResource = z.infer<typeof priceSchema>;
+
+/** Whole but for the last bits of a product of floats. */
+function isWhole(value: number): boolean {
+  return Math.abs(value - Math.round(value)) < 1e-3;
+}
