@@ -1,11 +1,14 @@
 /**
- * `npm run soak`: exits 0 when the books balanced, 1 when they did not or it could not run to its end. Loopback only,
- * stops by itself.
+ * `npm run soak`: what takes too long for every test run. Exits 0 when all of it held, 1 when something did not or could
+ * not run to its end. Loopback only, stops by itself.
  */
-import { randomBytes } from "node:crypto";
+import { spawn } from "node:child_process";
+import { randomBytes, randomInt } from "node:crypto";
+import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { DatabaseConfig } from "../../src/config.ts";
 import { ServerProcess } from "../../src/demo/story/server-process.ts";
@@ -14,8 +17,9 @@ import { median } from "../support/statistics.ts";
 import { crowd, type CrowdVerdict } from "./crowd.ts";
 import type { CrowdSample } from "./crowd-verdict.ts";
 import { soak, type SoakVerdict } from "./soak.ts";
+import { killFirstStart, killUnderChanges } from "./switches.ts";
 
-const SOAKS = ["books", "crowd"] as const;
+const SOAKS = ["books", "switches", "crowd", "demo", "benches"] as const;
 type SoakName = (typeof SOAKS)[number];
 const DATABASES = ["embedded", "postgres"] as const;
 type DatabaseName = (typeof DATABASES)[number];
@@ -26,6 +30,11 @@ const MAX_MINUTES = 120;
 const DEFAULT_CROWD_MINUTES = 5;
 /** On average half of this, without --minutes. */
 const DEFAULT_LIFE_MS = 3_000;
+/** A change is acknowledged within this on a quiet machine: the kill meets it at any of its points. */
+const MAX_AFTER_CHANGE_MS = 12;
+const MAX_CHANGES_OF_A_LIFE = 40;
+/** A first start on the embedded database takes about so long. */
+const FIRST_START_MS = 5_000;
 const EXIT_USAGE = 2;
 const EXIT_INTERRUPTED = 130;
 const SECRET_BYTES = 32;
@@ -34,13 +43,17 @@ const HELP = `Usage: npm run soak [-- NAME] [-- --kills N] [-- --database NAME] 
 
   books  kills the Andon server with SIGKILL again and again while applications report usage and budgets trip, then
          looks through the books: every record counted once, every trip, incident and alert once
+  switches  kills it while switches are thrown, and in its very first start: what was acknowledged is there, what was
+         not is whole or absent, and it always boots again
   crowd  ten boards stay open while the whole fleet is replaced every ten seconds, half of the times without a goodbye,
          and usage flows, on tables as full as after hours of it: memory and the time of a kill must stay as they were,
          and every table within its bound
+  demo   the whole demo: all that it claims must hold
+  benches  every bench at its quickest: each must print a figure
 
-Both without a NAME. Exits non-zero when something did not hold.
+All of them without a NAME. Exits non-zero when something did not hold.
 
-  --kills N        books: how often, 1 to ${MAX_KILLS}; ${DEFAULT_KILLS} by default
+  --kills N        books, switches: how often, 1 to ${MAX_KILLS}; ${DEFAULT_KILLS} by default
   --database NAME  ${DATABASES.join(" or ")}; one after the other by default. PostgreSQL is started for the run.
   --minutes N      books: spread the kills over about so long for each database; crowd: run for so long on each
                    database, ${DEFAULT_CROWD_MINUTES} by default; 1 to ${MAX_MINUTES}
@@ -71,6 +84,14 @@ async function main(): Promise<number> {
       for (const database of given.databases) {
         faults += (await crowdOn(database, given.crowdMinutes, stop.signal)).faults.length;
       }
+    }
+    if (given.names.includes("switches")) {
+      for (const database of given.databases) faults += await switchesOn(database, given.kills, stop.signal);
+      if (given.databases.includes("embedded")) faults += await firstStarts(given.kills, stop.signal);
+    }
+    if (given.names.includes("demo")) faults += await command("demo", "src/demo/main.js", [], stop.signal);
+    if (given.names.includes("benches")) {
+      faults += await command("benches", "bench/main.js", ["--quick", "--json"], stop.signal);
     }
     return faults === 0 ? 0 : 1;
   } catch (error) {
@@ -127,6 +148,58 @@ async function crowdOn(database: DatabaseName, minutes: number, signal: AbortSig
     await cluster?.stop();
     await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   }
+}
+
+async function switchesOn(database: DatabaseName, kills: number, signal: AbortSignal): Promise<number> {
+  say(`${database}: ${kills} kills while switches are thrown`);
+  const folder = await mkdtemp(join(tmpdir(), "andon-soak-"));
+  const cluster = database === "postgres" ? await startCluster() : null;
+  try {
+    const url = (await cluster?.createDatabase()) ?? null;
+    const server = await ServerProcess.on(join(folder, "data"), url === null ? {} : onPostgres(url));
+    const moments = Array.from({ length: kills }, () => ({
+      acknowledged: randomInt(1, MAX_CHANGES_OF_A_LIFE),
+      thenMs: randomInt(MAX_AFTER_CHANGE_MS),
+    }));
+    const { faults, acknowledged } = await killUnderChanges({ server, moments, say, signal });
+    return tell(faults, `${database}: ${acknowledged} acknowledged changes, ${kills} kills`);
+  } finally {
+    await cluster?.stop();
+    await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+async function firstStarts(kills: number, signal: AbortSignal): Promise<number> {
+  const faults: string[] = [];
+  for (let kill = 1; kill <= kills; kill += 1) {
+    signal.throwIfAborted();
+    const afterMs = randomInt(FIRST_START_MS);
+    say(`  first start ${kill} of ${kills}: killed after ${afterMs} ms`);
+    const folder = await mkdtemp(join(tmpdir(), "andon-soak-"));
+    try {
+      faults.push(...(await killFirstStart(await ServerProcess.on(join(folder, "data")), afterMs)));
+    } finally {
+      await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+    }
+  }
+  return tell(faults, `embedded: ${kills} first starts killed`);
+}
+
+/** Runs one of the project's own commands to its end, which judges itself. */
+async function command(name: string, script: string, args: readonly string[], signal: AbortSignal): Promise<number> {
+  signal.throwIfAborted();
+  const path = fileURLToPath(new URL(`../../${script}`, import.meta.url));
+  const child = spawn(process.execPath, [path, ...args], { stdio: "inherit" });
+  const [code] = await once(child, "exit");
+  signal.throwIfAborted();
+  return tell(code === 0 ? [] : [`it ended with ${String(code)}`], name);
+}
+
+/** Says how it ended. The number of faults. */
+function tell(faults: readonly string[], what: string): number {
+  for (const fault of faults) say(`  ✗ ${fault}`);
+  say(faults.length === 0 ? `✓ ${what}: all of it held` : `✗ ${what}: ${faults.length} faults`);
+  return faults.length;
 }
 
 function onPostgres(url: string): Record<string, string> {

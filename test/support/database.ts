@@ -34,3 +34,9 @@ async function createDatabase(template: string): Promise<string> {
   url.pathname = `/${name}`;
   return url.href;
 }
+
+/** What a server's process is told to be on this database: the embedded one, or a fresh copy on PostgreSQL. */
+export async function databaseEnv(kind: "embedded" | "postgres"): Promise<Record<string, string>> {
+  if (kind === "embedded") return {};
+  return { DATABASE_URL: await freshPostgres(), ANDON_SECRET: "a secret for tests only, not for anything else" };
+}

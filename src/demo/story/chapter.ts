@@ -8,7 +8,7 @@ import { wallMs } from "./wait.ts";
 export const APPLY_TIMEOUT_MS = 5_000;
 /** After an outage a process is back within the backoff's cap of 30 s. */
 export const RECONNECT_TIMEOUT_MS = 35_000;
-export const TRAFFIC_TIMEOUT_MS = 10_000;
+export const TRAFFIC_TIMEOUT_MS = 30_000;
 /** Enough answers to say that traffic flows: each process has given some. */
 export const ENOUGH = 12;
 

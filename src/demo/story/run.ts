@@ -1,6 +1,5 @@
 /** Runs chapters on a stage and takes the stage down again; what the demo's command and its tests both enter by. */
 import type { Chapter } from "./chapter.ts";
-import type { Behaviour } from "../claude-endpoint/claude-endpoint.ts";
 import { Narrator } from "./narrator.ts";
 import { setTheStage, type Stage } from "./stage.ts";
 import { STORY } from "./story.ts";
@@ -8,8 +7,6 @@ import { STORY } from "./story.ts";
 export interface DemoOptions {
   readonly print: (line: string) => void;
   chapters?: readonly Chapter[];
-  /** How the local endpoint answers at first. */
-  answers?: Behaviour;
   /** Called after the table, before the stage is taken down. */
   afterwards?(stage: Stage, narrator: Narrator): Promise<void>;
   /** Takes the stage down early. */
@@ -20,7 +17,7 @@ export interface DemoOptions {
 export async function runDemo(options: DemoOptions): Promise<readonly string[]> {
   const narrator = new Narrator(options.print);
   narrator.say("Andon: the cord for AI features. Everything runs on this machine; nothing leaves it.");
-  const stage = await setTheStage((text) => narrator.say(text), options.answers);
+  const stage = await setTheStage((text) => narrator.say(text));
   try {
     await orAborted(tell(stage, narrator, options), options.signal);
     return narrator.failures;

@@ -53,8 +53,8 @@ export interface Stage {
   close(): Promise<void>;
 }
 
-/** Starts all of it, telling `say` what has started. `answers` is how every model answers at first. */
-export async function setTheStage(say: (text: string) => void, answers: Behaviour = ORDINARY): Promise<Stage> {
+/** Starts all of it, telling `say` what has started. */
+export async function setTheStage(say: (text: string) => void): Promise<Stage> {
   const opened: (() => Promise<void>)[] = [];
   const close = async (): Promise<void> => {
     for (let end = opened.pop(); end !== undefined; end = opened.pop()) await end();
@@ -64,7 +64,7 @@ export async function setTheStage(say: (text: string) => void, answers: Behaviou
     opened.push(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
     const claude = await startClaudeEndpoint();
     opened.push(() => claude.close());
-    claude.behave("*", answers);
+    claude.behave("*", ORDINARY);
     const bill = new Bill();
     const agentClaude = await startClaudeEndpoint({ onCall: (call) => bill.note(call) });
     opened.push(() => agentClaude.close());
