@@ -7,7 +7,10 @@ import { type Local, run } from "../../src/cli/program.ts";
 const UNSAFE = /[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}]/u;
 const local: Local = { serve: async () => 0, demo: async () => 0, signInLink: async () => 0 };
 
-/** Runs a command against a server that gives these answers to any call; what was printed, line by line. */
+/** The instances of an environment that has none. */
+const NOBODY = { items: [], live: 0, silent: 0, stopped: 0 };
+
+/** Runs a command against a server that gives this answer to any other call; what was printed, line by line. */
 async function printed(args: readonly string[], answer: unknown, status = 200): Promise<string[]> {
   const lines: string[] = [];
   const say = (line: string): void => {
@@ -19,7 +22,10 @@ async function printed(args: readonly string[], answer: unknown, status = 200): 
     err: say,
     progress: say,
     ask: null,
-    fetch: async () => Response.json(answer, { status }),
+    fetch: async (input) => {
+      const { pathname } = new URL(new Request(input).url);
+      return Response.json(pathname.endsWith("/instances") ? NOBODY : answer, { status });
+    },
     monotonicMs: () => 0,
     sleep: async () => undefined,
   };
