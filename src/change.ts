@@ -81,6 +81,22 @@ export async function change<T>(
   return { value, revision };
 }
 
+/** What people may take back by its audit id; null when nothing was changed. */
+export interface Undoable<T> {
+  value: T;
+  auditId: number | null;
+}
+
+/** A change of which whoever made it is told how to take it back. */
+export async function undoableChange<R extends Undoable<unknown>>(
+  ctx: Ctx,
+  environmentId: string,
+  work: (change: Change) => Promise<R>,
+): Promise<R & { revision: string }> {
+  const { value: done, revision } = await change(ctx, environmentId, work);
+  return { ...done, revision };
+}
+
 /**
  * The same inside a transaction that is open already. Takes the environment's row lock first, or joins it when the
  * transaction holds it. Answers with the revision after the change; the caller refreshes its snapshot after commit.

@@ -4,6 +4,7 @@
  */
 import { canonicalModel } from "../../sdk-client/src/evaluate/model-id.ts";
 import type { OffCause } from "../../sdk-client/src/wire/protocol.ts";
+import type { Actor } from "./actor.ts";
 
 export type Switch =
   | { state: "on"; reason: string | null; by: string | null; since: Date; ramp: number | null }
@@ -41,6 +42,16 @@ export function kill(current: Switch, command: Kill): Switch {
     until: laterUntil,
     ...(reworded ? { reason, by } : {}),
   };
+}
+
+/** A kill that somebody asks for. A `kill` token never rewords another's reason. */
+export function killByHand(
+  current: Switch,
+  { name, kind }: Pick<Actor, "name" | "kind">,
+  { reason, until }: { reason: string | null; until: Date | null },
+  at: Date,
+): Switch {
+  return kill(current, { cause: "manual", reason, by: name, until, at, mayReword: kind !== "kill" });
 }
 
 export interface Restore {

@@ -1,6 +1,6 @@
 /** Ends budget windows and raises whose moment has passed: trips that restore at the reset end here, once. */
 import { systemActor } from "../domain/actor.ts";
-import { endDueBudgets } from "../services/budgets/budgets.ts";
+import { endDueBudgets } from "../services/budgets/due.ts";
 import type { Job } from "./runner.ts";
 
 export const budgetsJob: Job = {

@@ -2,7 +2,9 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { Runtime } from "../../src/boot.ts";
 import type { Ctx } from "../../src/deps.ts";
-import { createBudget, endDueBudgets, raiseBudget } from "../../src/services/budgets/budgets.ts";
+import { createBudget } from "../../src/services/budgets/budgets.ts";
+import { endDueBudgets } from "../../src/services/budgets/due.ts";
+import { raiseBudget } from "../../src/services/budgets/raise.ts";
 import { listAlerts } from "../../src/services/alerts/alerts.ts";
 import { listAudit } from "../../src/services/shared/audit.ts";
 import { boardMoney } from "../../src/services/board/money.ts";

@@ -1,6 +1,6 @@
 /** Since when, by whom and why, as the board, a flag's page, the restore page and the API say it. No browser. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { endDueBudgets } from "../../src/services/budgets/budgets.ts";
+import { endDueBudgets } from "../../src/services/budgets/due.ts";
 import { FakeClock } from "../support/clock.ts";
 import { adminCtx, makeToken } from "../support/server.ts";
 import { callFor, dailyBudget, report } from "../support/usage.ts";

@@ -1,6 +1,7 @@
 /** Budgets: what may be spent, and what happens at which share of it. A raise is for on-call, the rest for admins. */
 import { getBudget, listBudgets } from "../../services/budgets/view.ts";
-import { createBudget, deleteBudget, raiseBudget, updateBudget } from "../../services/budgets/budgets.ts";
+import { createBudget, deleteBudget, updateBudget } from "../../services/budgets/budgets.ts";
+import { raiseBudget } from "../../services/budgets/raise.ts";
 import { idSchema } from "../../api/fields.ts";
 import {
   budgetSchema,

@@ -1,5 +1,6 @@
 /** The cord: kill, restore and downgrade one flag. Kill and downgrade never ask for a version. */
-import { downgradeFlag, killFlag, restoreFlag } from "../../services/flags/switches.ts";
+import { downgradeFlag } from "../../services/flags/downgrade.ts";
+import { killFlag, restoreFlag } from "../../services/flags/switches.ts";
 import {
   type Api,
   body,

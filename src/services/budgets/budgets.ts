@@ -1,16 +1,16 @@
-/** Budgets: made, edited, raised and deleted by people; what they do by themselves is in `ladder-run.ts`. */
-import { and, count, eq, isNotNull, isNull, sql } from "drizzle-orm";
+/** Budgets: made, edited and deleted by people; what they do by themselves is in `ladder-run.ts`. */
+import { and, count, eq, isNull, sql } from "drizzle-orm";
 import { requireEnvironment } from "../../authorize.ts";
 import { change, type Changed } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
-import { budgetRaises, budgets, budgetWindows, usageMinutes } from "../../db/schema/money.ts";
+import { budgets, budgetWindows, usageMinutes } from "../../db/schema/money.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";
-import { MAX_BUDGETS_PER_ENVIRONMENT, MAX_RAISE_DAYS, MAX_RAISES, nanoUsd, subjectOf } from "../../domain/budget.ts";
+import { MAX_BUDGETS_PER_ENVIRONMENT, nanoUsd, subjectOf } from "../../domain/budget.ts";
 import type { BudgetDefinition, BudgetResource } from "../../api/budget.ts";
 import { GRAINS, piecesOf } from "../../domain/rollups.ts";
 import { isTimeZone, windowAt } from "../../domain/window.ts";
 import { AppError, invalid } from "../../errors.ts";
-import { budgetOf, type BudgetRow, type RaiseRow, readBudgets } from "./rows.ts";
+import { budgetOf, type BudgetRow, NO_SUCH_BUDGET, readRaises, requireBudget } from "./rows.ts";
 import { budgetResource } from "./view.ts";
 import { requireFlag } from "../flags/flags.ts";
 import { requireMatch } from "../shared/if-match.ts";
@@ -18,11 +18,8 @@ import { resolveEndedIncidents } from "../incidents/incidents.ts";
 import { requireKnownModel } from "../models/known-models.ts";
 import { runOpenWindows } from "../trips/ladder-run.ts";
 import { whole } from "../usage/ledger-writes.ts";
-import { overWouldChange } from "../trips/over-run.ts";
 import { endAllTrips } from "../trips/trips.ts";
 import { rolledSpan, usageOf } from "../usage/rollups.ts";
-
-const DAY_MS = 86_400_000;
 
 /** Makes a budget. What was spent in its current window counts from the start. CONFLICT when the name is taken. */
 export async function createBudget(
@@ -76,7 +73,7 @@ export async function updateBudget(
       .where(eq(budgets.id, id))
       .returning();
     const row = rows[0];
-    if (row === undefined) throw notFound();
+    if (row === undefined) throw new AppError("NOT_FOUND", NO_SUCH_BUDGET);
     const raises = await readRaises(tx, id);
     await record({ action: "budget.edited", targetKind: "budget", target: row.name, before, after: definitionOf(row) });
     if (countsDifferently(current, row)) {
@@ -113,147 +110,6 @@ export async function deleteBudget(
     await resolveEndedIncidents(ctx, open);
     return null;
   });
-}
-
-/**
- * Adds to the limit until a moment in the next MAX_RAISE_DAYS days. Trips whose step is no longer crossed end at once.
- * INVALID for another moment; CONFLICT when too many raises are in force.
- */
-export async function raiseBudget(
-  ctx: Ctx,
-  environmentKey: string,
-  id: string,
-  input: { addUsd: number; until: Date; reason: string },
-): Promise<Changed<BudgetResource>> {
-  const environment = await requireEnvironment(ctx, environmentKey, "operator");
-  return change(ctx, environment.id, async (open) => {
-    const { tx, at, record } = open;
-    const row = await requireBudget(tx, environment.id, id);
-    requireRaiseEnd(input.until, at);
-    const earlier = await readRaises(tx, id);
-    if (earlier.length >= MAX_RAISES) {
-      throw new AppError("CONFLICT", `At most ${MAX_RAISES} raises are in force at once. Edit the limit instead.`);
-    }
-    await tx.insert(budgetRaises).values({
-      id: ctx.deps.newId(),
-      budgetId: id,
-      addNanoUsd: nanoUsd(input.addUsd),
-      until: input.until,
-      reason: input.reason,
-      by: ctx.actor.name,
-      at,
-    });
-    await record({
-      action: "budget.raised",
-      targetKind: "budget",
-      target: row.name,
-      reason: input.reason,
-      after: { addUsd: input.addUsd, until: input.until.toISOString() },
-    });
-    const raises = await readRaises(tx, id);
-    await runOpenWindows(ctx, open, budgetOf(row, raises));
-    return budgetResource(ctx, tx, row);
-  });
-}
-
-/** A raise without a near end is another limit, and should look like one in the budget and in the audit. */
-function requireRaiseEnd(until: Date, now: Date): void {
-  if (until <= now) throw invalid("until", "must be in the future");
-  if (until.getTime() > now.getTime() + MAX_RAISE_DAYS * DAY_MS) {
-    throw invalid("until", `must be at most ${MAX_RAISE_DAYS} days from now; to raise for good, edit the limit`);
-  }
-}
-
-/**
- * Ends windows and raises whose moment has passed, and looks at their ladders; tells of budgets over their limit what had
- * to wait. Cheap when nothing is due.
- */
-export async function endDueBudgets(ctx: Ctx, environmentId: string): Promise<void> {
-  const due = await dueBudgets(ctx.deps.db, environmentId, new Date(ctx.deps.clock.nowMs()));
-  if (due.length === 0) return;
-  await change(ctx, environmentId, async (open) => {
-    const { tx, at } = open;
-    for (const id of due) {
-      const rows = await tx.select().from(budgets).where(eq(budgets.id, id));
-      const row = rows[0];
-      if (row === undefined) continue;
-      await tx
-        .update(budgetRaises)
-        .set({ endedAt: at })
-        .where(
-          and(
-            eq(budgetRaises.budgetId, id),
-            isNull(budgetRaises.endedAt),
-            sql`${budgetRaises.until} <= ${at.toISOString()}::timestamptz`,
-          ),
-        );
-      await runOpenWindows(ctx, open, budgetOf(row, await readRaises(tx, id)));
-    }
-  });
-}
-
-async function dueBudgets(db: Db, environmentId: string, now: Date): Promise<string[]> {
-  const moment = sql`${now.toISOString()}::timestamptz`;
-  const windows = await db
-    .selectDistinct({ id: budgets.id })
-    .from(budgetWindows)
-    .innerJoin(budgets, eq(budgets.id, budgetWindows.budgetId))
-    .where(
-      and(
-        eq(budgets.environmentId, environmentId),
-        isNull(budgetWindows.closedAt),
-        sql`${budgetWindows.endsAt} <= ${moment}`,
-      ),
-    );
-  const raises = await db
-    .selectDistinct({ id: budgets.id })
-    .from(budgetRaises)
-    .innerJoin(budgets, eq(budgets.id, budgetRaises.budgetId))
-    .where(
-      and(
-        eq(budgets.environmentId, environmentId),
-        isNull(budgetRaises.endedAt),
-        sql`${budgetRaises.until} <= ${moment}`,
-      ),
-    );
-  const told = await dueMarks(db, environmentId, now);
-  return [...new Set([...windows, ...raises, ...told].map((row) => row.id))].toSorted();
-}
-
-/** Budgets whose next mark waited for the last alert to be old enough, or for something to be on again. */
-async function dueMarks(db: Db, environmentId: string, now: Date): Promise<{ id: string }[]> {
-  const windows = await db
-    .select({ window: budgetWindows })
-    .from(budgetWindows)
-    .innerJoin(budgets, eq(budgets.id, budgetWindows.budgetId))
-    .where(
-      and(eq(budgets.environmentId, environmentId), isNull(budgetWindows.closedAt), isNotNull(budgetWindows.overSince)),
-    );
-  if (windows.length === 0) return [];
-  const byId = new Map((await readBudgets(db, environmentId)).map((budget) => [budget.id, budget]));
-  return windows.flatMap(({ window }) => {
-    const budget = byId.get(window.budgetId);
-    return budget !== undefined && overWouldChange(budget, window, now) ? [{ id: budget.id }] : [];
-  });
-}
-
-export async function requireBudget(db: Db, environmentId: string, id: string): Promise<BudgetRow> {
-  const rows = await db
-    .select()
-    .from(budgets)
-    .where(and(eq(budgets.environmentId, environmentId), eq(budgets.id, id)));
-  const row = rows[0];
-  if (row === undefined) throw notFound();
-  return row;
-}
-
-/** The raises of a budget that have not ended, oldest first. */
-export async function readRaises(db: Db, budgetId: string): Promise<RaiseRow[]> {
-  return db
-    .select()
-    .from(budgetRaises)
-    .where(and(eq(budgetRaises.budgetId, budgetId), isNull(budgetRaises.endedAt)))
-    .orderBy(budgetRaises.at, budgetRaises.id);
 }
 
 /** Keeps usage from being counted until the budget's window has been summed up: no record is missed or counted twice. */
@@ -350,8 +206,4 @@ function definitionOf(row: BudgetRow): BudgetDefinition {
 
 function nameTaken(name: string): AppError {
   return new AppError("CONFLICT", `There is a budget "${name}" already. Choose another name, or edit that budget.`);
-}
-
-function notFound(): AppError {
-  return new AppError("NOT_FOUND", "There is no such budget in this environment.");
 }

@@ -3,9 +3,12 @@ import { and, asc, eq, inArray, isNull } from "drizzle-orm";
 import { budgetRaises, budgets } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
 import type { Budget } from "../../domain/budget.ts";
+import { AppError } from "../../errors.ts";
 
 export type BudgetRow = typeof budgets.$inferSelect;
 export type RaiseRow = typeof budgetRaises.$inferSelect;
+
+export const NO_SUCH_BUDGET = "There is no such budget in this environment.";
 
 /** All budgets of an environment with the raises that have not ended, by id. */
 export async function readBudgets(db: Db, environmentId: string): Promise<Budget[]> {
@@ -30,6 +33,25 @@ export async function readBudgets(db: Db, environmentId: string): Promise<Budget
       raises.filter((raise) => raise.budgetId === row.id),
     ),
   );
+}
+
+export async function requireBudget(db: Db, environmentId: string, id: string): Promise<BudgetRow> {
+  const rows = await db
+    .select()
+    .from(budgets)
+    .where(and(eq(budgets.environmentId, environmentId), eq(budgets.id, id)));
+  const row = rows[0];
+  if (row === undefined) throw new AppError("NOT_FOUND", NO_SUCH_BUDGET);
+  return row;
+}
+
+/** The raises of a budget that have not ended, oldest first. */
+export async function readRaises(db: Db, budgetId: string): Promise<RaiseRow[]> {
+  return db
+    .select()
+    .from(budgetRaises)
+    .where(and(eq(budgetRaises.budgetId, budgetId), isNull(budgetRaises.endedAt)))
+    .orderBy(budgetRaises.at, budgetRaises.id);
 }
 
 export function budgetOf(row: BudgetRow, raises: readonly RaiseRow[]): Budget {

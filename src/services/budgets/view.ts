@@ -11,9 +11,8 @@ import { limitReachedAtMs, overshootBoundNanoUsd } from "../../domain/forecast.t
 import type { BudgetNow, BudgetResource } from "../../api/budget.ts";
 import { totalOf } from "../../domain/total.ts";
 import { windowAt } from "../../domain/window.ts";
-import { AppError } from "../../errors.ts";
 import { paceOf, readSpending, type Spending } from "./pace.ts";
-import { budgetOf, type BudgetRow, type RaiseRow } from "./rows.ts";
+import { budgetOf, type BudgetRow, type RaiseRow, requireBudget } from "./rows.ts";
 import { type Burn, readBurn } from "../usage/burn.ts";
 
 /** How long a client may hold a record: its flush interval and the request. */
@@ -40,15 +39,7 @@ export async function listBudgets(
 
 export async function getBudget(ctx: Ctx, environmentKey: string, id: string): Promise<BudgetResource> {
   const environment = await requireEnvironment(ctx, environmentKey, "viewer");
-  return read(ctx, async (db) => {
-    const rows = await db
-      .select()
-      .from(budgets)
-      .where(and(eq(budgets.environmentId, environment.id), eq(budgets.id, id)));
-    const row = rows[0];
-    if (row === undefined) throw new AppError("NOT_FOUND", "There is no such budget in this environment.");
-    return budgetResource(ctx, db, row);
-  });
+  return read(ctx, async (db) => budgetResource(ctx, db, await requireBudget(db, environment.id, id)));
 }
 
 /** One budget as it stands now, within the transaction that has changed it. */

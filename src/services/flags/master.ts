@@ -1,17 +1,16 @@
 /** The master switch: every flag of the environment at once. It does not touch the flags' own switches. */
 import { eq } from "drizzle-orm";
 import { requireEnvironment, requireEnvironmentId } from "../../authorize.ts";
-import { change, type Changed } from "../../change.ts";
+import { type Change, type Changed, type Undoable, undoableChange } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
 import { environments } from "../../db/schema/state.ts";
 import type { EnvironmentRow } from "../../db/types.ts";
 import type { MasterResource } from "../../api/master.ts";
-import { restore, type Switch } from "../../domain/switch.ts";
+import { killByHand, restore, type Switch } from "../../domain/switch.ts";
 import { AppError } from "../../errors.ts";
-import { killByHand } from "./kill-by-hand.ts";
 import { darken } from "./standings.ts";
 
-export type MasterSwitched = Changed<MasterResource> & { auditId: number | null };
+export type MasterSwitched = Changed<MasterResource> & Undoable<MasterResource>;
 
 export async function getMaster(ctx: Ctx, environmentKey: string): Promise<MasterResource & { revision: string }> {
   const row = await requireEnvironment(ctx, environmentKey, "viewer");
@@ -24,9 +23,29 @@ export async function killMaster(
   environmentKey: string,
   input: { reason: string | null; until: Date | null },
 ): Promise<MasterSwitched> {
-  return switchMaster(ctx, environmentKey, "tighten", "master.killed", input.reason, (current, at) =>
-    killByHand(ctx, current, input, at),
-  );
+  const environmentId = await requireEnvironmentId(ctx, environmentKey, "tighten");
+  return undoableChange(ctx, environmentId, async (open) => {
+    const { environment } = open;
+    const current = masterOf(environment);
+    const next = killByHand(current, ctx.actor, input, open.at);
+    const [before, after] = [masterColumns(current), masterColumns(next)];
+    const entry = {
+      action: "master.killed",
+      targetKind: "master",
+      target: environment.key,
+      reason: input.reason,
+      before,
+      after,
+    } as const;
+    if (next === current) {
+      await open.note(entry);
+      return { value: masterResource(environment), auditId: null };
+    }
+    const row = await writeMaster(open, next);
+    await darken(open.tx, environmentId, open.at, open.revision);
+    open.patch((served) => ({ ...served, environment: { ...served.environment, ...after } }));
+    return { value: masterResource(row), auditId: await open.record(entry) };
+  });
 }
 
 /** Lifts the master switch only: flags that are off stay off. */
@@ -35,57 +54,35 @@ export async function restoreMaster(
   environmentKey: string,
   input: { reason: string },
 ): Promise<MasterSwitched> {
-  return switchMaster(ctx, environmentKey, "operator", "master.restored", input.reason, (current, at) =>
-    restore(current, { reason: input.reason, by: ctx.actor.name, ramp: null, at }),
-  );
-}
-
-async function switchMaster(
-  ctx: Ctx,
-  environmentKey: string,
-  need: "tighten" | "operator",
-  action: string,
-  reason: string | null,
-  next: (current: Switch, at: Date) => Switch,
-): Promise<MasterSwitched> {
-  const environmentId = await requireEnvironmentId(ctx, environmentKey, need);
-  let auditId: number | null = null;
-  const changed = await change(ctx, environmentId, async (open) => {
-    const { tx, at, environment: locked, record, note } = open;
-    const current = masterOf(locked);
-    const value = next(current, at);
-    if (value === current) {
-      if (action === "master.killed") {
-        const [before, after] = [masterColumns(current), masterColumns(value)];
-        await note({ action, targetKind: "master", target: locked.key, reason, before, after });
-      }
-      return masterResource(locked);
-    }
-    const rows = await tx
-      .update(environments)
-      .set(masterColumns(value))
-      .where(eq(environments.id, locked.id))
-      .returning();
-    const row = rows[0];
-    if (row === undefined) throw new AppError("NOT_FOUND", "The environment is gone.");
-    if (value.state === "off") {
-      await darken(tx, locked.id, at, open.revision);
-      open.patch((served) => ({
-        ...served,
-        environment: { ...served.environment, ...masterColumns(value) },
-      }));
-    }
-    auditId = await record({
-      action,
+  const environmentId = await requireEnvironmentId(ctx, environmentKey, "operator");
+  const { reason } = input;
+  return undoableChange(ctx, environmentId, async (open) => {
+    const { environment } = open;
+    const current = masterOf(environment);
+    const next = restore(current, { reason, by: ctx.actor.name, ramp: null, at: open.at });
+    if (next === current) return { value: masterResource(environment), auditId: null };
+    const row = await writeMaster(open, next);
+    const auditId = await open.record({
+      action: "master.restored",
       targetKind: "master",
-      target: locked.key,
+      target: environment.key,
       reason,
       before: masterColumns(current),
-      after: masterColumns(value),
+      after: masterColumns(next),
     });
-    return masterResource(row);
+    return { value: masterResource(row), auditId };
   });
-  return { ...changed, auditId };
+}
+
+async function writeMaster({ tx, environment }: Change, value: Switch): Promise<EnvironmentRow> {
+  const rows = await tx
+    .update(environments)
+    .set(masterColumns(value))
+    .where(eq(environments.id, environment.id))
+    .returning();
+  const row = rows[0];
+  if (row === undefined) throw new AppError("NOT_FOUND", "The environment is gone.");
+  return row;
 }
 
 export function masterOf(row: EnvironmentRow): Switch {

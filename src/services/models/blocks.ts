@@ -3,7 +3,7 @@ import { and, asc, eq } from "drizzle-orm";
 import { canonicalModel } from "../../../sdk-client/src/evaluate/model-id.ts";
 import { modelTable } from "../../../sdk-client/src/evaluate/model-table.ts";
 import { requireEnvironment } from "../../authorize.ts";
-import { change, type Changed } from "../../change.ts";
+import { type Changed, type Undoable, undoableChange } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
 import { read } from "../../transaction.ts";
 import { chains, modelBlocks } from "../../db/schema/state.ts";
@@ -36,41 +36,43 @@ export async function putModel(
   environmentKey: string,
   model: string,
   input: { blocked: boolean; reason: string | null; until: Date | null; newModel?: boolean | undefined },
-): Promise<Changed<ModelResource> & { auditId: number | null; warnings: string[] }> {
+): Promise<Changed<ModelResource> & Undoable<ModelResource> & { warnings: string[] }> {
   const environment = await requireEnvironment(ctx, environmentKey, "operator");
-  let auditId: number | null = null;
-  let warnings: string[] = [];
-  const changed = await change(ctx, environment.id, async ({ tx, at, environment: locked, record }) => {
+  return undoableChange(ctx, environment.id, async ({ tx, at, environment: locked, record }) => {
     const { nameOf } = modelTable({ blocked: [], aliases: locked.aliases });
     const users = usersOf(await readSteps(tx, environment.id), model, nameOf);
     const current = await findBlock(tx, environment.id, model, nameOf);
+    // A block of a name that nobody has stops nothing, and looks as if it did.
+    const isNew = input.blocked && current === undefined;
+    const warnings = isNew ? await checkModels(tx, locked, [{ path: "model", model }], input.newModel === true) : [];
+    const before = blockOf(current);
+    const next = input.blocked ? blockedAs(before, input, ctx.actor.name, at) : null;
+    if (JSON.stringify(before) === JSON.stringify(next)) {
+      return { value: modelResource(model, current, users), auditId: null, warnings };
+    }
     // A block stays under the spelling that it was made with: lifting it by another lifts it.
     const target = current?.model ?? model;
-    // A block of a name that nobody has stops nothing, and looks as if it did.
-    if (input.blocked && current === undefined) {
-      warnings = await checkModels(tx, locked, [{ path: "model", model }], input.newModel === true);
-    }
-    const next = input.blocked
-      ? {
-          reason: input.reason ?? current?.reason ?? null,
-          by: ctx.actor.name,
-          since: current?.since ?? at,
-          until: input.until,
-        }
-      : undefined;
-    if (JSON.stringify(blockOf(current)) === JSON.stringify(next ?? null)) return modelResource(model, current, users);
-    const row = await writeBlock(tx, environment.id, target, next);
-    auditId = await record({
+    const row = await writeBlock(tx, environment.id, target, next ?? undefined);
+    const auditId = await record({
       action: input.blocked ? "model.blocked" : "model.unblocked",
       targetKind: "model",
       target,
       reason: input.reason,
-      before: blockOf(current),
+      before,
       after: blockOf(row),
     });
-    return modelResource(model, row, users);
+    return { value: modelResource(model, row, users), auditId, warnings };
   });
-  return { ...changed, auditId, warnings };
+}
+
+/** The block that is asked for: one that stands keeps its moment, and its reason when none is given. */
+function blockedAs(
+  current: Block | null,
+  { reason, until }: { reason: string | null; until: Date | null },
+  by: string,
+  at: Date,
+): Block {
+  return { reason: reason ?? current?.reason ?? null, by, since: current?.since ?? at, until };
 }
 
 export interface Block {
