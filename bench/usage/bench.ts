@@ -8,7 +8,7 @@ import postgres from "postgres";
 import { z } from "zod";
 import { systemClock } from "../../src/clock.ts";
 import { connect } from "../../src/db/connect.ts";
-import { rollNextHour } from "../../src/services/usage/rollups.ts";
+import { rollNext } from "../../src/services/usage/rollups.ts";
 import { ENVIRONMENT_PATH, FLAGS, startAndonServer } from "../support/andon-server.ts";
 import { by, type Effort } from "../support/effort.ts";
 import type { Figure } from "../support/figure.ts";
@@ -22,7 +22,6 @@ const MINUTES_PER_DAY = 1_440;
 const ROWS_PER_MINUTE = 27;
 const MODELS = 3;
 const SECRET_BYTES = 32;
-const HOURS_PER_DAY = 24;
 /** Hours that are not over for good yet: a day for late records, one for transactions, and the one under way. */
 const UNSETTLED_HOURS = 26;
 
@@ -91,14 +90,13 @@ async function fill(sql: Sql, { from, to }: { from: Date; to: Date }, every: num
 async function rollUp(sql: Sql, url: string): Promise<number> {
   const database = await connect({ kind: "postgres", url }, pino({ level: "warn" }));
   const startedMs = performance.now();
-  let hours = 0;
   try {
     const id = await environmentId(sql);
-    while (await rollNextHour({ db: database.lanes.jobs, clock: systemClock }, id)) hours += 1;
+    while (await rollNext({ db: database.lanes.jobs, clock: systemClock }, id));
   } finally {
     await database.close();
   }
-  const dayMs = ((performance.now() - startedMs) / hours) * HOURS_PER_DAY;
+  const dayMs = (performance.now() - startedMs) / DAYS;
   await sql`analyze usage_rollups`;
   const [row] = await sql`
     select count(*)::int as n from usage_rolled where until_at >= now() - make_interval(hours => ${UNSETTLED_HOURS}::int)`;

@@ -1,13 +1,13 @@
 /**
- * Rolls usage up, an hour at a time, so that other jobs have their turn. An environment that has nothing to roll up, or
- * whose hour failed, is left alone for a while.
+ * Rolls usage up, a little at a turn, so that other jobs have theirs. An environment that has nothing to roll up, or where
+ * that failed, is left alone for a while.
  */
 import type { Deps } from "../deps.ts";
-import { rollNextHour } from "../services/usage/rollups.ts";
+import { rollNext } from "../services/usage/rollups.ts";
 import type { Job } from "./runner.ts";
 
 const LOOK_EVERY_MS = 60_000;
-/** No further hour is begun after so long. */
+/** No further hours are begun after so long. */
 const TURN_MS = 500;
 
 /** By server, when an environment is looked at again, on its monotonic clock. */
@@ -23,7 +23,7 @@ export const usageRollupsJob: Job = {
       const nowMs = deps.clock.monotonicMs();
       if (nowMs < (own.get(environmentId) ?? 0)) continue;
       own.set(environmentId, nowMs + LOOK_EVERY_MS);
-      while (await rollNextHour(deps, environmentId)) {
+      while (await rollNext(deps, environmentId)) {
         if (deps.clock.monotonicMs() - nowMs < TURN_MS) continue;
         own.delete(environmentId);
         break;

@@ -8,7 +8,7 @@ import { DAY_MS, GRAINS, piecesOf } from "../../src/domain/rollups.ts";
 import { listBudgets } from "../../src/services/budgets/view.ts";
 import { createBudget } from "../../src/services/budgets/budgets.ts";
 import { createFlag } from "../../src/services/flags/flags.ts";
-import { rolledSpan, rollNextHour } from "../../src/services/usage/rollups.ts";
+import { rolledSpan, rollNext } from "../../src/services/usage/rollups.ts";
 import type { UsageQuery } from "../../src/api/usage.ts";
 import { getUsage } from "../../src/services/usage/view.ts";
 import { FakeClock } from "../support/clock.ts";
@@ -50,10 +50,11 @@ beforeAll(async () => {
 afterAll(() => runtime.close());
 
 const ask = (query: UsageQuery) => getUsage(adminCtx(runtime.deps), "production", query);
+/** How often there was something to roll up. */
 const rollAll = async () => {
-  let hours = 0;
-  while (await rollNextHour(runtime.deps, environmentId)) hours += 1;
-  return hours;
+  let turns = 0;
+  while (await rollNext(runtime.deps, environmentId)) turns += 1;
+  return turns;
 };
 const at = (text: string) => new Date(text);
 /** Begins and ends with a quarter of an hour, so that no minute of a rolled-up day is needed. */
@@ -83,7 +84,9 @@ describe("hours that are rolled up", () => {
     const before = await Promise.all(QUESTIONS.map(ask));
     expect(before[0]?.items[0]?.calls).toBeGreaterThan(500);
     // The first records reach into the day before; what is less than a day and an hour old can still change.
-    expect(await rollAll()).toBe(Math.floor((clock.nowMs() - START_MS) / HOUR_MS) + 24 - 25);
+    expect(await rollAll()).toBe(DAYS);
+    const rolled = await rolledSpan(runtime.deps.db, environmentId);
+    expect(rolled).toEqual({ fromMs: START_MS - DAY_MS, untilMs: clock.nowMs() - 25 * HOUR_MS });
     expect(await Promise.all(QUESTIONS.map(ask))).toEqual(before);
     const { db } = runtime.deps;
     const rolledUp = sql`minute < (select until_at from usage_rolled)`;
@@ -126,6 +129,29 @@ describe("hours that are rolled up", () => {
           (select sum(calls) from usage_minutes where minute < (select until_at from usage_rolled)) as same`),
     );
     expect(rows?.["same"]).toBe(true);
+  });
+
+  it("are one at a time where a day has more minutes than one statement sums in time", async () => {
+    const { db } = runtime.deps;
+    const dayMs = START_MS + 7 * DAY_MS;
+    clock.jump(dayMs + 3 * DAY_MS - clock.nowMs());
+    await report(runtime.deps, [callFor(1, { at: clock.nowMs() })]);
+    await rollAll();
+    await db.execute(sql`update usage_rolled set until_at = ${new Date(dayMs).toISOString()}::timestamptz`);
+    await db.execute(sql`
+      insert into usage_minutes (environment_id, minute, flag, model, calls, attempts, input, exact_nano_usd, latency)
+      select ${environmentId}, minute, 'feature-' || n, 'claude-opus-5-5', n, n, n * 7, n * 1000, array_fill(1::bigint, array[24])
+      from generate_series(${new Date(dayMs).toISOString()}::timestamptz, ${new Date(dayMs + DAY_MS - MINUTE_MS).toISOString()}::timestamptz,
+        interval '1 minute') as minute, generate_series(1, 36) as n`);
+    const questions: UsageQuery[] = [
+      { from: new Date(dayMs), to: new Date(dayMs + DAY_MS), groupBy: ["flag"] },
+      { from: new Date(dayMs + 90 * MINUTE_MS), to: new Date(dayMs + DAY_MS), bucket: "hour" },
+    ];
+    const before = await Promise.all(questions.map(ask));
+    expect(before[0]?.items).toHaveLength(36);
+    // An hour of it, the rest, and what of the day after it is over for good.
+    expect(await rollAll()).toBe(3);
+    expect(await Promise.all(questions.map(ask))).toEqual(before);
   });
 
   it("tile a span with its minutes, coarsest in the middle", () => {

@@ -11,6 +11,9 @@ import { LATENCY_BUCKETS_MS, MAX_LATE_MS, type MinuteSums } from "../../domain/l
 import { DAY_MS, dayOf, type Grain, type Piece, type Span } from "../../domain/rollups.ts";
 
 const HOUR_MS = 3_600_000;
+const hourOf = (ms: number): number => Math.floor(ms / HOUR_MS) * HOUR_MS;
+/** What a statement sums well within its deadline; of more, an hour at a time. */
+const ROWS_AT_ONCE = 50_000;
 /** An hour is over for good when a record of its last minute would be too late, and the transactions of then have ended. */
 const SETTLED_MS = MAX_LATE_MS + HOUR_MS;
 
@@ -73,10 +76,10 @@ export async function takeBackDays(
 }
 
 /**
- * Rolls the next hour up: as much as one statement can sum well within its deadline. False when there is none that is over
- * for good and has a later one after it.
+ * Rolls the next hours up, at most to the end of their day. False when there are none that are over for good and have
+ * later ones after them.
  */
-export async function rollNextHour({ db, clock }: Pick<Deps, "db" | "clock">, environmentId: string): Promise<boolean> {
+export async function rollNext({ db, clock }: Pick<Deps, "db" | "clock">, environmentId: string): Promise<boolean> {
   const rolled = await rolledSpan(db, environmentId);
   const [found] = await db
     .select({
@@ -86,27 +89,36 @@ export async function rollNextHour({ db, clock }: Pick<Deps, "db" | "clock">, en
     .from(usageMinutes)
     .where(eq(usageMinutes.environmentId, environmentId));
   if (found?.first === null || found?.last === null || found === undefined) return false;
-  const hour = { fromMs: rolled?.untilMs ?? dayOf(found.first.getTime()), untilMs: 0 };
-  hour.untilMs = hour.fromMs + HOUR_MS;
-  if (hour.untilMs + SETTLED_MS > clock.nowMs() || found.last.getTime() < hour.untilMs) return false;
-  await db.transaction((tx) => rollHour(tx, environmentId, hour));
+  const fromMs = rolled?.untilMs ?? dayOf(found.first.getTime());
+  const readyMs = hourOf(Math.min(clock.nowMs() - SETTLED_MS, found.last.getTime()));
+  if (readyMs <= fromMs) return false;
+  const hours = { fromMs, untilMs: Math.min(readyMs, dayOf(fromMs) + DAY_MS) };
+  if (await isTooMuch(db, environmentId, hours)) hours.untilMs = fromMs + HOUR_MS;
+  await db.transaction((tx) => rollHours(tx, environmentId, hours));
   return true;
 }
 
-async function rollHour(tx: Db, environmentId: string, hour: Span): Promise<void> {
-  const [from, until] = [new Date(hour.fromMs), new Date(hour.untilMs)];
+async function isTooMuch(db: Db, environmentId: string, { fromMs, untilMs }: Span): Promise<boolean> {
+  const rows = await db.execute(sql`
+    select from usage_minutes where environment_id = ${environmentId}
+      and minute >= ${moment(fromMs)} and minute < ${moment(untilMs)} offset ${ROWS_AT_ONCE} limit 1`);
+  return returnedRows(rows).length > 0;
+}
+
+async function rollHours(tx: Db, environmentId: string, hours: Span): Promise<void> {
+  const [from, until] = [new Date(hours.fromMs), new Date(hours.untilMs)];
   await tx.insert(usageRolled).values({ environmentId, from, until: from }).onConflictDoNothing();
   const locked = await tx.execute(sql`
-    select from usage_rolled where environment_id = ${environmentId} and until_at = ${moment(hour.fromMs)} for update`);
+    select from usage_rolled where environment_id = ${environmentId} and until_at = ${moment(hours.fromMs)} for update`);
   // Another server was faster, or somebody wrote into a day before.
   if (returnedRows(locked).length === 0) return;
   await tx.execute(sql`
     delete from usage_rollups where environment_id = ${environmentId}
-      and start >= ${moment(hour.fromMs)} and start < ${moment(hour.untilMs)}`);
-  await rollUp(tx, environmentId, 900, { ...hour, grain: null });
-  await rollUp(tx, environmentId, 3_600, { ...hour, grain: 900 });
-  if (hour.untilMs % DAY_MS === 0) {
-    await rollUp(tx, environmentId, 86_400, { fromMs: hour.untilMs - DAY_MS, untilMs: hour.untilMs, grain: 3_600 });
+      and start >= ${moment(hours.fromMs)} and start < ${moment(hours.untilMs)}`);
+  await rollUp(tx, environmentId, 900, { ...hours, grain: null });
+  await rollUp(tx, environmentId, 3_600, { ...hours, grain: 900 });
+  if (hours.untilMs % DAY_MS === 0) {
+    await rollUp(tx, environmentId, 86_400, { fromMs: hours.untilMs - DAY_MS, untilMs: hours.untilMs, grain: 3_600 });
   }
   await tx.update(usageRolled).set({ until }).where(eq(usageRolled.environmentId, environmentId));
 }
