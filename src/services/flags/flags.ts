@@ -13,6 +13,7 @@ import { didYouMean } from "../../domain/did-you-mean.ts";
 import { FLAG_KEY_PATTERN, MAX_FLAGS_PER_ENVIRONMENT } from "../../domain/limits.ts";
 import { OTHER } from "../../domain/other.ts";
 import type { FlagResource, FlagDefinition, FlagEdit, NewFlag } from "../../api/flag.ts";
+import { same } from "../../domain/same.ts";
 import { AppError, invalid } from "../../errors.ts";
 import { checksColumn, forgetChecks, readChecks } from "./evaluations.ts";
 import { requireMatch } from "../shared/if-match.ts";
@@ -120,7 +121,7 @@ export async function updateFlag(
     requireMatch(ifMatch, current.version);
     await requireChain(tx, environment.id, patch.chain);
     const next = { ...definitionOf(current), ...defined(patch) };
-    if (JSON.stringify(next) === JSON.stringify(definitionOf(current))) return resourceOf(tx, locked, key);
+    if (same(next, definitionOf(current))) return resourceOf(tx, locked, key);
     // Held to its chain or let out of it, other models are sent from now on.
     const moved = next.chainOnly === current.chainOnly ? {} : { standingRevision: open.revision };
     const row = await writeFlag(tx, current, { ...next, ...moved, updatedAt: at });
@@ -258,7 +259,7 @@ export async function resourceOf(db: Db, environment: EnvironmentRow, key: strin
   return flagResource(flag, around, checks);
 }
 
-/** The part of a flag that people edit, in a fixed order so that two can be compared. */
+/** The part of a flag that people edit. */
 export function definitionOf(flag: FlagDefinition): FlagDefinition {
   return {
     name: flag.name,

@@ -16,6 +16,7 @@ import {
   switchOf,
 } from "../../domain/flag.ts";
 import type { FlagResource } from "../../api/flag.ts";
+import { same } from "../../domain/same.ts";
 import { killByHand, restore } from "../../domain/switch.ts";
 import { requireMatch } from "../shared/if-match.ts";
 import { overrideTrips } from "../trips/trips.ts";
@@ -108,7 +109,7 @@ export function patchFlag(open: Change, row: FlagRow): void {
   open.patch((rows) => ({ ...rows, flags: rows.flags.map((flag) => (flag.key === row.key ? row : flag)) }));
 }
 
-/** The columns of a switch and a level, in a fixed order: what the audit keeps and an undo compares. */
+/** The columns of a switch and a level: what the audit keeps and an undo compares. */
 export function stateOf(row: FlagState): FlagState {
   return {
     state: row.state,
@@ -128,5 +129,5 @@ export function stateOf(row: FlagState): FlagState {
 }
 
 export function sameState(a: FlagState, b: FlagState): boolean {
-  return JSON.stringify(stateOf(a)) === JSON.stringify(stateOf(b));
+  return same(stateOf(a), stateOf(b));
 }

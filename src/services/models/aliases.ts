@@ -7,6 +7,7 @@ import { type Change, change, type Changed } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
 import { environments } from "../../db/schema/state.ts";
 import { MAX_ALIASES_PER_ENVIRONMENT } from "../../domain/limits.ts";
+import { same } from "../../domain/same.ts";
 import { AppError, invalid } from "../../errors.ts";
 import { checkModels } from "./known-models.ts";
 import { readPrices } from "./price-rows.ts";
@@ -59,7 +60,7 @@ async function edit(ctx: Ctx, environmentKey: string, isNew: boolean, make: Edit
     const { tx, environment, record } = open;
     const { next, pathOf } = make(environment.aliases);
     const aliases = sorted(next);
-    if (JSON.stringify(aliases) === JSON.stringify(sorted(environment.aliases))) return aliases;
+    if (same(aliases, environment.aliases)) return aliases;
     await requireSound(open, aliases, pathOf, isNew);
     await tx.update(environments).set({ aliases }).where(eq(environments.id, id));
     await record({

@@ -8,6 +8,7 @@ import type { Ctx } from "../../deps.ts";
 import { read } from "../../transaction.ts";
 import { chains, modelBlocks } from "../../db/schema/state.ts";
 import type { Db, ModelBlockRow } from "../../db/types.ts";
+import { same } from "../../domain/same.ts";
 import type { ModelResource } from "../../api/model.ts";
 import { checkModels } from "./known-models.ts";
 
@@ -47,7 +48,7 @@ export async function putModel(
     const warnings = isNew ? await checkModels(tx, locked, [{ path: "model", model }], input.newModel === true) : [];
     const before = blockOf(current);
     const next = input.blocked ? blockedAs(before, input, ctx.actor.name, at) : null;
-    if (JSON.stringify(before) === JSON.stringify(next)) {
+    if (same(before, next)) {
       return { value: modelResource(model, current, users), auditId: null, warnings };
     }
     // A block stays under the spelling that it was made with: lifting it by another lifts it.

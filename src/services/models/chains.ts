@@ -10,6 +10,7 @@ import { chains, flags } from "../../db/schema/state.ts";
 import type { ChainRow, Db } from "../../db/types.ts";
 import { CHAIN_NAME_PATTERN, MAX_CHAINS_PER_ENVIRONMENT } from "../../domain/limits.ts";
 import type { ChainResource } from "../../api/chain.ts";
+import { same } from "../../domain/same.ts";
 import { AppError, invalid } from "../../errors.ts";
 import { requireMatch } from "../shared/if-match.ts";
 import { checkModels } from "./known-models.ts";
@@ -84,7 +85,7 @@ export async function putChain(
       return chainResource(row, users);
     }
     requireMatch(ifMatch, current.version);
-    if (JSON.stringify(current.steps) === JSON.stringify(input.steps)) return chainResource(current, users);
+    if (same(current.steps, input.steps)) return chainResource(current, users);
     const row = one(
       await tx
         .update(chains)

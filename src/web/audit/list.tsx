@@ -1,5 +1,6 @@
 /** Entries of the audit as sentences, with what changed folded away and the way back where there is one. */
 import type { AuditResource } from "../../api/audit.ts";
+import { same } from "../../domain/same.ts";
 import { Moment } from "../shell/moment.tsx";
 
 const VERBS: Readonly<Record<string, string>> = {
@@ -95,7 +96,7 @@ function Diff({ entry }: { entry: AuditResource }) {
   const before = fieldsOf(entry.before);
   const after = fieldsOf(entry.after);
   const names = [...new Set([...Object.keys(before), ...Object.keys(after)])];
-  const changed = names.filter((name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]));
+  const changed = names.filter((name) => !same(before[name], after[name]));
   if (changed.length === 0) return null;
   return (
     <details class="diff">

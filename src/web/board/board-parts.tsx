@@ -6,6 +6,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Child } from "hono/jsx";
 import { type Actor, type Role, systemActor } from "../../domain/actor.ts";
 import { someIn } from "../../domain/fleet.ts";
+import { same } from "../../domain/same.ts";
 import type { Board, FlagRow, LastKnownBoard } from "./state.ts";
 import { Find } from "./find.tsx";
 import { FirstSteps } from "./first-steps.tsx";
@@ -36,8 +37,8 @@ export type RowMemory = Map<string, { of: RowSource; part: Part }>;
 interface RowSource {
   flag: FlagRow["flag"];
   money: Board["money"];
-  /** All else, as text: it is small, and made anew each time. */
-  rest: string;
+  /** All else: it is small, and made anew each time. */
+  rest: readonly unknown[];
 }
 
 const MINUTE_MS = 60_000;
@@ -140,9 +141,9 @@ async function flagList(board: Board, visitor: Actor, memory: RowMemory): Promis
   for (const row of board.rows) {
     const { flag, last } = row;
     const concerned = board.incidents.some((incident) => concerns(incident, flag));
-    const of: RowSource = { flag, money: board.money, rest: JSON.stringify([last, concerned, held]) };
+    const of: RowSource = { flag, money: board.money, rest: [last, concerned, held] };
     const known = memory.get(flag.key);
-    const isSame = known?.of.flag === flag && known.of.money === board.money && known.of.rest === of.rest;
+    const isSame = known?.of.flag === flag && known.of.money === board.money && same(known.of.rest, of.rest);
     const part = isSame ? known.part : flagRow(row, board, visitor);
     if (!isSame) {
       memory.set(flag.key, { of, part });

@@ -14,6 +14,7 @@ import type { EnvironmentResource } from "../../api/environment.ts";
 import type { FlagResource, UnknownFlags } from "../../api/flag.ts";
 import type { MasterResource } from "../../api/master.ts";
 import type { IncidentResource } from "../../api/incident.ts";
+import { same } from "../../domain/same.ts";
 import { AppError } from "../../errors.ts";
 import { listAudit } from "../../services/shared/audit.ts";
 import { type BoardMoney, boardMoney } from "../../services/board/money.ts";
@@ -234,7 +235,7 @@ async function readState(ctx: Ctx, environment: EnvironmentResource, before: Boa
     environment,
     flags: sorted.map((flag) => {
       const old = known.get(flag.key);
-      return old !== undefined && JSON.stringify(old) === JSON.stringify(flag) ? old : flag;
+      return old !== undefined && same(old, flag) ? old : flag;
     }),
     revision: flags.revision,
     changes,
@@ -244,8 +245,8 @@ async function readState(ctx: Ctx, environment: EnvironmentResource, before: Boa
 
 /** Whether a budget has switched anything, or let go of it. */
 function haveMoved(before: BoardState, now: BoardState): boolean {
-  const trips = ({ flags }: BoardState) => JSON.stringify(flags.map((flag) => flag.trips));
-  return before.flags !== now.flags && trips(before) !== trips(now);
+  const trips = ({ flags }: BoardState) => flags.map((flag) => flag.trips);
+  return before.flags !== now.flags && !same(trips(before), trips(now));
 }
 
 /** Changes young enough to be timed, the newest first. */
