@@ -11,35 +11,10 @@ import { audit, environments, installation } from "./db/schema/state.ts";
 import type { Db, EnvironmentRow } from "./db/types.ts";
 import type { Ctx, SnapshotStep } from "./deps.ts";
 import { recordOf } from "./domain/actor.ts";
-import { movedBy } from "./domain/audit-actions.ts";
+import { type AuditEntry, movedBy, targetKindOf } from "./domain/audit.ts";
 import { AppError } from "./errors.ts";
 import { type Moved, settleStandings } from "./services/flags/standings.ts";
 import { withTransaction } from "./transaction.ts";
-
-/** What an audit entry can be about. */
-export type TargetKind =
-  | "flag"
-  | "chain"
-  | "model"
-  | "master"
-  | "token"
-  | "environment"
-  | "instance"
-  | "budget"
-  | "incident"
-  | "channel"
-  | "price";
-
-export interface AuditEntry {
-  action: string;
-  targetKind: TargetKind;
-  target: string;
-  reason?: string | null;
-  before?: unknown;
-  after?: unknown;
-  /** The entry whose change this one takes back. */
-  reverts?: number;
-}
 
 export interface Change {
   tx: Db;
@@ -184,15 +159,14 @@ export async function afterCommit(ctx: Ctx, refresh: () => Promise<void>): Promi
 
 /** What the story of a flag tells of changes of something else that moved it. */
 function movedEntries(moved: readonly Moved[], recorded: readonly AuditEntry[]): AuditEntry[] {
-  const cause = recorded.find(({ targetKind }) => targetKind !== "flag") ?? null;
+  const cause = recorded.find((entry) => targetKindOf(entry) !== "flag") ?? null;
   const reason = cause === null ? null : movedBy(cause);
   if (reason === null) return [];
-  const told = new Set(recorded.filter(({ targetKind }) => targetKind === "flag").map(({ target }) => target));
+  const told = new Set(recorded.filter((entry) => targetKindOf(entry) === "flag").map(({ target }) => target));
   return moved
     .filter(({ flag }) => !told.has(flag))
     .map(({ flag, before, after }) => ({
       action: "flag.moved",
-      targetKind: "flag" as const,
       target: flag,
       reason,
       before,
@@ -224,7 +198,7 @@ async function insertAudits(ctx: Ctx, tx: Db, entries: readonly AuditEntry[], sc
         at: scope.at,
         actor: recordOf(ctx.actor),
         action: entry.action,
-        targetKind: entry.targetKind,
+        targetKind: targetKindOf(entry),
         target: entry.target,
         reason: entry.reason ?? null,
         before: entry.before ?? null,

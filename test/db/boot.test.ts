@@ -35,7 +35,7 @@ describe.each(["postgres", "memory"] as const)("the first start on %s", (kind) =
     const id = environment?.id ?? "";
     const before = deps.snapshots.current(id)?.n ?? 0;
     const { revision } = await change(adminCtx(deps), id, async ({ record }) => {
-      await record({ action: "test", targetKind: "environment", target: "x" });
+      await record({ action: "incident.resolved", target: "x" });
     });
     expect(deps.snapshots.current(id)).toMatchObject({ n: before + 1, revision, etag: `"${revision}"` });
   });
@@ -49,7 +49,7 @@ describe("two servers on one PostgreSQL", () => {
     expect(b.deps.snapshots.environmentByKey("production")?.revision).toBe(production?.revision);
     expect(a.deps.snapshots.all()).toHaveLength(2);
     const { revision } = await change(adminCtx(a.deps), production?.environmentId ?? "", async ({ record }) => {
-      await record({ action: "test", targetKind: "environment", target: "x" });
+      await record({ action: "incident.resolved", target: "x" });
     });
     await until("B serves the change", () => b.deps.snapshots.environmentByKey("production")?.revision === revision);
     await Promise.all([a.close(), b.close()]);

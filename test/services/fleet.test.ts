@@ -36,7 +36,7 @@ const served = () => {
 };
 const makeChange = () =>
   change(ctx(), environmentId, async ({ record }) => {
-    await record({ action: "test", targetKind: "environment", target: "x" });
+    await record({ action: "incident.resolved", target: "x" });
   });
 const heard = (
   instance: string,

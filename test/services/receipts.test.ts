@@ -27,7 +27,7 @@ describe.each(["postgres", "memory"] as const)("on %s", (kind) => {
   };
   const makeChange = (key = "production") =>
     change(ctx(), served(key).environmentId, async ({ record }) => {
-      await record({ action: "test", targetKind: "environment", target: "x" });
+      await record({ action: "incident.resolved", target: "x" });
     });
   const heard = (instance: string, n: number | null, key = "production") => {
     const { environmentId, lineage } = served(key);

@@ -51,7 +51,7 @@ export async function createEnvironment(ctx: Ctx, input: { key: string; name: st
     await insertAudit(
       ctx,
       tx,
-      { action: "environment.created", targetKind: "environment", target: input.key, after: input },
+      { action: "environment.created", target: input.key, after: input },
       { environmentId: id, revision, at },
     );
     return created;

@@ -9,7 +9,7 @@ import { environments, installation, revisions, tokens } from "../../db/schema/s
 import type { Db } from "../../db/types.ts";
 import { systemActor } from "../../domain/actor.ts";
 import { hashSecret } from "./secret.ts";
-import { announceTokens } from "./tokens.ts";
+import { announceTokens, type TokenKept } from "./tokens.ts";
 
 /** The identity that the first sign-in link is for. */
 export const FIRST_ADMIN_ID = "admin";
@@ -46,14 +46,14 @@ export async function firstRun(deps: Deps): Promise<boolean> {
       await insertAudit(
         ctx,
         tx,
-        { action: "environment.created", targetKind: "environment", target: key, after: { key, name } },
+        { action: "environment.created", target: key, after: { key, name } },
         { environmentId: id, revision: 1, at },
       );
     }
     await tx
       .insert(tokens)
       .values({ id: FIRST_ADMIN_ID, kind: "op", name: "admin", role: "admin", createdBy: "first run", createdAt: at });
-    await recordToken(ctx, tx, "token.created", "admin");
+    await recordToken(ctx, tx, "admin", adminMade("admin"));
     return true;
   });
 }
@@ -68,7 +68,7 @@ export async function applyAdminToken(deps: Deps, token: string | null): Promise
     if (token === null) {
       if (known === undefined || known.revokedAt !== null) return;
       await tx.update(tokens).set({ revokedAt: at }).where(eq(tokens.id, ENVIRONMENT_ADMIN_ID));
-      await recordToken(ctx, tx, "token.revoked", name);
+      await recordToken(ctx, tx, name, { action: "token.revoked" });
       return;
     }
     const hash = hashSecret(token);
@@ -78,7 +78,7 @@ export async function applyAdminToken(deps: Deps, token: string | null): Promise
       .insert(tokens)
       .values({ id: ENVIRONMENT_ADMIN_ID, ...values })
       .onConflictDoUpdate({ target: tokens.id, set: { ...values, revokedAt: null } });
-    await recordToken(ctx, tx, "token.created", name);
+    await recordToken(ctx, tx, name, adminMade(name));
   });
 }
 
@@ -97,18 +97,12 @@ function systemCtx(deps: Deps): Ctx {
   return { actor: systemActor("first-run", "server start"), requestId: deps.newId(), deps };
 }
 
-async function recordToken(ctx: Ctx, tx: Db, action: string, name: string): Promise<void> {
+function adminMade(name: string): TokenKept {
+  return { action: "token.created", after: { kind: "op", name, role: "admin" } };
+}
+
+async function recordToken(ctx: Ctx, tx: Db, name: string, kept: TokenKept): Promise<void> {
   const at = new Date(ctx.deps.clock.nowMs());
-  await insertAudit(
-    ctx,
-    tx,
-    {
-      action,
-      targetKind: "token",
-      target: name,
-      after: action === "token.created" ? { kind: "op", name, role: "admin" } : null,
-    },
-    { environmentId: null, revision: null, at },
-  );
+  await insertAudit(ctx, tx, { ...kept, target: name }, { environmentId: null, revision: null, at });
   await announceTokens(tx);
 }

@@ -8,6 +8,7 @@ import { NOTIFY_CHANNEL } from "../../db/listen.ts";
 import { environments, installation, tokens } from "../../db/schema/state.ts";
 import type { Db, TokenRow } from "../../db/types.ts";
 import { type Role, seesEnvironment, type TokenKind } from "../../domain/actor.ts";
+import type { Kept } from "../../domain/audit.ts";
 import { MAX_ACTIVE_TOKENS } from "../../domain/limits.ts";
 import type { TokenResource } from "../../api/token.ts";
 import { AppError, invalid } from "../../errors.ts";
@@ -65,7 +66,8 @@ export async function createToken(ctx: Ctx, input: NewToken): Promise<{ token: T
     if (row === undefined) throw new AppError("INTERNAL", "The token was not written.");
     const made = tokenResource(ctx, row, await environmentKeys(tx));
     const { kind, name, role, environments: keys } = made;
-    await recordToken(ctx, tx, "token.created", row, { kind, name, role, environments: keys }, at);
+    const after = { kind, name, role, environments: keys };
+    await recordToken(ctx, tx, row, { action: "token.created", after }, at);
     return made;
   });
   await afterCommit(ctx, () => ctx.deps.tokens.refresh());
@@ -90,7 +92,7 @@ export async function revokeToken(ctx: Ctx, id: string): Promise<TokenResource> 
       .set({ revokedAt: at })
       .where(and(eq(tokens.id, id), isNull(tokens.revokedAt)))
       .returning();
-    await recordToken(ctx, tx, "token.revoked", current, null, at);
+    await recordToken(ctx, tx, current, { action: "token.revoked" }, at);
     return tokenResource(ctx, revoked[0] ?? current, keys);
   });
   await afterCommit(ctx, () => ctx.deps.tokens.refresh());
@@ -103,14 +105,11 @@ export async function announceTokens(tx: Db): Promise<void> {
   await tx.execute(sql`select pg_notify(${NOTIFY_CHANNEL}, 'tokens')`);
 }
 
-async function recordToken(ctx: Ctx, tx: Db, action: string, row: TokenRow, after: unknown, at: Date): Promise<void> {
+export type TokenKept = Extract<Kept, { action: "token.created" | "token.revoked" }>;
+
+async function recordToken(ctx: Ctx, tx: Db, row: TokenRow, kept: TokenKept, at: Date): Promise<void> {
   const only = row.environmentIds?.length === 1 ? (row.environmentIds[0] ?? null) : null;
-  await insertAudit(
-    ctx,
-    tx,
-    { action, targetKind: "token", target: row.name, after },
-    { environmentId: only, revision: null, at },
-  );
+  await insertAudit(ctx, tx, { ...kept, target: row.name }, { environmentId: only, revision: null, at });
   await announceTokens(tx);
 }
 

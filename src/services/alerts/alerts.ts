@@ -75,7 +75,7 @@ export async function retryAlert(ctx: Ctx, environmentKey: string, id: number): 
     await insertAudit(
       ctx,
       tx,
-      { action: "alert.retried", targetKind: "channel", target: row.channel.name, after: { title: resource.title } },
+      { action: "alert.retried", target: row.channel.name, after: { title: resource.title } },
       { environmentId: environment.id, revision: null, at },
     );
     return resource;

@@ -30,7 +30,7 @@ export async function testChannel(ctx: Ctx, environmentKey: string, id: string):
   const at = new Date(clock.nowMs());
   await withTransaction(ctx, async (tx) => {
     await tx.update(channels).set({ testedAt: at, testResult: text }).where(eq(channels.id, id));
-    const entry = { action: "channel.tested", targetKind: "channel", target: channel.name, after: { text } } as const;
+    const entry = { action: "channel.tested", target: channel.name, after: { text } } as const;
     await insertAudit(ctx, tx, entry, { environmentId: environment.id, revision: null, at });
   });
   return { delivered: sent.type === "delivered", text };

@@ -69,7 +69,7 @@ export async function createChannel(
       .returning();
     const row = rows[0];
     if (row === undefined) throw nameTaken(input.name);
-    await record({ action: "channel.created", targetKind: "channel", target: row.name, after: auditOf(row) });
+    await record({ action: "channel.created", target: row.name, after: auditOf(row) });
     return { ...channelResource(row), secret };
   });
 }
@@ -112,7 +112,6 @@ export async function updateChannel(
     if (renews || url !== current.url) await hurry(open.tx, id, open.at);
     await open.record({
       action: "channel.edited",
-      targetKind: "channel",
       target: row.name,
       ...(renews && { reason: "new signing secret" }),
       before: auditOf(current),
@@ -136,7 +135,6 @@ export async function deleteChannel(
     await tx.delete(channels).where(eq(channels.id, id));
     await record({
       action: "channel.deleted",
-      targetKind: "channel",
       target: current.name,
       before: auditOf(current),
     });

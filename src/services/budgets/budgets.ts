@@ -43,7 +43,7 @@ export async function createBudget(
       .returning();
     const row = rows[0];
     if (row === undefined) throw nameTaken(input.name);
-    await record({ action: "budget.created", targetKind: "budget", target: row.name, after: definitionOf(row) });
+    await record({ action: "budget.created", target: row.name, after: definitionOf(row) });
     await countFromLedger(tx, row, at);
     await runOpenWindows(ctx, open, budgetOf(row, []));
     return budgetResource(ctx, tx, row);
@@ -75,7 +75,7 @@ export async function updateBudget(
     const row = rows[0];
     if (row === undefined) throw new AppError("NOT_FOUND", NO_SUCH_BUDGET);
     const raises = await readRaises(tx, id);
-    await record({ action: "budget.edited", targetKind: "budget", target: row.name, before, after: definitionOf(row) });
+    await record({ action: "budget.edited", target: row.name, before, after: definitionOf(row) });
     if (countsDifferently(current, row)) {
       await endAllTrips(open, budgetOf(current, raises));
       await tx.delete(budgetWindows).where(and(eq(budgetWindows.budgetId, id), isNull(budgetWindows.closedAt)));
@@ -103,7 +103,6 @@ export async function deleteBudget(
     await tx.delete(budgets).where(eq(budgets.id, id));
     await record({
       action: "budget.deleted",
-      targetKind: "budget",
       target: current.name,
       before: definitionOf(current),
     });

@@ -42,7 +42,6 @@ export async function raiseBudget(
     });
     await record({
       action: "budget.raised",
-      targetKind: "budget",
       target: row.name,
       reason: input.reason,
       after: { addUsd: input.addUsd, until: input.until.toISOString() },

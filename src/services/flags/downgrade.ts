@@ -40,7 +40,6 @@ export async function downgradeFlag(
     patchFlag(open, row);
     const auditId = await open.record({
       action: "flag.downgraded",
-      targetKind: "flag",
       target: key,
       reason,
       before,

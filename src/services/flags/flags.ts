@@ -97,7 +97,6 @@ export async function createFlag(ctx: Ctx, environmentKey: string, input: NewFla
     }
     await record({
       action: "flag.created",
-      targetKind: "flag",
       target: row.key,
       after: definitionOf(row),
     });
@@ -127,7 +126,6 @@ export async function updateFlag(
     const row = await writeFlag(tx, current, { ...next, ...moved, updatedAt: at });
     await record({
       action: "flag.edited",
-      targetKind: "flag",
       target: key,
       before: definitionOf(current),
       after: definitionOf(row),
@@ -163,7 +161,6 @@ export async function deleteFlag(
     await endTripsOfDeleted(ctx, open, key);
     await record({
       action: "flag.deleted",
-      targetKind: "flag",
       target: key,
       before: definitionOf(current),
     });

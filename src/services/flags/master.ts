@@ -31,7 +31,6 @@ export async function killMaster(
     const [before, after] = [masterColumns(current), masterColumns(next)];
     const entry = {
       action: "master.killed",
-      targetKind: "master",
       target: environment.key,
       reason: input.reason,
       before,
@@ -64,7 +63,6 @@ export async function restoreMaster(
     const row = await writeMaster(open, next);
     const auditId = await open.record({
       action: "master.restored",
-      targetKind: "master",
       target: environment.key,
       reason,
       before: masterColumns(current),

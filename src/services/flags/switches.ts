@@ -38,7 +38,7 @@ export async function killFlag(
     const { flag, around, checks } = await flagAsServed(ctx, open, key);
     const before = stateOf(flag);
     const after = { ...before, ...switchColumns(killByHand(switchOf(flag), ctx.actor, input, open.at)) };
-    const entry = { action: "flag.killed", targetKind: "flag", target: key, reason: input.reason, before } as const;
+    const entry = { action: "flag.killed", target: key, reason: input.reason, before } as const;
     if (sameState(before, after)) {
       await open.note({ ...entry, after });
       return { value: flagResource(flag, around, checks), auditId: null };
@@ -77,7 +77,6 @@ export async function restoreFlag(
     if (!overridden) patchFlag(open, row);
     const auditId = await open.record({
       action: "flag.restored",
-      targetKind: "flag",
       target: key,
       reason,
       before,

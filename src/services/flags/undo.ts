@@ -9,15 +9,8 @@ import type { Ctx } from "../../deps.ts";
 import { readFor } from "../../transaction.ts";
 import { audit, chains, environments, modelBlocks } from "../../db/schema/state.ts";
 import type { AuditRow } from "../../db/types.ts";
-import {
-  type ChainSteps,
-  parseBlock,
-  parseDefinition,
-  parseFlagState,
-  parseMaster,
-  parseSteps,
-} from "../../domain/audit-values.ts";
-import { isRevertible } from "../../domain/audit-actions.ts";
+import { readTakenBack, type Reasoned, revertedBy, type TakenBack } from "../../domain/audit.ts";
+import { same } from "../../domain/same.ts";
 import { AppError } from "../../errors.ts";
 import { findChain, usersByChain } from "../models/chains.ts";
 import { definitionOf, requireFlag, writeFlag } from "./flags.ts";
@@ -26,13 +19,16 @@ import { blockOf, findBlock, writeBlock } from "../models/blocks.ts";
 import { stateOf } from "./switches.ts";
 import { tripNewcomers } from "../trips/trips.ts";
 
-const KILLS: ReadonlySet<string> = new Set(["flag.killed", "master.killed"]);
+const TAKES_NO_REASON = "takes no reason afterwards";
 const REASONS: ReadonlySet<string> = new Set(["reason", "levelReason", "masterReason"]);
 
 export interface Target {
   kind: string;
   key: string;
 }
+
+/** A change that was made, as the audit kept it. */
+type Entry = TakenBack & Pick<AuditRow, "id" | "target" | "actor">;
 
 /** Takes one change back. CONFLICT when the same thing was changed again since, or when it cannot be taken back. */
 export async function revert(
@@ -41,30 +37,21 @@ export async function revert(
   auditId: number,
   reason: string | null,
 ): Promise<Changed<{ target: Target }>> {
-  const { environment, entry } = await requireEntry(ctx, environmentKey, auditId);
-  if (!isRevertible(entry.action)) {
-    throw new AppError("CONFLICT", `A change of the kind "${entry.action}" cannot be taken back by one click.`);
-  }
-  if (entry.action === "flag.edited" || entry.action === "chain.edited") requireScope(ctx.actor, "admin");
+  const { environment, row } = await requireRow(ctx, environmentKey, auditId);
+  const entry = entryOf(row, "cannot be taken back by one click");
+  requireScope(ctx.actor, revertedBy(entry.action));
   return change(ctx, environment.id, async (open) => {
     await requireNoLaterKill(open, entry);
     const swapped = await swap(open, entry);
-    await open.record({
-      action: entry.action,
-      targetKind: kindOf(entry),
-      target: entry.target,
-      reason: reason ?? `undo of #${entry.id}`,
-      reverts: entry.id,
-      before: swapped.before,
-      after: swapped.after,
-    });
+    const { id: reverts, target } = entry;
+    await open.record({ ...swapped, target, reason: reason ?? `undo of #${reverts}`, reverts });
     await tripNewcomers(ctx, open, await flagsMoved(open, entry));
-    return { target: { kind: entry.targetKind, key: entry.target } };
+    return { target: targetOf(row) };
   });
 }
 
 /** The flags whose chain may be another one now. */
-async function flagsMoved({ tx, environment }: Change, entry: AuditRow): Promise<string[]> {
+async function flagsMoved({ tx, environment }: Change, entry: Entry): Promise<string[]> {
   if (entry.action === "flag.edited") return [entry.target];
   if (entry.action !== "chain.edited") return [];
   return (await usersByChain(tx, environment.id)).get(entry.target) ?? [];
@@ -77,15 +64,15 @@ export async function setReason(
   auditId: number,
   reason: string,
 ): Promise<Changed<{ target: Target }>> {
-  const { environment, entry } = await requireEntry(ctx, environmentKey, auditId);
+  const { environment, row } = await requireRow(ctx, environmentKey, auditId);
   return change(ctx, environment.id, async (open) => {
-    await writeReason(open, entry, reason);
-    await open.record({ action: "reason.given", targetKind: kindOf(entry), target: entry.target, reason });
-    return { target: { kind: entry.targetKind, key: entry.target } };
+    const about = await writeReason(open, entryOf(row, TAKES_NO_REASON), reason);
+    await open.record({ action: "reason.given", about, target: row.target, reason });
+    return { target: targetOf(row) };
   });
 }
 
-async function requireEntry(ctx: Ctx, environmentKey: string, auditId: number) {
+async function requireRow(ctx: Ctx, environmentKey: string, auditId: number) {
   const environment = await requireEnvironment(ctx, environmentKey, "operator");
   const rows = await readFor(ctx, "operator", (db) =>
     db
@@ -94,17 +81,32 @@ async function requireEntry(ctx: Ctx, environmentKey: string, auditId: number) {
       .where(and(eq(audit.environmentId, environment.id), eq(audit.id, auditId)))
       .limit(1),
   );
-  const entry = rows[0];
-  if (entry === undefined) throw new AppError("NOT_FOUND", `There is no audit entry ${auditId} in this environment.`);
-  return { environment, entry };
+  const row = rows[0];
+  if (row === undefined) throw new AppError("NOT_FOUND", `There is no audit entry ${auditId} in this environment.`);
+  return { environment, row };
+}
+
+/** CONFLICT for what is not of that kind, or is in a form that only a newer version reads. */
+function entryOf(row: AuditRow, refusal: string): Entry {
+  const kept = readTakenBack(row);
+  if (kept === null) throw refused(row.action, refusal);
+  return { ...kept, id: row.id, target: row.target, actor: row.actor };
+}
+
+function refused(action: string, refusal: string): AppError {
+  return new AppError("CONFLICT", `A change of the kind "${action}" ${refusal}.`);
+}
+
+function targetOf(row: AuditRow): Target {
+  return { kind: row.targetKind, key: row.target };
 }
 
 /**
  * Who pulls the cord on what is off already changes nothing, but relies on it staying off: then the first kill is not
  * taken back by one click. A second kill by the same actor is a double click or a retry.
  */
-async function requireNoLaterKill({ tx, environment }: Change, entry: AuditRow): Promise<void> {
-  if (!KILLS.has(entry.action)) return;
+async function requireNoLaterKill({ tx, environment }: Change, entry: Entry): Promise<void> {
+  if (entry.action !== "flag.killed" && entry.action !== "master.killed") return;
   const later = await tx
     .select({ id: audit.id })
     .from(audit)
@@ -121,87 +123,89 @@ async function requireNoLaterKill({ tx, environment }: Change, entry: AuditRow):
   if (later.length > 0) throw changedSince(entry);
 }
 
-/** Writes what was before the entry's change; answers with both sides for the audit. */
-async function swap(open: Change, entry: AuditRow): Promise<{ before: unknown; after: unknown }> {
+/** Writes what was before the entry's change; answers with that change the other way round, for the audit. */
+async function swap(open: Change, entry: Entry): Promise<TakenBack> {
   const { tx, environment, at } = open;
-  switch (kindOf(entry)) {
-    case "flag": {
+  switch (entry.action) {
+    case "flag.killed":
+    case "flag.restored":
+    case "flag.downgraded": {
+      const { action, before: was, after: became } = entry;
       const current = await requireFlag(tx, environment.id, entry.target);
-      if (entry.action === "flag.edited") {
-        const [was, became] = [parseDefinition(entry.before), parseDefinition(entry.after)];
-        requireSame(definitionOf(current), became, entry);
-        if (was.chain !== null && (await findChain(tx, environment.id, was.chain)) === undefined) {
-          throw new AppError("CONFLICT", `The chain "${was.chain}" that the flag had is gone. Create it first.`);
-        }
-        await writeFlag(tx, current, { ...was, updatedAt: at });
-        return { before: became, after: was };
-      }
-      const [was, became] = [parseFlagState(entry.before), parseFlagState(entry.after)];
       requireSame(stateOf(current), became, entry);
       await writeFlag(tx, current, was);
-      return { before: stateOf(current), after: was };
+      return { action, before: stateOf(current), after: was };
     }
-    case "master": {
+    case "flag.edited": {
+      const { action, before: was, after: became } = entry;
+      const current = await requireFlag(tx, environment.id, entry.target);
+      requireSame(definitionOf(current), became, entry);
+      if (was.chain !== null && (await findChain(tx, environment.id, was.chain)) === undefined) {
+        throw new AppError("CONFLICT", `The chain "${was.chain}" that the flag had is gone. Create it first.`);
+      }
+      await writeFlag(tx, current, { ...was, updatedAt: at });
+      return { action, before: became, after: was };
+    }
+    case "master.killed":
+    case "master.restored": {
+      const { action, before: was, after: became } = entry;
       const current = masterColumns(masterOf(environment));
-      const was = parseMaster(entry.before);
-      requireSame(current, parseMaster(entry.after), entry);
+      requireSame(current, became, entry);
       await tx.update(environments).set(was).where(eq(environments.id, environment.id));
-      return { before: current, after: was };
+      return { action, before: current, after: was };
     }
-    case "model": {
+    case "model.blocked":
+    case "model.unblocked": {
+      const { action, before: was, after: became } = entry;
       const current = blockOf(await findBlock(tx, environment.id, entry.target));
-      const was = parseBlock(entry.before);
-      requireSame(current, parseBlock(entry.after), entry);
+      requireSame(current, became, entry);
       await writeBlock(tx, environment.id, entry.target, was ?? undefined);
-      return { before: current, after: was };
+      return { action, before: current, after: was };
     }
-    case "chain": {
+    case "chain.edited": {
+      const { action, before: was, after: became } = entry;
       const current = await findChain(tx, environment.id, entry.target);
-      const became: ChainSteps = parseSteps(entry.after);
       if (current === undefined) throw changedSince(entry);
       requireSame({ steps: current.steps }, became, entry);
-      const was = parseSteps(entry.before);
       await tx
         .update(chains)
         .set({ steps: was.steps, version: current.version + 1, updatedAt: at })
         .where(and(eq(chains.environmentId, environment.id), eq(chains.name, entry.target)));
-      return { before: became, after: was };
+      return { action, before: became, after: was };
     }
-    case "token":
-    case "environment":
-    case "budget":
-    case "incident":
-    case "channel":
-    case "price":
-      throw new AppError("CONFLICT", `A change of a ${entry.targetKind} is not taken back by undo.`);
   }
 }
 
-async function writeReason(open: Change, entry: AuditRow, reason: string): Promise<void> {
+/** Answers with what the reason is of. */
+async function writeReason(open: Change, entry: Entry, reason: string): Promise<Reasoned> {
   const { tx, environment } = open;
   switch (entry.action) {
     case "flag.killed":
     case "flag.downgraded": {
       const current = await requireFlag(tx, environment.id, entry.target);
-      requireSame(stateOf(current), parseFlagState(entry.after), entry);
+      requireSame(stateOf(current), entry.after, entry);
       await writeFlag(tx, current, entry.action === "flag.killed" ? { reason } : { levelReason: reason });
-      return;
+      return entry.action;
     }
     case "master.killed":
-      requireSame(masterColumns(masterOf(environment)), parseMaster(entry.after), entry);
+      requireSame(masterColumns(masterOf(environment)), entry.after, entry);
       await tx.update(environments).set({ masterReason: reason }).where(eq(environments.id, environment.id));
-      return;
+      return entry.action;
     case "model.blocked": {
       const current = await findBlock(tx, environment.id, entry.target);
-      requireSame(blockOf(current), parseBlock(entry.after), entry);
+      requireSame(blockOf(current), entry.after, entry);
       await tx
         .update(modelBlocks)
         .set({ reason })
         .where(and(eq(modelBlocks.environmentId, environment.id), eq(modelBlocks.model, entry.target)));
-      return;
+      return entry.action;
     }
-    default:
-      throw new AppError("CONFLICT", `A change of the kind "${entry.action}" takes no reason afterwards.`);
+    case "flag.restored":
+    case "flag.edited":
+    case "chain.edited":
+    case "master.restored":
+    case "model.unblocked":
+      throw refused(entry.action, TAKES_NO_REASON);
   }
 }
 
@@ -209,35 +213,17 @@ async function writeReason(open: Change, entry: AuditRow, reason: string): Promi
  * Compares all but the reason. Who and since when tell the state that this entry made from an equal one that somebody
  * made later: undoing an old kill must not lift a newer one.
  */
-function requireSame(current: unknown, became: unknown, entry: AuditRow): void {
-  if (essenceOf(current) !== essenceOf(became)) throw changedSince(entry);
+function requireSame<Value extends object | null>(current: Value, became: Value, entry: Entry): void {
+  if (!same(essenceOf(current), essenceOf(became))) throw changedSince(entry);
 }
 
-function essenceOf(value: unknown): string {
-  return JSON.stringify(value, (key, inner: unknown) => (REASONS.has(key) ? undefined : inner));
+function essenceOf(value: object | null): unknown {
+  return value === null ? null : Object.fromEntries(Object.entries(value).filter(([name]) => !REASONS.has(name)));
 }
 
-function changedSince(entry: AuditRow): AppError {
+function changedSince({ target }: Entry): AppError {
   return new AppError(
     "CONFLICT",
-    `"${entry.target}" was changed again since. Look at its state now, then restore or kill it.`,
+    `"${target}" was changed again since. Look at its state now, then restore or kill it.`,
   );
-}
-
-function kindOf(entry: AuditRow) {
-  switch (entry.targetKind) {
-    case "flag":
-    case "chain":
-    case "model":
-    case "master":
-    case "token":
-    case "environment":
-    case "budget":
-    case "incident":
-    case "channel":
-    case "price":
-      return entry.targetKind;
-    default:
-      throw new AppError("INTERNAL", `Unknown target kind "${entry.targetKind}" in the audit.`);
-  }
 }

@@ -49,7 +49,6 @@ export async function noteStep(ctx: Ctx, open: Change, acted: Acted, occasion = 
   });
   await open.record({
     action: "budget.step",
-    targetKind: "budget",
     target: budget.name,
     reason: text,
     after: {
@@ -89,7 +88,6 @@ export async function noteOver(
   });
   await open.record({
     action: "budget.step",
-    targetKind: "budget",
     target: budget.name,
     reason: text,
     after: {
@@ -200,7 +198,6 @@ export async function resolveEndedIncidents(ctx: Ctx, open: Change): Promise<voi
     await tx.update(incidents).set({ resolvedAt: at }).where(eq(incidents.id, row.id));
     await open.record({
       action: "incident.resolved",
-      targetKind: "incident",
       target: row.title,
       reason: "its cause has ended",
     });
@@ -340,7 +337,7 @@ export async function acknowledgeIncident(
       return { id, acknowledgedAt: row.acknowledgedAt.toISOString(), acknowledgedBy: row.acknowledgedBy ?? "" };
     }
     await tx.update(incidents).set({ acknowledgedAt: at, acknowledgedBy: ctx.actor.name }).where(eq(incidents.id, id));
-    await record({ action: "incident.acknowledged", targetKind: "incident", target: row.title });
+    await record({ action: "incident.acknowledged", target: row.title });
     return { id, acknowledgedAt: at.toISOString(), acknowledgedBy: ctx.actor.name };
   });
 }

@@ -57,7 +57,7 @@ export async function declareDead(
         "CONFLICT",
         `${member.instance} is connected: it would be counted again with its next poll. The connection of a process that is dead shows as lost within seconds.`,
       );
-    await audit(ctx, tx, environmentId, { target: member.instance, reason });
+    await audit(ctx, tx, environmentId, { target: member.instance, reason, after: null });
     return [member.instance];
   });
   return { instances, declared: 1, revision: ctx.deps.snapshots.revisionOf(environmentId, revision) };
@@ -117,9 +117,8 @@ async function audit(
   ctx: Ctx,
   tx: Db,
   environmentId: string,
-  entry: { target: string; reason: string | null; after?: unknown },
+  entry: { target: string; reason: string | null; after: { declared: number; instances: string[] } | null },
 ): Promise<void> {
-  const about = { action: "instance.declared-dead", targetKind: "instance" as const };
   const at = new Date(ctx.deps.clock.nowMs());
-  await insertAudit(ctx, tx, { ...about, ...entry }, { environmentId, revision: null, at });
+  await insertAudit(ctx, tx, { action: "instance.declared-dead", ...entry }, { environmentId, revision: null, at });
 }

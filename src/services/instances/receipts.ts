@@ -10,6 +10,7 @@ import type { Ctx } from "../../deps.ts";
 import { read } from "../../transaction.ts";
 import { audit, instances, receipts, revisions } from "../../db/schema/state.ts";
 import type { EnvironmentRow } from "../../db/types.ts";
+import type { Action } from "../../domain/audit.ts";
 import { EVERY_FLAG, type Fleet, hasApplied, type Member, proofOf } from "../../domain/fleet.ts";
 import { AppError, invalid } from "../../errors.ts";
 import { lineageOf, readFleet } from "./fleet.ts";
@@ -119,19 +120,16 @@ export async function receiptDelaysMs(
   return rows.map((row) => Math.max(0, row.appliedAt.getTime() - committedAt.getTime())).toSorted((a, b) => a - b);
 }
 
+/** What turns something on again. */
+const RESTORES = ["flag.restored", "flag.trip-ended", "master.restored"] as const satisfies Action[];
+
 /** What the change of a revision has turned on: an instance that holds that off by itself has not applied it. */
 async function restoredBy(ctx: Ctx, environmentId: string, n: number): Promise<string | null> {
   const rows = await read(ctx, (db) =>
     db
       .select({ action: audit.action, target: audit.target })
       .from(audit)
-      .where(
-        and(
-          eq(audit.environmentId, environmentId),
-          eq(audit.revision, n),
-          inArray(audit.action, ["flag.restored", "flag.trip-ended", "master.restored"]),
-        ),
-      )
+      .where(and(eq(audit.environmentId, environmentId), eq(audit.revision, n), inArray(audit.action, RESTORES)))
       .limit(1),
   );
   return rows[0] === undefined ? null : restoredIn(rows[0].action, rows[0].target);

@@ -2,6 +2,7 @@
 import { type SQL, sql } from "drizzle-orm";
 import type { Db } from "../../db/types.ts";
 import { recordOf, systemActor } from "../../domain/actor.ts";
+import type { Action } from "../../domain/audit.ts";
 import { LIVE_SECONDS, type NotCountedBecause } from "../../domain/fleet.ts";
 
 /** One process, as it names itself. */
@@ -119,7 +120,7 @@ export async function tellReturned(db: Db): Promise<void> {
       returning environment_id, instance, declared_dead_at, declared_dead_by, returned_at
     )
     insert into audit (environment_id, at, actor, action, target_kind, target, reason, before, after, request_id)
-    select environment_id, returned_at, cast(${JSON.stringify(recordOf(FLEET))} as text)::jsonb, 'instance.returned', 'instance', instance,
+    select environment_id, returned_at, cast(${JSON.stringify(recordOf(FLEET))} as text)::jsonb, cast(${RETURNED} as text), 'instance', instance,
       'was declared dead by ' || declared_dead_by || ', and is heard of again',
       jsonb_build_object('declaredDeadBy', declared_dead_by, 'declaredDeadAt', declared_dead_at), null, 'fleet'
     from returned`);
@@ -149,6 +150,7 @@ const STILL_FRESH = sql`interval '30 seconds'`;
 /** What was heard of it is from before it was declared dead, told late or by another server. */
 const STAYS_DEAD = sql`coalesce(known.stopped_by = 'declared' and excluded.last_seen <= known.declared_dead_at, false)`;
 const FLEET = systemActor("fleet", "fleet");
+const RETURNED = "instance.returned" satisfies Action;
 
 const IS_LATER = sql`excluded.last_seen >= known.last_seen`;
 

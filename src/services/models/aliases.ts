@@ -65,7 +65,6 @@ async function edit(ctx: Ctx, environmentKey: string, isNew: boolean, make: Edit
     await tx.update(environments).set({ aliases }).where(eq(environments.id, id));
     await record({
       action: "aliases.edited",
-      targetKind: "environment",
       target: environment.key,
       before: environment.aliases,
       after: aliases,

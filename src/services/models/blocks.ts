@@ -56,7 +56,6 @@ export async function putModel(
     const row = await writeBlock(tx, environment.id, target, next ?? undefined);
     const auditId = await record({
       action: input.blocked ? "model.blocked" : "model.unblocked",
-      targetKind: "model",
       target,
       reason: input.reason,
       before,

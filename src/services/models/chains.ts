@@ -78,7 +78,6 @@ export async function putChain(
       );
       await record({
         action: "chain.created",
-        targetKind: "chain",
         target: name,
         after: { steps: row.steps },
       });
@@ -95,7 +94,6 @@ export async function putChain(
     );
     await record({
       action: "chain.edited",
-      targetKind: "chain",
       target: name,
       before: { steps: current.steps },
       after: { steps: row.steps },
@@ -128,7 +126,6 @@ export async function deleteChain(
     await tx.delete(chains).where(and(eq(chains.environmentId, environment.id), eq(chains.name, name)));
     await record({
       action: "chain.deleted",
-      targetKind: "chain",
       target: name,
       before: { steps: current.steps },
     });

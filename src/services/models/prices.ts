@@ -15,6 +15,7 @@ import { read, withTransaction } from "../../transaction.ts";
 import { priceRows } from "../../db/schema/money.ts";
 import { environments } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
+import type { AuditEntry } from "../../domain/audit.ts";
 import { AppError, invalid } from "../../errors.ts";
 
 /** `added` wins over a built-in row of the same model and moment. */
@@ -95,13 +96,7 @@ export async function deletePrice(ctx: Ctx, model: string, validFrom: string): P
   });
 }
 
-interface PriceChange {
-  action: string;
-  target: string;
-  reason?: string;
-  before: unknown;
-  after: unknown;
-}
+type PriceChange = Extract<AuditEntry, { action: "price.added" | "price.corrected" | "price.deleted" }>;
 
 /**
  * One change in every environment: their locks, in the order of their ids, put price changes in one order with each
@@ -117,7 +112,7 @@ async function changeEverywhere(ctx: Ctx, work: (tx: Db, at: Date) => Promise<Pr
       .for("update");
     const made = await work(tx, new Date(deps.clock.nowMs()));
     for (const { id } of rows) {
-      await changeIn(ctx, tx, id, ({ record }) => record({ targetKind: "price", ...made }));
+      await changeIn(ctx, tx, id, ({ record }) => record(made));
     }
   });
   await afterCommit(ctx, () => deps.snapshots.refresh());

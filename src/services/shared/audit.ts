@@ -5,7 +5,7 @@ import type { Ctx } from "../../deps.ts";
 import { read } from "../../transaction.ts";
 import { audit } from "../../db/schema/state.ts";
 import type { AuditRow } from "../../db/types.ts";
-import { isRevertible } from "../../domain/audit-actions.ts";
+import { readTakenBack } from "../../domain/audit.ts";
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from "../../domain/limits.ts";
 import type { AuditResource } from "../../api/audit.ts";
 import { invalid } from "../../errors.ts";
@@ -56,7 +56,7 @@ function auditResource(row: AuditRow, environment: string): AuditResource {
     reason: row.reason,
     before: row.before,
     after: row.after,
-    revertible: isRevertible(row.action),
+    revertible: readTakenBack(row) !== null,
     reverts: row.reverts,
   };
 }

@@ -57,7 +57,6 @@ async function endFlags(ctx: Ctx, { tx, environment, at, record }: Change): Prom
     });
     await record({
       action: killEnds ? "flag.restored" : "flag.downgraded",
-      targetKind: "flag",
       target: row.key,
       reason: REASON,
       before: stateOf(row),
@@ -72,7 +71,6 @@ async function endBlocks(_ctx: Ctx, { tx, environment, at, record }: Change): Pr
     await writeBlock(tx, environment.id, row.model, undefined);
     await record({
       action: "model.unblocked",
-      targetKind: "model",
       target: row.model,
       reason: REASON,
       before: blockOf(row),
@@ -88,7 +86,6 @@ async function endMaster(ctx: Ctx, { tx, environment, at, record }: Change): Pro
   await tx.update(environments).set(masterColumns(next)).where(eq(environments.id, environment.id));
   await record({
     action: "master.restored",
-    targetKind: "master",
     target: environment.key,
     reason: REASON,
     before: masterColumns(current),

@@ -10,6 +10,7 @@ import { withTransaction } from "../../transaction.ts";
 import { audit, environments } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import { systemActor } from "../../domain/actor.ts";
+import type { Action } from "../../domain/audit.ts";
 
 /**
  * For one environment, whatever the number of servers: the limit is kept in the database. A restored backup has the
@@ -19,7 +20,7 @@ const CLIENT_BELIEVED_EVERY_MS = 3_600_000;
 /** How often this server looks into what clients say, for one environment. */
 const CLIENT_HEARD_EVERY_MS = 60_000;
 const SALT_BYTES = 16;
-const ACTION = "environment.lineage_replaced";
+const ACTION = "environment.lineage_replaced" satisfies Action;
 
 /** A revision that somebody has seen, in the lineage that is served. */
 export interface Evidence {
@@ -83,7 +84,6 @@ async function replace(ctx: Ctx, tx: Db, environmentId: string, evidence: Eviden
     tx,
     {
       action: ACTION,
-      targetKind: "environment",
       target: environment.key,
       reason: `a ${evidence.seenBy} had revision ${evidence.n}, the database has ${environment.revision}: history was rewound`,
     },

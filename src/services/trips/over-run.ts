@@ -45,7 +45,6 @@ export async function runOver(ctx: Ctx, open: Change, budget: Budget, row: OverR
   if (change !== null) {
     await open.record({
       action: change === "began" ? "budget.over" : "budget.under",
-      targetKind: "budget",
       target: budget.name,
       after: { spentNanoUsd: row.spentNanoUsd, limitNanoUsd },
     });

@@ -58,7 +58,6 @@ export async function trip(ctx: Ctx, open: Change, acting: Acting, only?: Readon
     });
     await open.record({
       action: "flag.tripped",
-      targetKind: "flag",
       target: flag.key,
       reason: `budget ${budget.name} reached ${step.atPercent} %`,
       after: { action: step.action, ...target, budget: budget.name, atPercent: step.atPercent },
@@ -133,7 +132,6 @@ async function end(open: Change, budget: Budget, cause: keyof typeof END_REASONS
     if (row.overriddenAt !== null) continue;
     await open.record({
       action: "flag.trip-ended",
-      targetKind: "flag",
       target: row.flag,
       reason: END_REASONS[cause](budget.name),
       before: { action: row.action, level: row.level, model: row.model, budget: budget.name, atPercent: row.atPercent },

@@ -1,9 +1,10 @@
 /** Entries of the audit as sentences, with what changed folded away and the way back where there is one. */
 import type { AuditResource } from "../../api/audit.ts";
+import { type Action, isAction, isTakenBack, revertedBy } from "../../domain/audit.ts";
 import { same } from "../../domain/same.ts";
 import { Moment } from "../shell/moment.tsx";
 
-const VERBS: Readonly<Record<string, string>> = {
+const VERBS: Readonly<Record<Action, string>> = {
   "flag.killed": "killed",
   "flag.restored": "restored",
   "flag.downgraded": "downgraded",
@@ -41,13 +42,11 @@ const VERBS: Readonly<Record<string, string>> = {
   "token.revoked": "revoked the token",
   "aliases.edited": "mapped names of models in",
   "environment.created": "created the environment",
+  "environment.lineage_replaced": "began a new lineage of",
   "instance.declared-dead": "declared dead",
   "instance.returned": "counts again",
   "reason.given": "said why about",
 };
-/** Edits take an admin back, switches an operator. */
-const EDITS: ReadonlySet<string> = new Set(["flag.edited", "chain.edited"]);
-
 export interface AuditListProps {
   entries: readonly AuditResource[];
   environment: string;
@@ -69,17 +68,17 @@ export function AuditList({ entries, environment, nowMs, mayRevert, mayEdit, bac
               <span class="dim">
                 <Moment at={entry.at} nowMs={nowMs} exact />
               </span>{" "}
-              <b>{entry.actor.name}</b> {VERBS[entry.action] ?? entry.action} <code>{entry.target.key}</code>
+              <b>{entry.actor.name}</b> {verbOf(entry.action)} <code>{entry.target.key}</code>
               {entry.reason === null ? "" : `: ${entry.reason}`}
             </p>
             {entry.before === null && entry.after === null ? null : <Diff entry={entry} />}
           </div>
-          {entry.revertible && mayRevert && (mayEdit || !EDITS.has(entry.action)) ? (
+          {entry.revertible && isFor(entry.action, mayRevert, mayEdit) ? (
             <form method="post" action={`/e/${environment}/audit/${entry.id}/revert`}>
               <input type="hidden" name="back" value={back} />
               <button
                 class="quiet"
-                aria-label={`Revert: ${VERBS[entry.action] ?? entry.action} ${entry.target.key}, entry ${entry.id}`}
+                aria-label={`Revert: ${verbOf(entry.action)} ${entry.target.key}, entry ${entry.id}`}
               >
                 Revert
               </button>
@@ -89,6 +88,15 @@ export function AuditList({ entries, environment, nowMs, mayRevert, mayEdit, bac
       ))}
     </ul>
   );
+}
+
+/** What a newer version recorded is named as it names it. */
+function verbOf(action: string): string {
+  return isAction(action) ? VERBS[action] : action;
+}
+
+function isFor(action: string, mayRevert: boolean, mayEdit: boolean): boolean {
+  return isTakenBack(action) && (revertedBy(action) === "admin" ? mayEdit : mayRevert);
 }
 
 /** Only the fields that differ. */

@@ -14,6 +14,7 @@ import type { EnvironmentResource } from "../../api/environment.ts";
 import type { FlagResource, UnknownFlags } from "../../api/flag.ts";
 import type { MasterResource } from "../../api/master.ts";
 import type { IncidentResource } from "../../api/incident.ts";
+import type { Action } from "../../domain/audit.ts";
 import { same } from "../../domain/same.ts";
 import { AppError } from "../../errors.ts";
 import { listAudit } from "../../services/shared/audit.ts";
@@ -285,7 +286,7 @@ function latestChanges(newestFirst: readonly AuditResource[]): Map<string, Audit
   return latest;
 }
 
-const MOVES: ReadonlySet<string> = new Set([
+const MOVES: ReadonlySet<string> = new Set<Action>([
   "flag.killed",
   "flag.restored",
   "flag.downgraded",

@@ -1,16 +1,17 @@
 /**
- * Reads back the `before` and `after` that the audit stored as JSON. Key order is that of the writers, so that two
- * values can be compared by their text.
+ * What the audit keeps of before and after, read back from its JSON. Rows live for ever: what one of them has not got,
+ * because it is from before there was such a thing, has a default here.
  */
 import { z } from "zod";
 import type { ChainStep, Rule } from "../../sdk-client/src/wire/protocol.ts";
-import type { FlagState } from "./flag.ts";
+import type { FlagState, StoredFlag } from "./flag.ts";
 
 const moment = z.union([z.iso.datetime().transform((text) => new Date(text)), z.date()]);
 const state = z.enum(["on", "off"]);
 const text = z.string().nullable();
+const object = (value: unknown) => typeof value === "object" && value !== null;
 
-const flagStateSchema = z.object({
+export const flagState: z.ZodType<FlagState> = z.object({
   state,
   cause: z.enum(["manual", "trigger", "budget"]).nullable(),
   reason: text,
@@ -26,7 +27,24 @@ const flagStateSchema = z.object({
   levelUntil: moment.nullable(),
 });
 
-const definitionSchema = z.object({
+/** What people edit of a flag. */
+export type Definition = Pick<
+  StoredFlag,
+  | "name"
+  | "description"
+  | "owner"
+  | "runbookUrl"
+  | "chain"
+  | "offMode"
+  | "offMessage"
+  | "abortInFlight"
+  | "clampMaxTokens"
+  | "chainOnly"
+  | "rules"
+  | "rollout"
+>;
+
+export const definition: z.ZodType<Definition> = z.object({
   name: z.string(),
   description: z.string(),
   owner: z.string(),
@@ -38,11 +56,11 @@ const definitionSchema = z.object({
   clampMaxTokens: z.boolean(),
   // Entries from before flags could be held to their chain have none.
   chainOnly: z.boolean().default(false),
-  rules: z.array(z.custom<Rule>((value) => typeof value === "object" && value !== null)),
+  rules: z.array(z.custom<Rule>(object)),
   rollout: z.number(),
 });
 
-const masterSchema = z.object({
+export const master = z.object({
   masterState: state,
   masterReason: text,
   masterBy: text,
@@ -50,15 +68,10 @@ const masterSchema = z.object({
   masterUntil: moment.nullable(),
 });
 
-const blockSchema = z.object({ reason: text, by: z.string(), since: moment, until: moment.nullable() }).nullable();
-const stepsSchema = z.object({
-  steps: z.array(z.custom<ChainStep>((value) => typeof value === "object" && value !== null)),
-});
+/** Null: the model was not blocked. */
+export const block = z.object({ reason: text, by: z.string(), since: moment, until: moment.nullable() }).nullable();
 
-export type ChainSteps = z.infer<typeof stepsSchema>;
-
-export const parseFlagState = (value: unknown): FlagState => flagStateSchema.parse(value);
-export const parseDefinition = (value: unknown) => definitionSchema.parse(value);
-export const parseMaster = (value: unknown) => masterSchema.parse(value);
-export const parseBlock = (value: unknown) => blockSchema.parse(value);
-export const parseSteps = (value: unknown): ChainSteps => stepsSchema.parse(value);
+export interface Chain {
+  steps: ChainStep[];
+}
+export const chain: z.ZodType<Chain> = z.object({ steps: z.array(z.custom<ChainStep>(object)) });
