@@ -57,17 +57,22 @@ export async function startTestServer(options: ServerOptions = {}): Promise<Test
     jobs: options.jobs ?? false,
     ...(options.clock && { clock: options.clock }),
   });
-  const app = createApp(runtime.deps);
+  // Made for the first who asks: tests that drive services alone need none.
+  let made: Hono<AppEnv> | null = null;
+  const app = () => (made ??= createApp(runtime.deps));
   const { server, port } = await new Promise<{ server: ReturnType<typeof serve>; port: number }>((resolve) => {
-    const started = serve({ fetch: app.fetch, port: 0, hostname: "127.0.0.1" }, (info) =>
-      resolve({ server: started, port: info.port }),
+    const started = serve(
+      { fetch: (request, env) => app().fetch(request, env), port: 0, hostname: "127.0.0.1" },
+      (info) => resolve({ server: started, port: info.port }),
     );
   });
   const url = `http://127.0.0.1:${port}`;
   return {
     ...runtime,
     url,
-    app,
+    get app() {
+      return app();
+    },
     api: (method, path, body, token = ADMIN_TOKEN) =>
       fetch(`${url}${path}`, {
         method,
