@@ -11,7 +11,7 @@ beforeAll(ensureBuilt, 120_000);
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 /** Above the two seconds of a flush and the start of a process, below the interval of the reports. */
-const SOON_MS = 9_000;
+const SOON_MS = 20_000;
 
 const REPORT = `
   import { Andon } from "andon-client";

@@ -209,7 +209,7 @@ test("after an outage usage goes within half a second of the first poll that suc
   await passUntil("a poll", () => isLive(lines));
   expect(server.reports).toEqual([]);
   runtime.advance(500);
-  await until("the acknowledgement", () => andon.usageStats().acknowledgedRecords === 3, 5_000);
+  await until("the acknowledgement", () => andon.usageStats().acknowledgedRecords === 3);
 });
 
 test("a report that was under way when polls succeed again is repeated within half a second of its end", async () => {
@@ -237,7 +237,7 @@ test("a report that was under way when polls succeed again is repeated within ha
   });
   expect(server.counted.size).toBe(0);
   runtime.advance(500);
-  await until("the acknowledgement", () => andon.usageStats().acknowledgedRecords === 3, 5_000);
+  await until("the acknowledgement", () => andon.usageStats().acknowledgedRecords === 3);
 });
 
 test("a pause that the server asked for is kept, also when polls succeed again", async () => {
@@ -252,7 +252,7 @@ test("a pause that the server asked for is kept, also when polls succeed again",
   runtime.advance(failedAtMs + 19_900 - runtime.monotonicMs());
   expect(server.reports).toHaveLength(1);
   runtime.advance(700);
-  await until("the acknowledgement", () => andon.usageStats().acknowledgedRecords === 1, 5_000);
+  await until("the acknowledgement", () => andon.usageStats().acknowledgedRecords === 1);
 });
 
 test("a batch that may have been counted is not divided by one refusal", async () => {

@@ -3,7 +3,7 @@
 const POLL_MS = 10;
 
 /** Resolves with the first value of `probe` that is not undefined or false; fails naming `what` after `timeoutMs`. */
-export async function until<T>(what: string, probe: () => T | Promise<T>, timeoutMs = 30_000): Promise<NonNullable<T>> {
+export async function until<T>(what: string, probe: () => T | Promise<T>, timeoutMs = 60_000): Promise<NonNullable<T>> {
   const deadlineMs = performance.now() + timeoutMs;
   for (;;) {
     const value = await probe();

@@ -20,7 +20,7 @@ beforeAll(async () => {
   });
   cookie = cookiesOf(await post("/sign-in", { token: world.operator }));
   await cluster.shutDown();
-  await until("the server knows", () => world.server.deps.snapshots.staleSeconds() > 0, 20_000);
+  await until("the server knows", () => world.server.deps.snapshots.staleSeconds() > 0);
 });
 afterAll(async () => {
   await cluster.start();

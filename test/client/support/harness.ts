@@ -17,7 +17,7 @@ export interface Polled {
   readonly delayMs: number;
 }
 
-const REAL_TIMEOUT_MS = 5_000;
+const REAL_TIMEOUT_MS = 30_000;
 export const TOKEN = "andon_sdk_0123456789abcdef";
 
 export class Follower {

@@ -72,7 +72,7 @@ export class SnapshotServer {
 
   /** Resolves when the condition holds after some request, at once if it does already. */
   async until(condition: () => boolean): Promise<void> {
-    const deadline = AbortSignal.timeout(5_000);
+    const deadline = AbortSignal.timeout(30_000);
     while (!condition()) {
       if (deadline.aborted) throw new Error(`not reached after ${this.requests.length} requests`);
       await new Promise<void>((resolve) => {
