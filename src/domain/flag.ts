@@ -195,16 +195,6 @@ function storedStanding(flag: StandingColumns): StoredStanding | null {
 
 /** What the flag comes to with all that surrounds it. */
 export function flagEffective(flag: StoredFlag, around: Surroundings): Effective {
-  const { state, cause, level } = flagInForce(flag, around);
-  return effectiveOf(
-    {
-      masterOff: around.master.state === "off",
-      state,
-      isTripped: cause === "budget",
-      level,
-      ramp: flag.ramp,
-      steps: stepsOf(flag, around),
-    },
-    around.models,
-  );
+  const facts = { ...flagInForce(flag, around), master: around.master.state, ramp: flag.ramp };
+  return effectiveOf({ ...facts, steps: stepsOf(flag, around) }, around.models);
 }

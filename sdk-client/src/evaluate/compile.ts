@@ -4,7 +4,7 @@
  */
 import { admitsAll, bucketSeed, bucketThreshold } from "./bucket.ts";
 import { type CompiledCondition, compileCondition } from "./conditions.ts";
-import { effectiveState } from "./effective-state.ts";
+import { type EffectiveState, effectiveState } from "./effective-state.ts";
 import { type ModelTable, modelTable } from "./model-table.ts";
 import { DEFAULT_OFF_MESSAGE } from "../wire/protocol.ts";
 import type { ChainStep, Decision, Rule, Snapshot, SnapshotFlag } from "../wire/protocol.ts";
@@ -21,6 +21,8 @@ export interface CompiledRule {
 export interface CompiledFlag {
   readonly source: SnapshotFlag;
   readonly steps: readonly ChainStep[];
+  /** What holds for every context. */
+  readonly now: EffectiveState;
   /** The answer when no context can change it, else null: rules and buckets decide between the three below. */
   readonly fixed: Outcome | null;
   readonly passed: Outcome;
@@ -52,17 +54,13 @@ export function compile(snapshot: Snapshot): CompiledSnapshot {
   const models = modelTable({ blocked, aliases, prices });
   const flags = new Map<string, CompiledFlag>();
   for (const [key, flag] of Object.entries(snapshot.flags)) {
-    flags.set(key, compileFlag(flag, stepsOf(snapshot, flag), masterOff, models));
+    flags.set(key, compileFlag(flag, snapshot, models));
   }
   return { snapshot, revision: snapshot.revision, masterOff, flags, models };
 }
 
-function compileFlag(
-  flag: SnapshotFlag,
-  steps: readonly ChainStep[],
-  masterOff: boolean,
-  table: ModelTable,
-): CompiledFlag {
+function compileFlag(flag: SnapshotFlag, snapshot: Snapshot, table: ModelTable): CompiledFlag {
+  const steps = stepsOf(snapshot, flag);
   const off = (reason: Outcome["reason"]): Outcome => ({
     enabled: false,
     reason,
@@ -70,17 +68,17 @@ function compileFlag(
     level: flag.level,
     message: flag.offMessage || DEFAULT_OFF_MESSAGE,
   });
-  const { level, ramp } = flag;
-  const facts = { masterOff, state: flag.state, isTripped: flag.cause === "budget", level, ramp, steps };
-  const now = effectiveState(facts, table);
+  const { level } = flag;
+  const now = effectiveState({ ...flag, master: snapshot.master.state, steps }, table);
   const passed: Outcome =
     now.state === "off"
       ? off(now.reason)
       : { enabled: true, reason: "ON", models: frozen(now.models), level, message: "" };
-  const rampThreshold = bucketThreshold(ramp ?? 100);
+  const rampThreshold = bucketThreshold(flag.ramp ?? 100);
   const compiled = {
     source: flag,
     steps,
+    now,
     passed,
     ruledOut: off("RULE"),
     rolledOut: off("ROLLOUT"),
@@ -106,7 +104,7 @@ function frozen(models: readonly string[]): readonly string[] {
 }
 
 /** A chain that the snapshot does not hold, or an empty one, counts as no chain: the request's model stands. */
-function stepsOf(snapshot: Snapshot, flag: SnapshotFlag): readonly ChainStep[] {
+export function stepsOf(snapshot: Pick<Snapshot, "chains">, flag: Pick<SnapshotFlag, "chain">): readonly ChainStep[] {
   if (flag.chain === null || !Object.hasOwn(snapshot.chains, flag.chain)) return [];
   return snapshot.chains[flag.chain]?.steps ?? [];
 }

@@ -1,15 +1,15 @@
 /**
  * What a flag's switch, level and chain come to, whoever is asked: clients, snapshot, board and last-known page all ask
- * here. Pure. What depends on the caller (rules, rollout) is the evaluator's.
+ * here, held by `test/vectors/evaluate.json`. Pure. What depends on the caller (rules, rollout) is the evaluator's.
  */
 import type { ModelTable } from "./model-table.ts";
-import type { ChainStep, SwitchState } from "../wire/protocol.ts";
+import type { ChainStep, OffCause, SwitchState } from "../wire/protocol.ts";
 
 export interface FlagFacts {
-  masterOff: boolean;
+  master: SwitchState;
   state: SwitchState;
-  /** True when a budget is what keeps it off. */
-  isTripped: boolean;
+  /** What keeps it off, when it is. */
+  cause?: OffCause | null | undefined;
   /** The first step of the chain that may be used. */
   level: number;
   ramp: number | null;
@@ -28,9 +28,12 @@ export type EffectiveState =
       models: readonly string[];
     };
 
-export function effectiveState(flag: FlagFacts, models: ModelTable): EffectiveState {
-  if (flag.masterOff) return { state: "off", reason: "MASTER" };
-  if (flag.state === "off") return { state: "off", reason: flag.isTripped ? "TRIPPED" : "KILLED" };
+/** What is asked of a model's name: which it is, and whether it is blocked. */
+export type ModelNames = Pick<ModelTable, "nameOf" | "isBlocked">;
+
+export function effectiveState(flag: FlagFacts, models: ModelNames): EffectiveState {
+  if (flag.master === "off") return { state: "off", reason: "MASTER" };
+  if (flag.state === "off") return { state: "off", reason: flag.cause === "budget" ? "TRIPPED" : "KILLED" };
   const usable = usableSteps(flag.steps, flag.level, models);
   const [first] = usable;
   if (first === undefined && flag.steps.length > 0) return { state: "off", reason: "NO_MODEL" };
@@ -44,7 +47,7 @@ export function effectiveState(flag: FlagFacts, models: ModelTable): EffectiveSt
 }
 
 /** The steps from `start` on that are not blocked, each model once: the first is the effective step. */
-export function usableSteps(steps: readonly ChainStep[], start: number, models: ModelTable): ChainStep[] {
+export function usableSteps(steps: readonly ChainStep[], start: number, models: ModelNames): ChainStep[] {
   // A model that stands before the start as well was passed over there.
   const seen = new Set(steps.slice(0, start).map(({ model }) => models.nameOf(model)));
   return steps.slice(start).filter(({ model }) => {

@@ -4,6 +4,7 @@
  */
 import { and, asc, eq, gte, lt, type SQL, sql } from "drizzle-orm";
 import type { PreparedSnapshot, Ctx } from "../../deps.ts";
+import { stepsOf } from "../../../sdk-client/src/evaluate/compile.ts";
 import { realModels } from "../../../sdk-client/src/evaluate/model-table.ts";
 import type { Snapshot } from "../../../sdk-client/src/wire/protocol.ts";
 import { usageMinutes } from "../../db/schema/money.ts";
@@ -193,11 +194,10 @@ function histogram(flag: string, counts: readonly number[]): Sample[] {
 }
 
 /** Each flag with each model of its chain, by the name that calls of it are counted under. */
-function definedPairs({ flags, chains, aliases }: Snapshot): { flag: string; model: string }[] {
-  const modelOf = realModels(aliases);
-  return Object.entries(flags).flatMap(([flag, { chain }]) => {
-    const steps = chain === null ? [] : (chains[chain]?.steps ?? []);
-    const models = new Set(steps.map(({ model }) => modelOf(model)));
+function definedPairs(snapshot: Snapshot): { flag: string; model: string }[] {
+  const modelOf = realModels(snapshot.aliases);
+  return Object.entries(snapshot.flags).flatMap(([flag, source]) => {
+    const models = new Set(stepsOf(snapshot, source).map(({ model }) => modelOf(model)));
     return Array.from(models, (model) => ({ flag, model }));
   });
 }

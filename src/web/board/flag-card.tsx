@@ -14,6 +14,7 @@ import { missesReason, UndoPlace, WhyPlace } from "./own-parts.tsx";
 import { isAwaited } from "../shell/proof.ts";
 import { SentModels } from "../flags/sent-models.tsx";
 import { StateLine } from "../text/state-line.tsx";
+import { isHeldOff } from "../../domain/effective.ts";
 import { killTrip, lightOf } from "../text/text.ts";
 import { RefreshLink } from "../shell/without-script.tsx";
 
@@ -38,10 +39,10 @@ export function FlagCard({ row, board, operator, admin, money }: FlagCardProps) 
   const isFresh = last !== null && board.nowMs - Date.parse(last.at) < PROOF_SHOWN_MS;
   const isAsked = isFresh || (last !== null && isAwaited(last.proof));
   const proof =
-    last !== null && (isAsked || isOff(flag)) ? (
+    last !== null && (isAsked || isHeldOff(flag)) ? (
       <div class={isAsked ? "fact" : "fact quiet"}>
         <ProofView proof={last.proof} fresh={isFresh} what={name} />
-        {isOff(flag) ? <Running flag={flag} /> : null}
+        {isHeldOff(flag) ? <Running flag={flag} /> : null}
         <RefreshLink anchor={`flag-${key}`} />
       </div>
     ) : null;
@@ -93,14 +94,9 @@ export function FlagCard({ row, board, operator, admin, money }: FlagCardProps) 
   );
 }
 
-/** Off by itself, whatever the master switch says. */
-function isOff(flag: FlagResource): boolean {
-  return flag.switch.state === "off" || killTrip(flag) !== null;
-}
-
 /** What comes next: Kill, or Restore… of what is off. */
 function Next({ flag: { key, name }, flag, path }: { flag: FlagResource; path: string }) {
-  if (isOff(flag)) return <Restore what={key} path={path} words="Restore…" main />;
+  if (isHeldOff(flag)) return <Restore what={key} path={path} words="Restore…" main />;
   return (
     <form method="post" action={`${path}/kill`} hx-post={`${path}/kill`}>
       <button class="danger" id={`kill-${key}`} data-kill data-sent="Sent…" aria-label={`Kill ${name}`}>
@@ -127,7 +123,7 @@ function Others({ flag, base }: { flag: FlagResource; base: string }) {
         Raise…
       </a>
     );
-  if (isOff(flag)) return <div class="acts rest">{raise}</div>;
+  if (isHeldOff(flag)) return <div class="acts rest">{raise}</div>;
   return (
     <div class="acts rest">
       {level.level < flag.steps.length - 1 ? (

@@ -6,15 +6,12 @@ import type { Actor } from "../../domain/actor.ts";
 import type { LastKnownBoard } from "./state.ts";
 import { mayOperate } from "../shell/page-context.ts";
 import { age, percent } from "../text/text.ts";
-import { effectiveState } from "../../../sdk-client/src/evaluate/effective-state.ts";
-import { type ModelTable, modelTable } from "../../../sdk-client/src/evaluate/model-table.ts";
-import type { SnapshotFlag, Snapshot } from "../../../sdk-client/src/wire/protocol.ts";
+import { type CompiledFlag, compile } from "../../../sdk-client/src/evaluate/compile.ts";
 
 export function LastKnown({ board, actor }: { board: LastKnownBoard; actor: Actor }) {
   const { snapshot } = board;
-  const { blockedModels: blocked, aliases, prices } = snapshot;
-  const models = modelTable({ blocked, aliases, prices });
-  const keys = Object.keys(snapshot.flags).toSorted();
+  const { masterOff, flags } = compile(snapshot);
+  const known = [...flags].toSorted(([a], [b]) => (a < b ? -1 : 1));
   return (
     <>
       <h1 class="unseen">{`Board of ${board.environmentKey}, as last known`}</h1>
@@ -40,10 +37,9 @@ export function LastKnown({ board, actor }: { board: LastKnownBoard; actor: Acto
         <p class="dim">This page tries again by itself.</p>
       </section>
       <section aria-label="Flags, as last known" class="flags">
-        {keys.map((key) => {
-          const flag = snapshot.flags[key];
-          return flag === undefined ? null : <KnownFlag name={key} flag={flag} snapshot={snapshot} models={models} />;
-        })}
+        {known.map(([key, flag]) => (
+          <KnownFlag name={key} flag={flag} masterOff={masterOff} />
+        ))}
       </section>
     </>
   );
@@ -53,18 +49,14 @@ const WORDS = { off: "Off", downgraded: "Downgraded", ramping: "Ramping", on: "O
 
 interface KnownFlagProps {
   name: string;
-  flag: SnapshotFlag;
-  snapshot: Snapshot;
-  models: ModelTable;
+  flag: CompiledFlag;
+  masterOff: boolean;
 }
 
-function KnownFlag({ name, flag, snapshot, models }: KnownFlagProps) {
-  const masterOff = snapshot.master.state === "off";
-  const steps = flag.chain === null ? [] : (snapshot.chains[flag.chain]?.steps ?? []);
-  const { state, level, ramp } = flag;
-  const now = effectiveState({ masterOff, state, isTripped: flag.cause === "budget", level, ramp, steps }, models);
+function KnownFlag({ name, flag: { now, source }, masterOff }: KnownFlagProps) {
   const light = now.state === "ramping" ? "downgraded" : now.state;
-  const first = now.state === "off" ? undefined : now.models[0];
+  const isOn = now.state !== "off";
+  const first = isOn ? now.models[0] : undefined;
   return (
     <article class={`card ${light}`} id={`flag-${name}`}>
       <div class="card-head">
@@ -76,7 +68,8 @@ function KnownFlag({ name, flag, snapshot, models }: KnownFlagProps) {
       <p class="state">
         <b class={`word ${light}`}>{WORDS[now.state]}</b> {masterOff ? "by the master switch " : ""}
         {first === undefined ? "" : <code>{first}</code>}
-        {flag.ramp === null ? "" : ` for ${percent(flag.ramp)} of users`} <span class="dim">as last known</span>
+        {source.ramp === null || !isOn ? "" : ` for ${percent(source.ramp)} of users`}{" "}
+        <span class="dim">as last known</span>
       </p>
     </article>
   );

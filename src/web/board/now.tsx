@@ -1,6 +1,7 @@
 /** What is not as it should be now, in a sentence each, or that all is on; and who is connected. */
 import { usd } from "../../domain/alert-text.ts";
 import type { FlagResource } from "../../api/flag.ts";
+import { stateByItself } from "../../domain/effective.ts";
 import { overWords } from "../../domain/standing-words.ts";
 import { type BudgetGlance, overShared } from "../../services/board/money.ts";
 import { someIn } from "../../domain/fleet.ts";
@@ -13,7 +14,7 @@ import { periodNow, usdLimit } from "../text/money.ts";
 import { Place } from "./parts.ts";
 import { Words } from "../text/standing-words.tsx";
 import { UnpricedLine } from "./unpriced-line.tsx";
-import { count, killTrip } from "../text/text.ts";
+import { count } from "../text/text.ts";
 
 /** How many are not as they should be, or that all is on, in a bar that stays in sight; the rows say each in a sentence. */
 export function Now({ board }: { board: Board }) {
@@ -87,9 +88,7 @@ type OwnState = FlagResource["standing"]["state"];
 /** What the flag does by itself, whatever the master switch says. */
 function ownState(flag: FlagResource): OwnState {
   if (flag.standing.cause.kind !== "MASTER") return flag.standing.state;
-  if (flag.switch.state === "off" || killTrip(flag) !== null) return "off";
-  if (flag.level.level > 0) return "downgraded";
-  return flag.switch.ramp === null ? "on" : "ramping";
+  return stateByItself(flag);
 }
 
 /** A budget of many flags is told once, and not on the row of each. */

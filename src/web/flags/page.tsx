@@ -23,6 +23,7 @@ import { staying } from "./staying-budgets.ts";
 import { StateLine } from "../text/state-line.tsx";
 import { CallsChart, SpendChart } from "./spend-charts.tsx";
 import { RecentCalls, Spenders } from "./spenders.tsx";
+import { isHeldOff } from "../../domain/effective.ts";
 import { killTrip, lightOf, percent } from "../text/text.ts";
 
 const HISTORY = 20;
@@ -186,7 +187,7 @@ function WithoutMoney({ path, admin }: { path: string; admin: boolean }) {
 
 function Actions({ flag, path, base }: { flag: FlagResource; path: string; base: string }) {
   const trip = killTrip(flag);
-  if (flag.switch.state === "off" || trip !== null) {
+  if (isHeldOff(flag)) {
     return (
       <div class="acts">
         <a class="button main" href={`${path}/restore`}>

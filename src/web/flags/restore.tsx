@@ -9,7 +9,8 @@ import { ReasonChoice, reasonOf } from "../form/reason-choice.tsx";
 import type { BudgetGlance } from "../../services/board/money.ts";
 import { resetText, sharePercent } from "../text/money.ts";
 import { StateLine } from "../text/state-line.tsx";
-import { count, isRestorable, killTrip, listed, percent } from "../text/text.ts";
+import { isHeldOff } from "../../domain/effective.ts";
+import { count, isRestorable, listed, percent } from "../text/text.ts";
 
 const RAMPS = [
   { value: "10", label: "10 % of users first", note: "Then look, and restore the rest." },
@@ -33,7 +34,7 @@ interface FlagProps extends Common {
 export function RestorePage(props: FlagProps) {
   const { flag, environment, errors, form } = props;
   const board = `/e/${environment}`;
-  const off = flag.switch.state === "off" || killTrip(flag) !== null;
+  const off = isHeldOff(flag);
   const tripped = flag.trips[0];
   if (!isRestorable(flag)) {
     return (
@@ -185,9 +186,7 @@ function Overrides({ flag, budgets }: FlagProps) {
 export function RestoreMasterPage(props: Common & { flags: readonly FlagResource[] }) {
   const { flags, master, environment, errors, form, nowMs } = props;
   const board = `/e/${environment}`;
-  const stayOff = flags
-    .filter((flag) => flag.switch.state === "off" || killTrip(flag) !== null)
-    .map((flag) => flag.name);
+  const stayOff = flags.filter(isHeldOff).map((flag) => flag.name);
   if (master.state === "on") {
     return (
       <section class="card stack">
