@@ -4,7 +4,7 @@
  */
 import { z } from "@hono/zod-openapi";
 import type { ChainStep } from "../../sdk-client/src/wire/protocol.ts";
-import { canonicalModel } from "../../sdk-client/src/evaluate/model-id.ts";
+import { modelNames } from "../../sdk-client/src/evaluate/model-table.ts";
 import { MODEL_PATTERN } from "../domain/limits.ts";
 import { optionalField } from "./optional-field.ts";
 
@@ -106,10 +106,11 @@ export const chainStepSchema: z.ZodType<ChainStep> = z
 
 /** A level means one model: a chain may name each only once. */
 export function requireDistinctModels(steps: readonly { model: string }[], check: z.RefinementCtx): void {
+  const nameOf = modelNames();
   const seen = new Set<string>();
   steps.forEach(({ model }, index) => {
     // Another spelling of a model is the same model.
-    const name = canonicalModel(model);
+    const name = nameOf(model);
     if (seen.has(name)) {
       check.addIssue({
         code: "custom",

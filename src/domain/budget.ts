@@ -2,7 +2,7 @@
  * A budget: what it limits, by how much and for how long, and what follows from that alone.
  * Invariant: money is an integer number of nano-USD (1e-9 USD) that never leaves the safe integers.
  */
-import { canonicalModel } from "../../sdk-client/src/evaluate/model-id.ts";
+import type { NameOf } from "../../sdk-client/src/evaluate/model-table.ts";
 import { OTHER } from "./other.ts";
 import type { Period } from "./window.ts";
 
@@ -111,11 +111,11 @@ export interface Spender {
  * Whose window a record counts in: null when the scope does not match, `""` when the budget has one window for all, else
  * the id of the user or session. A record without a user matches no budget about users.
  */
-export function subjectOf(scope: BudgetScope, record: Spender): string | null {
+export function subjectOf(scope: BudgetScope, record: Spender, nameOf: NameOf): string | null {
   // What is counted as `other` is of no one flag and no one model.
   if (scope.flag !== undefined && (scope.flag !== record.flag || record.flag === OTHER)) return null;
   if (scope.model !== undefined && record.model === OTHER) return null;
-  if (scope.model !== undefined && canonicalModel(scope.model) !== canonicalModel(record.model)) return null;
+  if (scope.model !== undefined && nameOf(scope.model) !== nameOf(record.model)) return null;
   const user = matchOne(scope.user, record.user);
   const session = matchOne(scope.session, record.session);
   if (user === null || session === null) return null;

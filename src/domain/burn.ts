@@ -2,6 +2,7 @@
  * Burn: spending per hour over one window, the same for flags, budgets and the environment, so that sums of what is shown
  * are what is shown. Invariant: never less than what was spent in the window, scaled to an hour.
  */
+import type { NameOf } from "../../sdk-client/src/evaluate/model-table.ts";
 import { type BudgetScope, subjectOf } from "./budget.ts";
 import { burnNanoUsdPerHour } from "./forecast.ts";
 import { MINUTE_MS } from "./ledger.ts";
@@ -64,8 +65,8 @@ export function burnRows(
 }
 
 /** The burn of all that counts against a scope; `{}` is the whole environment. */
-export function burnOfScope(rows: readonly BurnRow[], scope: BudgetScope): number {
-  return rows.reduce((sum, row) => (subjectOf(scope, row) === null ? sum : sum + row.nanoUsdPerHour), 0);
+export function burnOfScope(rows: readonly BurnRow[], scope: BudgetScope, nameOf: NameOf): number {
+  return rows.reduce((sum, row) => (subjectOf(scope, row, nameOf) === null ? sum : sum + row.nanoUsdPerHour), 0);
 }
 
 function spanOf(minutes: readonly MinuteSpent[], firstMs: number | undefined, nowMs: number): number {

@@ -135,6 +135,7 @@ export function flagInForce(flag: StoredFlag, around: Surroundings): InForce {
     flag,
     stepsOf(flag, around).map((step) => step.model),
     around.trips.filter((trip) => trip.flag === flag.key),
+    around.models.nameOf,
   );
 }
 
@@ -154,7 +155,7 @@ export function standingFacts(flag: StoredFlag, around: Surroundings): StandingF
   const effective = flagEffective(flag, around);
   return {
     switch: switchOf(flag),
-    manual: manual === null ? null : { ...manual, level: resolveLevel(manual, models) },
+    manual: manual === null ? null : { ...manual, level: resolveLevel(manual, models, around.models.nameOf) },
     level: force.level,
     effective,
     blocked: blockedSteps(models, force.level, effective, around),

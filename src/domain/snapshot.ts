@@ -1,4 +1,5 @@
 /** Compiles the rows of one environment into the snapshot that clients poll. Pure: same rows, same snapshot. */
+import { modelNames, type NameOf } from "../../sdk-client/src/evaluate/model-table.ts";
 import { type PriceTable, priceRowsOf } from "../../sdk-client/src/pricing/price-table.ts";
 import type {
   ChainStep,
@@ -48,6 +49,7 @@ export interface SnapshotSource {
 
 /** The snapshot of one environment. Flags and chains keep the order of the source. */
 export function compileSnapshot(source: SnapshotSource): Snapshot {
+  const nameOf = modelNames(source.aliases);
   const chains = new Map(source.chains.map(({ name, steps }) => [name, { steps }] as const));
   return {
     version: 1,
@@ -55,7 +57,7 @@ export function compileSnapshot(source: SnapshotSource): Snapshot {
     revision: source.revision,
     committedAtMs: source.committedAtMs,
     master: { state: source.master },
-    flags: Object.fromEntries(source.flags.map((flag) => [flag.key, compileFlag(flag, chains, source.trips)])),
+    flags: Object.fromEntries(source.flags.map((flag) => [flag.key, compileFlag(flag, chains, source.trips, nameOf)])),
     chains: Object.fromEntries(chains),
     blockedModels: source.blockedModels,
     prices: priceRowsOf(source.priceTable, namedModels(source)),
@@ -73,12 +75,14 @@ function compileFlag(
   flag: SnapshotFlagSource,
   chains: ReadonlyMap<string, SnapshotChain>,
   trips: readonly TripInForce[],
+  nameOf: NameOf,
 ): SnapshotFlag {
   const steps = flag.chain === null ? [] : (chains.get(flag.chain)?.steps ?? []);
   const { state, cause, level } = inForce(
     flag,
     steps.map((step) => step.model),
     trips.filter((trip) => trip.flag === flag.key),
+    nameOf,
   );
   return {
     state,

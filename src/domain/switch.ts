@@ -2,7 +2,7 @@
  * What kill, restore and downgrade do to a switch and to a level. Pure; the services write the result.
  * Invariant: a kill only ever tightens, whoever asks.
  */
-import { canonicalModel } from "../../sdk-client/src/evaluate/model-id.ts";
+import type { NameOf } from "../../sdk-client/src/evaluate/model-table.ts";
 import type { OffCause } from "../../sdk-client/src/wire/protocol.ts";
 import type { Actor } from "./actor.ts";
 
@@ -83,10 +83,14 @@ export interface ManualLevel {
  * The level a manual downgrade means in the chain as it is now: where its model stands, or, when the model has left
  * the chain, the same depth as far as the chain goes.
  */
-export function resolveLevel(manual: { level: number; model: string } | null, models: readonly string[]): number {
+export function resolveLevel(
+  manual: { level: number; model: string } | null,
+  models: readonly string[],
+  nameOf: NameOf,
+): number {
   if (manual === null || models.length === 0) return 0;
-  const meant = canonicalModel(manual.model);
-  const found = models.findIndex((model) => canonicalModel(model) === meant);
+  const meant = nameOf(manual.model);
+  const found = models.findIndex((model) => nameOf(model) === meant);
   return found === -1 ? Math.min(manual.level, models.length - 1) : found;
 }
 

@@ -1,4 +1,5 @@
 /** What a kill, a restore and a level may and may not do, for any sequence of commands. */
+import { modelNames } from "../../sdk-client/src/evaluate/model-table.ts";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { kill, later, resolveLevel, restore, type Switch } from "../../src/domain/switch.ts";
@@ -97,16 +98,16 @@ describe("a restore", () => {
 describe("a manual level", () => {
   it("follows its model when the chain is edited", () => {
     const sonnet = { level: 1, model: "sonnet" };
-    expect(resolveLevel(sonnet, ["opus", "sonnet", "haiku"])).toBe(1);
-    expect(resolveLevel(sonnet, ["fable", "opus", "sonnet", "haiku"])).toBe(2);
-    expect(resolveLevel(sonnet, ["sonnet", "haiku"])).toBe(0);
-    expect(resolveLevel(sonnet, ["opus", "haiku", "anthropic.sonnet-20260901-v1:0"])).toBe(2);
+    expect(resolveLevel(sonnet, ["opus", "sonnet", "haiku"], modelNames())).toBe(1);
+    expect(resolveLevel(sonnet, ["fable", "opus", "sonnet", "haiku"], modelNames())).toBe(2);
+    expect(resolveLevel(sonnet, ["sonnet", "haiku"], modelNames())).toBe(0);
+    expect(resolveLevel(sonnet, ["opus", "haiku", "anthropic.sonnet-20260901-v1:0"], modelNames())).toBe(2);
   });
 
   it("keeps its depth when its model has left the chain", () => {
-    expect(resolveLevel({ level: 2, model: "gone" }, ["opus", "sonnet", "haiku"])).toBe(2);
-    expect(resolveLevel({ level: 2, model: "gone" }, ["opus", "sonnet"])).toBe(1);
-    expect(resolveLevel({ level: 2, model: "gone" }, [])).toBe(0);
+    expect(resolveLevel({ level: 2, model: "gone" }, ["opus", "sonnet", "haiku"], modelNames())).toBe(2);
+    expect(resolveLevel({ level: 2, model: "gone" }, ["opus", "sonnet"], modelNames())).toBe(1);
+    expect(resolveLevel({ level: 2, model: "gone" }, [], modelNames())).toBe(0);
   });
 });
 

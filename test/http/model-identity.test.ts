@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import { z } from "zod";
 import { expectJson, expectStatus, type Harness, seed, startHarness } from "./harness.ts";
+import { callFor, dailyBudget, report } from "../support/usage.ts";
 import { expectProblem } from "./problem-shape.ts";
 
 const ENV = "/v1/environments/production";
@@ -65,6 +66,37 @@ it("a chain has no model twice, in whatever spelling", async () => {
   const refused = await harness.call("PUT", `${ENV}/chains/twice`, { body: { steps } });
   const { errors } = await expectProblem(refused, 422);
   expect(errors).toMatchObject([{ path: "steps.2.model" }]);
+});
+
+it("a mapped name is its model for a chain, a level, a budget and a question about usage", async () => {
+  const profile = "application-inference-profile/abc123";
+  await ok("PUT", "/aliases", { aliases: { [profile]: "claude-sonnet-5-5" } });
+  const steps = ["claude-sonnet-5-5", profile].map((model) => ({ model }));
+  const refused = await harness.call("PUT", `${ENV}/chains/twice`, { body: { steps } });
+  expect((await expectProblem(refused, 422)).errors).toMatchObject([{ path: "steps.1.model" }]);
+
+  await ok("POST", "/flags/support-chat/downgrade", { model: profile, reason: "Cost" });
+  expect((await flag()).effective).toMatchObject({ step: 1, model: "claude-sonnet-5-5" });
+  await ok("POST", "/flags/support-chat/restore", { reason: "Over" });
+
+  const call = callFor(1, { model: "claude-sonnet-5-5", flag: "mapped" });
+  await report(harness.deps, [call]);
+  const usage = await expectJson(
+    harness.call("GET", `${ENV}/usage?model=${encodeURIComponent(profile)}`),
+    z.looseObject({ items: z.array(z.looseObject({ attempts: z.number() })) }),
+  );
+  expect(usage.items).toMatchObject([{ attempts: 1 }]);
+  const budget = await expectStatus(
+    harness.call("POST", `${ENV}/budgets`, { body: dailyBudget({ scope: { model: profile } }) }),
+    201,
+  );
+  const counted = z.looseObject({ now: z.looseObject({ spentNanoUsd: z.number() }) });
+  const spent = counted.parse(await budget.json()).now.spentNanoUsd;
+  expect(spent).toBeGreaterThan(0);
+  await report(harness.deps, [{ ...call, id: "again", model: profile }]);
+  const list = await expectJson(harness.call("GET", `${ENV}/budgets`), z.looseObject({ items: z.array(counted) }));
+  expect(list.items.map(({ now }) => now.spentNanoUsd)).toEqual([2 * spent]);
+  await ok("PUT", "/aliases", { aliases: {} });
 });
 
 it("a flag is held to its chain by an edit, in the snapshot too, and an undo lets go", async () => {

@@ -14,7 +14,7 @@ export interface BaseRates {
 
 export interface ModelTable {
   /** The name a model id is compared by: that of its alias, or its canonical form. */
-  readonly nameOf: (id: string) => string;
+  readonly nameOf: NameOf;
   /** False for a name that says nothing about its model: neither mapped nor priced, and no Claude model's. */
   readonly isReadable: (id: string) => boolean;
   /** True for a blocked model, and while any model is blocked for every name that cannot be read. */
@@ -34,6 +34,15 @@ export interface ModelFacts {
   prices?: readonly PriceRow[] | PriceTable | undefined;
 }
 
+/** The name that a model id is compared by. */
+export type NameOf = (id: string) => string;
+
+/** What makes two ids one model, whatever is blocked and whatever it costs. */
+export function modelNames(aliases?: Readonly<Record<string, string>>): NameOf {
+  const realModel = realModels(aliases);
+  return (id) => canonicalModel(realModel(id));
+}
+
 /** The model behind a name: that of its mapping, or the name itself. */
 export function realModels(aliases: Readonly<Record<string, string>> = {}): (id: string) => string {
   const mapped = byKey(aliases);
@@ -42,8 +51,7 @@ export function realModels(aliases: Readonly<Record<string, string>> = {}): (id:
 
 export function modelTable(facts: ModelFacts): ModelTable {
   const aliases = byKey(facts.aliases ?? {});
-  const realModel = realModels(facts.aliases);
-  const nameOf = (id: string): string => canonicalModel(realModel(id));
+  const nameOf = modelNames(facts.aliases);
   const blocked = new Set(Array.from(facts.blocked, nameOf));
   // Most tables are never asked for a price.
   let prices: Prices | null = null;

@@ -7,7 +7,7 @@ import type { Deps, Ctx } from "../../deps.ts";
 import { requireEnvironment } from "../../authorize.ts";
 import { read } from "../../transaction.ts";
 import { budgetRaises, budgets, budgetWindows } from "../../db/schema/money.ts";
-import { canonicalModel } from "../../../sdk-client/src/evaluate/model-id.ts";
+import type { NameOf } from "../../../sdk-client/src/evaluate/model-table.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";
 import type { Surroundings } from "../../domain/flag.ts";
 import { overCause } from "../../domain/over-limit.ts";
@@ -61,20 +61,28 @@ export interface BudgetGlance {
 }
 
 /** Budgets of more than one flag that are over their limit while something that spends from them is on. */
-export function overShared({ budgets: all }: BoardMoney, flags: readonly FlagResource[]): BudgetGlance[] {
+export function overShared(money: BoardMoney, flags: readonly FlagResource[]): BudgetGlance[] {
   const on = flags.filter(({ standing }) => standing.state !== "off");
-  return all.filter(({ scope, over }) => over !== null && scope.flag === undefined && spendersOf(scope, on).length > 0);
+  return money.budgets.filter(
+    ({ scope, over }) => over !== null && scope.flag === undefined && spendersOf(scope, on, money).length > 0,
+  );
 }
 
 /** The flags that spend from a budget while they are on. */
-export function spendersOf(scope: BudgetGlance["scope"], flags: readonly FlagResource[]): FlagResource[] {
-  return flags.filter((flag) => (scope.flag === undefined ? isOnModel(flag, scope.model) : flag.key === scope.flag));
+export function spendersOf(
+  scope: BudgetGlance["scope"],
+  flags: readonly FlagResource[],
+  { nameOf }: Pick<BoardMoney, "nameOf">,
+): FlagResource[] {
+  return flags.filter((flag) =>
+    scope.flag === undefined ? isOnModel(flag, scope.model, nameOf) : flag.key === scope.flag,
+  );
 }
 
 /** A flag without a chain may be on any model. */
-function isOnModel({ effective: { models } }: FlagResource, model: string | undefined): boolean {
+function isOnModel({ effective: { models } }: FlagResource, model: string | undefined, nameOf: NameOf): boolean {
   if (model === undefined || models.length === 0) return true;
-  return models.some((one) => canonicalModel(one) === canonicalModel(model));
+  return models.some((one) => nameOf(one) === nameOf(model));
 }
 
 export interface FlagMoney {
@@ -110,6 +118,8 @@ export interface BoardMoney {
   /** What those burn: beside the flags' all that the sum is made of. */
   undefinedBurn: UndefinedBurn;
   budgets: readonly BudgetGlance[];
+  /** Which names are one model. */
+  nameOf: NameOf;
   /** Models of today's calls that had no price then, those with most calls first. */
   unpriced: readonly UnpricedModel[];
 }
@@ -147,7 +157,7 @@ export async function boardMoney(ctx: Ctx, environmentKey: string): Promise<Boar
 
 async function gather(ctx: Ctx, db: Db, environment: EnvironmentRow, nowMs: number): Promise<BoardMoney> {
   const environmentId = environment.id;
-  const { budgets: glances, timezone, burn } = await glance(ctx, db, environment, nowMs);
+  const { budgets: glances, timezone, burn, nameOf } = await glance(ctx, db, environment, nowMs);
   const midnightMs = windowAt("day", timezone, nowMs).startMs;
   const day = await todaySums(db, environmentId, midnightMs, nowMs);
   const minutes = await minutesSince(db, environmentId, nowMs - HOUR_MINUTES * MINUTE_MS);
@@ -162,7 +172,7 @@ async function gather(ctx: Ctx, db: Db, environment: EnvironmentRow, nowMs: numb
     const lately = own.filter((one) => one.minuteMs >= nowMs - PACE_MS);
     flags.set(key, {
       todayNanoUsd: day.flags.get(key) ?? 0,
-      burnNanoUsdPerHour: burnOfScope(burn.rows, { flag: key }),
+      burnNanoUsdPerHour: burnOfScope(burn.rows, { flag: key }, nameOf),
       off: burn.off.get(key) ?? null,
       minutesNanoUsd: perMinute(own, nowMs),
       attempts: lately.reduce((sum, one) => sum + one.attempts, 0),
@@ -174,15 +184,16 @@ async function gather(ctx: Ctx, db: Db, environment: EnvironmentRow, nowMs: numb
     revision: environment.revision,
     timezone,
     todayNanoUsd: day.totalNanoUsd,
-    burnNanoUsdPerHour: burnOfScope(burn.rows, {}),
+    burnNanoUsdPerHour: burnOfScope(burn.rows, {}, nameOf),
     flags,
     undefinedNames: day.undefinedNames,
     undefinedBurn: {
-      burnNanoUsdPerHour: burnOfScope(burn.rows, { flag: UNDEFINED }),
+      burnNanoUsdPerHour: burnOfScope(burn.rows, { flag: UNDEFINED }, nameOf),
       still: burn.undefinedStill,
     },
     unpriced: day.unpriced,
     budgets: glances,
+    nameOf,
   };
 }
 
@@ -200,17 +211,19 @@ async function glance(
   db: Db,
   environment: EnvironmentRow,
   nowMs: number,
-): Promise<Pick<BoardMoney, "budgets" | "timezone"> & { burn: Burn }> {
+): Promise<Pick<BoardMoney, "budgets" | "timezone" | "nameOf"> & { burn: Burn }> {
   const around = await readSurroundings(db, environment);
+  const { nameOf } = around.models;
   const definitions = await readGlances(db, environment.id, nowMs);
   // The first calls of the last minute are all that slices are read for.
   const spending = await readSpending(db, environment.id, nowMs, MINUTE_MS);
   const burn = await readBurn(ctx, db, environment.id, spending);
   return {
     burn,
+    nameOf,
     timezone: zoneOfToday(definitions.map(({ row }) => row)),
     budgets: definitions.map(({ row, budget, spentNanoUsd }) => {
-      const burning = burnOfScope(burn.rows, budget.scope);
+      const burning = burnOfScope(burn.rows, budget.scope, nameOf);
       const ahead = isOff(budget, burn) ? 0 : burning;
       const { endMs } = windowAt(budget.period, budget.timezone, nowMs);
       const limitNanoUsd = effectiveLimitNanoUsd(budget, nowMs);

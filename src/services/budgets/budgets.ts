@@ -1,7 +1,8 @@
 /** Budgets: made, edited and deleted by people; what they do by themselves is in `ladder-run.ts`. */
 import { and, count, eq, isNull, sql } from "drizzle-orm";
+import { modelNames } from "../../../sdk-client/src/evaluate/model-table.ts";
 import { requireEnvironment } from "../../authorize.ts";
-import { change, type Changed } from "../../change.ts";
+import { type Change, change, type Changed } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
 import { budgets, budgetWindows, usageMinutes } from "../../db/schema/money.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";
@@ -44,7 +45,7 @@ export async function createBudget(
     const row = rows[0];
     if (row === undefined) throw nameTaken(input.name);
     await record({ action: "budget.created", target: row.name, after: definitionOf(row) });
-    await countFromLedger(tx, row, at);
+    await countFromLedger(open, row);
     await runOpenWindows(ctx, open, budgetOf(row, []));
     return budgetResource(ctx, tx, row);
   });
@@ -79,7 +80,7 @@ export async function updateBudget(
     if (countsDifferently(current, row)) {
       await endAllTrips(open, budgetOf(current, raises));
       await tx.delete(budgetWindows).where(and(eq(budgetWindows.budgetId, id), isNull(budgetWindows.closedAt)));
-      await countFromLedger(tx, row, at);
+      await countFromLedger(open, row);
     }
     await runOpenWindows(ctx, open, budgetOf(row, raises));
     return budgetResource(ctx, tx, row);
@@ -117,7 +118,8 @@ async function lockBudgets(tx: Db, environmentId: string): Promise<void> {
 }
 
 /** Starts the budget's current window with what the ledger holds of it, to the minute. */
-async function countFromLedger(tx: Db, row: BudgetRow, at: Date): Promise<void> {
+async function countFromLedger({ tx, at, environment }: Change, row: BudgetRow): Promise<void> {
+  const nameOf = modelNames(environment.aliases);
   const { startMs, endMs } = windowAt(row.period, row.timezone, at.getTime());
   const pieces = piecesOf({ fromMs: startMs, untilMs: endMs }, await rolledSpan(tx, row.environmentId), GRAINS);
   const sums = await tx
@@ -130,7 +132,7 @@ async function countFromLedger(tx: Db, row: BudgetRow, at: Date): Promise<void> 
     .where(row.flag === null ? undefined : eq(usageMinutes.flag, row.flag))
     .groupBy(usageMinutes.model);
   const scoped = row.model === null ? {} : { model: row.model };
-  const matching = sums.filter(({ model }) => subjectOf(scoped, { model, flag: row.flag ?? "" }) !== null);
+  const matching = sums.filter(({ model }) => subjectOf(scoped, { model, flag: row.flag ?? "" }, nameOf) !== null);
   const exact = matching.reduce((sum, one) => sum + one.exact, 0n);
   const spent = matching.reduce((sum, one) => sum + one.estimated, exact);
   if (spent === 0n) return;

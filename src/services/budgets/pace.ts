@@ -2,6 +2,7 @@
  * How fast an environment spends: what burn and a budget's bound of overspending are made from. One reading serves all
  * budgets of the environment.
  */
+import type { NameOf } from "../../../sdk-client/src/evaluate/model-table.ts";
 import { and, eq, gte, type SQL, sql } from "drizzle-orm";
 import { usageMinutes, usageRecent } from "../../db/schema/money.ts";
 import { flags } from "../../db/schema/state.ts";
@@ -137,12 +138,12 @@ function share(all: number, kept: number): number {
  * The burn of the busiest minute or slice of the last minutes, and what the calls running now may cost: as many
  * as run at once at that pace (rate times p95 latency, Little's law), each as dear as the dearest call seen lately.
  */
-export function paceOf(spending: Spending, scope: BudgetScope): Pace {
-  const minutes = spending.minutes.filter((one) => subjectOf(scope, one) !== null);
-  const slices = spending.slices.filter((one) => subjectOf(scope, one) !== null);
+export function paceOf(spending: Spending, scope: BudgetScope, nameOf: NameOf): Pace {
+  const minutes = spending.minutes.filter((one) => subjectOf(scope, one, nameOf) !== null);
+  const slices = spending.slices.filter((one) => subjectOf(scope, one, nameOf) !== null);
   const latency: number[] = [];
   for (const each of spending.latencies) {
-    if (subjectOf(scope, each) === null) continue;
+    if (subjectOf(scope, each, nameOf) === null) continue;
     each.latency.forEach((n, bucket) => {
       latency[bucket] = (latency[bucket] ?? 0) + n;
     });

@@ -1,5 +1,6 @@
 /** What people see of a budget now: spent, limit, burn, when the limit will be reached, and the bound of overspending. */
 import { and, asc, eq, getTableColumns, gt, inArray, isNull, lte, sql } from "drizzle-orm";
+import { modelNames, type NameOf } from "../../../sdk-client/src/evaluate/model-table.ts";
 import { requireEnvironment } from "../../authorize.ts";
 import type { Ctx } from "../../deps.ts";
 import { read } from "../../transaction.ts";
@@ -74,12 +75,15 @@ interface Facts {
   trips: readonly (typeof trips.$inferSelect)[];
   spending: Spending;
   burn: Burn;
+  /** Which names are one model. */
+  nameOf: NameOf;
 }
 
 async function readFacts(ctx: Ctx, db: Db, environmentId: string, ids: string[], nowMs: number): Promise<Facts> {
   const now = new Date(nowMs);
   const spending = await readSpending(db, environmentId, nowMs);
   return {
+    nameOf: modelNames(ctx.deps.snapshots.current(environmentId)?.snapshot.aliases),
     burn: await readBurn(ctx, db, environmentId, spending),
     raises: await db
       .select()
@@ -138,10 +142,10 @@ function budgetNow(row: BudgetRow, raises: readonly RaiseRow[], facts: Facts, no
   const budget = budgetOf(row, raises);
   const { startMs, endMs } = windowAt(row.period, row.timezone, nowMs);
   const window = facts.windows.find((one) => one.budgetId === row.id && one.startsAt.getTime() === startMs);
-  const pace = paceOf(facts.spending, budget.scope);
+  const pace = paceOf(facts.spending, budget.scope, facts.nameOf);
   const spentNanoUsd = window?.spentNanoUsd ?? 0;
   const limitNanoUsd = effectiveLimitNanoUsd(budget, nowMs);
-  const burn = burnOfScope(facts.burn.rows, budget.scope);
+  const burn = burnOfScope(facts.burn.rows, budget.scope, facts.nameOf);
   const reachedAtMs = limitReachedAtMs({
     spentNanoUsd,
     limitNanoUsd,

@@ -1,5 +1,5 @@
 /** The cord, a notch at a time: the first step of a flag's chain that may be used. A `kill` token only goes further down. */
-import { canonicalModel } from "../../../sdk-client/src/evaluate/model-id.ts";
+import type { NameOf } from "../../../sdk-client/src/evaluate/model-table.ts";
 import { requireEnvironmentId } from "../../authorize.ts";
 import { undoableChange } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
@@ -28,10 +28,10 @@ export async function downgradeFlag(
     const models = stepsOf(flag, around).map((step) => step.model);
     if (models.length === 0)
       throw invalid("level", `the flag "${key}" has no chain to step down; kill it, or give it a chain`);
-    const level = targetLevel(input, models, flagInForce(flag, around).level);
+    const level = targetLevel(input, models, flagInForce(flag, around).level, around.models.nameOf);
     const wanted = { level, model: models[level] ?? "", reason, until, by: ctx.actor.name, since: open.at };
     const current = manualLevelOf(flag);
-    const now = resolveLevel(current, models);
+    const now = resolveLevel(current, models, around.models.nameOf);
     const next = ctx.actor.kind === "kill" ? tightened(current, wanted, now) : nextLevel(current, wanted, now);
     const before = stateOf(flag);
     const after = { ...before, ...levelColumns(next) };
@@ -49,11 +49,16 @@ export async function downgradeFlag(
   });
 }
 
-function targetLevel(input: { level?: number; model?: string }, models: readonly string[], now: number): number {
+function targetLevel(
+  input: { level?: number; model?: string },
+  models: readonly string[],
+  now: number,
+  nameOf: NameOf,
+): number {
   const last = models.length - 1;
   if (input.model !== undefined) {
-    const meant = canonicalModel(input.model);
-    const level = models.findIndex((model) => canonicalModel(model) === meant);
+    const meant = nameOf(input.model);
+    const level = models.findIndex((model) => nameOf(model) === meant);
     if (level === -1) {
       const meantInstead = didYouMean(input.model, models);
       throw invalid("model", `"${input.model}" is not in the chain; it has ${models.join(", ")}${meantInstead}`);

@@ -47,6 +47,7 @@ export function flagResource(flag: StoredFlag, around: Surroundings, checks: Che
               level: resolveLevel(
                 manual,
                 steps.map((step) => step.model),
+                around.models.nameOf,
               ),
               since: manual.since.toISOString(),
               until: manual.until?.toISOString() ?? null,

@@ -2,6 +2,7 @@
  * Undo: takes back exactly one change, found by its audit id, as long as nothing else has changed the same thing since.
  * A reason given afterwards does not count as a change; a kill by somebody else does, even of what was off already.
  */
+import { modelNames } from "../../../sdk-client/src/evaluate/model-table.ts";
 import { and, eq, gt, ne, sql } from "drizzle-orm";
 import { requireEnvironment, requireScope } from "../../authorize.ts";
 import { type Change, change, type Changed } from "../../change.ts";
@@ -157,7 +158,7 @@ async function swap(open: Change, entry: Entry): Promise<TakenBack> {
     case "model.blocked":
     case "model.unblocked": {
       const { action, before: was, after: became } = entry;
-      const current = blockOf(await findBlock(tx, environment.id, entry.target));
+      const current = blockOf(await findBlock(tx, environment.id, entry.target, modelNames(environment.aliases)));
       requireSame(current, became, entry);
       await writeBlock(tx, environment.id, entry.target, was ?? undefined);
       return { action, before: current, after: was };
@@ -192,7 +193,7 @@ async function writeReason(open: Change, entry: Entry, reason: string): Promise<
       await tx.update(environments).set({ masterReason: reason }).where(eq(environments.id, environment.id));
       return entry.action;
     case "model.blocked": {
-      const current = await findBlock(tx, environment.id, entry.target);
+      const current = await findBlock(tx, environment.id, entry.target, modelNames(environment.aliases));
       requireSame(blockOf(current), entry.after, entry);
       await tx
         .update(modelBlocks)

@@ -1,7 +1,6 @@
 /** Aliases: the model behind each name that does not say it (an inference profile, a deployment), per environment. */
 import { eq } from "drizzle-orm";
-import { saysItsModel, canonicalModel } from "../../../sdk-client/src/evaluate/model-id.ts";
-import { aliasKey } from "../../../sdk-client/src/evaluate/model-table.ts";
+import { aliasKey, modelTable } from "../../../sdk-client/src/evaluate/model-table.ts";
 import { requireEnvironment } from "../../authorize.ts";
 import { type Change, change, type Changed } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
@@ -74,7 +73,7 @@ async function edit(ctx: Ctx, environmentKey: string, isNew: boolean, make: Edit
 }
 
 async function requireSound(
-  { tx, environment }: Change,
+  { tx, at, environment }: Change,
   aliases: Aliases,
   pathOf: (name: string) => string,
   isNew: boolean,
@@ -86,7 +85,7 @@ async function requireSound(
       `An environment maps at most ${MAX_ALIASES_PER_ENVIRONMENT} names. Remove unused ones.`,
     );
   }
-  const prices = await readPrices(tx);
+  const unmapped = modelTable({ blocked: [], prices: await readPrices(tx) });
   const seen = new Set<string>();
   const added = entries.filter(([name, model]) => environment.aliases[name] !== model);
   for (const [name] of entries) {
@@ -94,10 +93,9 @@ async function requireSound(
     seen.add(aliasKey(name));
   }
   for (const [name, model] of added) {
-    const isPriced = prices.byModel.has(canonicalModel(name));
+    const isPriced = unmapped.ratesOf(name, at.getTime()) !== null;
     if (isPriced) throw invalid(pathOf(name), `"${name}" has a price of its own: it is that model already`);
-    const target = canonicalModel(model);
-    if (!saysItsModel(target) && !prices.byModel.has(target)) {
+    if (!unmapped.isReadable(model)) {
       throw invalid(pathOf(name), `"${model}" does not say which model it is either`);
     }
   }

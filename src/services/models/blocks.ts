@@ -1,7 +1,6 @@
 /** Model blocks: a model taken out everywhere, in whatever spelling; every chain steps past it. */
 import { and, asc, eq } from "drizzle-orm";
-import { canonicalModel } from "../../../sdk-client/src/evaluate/model-id.ts";
-import { modelTable } from "../../../sdk-client/src/evaluate/model-table.ts";
+import { modelNames, type NameOf } from "../../../sdk-client/src/evaluate/model-table.ts";
 import { requireEnvironment } from "../../authorize.ts";
 import { type Changed, type Undoable, undoableChange } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
@@ -19,7 +18,7 @@ export async function listModels(
 ): Promise<{ items: ModelResource[]; revision: string }> {
   const environment = await requireEnvironment(ctx, environmentKey, "viewer");
   const items = await read(ctx, async (db) => {
-    const { nameOf } = modelTable({ blocked: [], aliases: environment.aliases });
+    const nameOf = modelNames(environment.aliases);
     const steps = await readSteps(db, environment.id);
     const blocks = await db.select().from(modelBlocks).where(eq(modelBlocks.environmentId, environment.id));
     const blocked = new Map(blocks.map((row) => [nameOf(row.model), row]));
@@ -40,7 +39,7 @@ export async function putModel(
 ): Promise<Changed<ModelResource> & Undoable<ModelResource> & { warnings: string[] }> {
   const environment = await requireEnvironment(ctx, environmentKey, "operator");
   return undoableChange(ctx, environment.id, async ({ tx, at, environment: locked, record }) => {
-    const { nameOf } = modelTable({ blocked: [], aliases: locked.aliases });
+    const nameOf = modelNames(locked.aliases);
     const users = usersOf(await readSteps(tx, environment.id), model, nameOf);
     const current = await findBlock(tx, environment.id, model, nameOf);
     // A block of a name that nobody has stops nothing, and looks as if it did.
@@ -106,7 +105,7 @@ export async function findBlock(
   db: Db,
   environmentId: string,
   model: string,
-  nameOf: (id: string) => string = canonicalModel,
+  nameOf: NameOf,
 ): Promise<ModelBlockRow | undefined> {
   const rows = await db.select().from(modelBlocks).where(eq(modelBlocks.environmentId, environmentId));
   return rows.find((row) => row.model === model) ?? rows.find((row) => nameOf(row.model) === nameOf(model));
@@ -132,7 +131,7 @@ async function readSteps(db: Db, environmentId: string): Promise<Step[]> {
 }
 
 /** Names of the chains that have the model as a step. */
-function usersOf(steps: readonly Step[], model: string, nameOf: (id: string) => string): string[] {
+function usersOf(steps: readonly Step[], model: string, nameOf: NameOf): string[] {
   const wanted = nameOf(model);
   return [...new Set(steps.filter((step) => nameOf(step.model) === wanted).map((step) => step.chain))];
 }

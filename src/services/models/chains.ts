@@ -1,6 +1,6 @@
 /** Chains: named, ordered lists of models that flags use, best first. */
 import { and, asc, count, eq } from "drizzle-orm";
-import { canonicalModel } from "../../../sdk-client/src/evaluate/model-id.ts";
+import { modelNames, type NameOf } from "../../../sdk-client/src/evaluate/model-table.ts";
 import type { ChainStep } from "../../../sdk-client/src/wire/protocol.ts";
 import { requireEnvironment } from "../../authorize.ts";
 import { change, type Changed } from "../../change.ts";
@@ -51,7 +51,7 @@ export async function putChain(
   ifMatch?: string,
 ): Promise<Changed<ChainResource> & { created: boolean; warnings: string[] }> {
   const environment = await requireEnvironment(ctx, environmentKey, "admin");
-  requireDistinct(input.steps);
+  requireDistinct(input.steps, modelNames(environment.aliases));
   let created = false;
   let warnings: string[] = [];
   const changed = await change(ctx, environment.id, async (open) => {
@@ -169,11 +169,12 @@ function chainResource(row: ChainRow, usedBy: string[]): ChainResource {
   };
 }
 
-function requireDistinct(steps: readonly ChainStep[]): void {
+/** A level means one model: a chain names each once, in whatever spelling. */
+function requireDistinct(steps: readonly ChainStep[], nameOf: NameOf): void {
   if (steps.length === 0) throw invalid("steps", "a chain has at least one step");
   steps.forEach(({ model }, index) => {
-    const name = canonicalModel(model);
-    if (steps.findIndex((step) => canonicalModel(step.model) === name) !== index) {
+    const name = nameOf(model);
+    if (steps.findIndex((step) => nameOf(step.model) === name) !== index) {
       throw invalid(`steps.${index}.model`, `"${model}" stands in the chain already`);
     }
   });

@@ -3,7 +3,7 @@
  * the keyboard. What is refused and what only warned of depends on what an unknown name would do; see each caller.
  */
 import { eq } from "drizzle-orm";
-import { canonicalModel } from "../../../sdk-client/src/evaluate/model-id.ts";
+import { modelNames, type NameOf } from "../../../sdk-client/src/evaluate/model-table.ts";
 import { usageMinutes } from "../../db/schema/money.ts";
 import { chains } from "../../db/schema/state.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";
@@ -57,21 +57,22 @@ function nobodyKnows(model: string): string {
 }
 
 async function unknownOf(db: Db, environment: Environment, named: readonly NamedModel[]): Promise<Unknown[]> {
-  const known = await namedModels(db, environment);
-  const isUnknown = ({ model }: NamedModel): boolean => !known.has(canonicalModel(model));
+  const nameOf = modelNames(environment.aliases);
+  const known = await namedModels(db, environment, nameOf);
+  const isUnknown = ({ model }: NamedModel): boolean => !known.has(nameOf(model));
   if (!named.some(isUnknown)) return [];
   // Last, because it reads the whole ledger of the environment.
-  for (const name of await calledModels(db, environment.id)) known.add(name);
-  return named.filter(isUnknown).map((one) => ({ ...one, similar: similarName(canonicalModel(one.model), known) }));
+  for (const model of await calledModels(db, environment.id)) known.add(nameOf(model));
+  return named.filter(isUnknown).map((one) => ({ ...one, similar: similarName(nameOf(one.model), known) }));
 }
 
-async function namedModels(db: Db, { id, aliases }: Environment): Promise<Set<string>> {
+async function namedModels(db: Db, { id, aliases }: Environment, nameOf: NameOf): Promise<Set<string>> {
   const prices = await readPrices(db);
   const rows = await db.select({ steps: chains.steps }).from(chains).where(eq(chains.environmentId, id));
   const ofChains = rows.flatMap(({ steps }) => steps.map(({ model }) => model));
-  const mapped = Object.entries(aliases).flat();
-  const names = [...prices.byModel.keys(), ...prices.modelByAlias.keys(), ...ofChains, ...mapped];
-  return new Set(names.map(canonicalModel));
+  const models = [...prices.byModel.keys(), ...prices.modelByAlias.keys(), ...ofChains, ...Object.values(aliases)];
+  // A mapped name is known by itself too, for whoever misspells it.
+  return new Set([...models.map(nameOf), ...Object.keys(aliases).map(modelNames())]);
 }
 
 async function calledModels(db: Db, environmentId: string): Promise<string[]> {
@@ -79,5 +80,5 @@ async function calledModels(db: Db, environmentId: string): Promise<string[]> {
     .selectDistinct({ model: usageMinutes.model })
     .from(usageMinutes)
     .where(eq(usageMinutes.environmentId, environmentId));
-  return rows.map(({ model }) => canonicalModel(model));
+  return rows.map(({ model }) => model);
 }

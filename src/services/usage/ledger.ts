@@ -5,7 +5,7 @@
  */
 import { sql } from "drizzle-orm";
 import type { Counted, Deps, Ledger, Submission, Ctx } from "../../deps.ts";
-import { realModels } from "../../../sdk-client/src/evaluate/model-table.ts";
+import { modelNames, type NameOf, realModels } from "../../../sdk-client/src/evaluate/model-table.ts";
 import type { PriceTable } from "../../../sdk-client/src/pricing/price-table.ts";
 import { priceUsage } from "../../../sdk-client/src/pricing/price.ts";
 import type { UsageRecord } from "../../../sdk-client/src/wire/usage-protocol.ts";
@@ -203,7 +203,7 @@ async function count(
   const [, , windows] = await Promise.all([
     addMinutes(tx, environmentId, sums),
     addRecent(tx, environmentId, records),
-    addToWindows(tx, windowSums(budgets, sums)),
+    addToWindows(tx, windowSums(budgets, sums, modelNames(served?.snapshot.aliases))),
     addChecks(tx, environmentId, fresh, new Date(nowMs)),
     noteUnknownFlags(tx, environmentId, fresh, isFlag, new Date(nowMs)),
     addCalls(tx, environmentId, callSums),
@@ -278,12 +278,12 @@ function priced(table: PriceTable, record: UsageRecord, batch: Submission, nowMs
  * What the sums add to each window of each budget. Windows begin and end with a whole minute in every zone, so that a
  * minute's sum belongs to one window as all its records do.
  */
-export function windowSums(budgets: readonly Budget[], minutes: readonly MinuteSums[]): WindowSum[] {
+export function windowSums(budgets: readonly Budget[], minutes: readonly MinuteSums[], nameOf: NameOf): WindowSum[] {
   const sums = new Map<string, WindowSum>();
   for (const minute of minutes) {
     const costNanoUsd = minute.exactNanoUsd + minute.estimatedNanoUsd;
     for (const budget of budgets) {
-      if (subjectOf(budget.scope, minute) === null) continue;
+      if (subjectOf(budget.scope, minute, nameOf) === null) continue;
       const { startMs, endMs } = windowAt(budget.period, budget.timezone, minute.minuteMs);
       const key = `${budget.id} ${startMs}`;
       let sum = sums.get(key);

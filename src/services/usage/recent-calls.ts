@@ -27,7 +27,7 @@ export async function listCalls(
   if (model !== undefined) {
     const nowMs = ctx.deps.clock.nowMs();
     const span = { fromMs: nowMs - ctx.deps.config.recentCallsHours * HOUR_MS, untilMs: nowMs + MINUTE_MS };
-    const models = await read(ctx, (db) => spellingsOf(db, environment.id, model, span));
+    const models = await read(ctx, (db) => spellingsOf(db, environment, model, span));
     conditions.push(inArray(usageRecent.model, models));
   }
   if (query.outcome !== undefined) conditions.push(eq(usageRecent.outcome, query.outcome));

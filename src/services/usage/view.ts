@@ -49,7 +49,7 @@ export async function getUsage(ctx: Ctx, environmentKey: string, query: UsageQue
     const span = { fromMs: question.from.getTime(), untilMs: question.to.getTime() };
     const rolled = await rolledSpan(db, environment.id);
     question.pieces = piecesOf(span, rolled, grainsFor(question.bucket, question.timezone, span));
-    if (model !== undefined) question.models = await spellingsOf(db, environment.id, model, span);
+    if (model !== undefined) question.models = await spellingsOf(db, environment, model, span);
     return recent ? sumRecent(db, question) : sumLedger(db, question);
   });
   if (items.length > MAX_USAGE_ROWS) {

@@ -140,7 +140,7 @@ async function listPage(c: PageContext, deps: Deps) {
   const actor = c.get("actor");
   const admin = mayAdminister(actor);
   const ctx = serviceContext(c, deps);
-  const [{ budgets: items, flags }, { unpriced }] = await Promise.all([
+  const [{ budgets: items, flags }, money] = await Promise.all([
     oneReading(ctx, async (own) => ({
       budgets: (await listBudgets(own, environment)).items,
       flags: (await listFlags(own, environment)).items,
@@ -161,7 +161,7 @@ async function listPage(c: PageContext, deps: Deps) {
           </a>
         ) : null}
       </div>
-      <UnpricedLine unpriced={unpriced} />
+      <UnpricedLine unpriced={money.unpriced} />
       {items.length === 0 ? (
         <section class="card">
           <p>
@@ -181,7 +181,7 @@ async function listPage(c: PageContext, deps: Deps) {
               operator={mayOperate(actor)}
               admin={admin}
               environment={environment}
-              spenders={spendersOf(budget.scope, flags)}
+              spenders={spendersOf(budget.scope, flags, money)}
             />
           ))}
         </ul>

@@ -1,4 +1,5 @@
 /** Limits with raises, who counts in which window, and what is shown beside the sum. */
+import { modelNames } from "../../../sdk-client/src/evaluate/model-table.ts";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
@@ -42,7 +43,7 @@ describe("the effective limit", () => {
 
 /** The window of a pair, for a budget with one for each user and session. */
 const ofPair = (user: string, session: string) =>
-  subjectOf({ user: "each", session: "each" }, { flag: "f", model: "m", user, session });
+  subjectOf({ user: "each", session: "each" }, { flag: "f", model: "m", user, session }, modelNames());
 
 describe("the window a record counts in", () => {
   const record: Spender = { flag: "chat", model: "claude-haiku-4-5-20251001", user: "u1", session: "s1" };
@@ -60,13 +61,17 @@ describe("the window a record counts in", () => {
     ["its session's own, for one user", { user: "u1", session: "each" }, "s1"],
     ["one for each user and session", { user: "each", session: "each" }, "2:u1s1"],
   ])("is %s", (_, scope, subject) => {
-    expect(subjectOf(scope, record)).toBe(subject);
+    expect(subjectOf(scope, record, modelNames())).toBe(subject);
   });
 
   it("is none of the users' for a record without a user", () => {
     for (const user of [null, undefined, ""]) {
       expect(
-        subjectOf({ user: "each" }, { flag: "chat", model: "m", ...(user === undefined ? {} : { user }) }),
+        subjectOf(
+          { user: "each" },
+          { flag: "chat", model: "m", ...(user === undefined ? {} : { user }) },
+          modelNames(),
+        ),
       ).toBeNull();
     }
   });
