@@ -1,197 +1,91 @@
-/** What the commands read of the API's answers. Unknown fields are ignored, so that an older command works with a newer server. */
-import { z } from "zod";
+/** Which fields of the API's resources the commands go by. All others are shown with `--json`, and never missed. */
+import type { z } from "zod";
+import { auditSchema } from "../api/audit.ts";
+import { budgetSchema } from "../api/budget.ts";
+import { flagSchema, switchedFlagSchema, unknownFlagsSchema } from "../api/flag.ts";
+import { declaredSchema, instancesSchema, receiptsSchema } from "../api/instance.ts";
+import { deletedSchema, listOf, pageOf } from "../api/list.ts";
+import { switchedMasterSchema } from "../api/master.ts";
+import { changedModelSchema, modelResourceSchema } from "../api/model.ts";
+import { tolerant } from "./tolerant.ts";
 
-/** What holds now, and by what. Kinds that this command does not know are told without their cause. */
-const standing = z.looseObject({
-  state: z.string(),
-  since: z.string(),
-  cause: z.looseObject({
-    kind: z.string(),
-    by: z.string().nullable(),
-    reason: z.string().nullable(),
-    at: z.string().nullable(),
-    until: z.string().nullable(),
-    budget: z.looseObject({ id: z.string(), name: z.string() }).nullable(),
-    atPercent: z.number().nullable(),
-    models: z.array(z.string()),
-  }),
-  heldSince: z.string().nullable(),
-  began: z.string().nullable(),
-  over: z
-    .looseObject({
-      budget: z.looseObject({ name: z.string() }),
-      spentNanoUsd: z.number(),
-      limitNanoUsd: z.number(),
-    })
-    .nullable(),
-});
+const FLAG = {
+  key: true,
+  switch: true,
+  rollout: true,
+  steps: true,
+  level: true,
+  trips: true,
+  effective: true,
+  sends: true,
+  standing: true,
+} as const;
+/** What servers before 0.2 do not tell; nor do they tell a standing. */
+const OLDER_FLAG = { rollout: 100, steps: [], trips: [], sends: [] };
 
-export const flagAnswer = z.looseObject({
-  key: z.string(),
-  switch: z.looseObject({
-    state: z.enum(["on", "off"]),
-    reason: z.string().nullable(),
-    by: z.string().nullable(),
-    since: z.string(),
-    until: z.string().nullable(),
-    ramp: z.number().nullable(),
-  }),
-  rollout: z.number().default(100),
-  steps: z.array(z.looseObject({ model: z.string() })).default([]),
-  level: z.looseObject({
-    level: z.number(),
-    manual: z
-      .looseObject({
-        level: z.number().default(0),
-        reason: z.string().nullable(),
-        by: z.string(),
-        since: z.string(),
-        until: z.string().nullable(),
-      })
-      .nullable(),
-  }),
-  trips: z
-    .array(
-      z.looseObject({
-        id: z.string(),
-        action: z.string(),
-        level: z.number().nullable(),
-        atPercent: z.number(),
-        budget: z.looseObject({ id: z.string().default(""), name: z.string() }),
-        since: z.string(),
-        until: z.string().nullable(),
-      }),
-    )
-    .default([]),
-  effective: z.looseObject({ state: z.string(), reason: z.string(), model: z.string().nullable() }),
-  sends: z.array(z.looseObject({ model: z.string(), why: z.string() })).default([]),
-  /** Absent from servers before 0.2. */
-  standing: standing.optional(),
-});
+export const flagAnswer = tolerant(flagSchema.pick(FLAG).partial({ standing: true }), OLDER_FLAG);
 export type FlagAnswer = z.infer<typeof flagAnswer>;
+export const flagsAnswer = listOf(flagAnswer);
+
+export const switchedFlagAnswer = tolerant(
+  switchedFlagSchema.pick({ ...FLAG, revision: true, auditId: true }).partial({ standing: true, auditId: true }),
+  OLDER_FLAG,
+);
 
 /** What is left of a budget's ladder. */
-export const budgetAnswer = z.looseObject({
-  enforcement: z.string(),
-  ladder: z.array(z.looseObject({ atPercent: z.number(), action: z.string() })),
-  now: z.looseObject({ spentNanoUsd: z.number(), limitNanoUsd: z.number() }),
-});
+export const budgetAnswer = tolerant(budgetSchema.pick({ enforcement: true, ladder: true, now: true }));
 export type BudgetAnswer = z.infer<typeof budgetAnswer>;
 
-export const flagsAnswer = z.looseObject({ items: z.array(flagAnswer), revision: z.string() });
-/** Null when the call changed nothing. */
-const auditId = z.number().nullable().optional();
-export const switchedFlagAnswer = flagAnswer.extend({ revision: z.string(), auditId });
-
-export const masterAnswer = z.looseObject({
-  state: z.enum(["on", "off"]),
-  reason: z.string().nullable(),
-  by: z.string().nullable(),
-  since: z.string(),
-  until: z.string().nullable(),
-  revision: z.string(),
-  auditId,
-});
+/** Null: the call changed nothing. Absent: it changes nothing, or an older server does not say. */
+export const masterAnswer = tolerant(switchedMasterSchema.partial({ auditId: true }));
 export type MasterAnswer = z.infer<typeof masterAnswer>;
 
-export const modelAnswer = z.looseObject({
-  model: z.string(),
-  blocked: z.boolean(),
-  warnings: z.array(z.string()).default([]),
-  revision: z.string(),
-  auditId,
-});
-export const modelsAnswer = z.looseObject({
-  items: z.array(
-    z.looseObject({
-      model: z.string(),
-      blocked: z.boolean(),
-      reason: z.string().nullable(),
-      by: z.string().nullable(),
-      since: z.string().nullable(),
-    }),
-  ),
-});
+export const modelAnswer = tolerant(
+  changedModelSchema
+    .pick({ model: true, blocked: true, warnings: true, revision: true, auditId: true })
+    .partial({ auditId: true }),
+  { warnings: [] },
+);
+export const modelsAnswer = tolerant(listOf(modelResourceSchema));
 
-export const noteAnswer = z.looseObject({ revision: z.string() });
+export const noteAnswer = tolerant(deletedSchema);
 
-export const unknownFlagsAnswer = z.looseObject({
-  items: z.array(
-    z.looseObject({
-      key: z.string(),
-      askedAt: z.string(),
-      instance: z.string(),
-      app: z.string().nullable(),
-      meant: z.string().nullable(),
-    }),
-  ),
-});
+export const unknownFlagsAnswer = tolerant(unknownFlagsSchema.pick({ items: true }));
 export type UnknownFlagAnswer = z.infer<typeof unknownFlagsAnswer>["items"][number];
 
-const lateInstance = z.looseObject({
-  instance: z.string(),
-  lastSeen: z.string(),
-  silentSeconds: z.number(),
-  /** Seconds since its connection was lost without a goodbye; absent from older servers. */
-  disconnectedSeconds: z.number().nullable().default(null),
-});
-export type LateInstance = z.infer<typeof lateInstance>;
-export const receiptsAnswer = z.looseObject({
-  revision: z.string(),
-  applied: z.number(),
-  live: z.number(),
-  stragglers: z.array(lateInstance),
-  silent: z.array(lateInstance),
-  lastMs: z.number().nullable(),
-  // Absent from older servers.
-  behind: z.number().optional(),
-  lost: z.number().default(0),
-  lostInstances: z.array(z.string()).default([]),
-  local: z.number().default(0),
-  localInstances: z.array(z.string()).default([]),
-  notCounted: z.array(z.looseObject({ token: z.string(), because: z.string(), atLeast: z.number() })).default([]),
-});
+export const receiptsAnswer = tolerant(
+  receiptsSchema
+    .pick({
+      revision: true,
+      applied: true,
+      live: true,
+      stragglers: true,
+      behind: true,
+      lost: true,
+      lostInstances: true,
+      local: true,
+      localInstances: true,
+      silent: true,
+      notCounted: true,
+      lastMs: true,
+    })
+    .partial({ behind: true }),
+  { lost: 0, lostInstances: [], local: 0, localInstances: [], notCounted: [] },
+);
 export type ReceiptsAnswer = z.infer<typeof receiptsAnswer>;
+export type LateInstance = ReceiptsAnswer["stragglers"][number];
 
-export const instancesAnswer = z.looseObject({
-  items: z.array(
-    z.looseObject({
-      // Absent from servers before 0.2.
-      id: z.string().default(""),
-      instance: z.string(),
-      app: z.string().nullable(),
-      revision: z.string().nullable(),
-      state: z.string(),
-      silentSeconds: z.number(),
-      disconnectedSeconds: z.number().nullable().default(null),
-      local: z.array(z.string()).nullable().default(null),
-      declaredDead: z.looseObject({ by: z.string(), at: z.string() }).nullable().default(null),
-    }),
-  ),
-  live: z.number(),
-  lost: z.number().default(0),
-  silent: z.number(),
-  stopped: z.number(),
-  local: z.number().default(0),
-  at: z.string().optional(),
-});
+export const instancesAnswer = tolerant(
+  instancesSchema
+    .pick({ items: true, live: true, lost: true, silent: true, stopped: true, local: true, at: true })
+    .partial({ at: true }),
+  { lost: 0, local: 0 },
+);
 export type InstancesAnswer = z.infer<typeof instancesAnswer>;
-export const declaredAnswer = z.looseObject({
-  instances: z.array(z.string()),
-  declared: z.number(),
-  revision: z.string(),
-});
+export const declaredAnswer = tolerant(declaredSchema);
 
-export const auditAnswer = z.looseObject({
-  items: z.array(
-    z.looseObject({
-      id: z.number(),
-      at: z.string(),
-      actor: z.looseObject({ name: z.string() }),
-      action: z.string(),
-      target: z.looseObject({ kind: z.string(), key: z.string() }),
-      reason: z.string().nullable(),
-    }),
-  ),
-});
+const entry = auditSchema
+  .pick({ id: true, at: true, action: true, target: true, reason: true })
+  .extend({ actor: auditSchema.shape.actor.pick({ name: true }) });
+export const auditAnswer = tolerant(pageOf(entry).pick({ items: true }));
 export type AuditAnswer = z.infer<typeof auditAnswer>;

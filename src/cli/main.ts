@@ -7,7 +7,6 @@ import { version } from "../version.ts";
 import type { Io } from "./io.ts";
 import { launch } from "./launch.ts";
 import { run } from "./program.ts";
-import { printSignInLink } from "../sign-in-link.ts";
 
 for (const stream of [process.stdout, process.stderr]) {
   // Who reads no more (`andon status | head -1`) loses words; what the command is about goes on, and its exit code tells.
@@ -45,7 +44,8 @@ process.exitCode = await run(
   {
     serve: () => launch("main.js", []),
     demo: (args) => launch("demo/main.js", args),
-    signInLink: (printing) => printSignInLink(printing, readEnvironment),
+    // Asked for now and then, and all of the database with it: no other command waits for that.
+    signInLink: async (printing) => (await import("../sign-in-link.ts")).printSignInLink(printing, readEnvironment),
   },
   version(),
 );

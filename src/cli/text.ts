@@ -201,7 +201,7 @@ export function overriddenLine({ budget, atPercent }: FlagAnswer["trips"][number
 }
 
 function nextStep({ ladder, enforcement, now }: BudgetAnswer): string {
-  const sharePercent = (now.spentNanoUsd / Math.max(1, now.limitNanoUsd)) * 100;
+  const sharePercent = (Number(now.spentNanoUsd) / Math.max(1, now.limitNanoUsd)) * 100;
   const higher = ladder.filter((step) => step.atPercent > sharePercent && step.action !== "alert");
   const [next] = enforcement === "track" ? [] : higher.toSorted((a, b) => a.atPercent - b.atPercent);
   if (next === undefined) return "No higher step is left: nothing stops its spending until then.";
