@@ -1,5 +1,7 @@
 /** Defining things by plain forms, as a browser without JavaScript sends them: nothing typed is ever lost. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { z } from "zod";
+import { audit } from "../../src/db/schema/state.ts";
 import { ADMIN_TOKEN, makeToken } from "../support/server.ts";
 import { batchOf } from "../support/usage.ts";
 import { PRODUCTION, startWorld, type World } from "./world.ts";
@@ -187,6 +189,43 @@ describe("the audit", () => {
     const id = /audit\/(\d+)\/revert/.exec(page)?.[1] ?? "";
     await post(`/e/production/audit/${id}/revert`, { back: "/e/production/audit" });
     expect(await flag("summarize-ticket")).toMatchObject({ rollout: 100 });
+  });
+
+  it("shows what a newer version recorded as it names it, and takes none of it back", async () => {
+    const { deps } = world.server;
+    const entry = {
+      environmentId: deps.snapshots.environmentByKey("production")?.environmentId ?? "",
+      actor: { kind: "op", id: "new", name: "a newer server" },
+      targetKind: "flag",
+      target: "summarize-ticket",
+      requestId: "newer",
+    } as const;
+    const rows = await deps.db
+      .insert(audit)
+      .values([
+        { ...entry, action: "flag.quarantined", before: { zone: "a" }, after: { zone: "b" } },
+        // An action that this version knows, in a form that it does not.
+        { ...entry, action: "flag.killed", before: { switch: "on" }, after: { switch: "off" } },
+      ])
+      .returning({ id: audit.id });
+    const page = await get("/e/production/audit");
+    expect(page).toContain("flag.quarantined");
+    expect(page).toContain("zone: a → b");
+    expect(page).toContain("switch: on → off");
+    const { items } = z
+      .object({ items: z.array(z.looseObject({ id: z.number(), revertible: z.boolean() })) })
+      .parse(await (await world.server.api("GET", `${PRODUCTION}/audit`)).json());
+    for (const { id } of rows) {
+      expect(page).not.toContain(`audit/${String(id)}/revert`);
+      expect(items).toContainEqual(expect.objectContaining({ id, revertible: false }));
+      for (const [what, body] of [
+        ["revert", {}],
+        ["reason", { reason: "why" }],
+      ] as const) {
+        const answer = await world.server.api("POST", `${PRODUCTION}/audit/${String(id)}/${what}`, body);
+        expect(answer.status, what).toBe(409);
+      }
+    }
   });
 });
 

@@ -14,7 +14,7 @@ import type { EnvironmentResource } from "../../api/environment.ts";
 import type { FlagResource, UnknownFlags } from "../../api/flag.ts";
 import type { MasterResource } from "../../api/master.ts";
 import type { IncidentResource } from "../../api/incident.ts";
-import type { Action } from "../../domain/audit.ts";
+import { type Action, isAction } from "../../domain/audit.ts";
 import { same } from "../../domain/same.ts";
 import { AppError } from "../../errors.ts";
 import { listAudit } from "../../services/shared/audit.ts";
@@ -48,7 +48,7 @@ const MAX_OPEN_INCIDENTS = 20;
 /** The change that put a switch, a level or the master where it is now. */
 export interface LastChange {
   auditId: number;
-  action: string;
+  action: Action;
   at: string;
   /** Who may undo it, and is asked why. */
   actorId: string;
@@ -177,7 +177,7 @@ async function freshBoard(ctx: Ctx, environmentKey: string, { memory, figures }:
   const { changes } = state;
   const timed = await lastReceiptsMs(ctx, environmentKey, timedRevisions(changes.values(), nowMs));
   const describe = (entry: AuditResource | undefined, flag?: FlagResource): LastChange | null => {
-    if (entry === undefined || entry.revision === null) return null;
+    if (entry === undefined || entry.revision === null || !isAction(entry.action)) return null;
     const own = { n: entry.revision, restored: restoredIn(entry.action, entry.target.key) };
     const ageMs = nowMs - Date.parse(entry.at);
     return {
