@@ -82,8 +82,8 @@ export class GuardedCall implements RunningCall {
   }
 
   async #tryAll(choices: readonly ModelChoice[]): Promise<Response> {
-    const { pass, options } = this.#input;
-    const fresh = choices.filter((choice) => !hasFailed(pass, choice.model));
+    const { pass, options, host } = this.#input;
+    const fresh = choices.filter((choice) => !hasFailed(pass, choice.model, host.models));
     this.#isAlone = fresh.length === 1 && pass.failed.size === 0;
     for (const [index, choice] of fresh.entries()) {
       if (this.#stop !== null) throw new Stopped(this.#stop);
@@ -94,7 +94,7 @@ export class GuardedCall implements RunningCall {
       // Without another model a rate limit is the SDK's to wait for, and an only model is the SDK's to retry.
       if (isLimit && (isLast || options.fallbackOn429 === false)) return passThrough(result);
       if (this.#isAlone) return passThrough(result);
-      noteFailure(pass, choice.model, result.response === null ? result.error : null);
+      noteFailure(pass, choice.model, host.models, result.response === null ? result.error : null);
       if (isLast) return result.response === null ? passThrough(result) : withoutRetry(result.response);
       this.#giveUp(choice, result);
     }
@@ -192,13 +192,13 @@ export class GuardedCall implements RunningCall {
 
   /** Sorts an error thrown by an attempt: rethrows what ends the call, returns what the next model may mend. */
   #failure(error: unknown, trial: Trial): Result {
-    const { ctx, pass } = this.#input;
+    const { ctx, pass, host } = this.#input;
     const stop = error instanceof Stopped ? error.stop : trial.attempt.stopped;
     if (stop !== null && stop.kind !== "limit") {
       this.#settle(trial, { outcome: "aborted", errorType: stop.kind }, stop.kind);
       // The SDK's own timeout: its retry of this call goes on with the next model.
       const isTimeout = stop.kind === "aborted" && ctx.options?.signal?.aborted !== true;
-      if (isTimeout && !this.#isAlone) noteFailure(pass, trial.choice.model, aborted());
+      if (isTimeout && !this.#isAlone) noteFailure(pass, trial.choice.model, host.models, aborted());
       throw new Stopped(stop);
     }
     const failure = stop === null ? asError(error) : attemptTimedOut(stop.name, stop.limitMs);

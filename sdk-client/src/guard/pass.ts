@@ -2,7 +2,7 @@
  * What one call of the application has used up of its chain, across the SDK's own retries. Invariant: a model that
  * failed is not tried again in the same call, so that the SDK's retries never multiply passes down the chain.
  */
-import { canonicalModel } from "../evaluate/model-id.ts";
+import type { ModelTable } from "../evaluate/model-table.ts";
 import type { RequestLike, RequestOptionsLike } from "./types.ts";
 
 const RETRY_COUNT_HEADER = "x-stainless-retry-count";
@@ -12,7 +12,7 @@ export interface Pass {
   readonly startedMs: number;
   /** Attempts sent so far. */
   attempts: number;
-  /** Canonical names of the models that failed. */
+  /** The models that failed, by the names they are compared by. */
   readonly failed: Set<string>;
   /** The error of the last failure; errors carry no header to say "do not retry". */
   lastError: Error | null;
@@ -36,12 +36,12 @@ export function passOf(
 }
 
 /** True when the model has failed in this pass. */
-export function hasFailed(pass: Pass, model: string): boolean {
-  return pass.failed.size > 0 && pass.failed.has(canonicalModel(model));
+export function hasFailed(pass: Pass, model: string, models: ModelTable): boolean {
+  return pass.failed.size > 0 && pass.failed.has(models.nameOf(model));
 }
 
 /** Notes a failure, so that the model is not tried again in this call. */
-export function noteFailure(pass: Pass, model: string, error: Error | null): void {
-  pass.failed.add(canonicalModel(model));
+export function noteFailure(pass: Pass, model: string, models: ModelTable, error: Error | null): void {
+  pass.failed.add(models.nameOf(model));
   pass.lastError = error;
 }
