@@ -2,6 +2,7 @@
  * The ways to the database: reads for pages, reads for whoever is about to change something, and transactions. What its
  * driver throws becomes DATABASE_AWAY or OVERLOADED here and nowhere else.
  */
+import { TransactionRollbackError } from "drizzle-orm";
 import { databaseFault, databaseFaultOfRead } from "./database-away.ts";
 import type { Db } from "./db/types.ts";
 import type { Ctx } from "./deps.ts";
@@ -36,6 +37,19 @@ export async function withTransaction<T>(ctx: Ctx, work: (tx: Db) => Promise<T>)
   try {
     return await ctx.deps.db.transaction((tx) => work(tx));
   } catch (error) {
+    throw databaseFault(error);
+  }
+}
+
+/**
+ * The same, but `work` may find that it must not be kept: its null rolls everything back, and is the answer. Drizzle
+ * rolls back for an exception alone, which ends here.
+ */
+export async function tryTransaction<T>(ctx: Ctx, work: (tx: Db) => Promise<T | null>): Promise<T | null> {
+  try {
+    return await ctx.deps.db.transaction(async (tx) => (await work(tx)) ?? tx.rollback());
+  } catch (error) {
+    if (error instanceof TransactionRollbackError) return null;
     throw databaseFault(error);
   }
 }

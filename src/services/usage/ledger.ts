@@ -10,7 +10,7 @@ import type { PriceTable } from "../../../sdk-client/src/pricing/price-table.ts"
 import { priceUsage } from "../../../sdk-client/src/pricing/price.ts";
 import type { UsageRecord } from "../../../sdk-client/src/wire/usage-protocol.ts";
 import { afterCommit, changeIn, lockEnvironment } from "../../change.ts";
-import { withTransaction } from "../../transaction.ts";
+import { tryTransaction } from "../../transaction.ts";
 import type { Db } from "../../db/types.ts";
 import { systemActor } from "../../domain/actor.ts";
 import { type Budget, NANO_PER_USD, subjectOf } from "../../domain/budget.ts";
@@ -137,33 +137,32 @@ export class DatabaseLedger implements Ledger {
   async #count(environmentId: string, submissions: readonly Submission[], queue: Queue): Promise<Counted[]> {
     const ctx = this.#ctx;
     if (ctx === null) throw new AppError("NOT_READY", "The server is starting.");
-    for (let attempt = 1, lockFirst = false; ; attempt += 1) {
+    for (let attempt = 1, locks = false; ; attempt += 1) {
       try {
-        const done = await withTransaction(ctx, (tx) =>
-          count(ctx, tx, environmentId, { submissions, queue, lockFirst }),
-        );
-        if (done.changed) await afterCommit(ctx, () => ctx.deps.snapshots.refresh(environmentId));
-        return done.counted;
+        const done = await tryTransaction(ctx, (tx) => count(ctx, tx, environmentId, { submissions, queue, locks }));
+        if (done?.acted === true) await afterCommit(ctx, () => ctx.deps.snapshots.refresh(environmentId));
+        if (done !== null) return done.counted;
+        locks = true;
       } catch (error) {
-        if (error instanceof LockNeeded) lockFirst = true;
-        else if (attempt >= MAX_TRIES || !lostRace(error)) throw error;
+        if (attempt >= MAX_TRIES || !lostRace(error)) throw error;
       }
     }
   }
 }
 
-/** A ladder would act: the transaction starts over with the environment's lock, so that locks are taken in one order. */
-class LockNeeded extends Error {}
-
+/**
+ * Counts them. Null when a ladder would act and this does not hold the environment's lock, which is taken before all
+ * others: nothing of it is to be kept, and it is done again with `locks`.
+ */
 async function count(
   ctx: Ctx,
   tx: Db,
   environmentId: string,
-  input: { submissions: readonly Submission[]; queue: Queue; lockFirst: boolean },
-): Promise<{ counted: Counted[]; changed: boolean }> {
+  input: { submissions: readonly Submission[]; queue: Queue; locks: boolean },
+): Promise<{ counted: Counted[]; acted: boolean } | null> {
   const { deps } = ctx;
-  const { submissions, queue, lockFirst } = input;
-  if (lockFirst) await lockEnvironment(tx, environmentId);
+  const { submissions, queue, locks } = input;
+  if (locks) await lockEnvironment(tx, environmentId);
   const nowMs = deps.clock.nowMs();
   const distinct = firstOfEach(submissions);
   const batches = distinct.map(({ batchId, records, rejected }) => ({ batchId, accepted: records.length, rejected }));
@@ -209,27 +208,24 @@ async function count(
     addCalls(tx, environmentId, callSums),
     takeBackDays(tx, environmentId, rolled, sums),
   ]);
-  const changed = await runLadders(ctx, tx, environmentId, { budgets, windows, nowMs, lockFirst });
-  return { counted: await answers(tx, environmentId, submissions, { claimed, amended }), changed };
+  const due = dueLadders(budgets, windows, nowMs);
+  const acted = due.length > 0;
+  if (acted && !locks) return null;
+  if (acted) {
+    await changeIn(ctx, tx, environmentId, async (open) => {
+      for (const { budget, row } of due) await runLadder(ctx, open, budget, row);
+    });
+  }
+  return { counted: await answers(tx, environmentId, submissions, { claimed, amended }), acted };
 }
 
-async function runLadders(
-  ctx: Ctx,
-  tx: Db,
-  environmentId: string,
-  input: { budgets: readonly Budget[]; windows: readonly WindowRow[]; nowMs: number; lockFirst: boolean },
-): Promise<boolean> {
-  const byId = new Map(input.budgets.map((budget) => [budget.id, budget]));
-  const due = input.windows.flatMap((row) => {
+/** The windows in which a look at the ladder would change something. */
+function dueLadders(budgets: readonly Budget[], windows: readonly WindowRow[], nowMs: number) {
+  const byId = new Map(budgets.map((budget) => [budget.id, budget]));
+  return windows.flatMap((row) => {
     const budget = byId.get(row.budgetId);
-    return budget !== undefined && wouldChange(budget, row, input.nowMs) ? [{ budget, row }] : [];
+    return budget !== undefined && wouldChange(budget, row, nowMs) ? [{ budget, row }] : [];
   });
-  if (due.length === 0) return false;
-  if (!input.lockFirst) throw new LockNeeded();
-  await changeIn(ctx, tx, environmentId, async (open) => {
-    for (const { budget, row } of due) await runLadder(ctx, open, budget, row);
-  });
-  return true;
 }
 
 /** The records of these batches with what they cost; one that costs more than a call can is rejected after all. */
