@@ -25,4 +25,6 @@ export const pageQuery = z.strictObject({
   ),
 });
 
+export type PageQuery = z.infer<typeof pageQuery>;
+
 export const deletedSchema = z.object({ revision }).openapi("Deleted");

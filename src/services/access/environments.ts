@@ -1,5 +1,5 @@
 /** Environments: where flags, chains and tokens live. */
-import { asc, count } from "drizzle-orm";
+import { asc } from "drizzle-orm";
 import { requireEnvironment, requireScope } from "../../authorize.ts";
 import { afterCommit, insertAudit } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
@@ -10,6 +10,7 @@ import { seesEnvironment } from "../../domain/actor.ts";
 import { MAX_ENVIRONMENTS } from "../../domain/limits.ts";
 import type { EnvironmentResource } from "../../api/environment.ts";
 import { AppError } from "../../errors.ts";
+import { one, requireRoom } from "../shared/one.ts";
 import { masterResource } from "../flags/master.ts";
 
 /** The environments the actor may see. */
@@ -35,17 +36,14 @@ export async function createEnvironment(ctx: Ctx, input: { key: string; name: st
   }
   const at = new Date(ctx.deps.clock.nowMs());
   const row = await withTransaction(ctx, async (tx) => {
-    const existing = await tx.select({ n: count() }).from(environments);
-    if ((existing[0]?.n ?? 0) >= MAX_ENVIRONMENTS) {
-      throw new AppError("CONFLICT", `There are at most ${MAX_ENVIRONMENTS} environments.`);
-    }
+    const tooMany = `There are at most ${MAX_ENVIRONMENTS} environments.`;
+    requireRoom(1 + (await tx.$count(environments)), MAX_ENVIRONMENTS, tooMany);
     const rows = await tx
       .insert(environments)
       .values({ id: ctx.deps.newId(), ...input, masterSince: at, createdAt: at, committedAt: at })
       .onConflictDoNothing()
       .returning();
-    const created = rows[0];
-    if (created === undefined) throw new AppError("CONFLICT", `There is an environment "${input.key}" already.`);
+    const created = one(rows, `There is an environment "${input.key}" already.`, "CONFLICT");
     const { id, revision, committedAt } = created;
     await tx.insert(revisions).values({ environmentId: id, revision, committedAt });
     await insertAudit(

@@ -1,5 +1,5 @@
 /** Tokens: made once, shown once, stored as SHA-256, revoked at once on every server. */
-import { and, count, desc, eq, inArray, isNull, sql } from "drizzle-orm";
+import { and, desc, eq, inArray, isNull, sql } from "drizzle-orm";
 import { requireScope } from "../../authorize.ts";
 import { afterCommit, insertAudit } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
@@ -12,6 +12,7 @@ import type { Kept } from "../../domain/audit.ts";
 import { MAX_ACTIVE_TOKENS } from "../../domain/limits.ts";
 import type { TokenResource } from "../../api/token.ts";
 import { AppError, invalid } from "../../errors.ts";
+import { one, requireRoom } from "../shared/one.ts";
 import { hashSecret } from "./secret.ts";
 
 const SECRET_BYTES = 30;
@@ -44,10 +45,8 @@ export async function createToken(ctx: Ctx, input: NewToken): Promise<{ token: T
   const at = new Date(ctx.deps.clock.nowMs());
   const token = await withTransaction(ctx, async (tx) => {
     const environmentIds = await resolveEnvironments(ctx, tx, input.environments);
-    const active = await tx.select({ n: count() }).from(tokens).where(isNull(tokens.revokedAt));
-    if ((active[0]?.n ?? 0) >= MAX_ACTIVE_TOKENS) {
-      throw new AppError("CONFLICT", `There are ${MAX_ACTIVE_TOKENS} active tokens. Revoke unused ones first.`);
-    }
+    const tooMany = `There are ${MAX_ACTIVE_TOKENS} active tokens. Revoke unused ones first.`;
+    requireRoom(1 + (await tx.$count(tokens, isNull(tokens.revokedAt))), MAX_ACTIVE_TOKENS, tooMany);
     const rows = await tx
       .insert(tokens)
       .values({
@@ -62,8 +61,7 @@ export async function createToken(ctx: Ctx, input: NewToken): Promise<{ token: T
         expiresAt: input.expiresAt,
       })
       .returning();
-    const row = rows[0];
-    if (row === undefined) throw new AppError("INTERNAL", "The token was not written.");
+    const row = one(rows, "The token was not written.", "INTERNAL");
     const made = tokenResource(ctx, row, await environmentKeys(tx));
     const { kind, name, role, environments: keys } = made;
     const after = { kind, name, role, environments: keys };
@@ -80,8 +78,10 @@ export async function revokeToken(ctx: Ctx, id: string): Promise<TokenResource> 
   const at = new Date(ctx.deps.clock.nowMs());
   const token = await withTransaction(ctx, async (tx) => {
     const rows = await tx.select().from(tokens).where(eq(tokens.id, id)).for("update");
-    const current = rows[0];
-    if (current === undefined || !mayManage(ctx, current)) throw new AppError("NOT_FOUND", "There is no such token.");
+    const current = one(
+      rows.filter((row) => mayManage(ctx, row)),
+      "There is no such token.",
+    );
     if (current.id === ctx.actor.id) {
       throw new AppError("CONFLICT", "This is the token you are using. Sign in with another one to revoke it.");
     }

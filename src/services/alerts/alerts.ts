@@ -7,46 +7,45 @@ import type { Ctx } from "../../deps.ts";
 import { read, withTransaction } from "../../transaction.ts";
 import { channels, outbox } from "../../db/schema/money.ts";
 import type { AlertResource, AlertState } from "../../api/alert.ts";
-import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from "../../domain/limits.ts";
-import { AppError, invalid } from "../../errors.ts";
+import type { PageQuery } from "../../api/list.ts";
+import { AppError } from "../../errors.ts";
+import { one } from "../shared/one.ts";
+import { byId, type Page, page } from "../shared/page.ts";
 
-export interface AlertQuery {
+export interface AlertQuery extends PageQuery {
   state?: AlertState;
-  /** From the page before; opaque to callers. */
-  cursor?: string;
-  /** Alerts per page, at most 200. */
-  limit?: number;
   /** The order in which they are tried; pages then lead to newer ones. */
   oldestFirst?: boolean;
 }
+
+const BY_ID = byId<{ alert: { id: number } }>(({ alert }) => alert.id);
 
 /** One page of an environment's alerts, newest first unless asked otherwise. INVALID for a cursor that is none. */
 export async function listAlerts(
   ctx: Ctx,
   environmentKey: string,
   query: AlertQuery = {},
-): Promise<{ items: AlertResource[]; nextCursor: string | null }> {
+): Promise<Page<AlertResource>> {
   const environment = await requireEnvironment(ctx, environmentKey, "viewer");
-  const limit = Math.min(Math.max(query.limit ?? DEFAULT_PAGE_SIZE, 1), MAX_PAGE_SIZE);
   const oldestFirst = query.oldestFirst === true;
-  const rows = await read(ctx, (db) =>
-    db
-      .select({ alert: outbox, channel: { id: channels.id, name: channels.name, kind: channels.kind } })
-      .from(outbox)
-      .innerJoin(channels, eq(channels.id, outbox.channelId))
-      .where(
-        and(
-          eq(outbox.environmentId, environment.id),
-          query.state === undefined ? undefined : inState(query.state),
-          query.cursor === undefined ? undefined : (oldestFirst ? gt : lt)(outbox.id, parseCursor(query.cursor)),
-        ),
-      )
-      .orderBy(oldestFirst ? asc(outbox.id) : desc(outbox.id))
-      .limit(limit + 1),
+  const { items, nextCursor } = await page(query, BY_ID, (after, limit) =>
+    read(ctx, (db) =>
+      db
+        .select({ alert: outbox, channel: { id: channels.id, name: channels.name, kind: channels.kind } })
+        .from(outbox)
+        .innerJoin(channels, eq(channels.id, outbox.channelId))
+        .where(
+          and(
+            eq(outbox.environmentId, environment.id),
+            query.state === undefined ? undefined : inState(query.state),
+            after === undefined ? undefined : (oldestFirst ? gt : lt)(outbox.id, after),
+          ),
+        )
+        .orderBy(oldestFirst ? asc(outbox.id) : desc(outbox.id))
+        .limit(limit),
+    ),
   );
-  const items = rows.slice(0, limit).map(({ alert, channel }) => alertResource(alert, channel));
-  const last = items.at(-1);
-  return { items, nextCursor: rows.length > limit && last !== undefined ? String(last.id) : null };
+  return { items: items.map(({ alert, channel }) => alertResource(alert, channel)), nextCursor };
 }
 
 /** Has a failed alert sent again within a second. CONFLICT when it has not failed. */
@@ -65,8 +64,7 @@ export async function retryAlert(ctx: Ctx, environmentKey: string, id: number): 
       .from(outbox)
       .innerJoin(channels, eq(channels.id, outbox.channelId))
       .where(own);
-    const row = rows[0];
-    if (row === undefined) throw new AppError("NOT_FOUND", "There is no such alert in this environment.");
+    const row = one(rows, "There is no such alert in this environment.");
     if (retried.length === 0) {
       const state = row.alert.deliveredAt === null ? "waits for its next attempt already" : "was delivered";
       throw new AppError("CONFLICT", `Only an alert that failed can be retried; this one ${state}.`);
@@ -114,9 +112,4 @@ function inState(state: AlertState): SQL | undefined {
     case "waiting":
       return and(isNull(outbox.deliveredAt), isNull(outbox.failedAt));
   }
-}
-
-function parseCursor(cursor: string): number {
-  if (!/^\d{1,15}$/.test(cursor)) throw invalid("cursor", "this is not a cursor of this list; start without one");
-  return Number(cursor);
 }

@@ -13,6 +13,7 @@ import { MAX_CHANNELS_PER_ENVIRONMENT } from "../../domain/channel.ts";
 import type { ChannelResource, NewChannel, ChannelEdit } from "../../api/channel.ts";
 import { AppError, invalid } from "../../errors.ts";
 import { channelUrlFault, maskUrl } from "../../api/channel-url.ts";
+import { one, requireRoom } from "../shared/one.ts";
 import { requireMatch } from "../shared/if-match.ts";
 import { hurry } from "./outbox.ts";
 
@@ -22,6 +23,7 @@ export type ChannelRow = typeof channels.$inferSelect;
 export type ChannelWithSecret = ChannelResource & { secret: string | null };
 
 const SECRET_BYTES = 32;
+const TOO_MANY = `An environment holds at most ${MAX_CHANNELS_PER_ENVIRONMENT} channels. Delete unused ones.`;
 
 /** All channels of an environment, by name. */
 export async function listChannels(
@@ -52,7 +54,8 @@ export async function createChannel(
   const environment = await requireEnvironment(ctx, environmentKey, "admin");
   requireUrl(input.url);
   return change(ctx, environment.id, async ({ tx, at, record }) => {
-    await requireRoom(tx, environment.id);
+    const channelCount = await tx.$count(channels, eq(channels.environmentId, environment.id));
+    requireRoom(channelCount + 1, MAX_CHANNELS_PER_ENVIRONMENT, TOO_MANY);
     const secret = input.kind === "webhook" ? newSigningSecret(ctx) : null;
     const rows = await tx
       .insert(channels)
@@ -67,8 +70,7 @@ export async function createChannel(
       })
       .onConflictDoNothing()
       .returning();
-    const row = rows[0];
-    if (row === undefined) throw nameTaken(input.name);
+    const row = one(rows, nameTaken(input.name), "CONFLICT");
     await record({ action: "channel.created", target: row.name, after: auditOf(row) });
     return { ...channelResource(row), secret };
   });
@@ -107,8 +109,7 @@ export async function updateChannel(
       })
       .where(eq(channels.id, id))
       .returning();
-    const row = rows[0];
-    if (row === undefined) throw new AppError("CONFLICT", "This channel was deleted meanwhile.");
+    const row = one(rows, "This channel was deleted meanwhile.", "CONFLICT");
     if (renews || url !== current.url) await hurry(open.tx, id, open.at);
     await open.record({
       action: "channel.edited",
@@ -148,9 +149,7 @@ export async function requireChannel(db: Db, environmentId: string, id: string):
     .select()
     .from(channels)
     .where(and(eq(channels.environmentId, environmentId), eq(channels.id, id)));
-  const row = rows[0];
-  if (row === undefined) throw new AppError("NOT_FOUND", "There is no such channel in this environment.");
-  return row;
+  return one(rows, "There is no such channel in this environment.");
 }
 
 interface Undelivered {
@@ -201,27 +200,17 @@ function requireUrl(url: string): void {
   if (fault !== null) throw invalid("url", fault);
 }
 
-async function requireRoom(tx: Db, environmentId: string): Promise<void> {
-  const rows = await tx.select({ n: count() }).from(channels).where(eq(channels.environmentId, environmentId));
-  if ((rows[0]?.n ?? 0) >= MAX_CHANNELS_PER_ENVIRONMENT) {
-    throw new AppError(
-      "CONFLICT",
-      `An environment holds at most ${MAX_CHANNELS_PER_ENVIRONMENT} channels. Delete unused ones.`,
-    );
-  }
-}
-
 async function requireFreeName(tx: Db, current: ChannelRow, name: string): Promise<void> {
   if (name === current.name) return;
   const rows = await tx
     .select({ id: channels.id })
     .from(channels)
     .where(and(eq(channels.environmentId, current.environmentId), eq(channels.name, name)));
-  if (rows.length > 0) throw nameTaken(name);
+  if (rows.length > 0) throw new AppError("CONFLICT", nameTaken(name));
 }
 
-function nameTaken(name: string): AppError {
-  return new AppError("CONFLICT", `There is a channel "${name}" already. Choose another name, or edit that channel.`);
+function nameTaken(name: string): string {
+  return `There is a channel "${name}" already. Choose another name, or edit that channel.`;
 }
 
 /** As Standard Webhooks writes it: `whsec_` and base64, not base64url. */

@@ -3,8 +3,9 @@
  * many flags and budgets there are, and one round of them a second, however many boards are open.
  */
 import { and, asc, eq, gt, inArray, isNull, lte } from "drizzle-orm";
-import type { Deps, Ctx } from "../../deps.ts";
+import type { Ctx } from "../../deps.ts";
 import { requireEnvironment } from "../../authorize.ts";
+import { Memo } from "../shared/memo.ts";
 import { read } from "../../transaction.ts";
 import { budgetRaises, budgets, budgetWindows } from "../../db/schema/money.ts";
 import type { NameOf } from "../../../sdk-client/src/evaluate/model-table.ts";
@@ -124,42 +125,22 @@ export interface BoardMoney {
   unpriced: readonly UnpricedModel[];
 }
 
-interface Kept {
-  revision: number;
-  atMs: number;
-  money: Promise<BoardMoney>;
-}
-
 /** Boards that ask within a second share an answer; a change of state asks anew. */
-const kept = new WeakMap<Deps, Map<string, Kept>>();
+const memo = new Memo<BoardMoney>(KEPT_MS);
 
 /** Money and calls of an environment as they stand now, at most a second old. */
 export async function boardMoney(ctx: Ctx, environmentKey: string): Promise<BoardMoney> {
   const environment = await requireEnvironment(ctx, environmentKey, "viewer");
-  const { id, revision } = environment;
-  const { deps } = ctx;
-  const nowMs = deps.clock.monotonicMs();
-  const environments = kept.get(deps) ?? new Map<string, Kept>();
-  kept.set(deps, environments);
-  const known = environments.get(id);
-  if (known !== undefined && known.revision === revision && nowMs - known.atMs < KEPT_MS) return known.money;
-  const money = read(ctx, (db) => gather(ctx, db, environment, deps.clock.nowMs()));
-  const entry = { revision, atMs: nowMs, money };
-  environments.set(id, entry);
-  try {
-    return await money;
-  } catch (error) {
-    // A failure is not an answer to keep for those who ask next.
-    if (environments.get(id) === entry) environments.delete(id);
-    throw error;
-  }
+  return memo.get(ctx, environment.id, String(environment.revision), () =>
+    read(ctx, (db) => gather(ctx, db, environment, ctx.deps.clock.nowMs())),
+  );
 }
 
 async function gather(ctx: Ctx, db: Db, environment: EnvironmentRow, nowMs: number): Promise<BoardMoney> {
   const environmentId = environment.id;
   const { budgets: glances, timezone, burn, nameOf } = await glance(ctx, db, environment, nowMs);
   const midnightMs = windowAt("day", timezone, nowMs).startMs;
-  const day = await todaySums(db, environmentId, midnightMs, nowMs);
+  const day = await todaySums(ctx, db, environmentId, { sinceMs: midnightMs, nowMs });
   const minutes = await minutesSince(db, environmentId, nowMs - HOUR_MINUTES * MINUTE_MS);
   const latencies = await latencySince(db, environmentId, nowMs - PACE_MS);
 

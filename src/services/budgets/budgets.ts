@@ -1,5 +1,5 @@
 /** Budgets: made, edited and deleted by people; what they do by themselves is in `ladder-run.ts`. */
-import { and, count, eq, isNull, sql } from "drizzle-orm";
+import { and, eq, isNull, sql } from "drizzle-orm";
 import { modelNames } from "../../../sdk-client/src/evaluate/model-table.ts";
 import { requireEnvironment } from "../../authorize.ts";
 import { type Change, change, type Changed } from "../../change.ts";
@@ -14,6 +14,7 @@ import { AppError, invalid } from "../../errors.ts";
 import { budgetOf, type BudgetRow, NO_SUCH_BUDGET, readRaises, requireBudget } from "./rows.ts";
 import { budgetResource } from "./view.ts";
 import { requireFlag } from "../flags/flags.ts";
+import { one, requireRoom } from "../shared/one.ts";
 import { requireMatch } from "../shared/if-match.ts";
 import { resolveEndedIncidents } from "../incidents/incidents.ts";
 import { requireKnownModel } from "../models/known-models.ts";
@@ -21,6 +22,8 @@ import { runOpenWindows } from "../trips/ladder-run.ts";
 import { whole } from "../usage/ledger-writes.ts";
 import { endAllTrips } from "../trips/trips.ts";
 import { rolledSpan, usageOf } from "../usage/rollups.ts";
+
+const TOO_MANY = `An environment holds at most ${MAX_BUDGETS_PER_ENVIRONMENT} budgets.`;
 
 /** Makes a budget. What was spent in its current window counts from the start. CONFLICT when the name is taken. */
 export async function createBudget(
@@ -32,18 +35,15 @@ export async function createBudget(
   return change(ctx, environment.id, async (open) => {
     const { tx, at, record } = open;
     await lockBudgets(tx, environment.id);
-    const existing = await tx.select({ n: count() }).from(budgets).where(eq(budgets.environmentId, environment.id));
-    if ((existing[0]?.n ?? 0) >= MAX_BUDGETS_PER_ENVIRONMENT) {
-      throw new AppError("CONFLICT", `An environment holds at most ${MAX_BUDGETS_PER_ENVIRONMENT} budgets.`);
-    }
+    const budgetCount = await tx.$count(budgets, eq(budgets.environmentId, environment.id));
+    requireRoom(budgetCount + 1, MAX_BUDGETS_PER_ENVIRONMENT, TOO_MANY);
     const columns = await columnsOf(tx, environment, input);
     const rows = await tx
       .insert(budgets)
       .values({ id: ctx.deps.newId(), environmentId: environment.id, ...columns, createdAt: at, updatedAt: at })
       .onConflictDoNothing()
       .returning();
-    const row = rows[0];
-    if (row === undefined) throw nameTaken(input.name);
+    const row = one(rows, nameTaken(input.name), "CONFLICT");
     await record({ action: "budget.created", target: row.name, after: definitionOf(row) });
     await countFromLedger(open, row);
     await runOpenWindows(ctx, open, budgetOf(row, []));
@@ -73,8 +73,7 @@ export async function updateBudget(
       .set({ ...columns, version: current.version + 1, updatedAt: at })
       .where(eq(budgets.id, id))
       .returning();
-    const row = rows[0];
-    if (row === undefined) throw new AppError("NOT_FOUND", NO_SUCH_BUDGET);
+    const row = one(rows, NO_SUCH_BUDGET);
     const raises = await readRaises(tx, id);
     await record({ action: "budget.edited", target: row.name, before, after: definitionOf(row) });
     if (countsDifferently(current, row)) {
@@ -133,8 +132,8 @@ async function countFromLedger({ tx, at, environment }: Change, row: BudgetRow):
     .groupBy(usageMinutes.model);
   const scoped = row.model === null ? {} : { model: row.model };
   const matching = sums.filter(({ model }) => subjectOf(scoped, { model, flag: row.flag ?? "" }, nameOf) !== null);
-  const exact = matching.reduce((sum, one) => sum + one.exact, 0n);
-  const spent = matching.reduce((sum, one) => sum + one.estimated, exact);
+  const exact = matching.reduce((sum, { exact: part }) => sum + part, 0n);
+  const spent = matching.reduce((sum, { estimated }) => sum + estimated, exact);
   if (spent === 0n) return;
   const amounts = { spentNanoUsd: whole(spent), exactNanoUsd: whole(exact) };
   await tx
@@ -188,7 +187,7 @@ async function requireFreeName(tx: Db, environmentId: string, name: string): Pro
     .select({ id: budgets.id })
     .from(budgets)
     .where(and(eq(budgets.environmentId, environmentId), eq(budgets.name, name)));
-  if (rows.length > 0) throw nameTaken(name);
+  if (rows.length > 0) throw new AppError("CONFLICT", nameTaken(name));
 }
 
 function definitionOf(row: BudgetRow): BudgetDefinition {
@@ -205,6 +204,6 @@ function definitionOf(row: BudgetRow): BudgetDefinition {
   };
 }
 
-function nameTaken(name: string): AppError {
-  return new AppError("CONFLICT", `There is a budget "${name}" already. Choose another name, or edit that budget.`);
+function nameTaken(name: string): string {
+  return `There is a budget "${name}" already. Choose another name, or edit that budget.`;
 }

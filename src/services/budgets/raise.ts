@@ -5,11 +5,13 @@ import type { Ctx } from "../../deps.ts";
 import { budgetRaises } from "../../db/schema/money.ts";
 import { MAX_RAISE_DAYS, MAX_RAISES, nanoUsd } from "../../domain/budget.ts";
 import type { BudgetResource } from "../../api/budget.ts";
-import { AppError, invalid } from "../../errors.ts";
+import { invalid } from "../../errors.ts";
+import { requireRoom } from "../shared/one.ts";
 import { runOpenWindows } from "../trips/ladder-run.ts";
 import { budgetOf, readRaises, requireBudget } from "./rows.ts";
 import { budgetResource } from "./view.ts";
 
+const TOO_MANY = `At most ${MAX_RAISES} raises are in force at once. Edit the limit instead.`;
 const DAY_MS = 86_400_000;
 
 /**
@@ -27,10 +29,7 @@ export async function raiseBudget(
     const { tx, at, record } = open;
     const row = await requireBudget(tx, environment.id, id);
     requireRaiseEnd(input.until, at);
-    const earlier = await readRaises(tx, id);
-    if (earlier.length >= MAX_RAISES) {
-      throw new AppError("CONFLICT", `At most ${MAX_RAISES} raises are in force at once. Edit the limit instead.`);
-    }
+    requireRoom(1 + (await readRaises(tx, id)).length, MAX_RAISES, TOO_MANY);
     await tx.insert(budgetRaises).values({
       id: ctx.deps.newId(),
       budgetId: id,

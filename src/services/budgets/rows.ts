@@ -3,7 +3,7 @@ import { and, asc, eq, inArray, isNull } from "drizzle-orm";
 import { budgetRaises, budgets } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
 import type { Budget } from "../../domain/budget.ts";
-import { AppError } from "../../errors.ts";
+import { one } from "../shared/one.ts";
 
 export type BudgetRow = typeof budgets.$inferSelect;
 export type RaiseRow = typeof budgetRaises.$inferSelect;
@@ -40,9 +40,7 @@ export async function requireBudget(db: Db, environmentId: string, id: string): 
     .select()
     .from(budgets)
     .where(and(eq(budgets.environmentId, environmentId), eq(budgets.id, id)));
-  const row = rows[0];
-  if (row === undefined) throw new AppError("NOT_FOUND", NO_SUCH_BUDGET);
-  return row;
+  return one(rows, NO_SUCH_BUDGET);
 }
 
 /** The raises of a budget that have not ended, oldest first. */

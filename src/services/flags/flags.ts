@@ -1,5 +1,5 @@
 /** Defining flags: list, read, create, edit, delete. What turns them off and on is in `switches.ts`. */
-import { and, asc, count, eq } from "drizzle-orm";
+import { and, asc, eq } from "drizzle-orm";
 import { requireEnvironment } from "../../authorize.ts";
 import { change, type Changed } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
@@ -16,12 +16,14 @@ import type { FlagResource, FlagDefinition, FlagEdit, NewFlag } from "../../api/
 import { same } from "../../domain/same.ts";
 import { AppError, invalid } from "../../errors.ts";
 import { checksColumn, forgetChecks, readChecks } from "./evaluations.ts";
+import { one, requireRoom } from "../shared/one.ts";
 import { requireMatch } from "../shared/if-match.ts";
 import { withSentModels } from "./sent-models.ts";
 import { readSurroundings, surroundingColumns, surroundingsOf } from "./surroundings.ts";
 import { endTripsOfDeleted, tripNewcomers } from "../trips/trips.ts";
 
 const SALT_BYTES = 12;
+const TOO_MANY = `An environment holds at most ${MAX_FLAGS_PER_ENVIRONMENT} flags. Delete unused ones.`;
 
 const DEFINITION_FIELDS = new Set<string>([
   "name",
@@ -74,7 +76,8 @@ export async function createFlag(ctx: Ctx, environmentKey: string, input: NewFla
     throw invalid("key", `"${OTHER}" is what unknown names are counted under; choose another key`);
   return change(ctx, environment.id, async (open) => {
     const { tx, at, record } = open;
-    await requireRoom(tx, environment.id);
+    const flagCount = await tx.$count(flags, eq(flags.environmentId, environment.id));
+    requireRoom(flagCount + 1, MAX_FLAGS_PER_ENVIRONMENT, TOO_MANY);
     await requireChain(tx, environment.id, input.chain);
     const rows = await tx
       .insert(flags)
@@ -91,10 +94,7 @@ export async function createFlag(ctx: Ctx, environmentKey: string, input: NewFla
       })
       .onConflictDoNothing()
       .returning();
-    const row = rows[0];
-    if (row === undefined) {
-      throw new AppError("CONFLICT", `There is a flag "${input.key}" already. Choose another key, or edit that flag.`);
-    }
+    const row = one(rows, `There is a flag "${input.key}" already. Choose another key, or edit that flag.`, "CONFLICT");
     await record({
       action: "flag.created",
       target: row.key,
@@ -246,9 +246,7 @@ export async function writeFlag(tx: Db, current: FlagRow, columns: Partial<FlagR
     .set({ ...columns, version: current.version + 1 })
     .where(isFlag(current.environmentId, current.key))
     .returning();
-  const row = rows[0];
-  if (row === undefined) throw new AppError("CONFLICT", `The flag "${current.key}" was deleted meanwhile.`);
-  return row;
+  return one(rows, `The flag "${current.key}" was deleted meanwhile.`, "CONFLICT");
 }
 
 export async function resourceOf(db: Db, environment: EnvironmentRow, key: string): Promise<FlagResource> {
@@ -287,14 +285,4 @@ async function requireChain(tx: Db, environmentId: string, name: string | null |
   const names = rows.map((row) => row.name);
   if (names.includes(name)) return;
   throw invalid("chain", `there is no chain "${name}"${didYouMean(name, names) || "; create it first"}`);
-}
-
-async function requireRoom(tx: Db, environmentId: string): Promise<void> {
-  const rows = await tx.select({ n: count() }).from(flags).where(eq(flags.environmentId, environmentId));
-  if ((rows[0]?.n ?? 0) >= MAX_FLAGS_PER_ENVIRONMENT) {
-    throw new AppError(
-      "CONFLICT",
-      `An environment holds at most ${MAX_FLAGS_PER_ENVIRONMENT} flags. Delete unused ones.`,
-    );
-  }
 }

@@ -7,7 +7,7 @@ import { environments } from "../../db/schema/state.ts";
 import type { EnvironmentRow } from "../../db/types.ts";
 import type { MasterResource } from "../../api/master.ts";
 import { killByHand, restore, type Switch } from "../../domain/switch.ts";
-import { AppError } from "../../errors.ts";
+import { one } from "../shared/one.ts";
 import { darken } from "./standings.ts";
 
 export type MasterSwitched = Changed<MasterResource> & Undoable<MasterResource>;
@@ -78,9 +78,7 @@ async function writeMaster({ tx, environment }: Change, value: Switch): Promise<
     .set(masterColumns(value))
     .where(eq(environments.id, environment.id))
     .returning();
-  const row = rows[0];
-  if (row === undefined) throw new AppError("NOT_FOUND", "The environment is gone.");
-  return row;
+  return one(rows, "The environment is gone.");
 }
 
 export function masterOf(row: EnvironmentRow): Switch {

@@ -12,10 +12,11 @@ import { holdsText, overText, stepText, stillOnText, usd } from "../../domain/al
 import type { Budget, LadderStep } from "../../domain/budget.ts";
 import type { WindowState } from "../../domain/ladder.ts";
 import type { OverBudget, Overridden } from "../../domain/over-limit.ts";
-import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from "../../domain/limits.ts";
+import type { PageQuery } from "../../api/list.ts";
 import type { AlertPayload } from "../../api/alert.ts";
 import type { IncidentResource } from "../../api/incident.ts";
-import { AppError, invalid } from "../../errors.ts";
+import { one } from "../shared/one.ts";
+import { type Cursor, type Page, page } from "../shared/page.ts";
 
 type IncidentRow = typeof incidents.$inferSelect;
 
@@ -276,34 +277,46 @@ export async function enqueue(
     .onConflictDoNothing();
 }
 
+interface Opened {
+  openedAt: Date;
+  id: string;
+}
+
+/** `<opened at in Unix milliseconds>.<id>`. */
+const BY_OPENING: Cursor<{ incident: Opened }, Opened> = {
+  write: ({ incident: { openedAt, id } }) => `${openedAt.getTime()}.${id}`,
+  parse: (cursor) => {
+    const [, openedAtMs, id] = /^(\d{1,15})\.([\w-]{1,64})$/.exec(cursor) ?? [];
+    return openedAtMs === undefined || id === undefined ? null : { openedAt: new Date(Number(openedAtMs)), id };
+  },
+};
+
 /** Incidents, newest first; `open` ones alone when asked. */
 export async function listIncidents(
   ctx: Ctx,
   environmentKey: string,
-  query: { open?: boolean; cursor?: string; limit?: number } = {},
-): Promise<{ items: IncidentResource[]; nextCursor: string | null }> {
+  query: PageQuery & { open?: boolean } = {},
+): Promise<Page<IncidentResource>> {
   const environment = await requireEnvironment(ctx, environmentKey, "viewer");
-  const limit = Math.min(Math.max(query.limit ?? DEFAULT_PAGE_SIZE, 1), MAX_PAGE_SIZE);
   const conditions = [eq(incidents.environmentId, environment.id)];
   if (query.open === true) conditions.push(isNull(incidents.resolvedAt));
-  if (query.cursor !== undefined) conditions.push(olderThan(query.cursor));
-  const rows = await read(ctx, (db) =>
-    db
-      .select({ incident: incidents, budgetName: budgets.name, flag: budgets.flag })
-      .from(incidents)
-      .leftJoin(budgets, eq(budgets.id, incidents.budgetId))
-      .where(and(...conditions))
-      .orderBy(desc(incidents.openedAt), desc(incidents.id))
-      .limit(limit + 1),
+  const { items, nextCursor } = await page(query, BY_OPENING, (before, limit) =>
+    read(ctx, (db) =>
+      db
+        .select({ incident: incidents, budgetName: budgets.name, flag: budgets.flag })
+        .from(incidents)
+        .leftJoin(budgets, eq(budgets.id, incidents.budgetId))
+        .where(and(...conditions, before === undefined ? undefined : olderThan(before)))
+        .orderBy(desc(incidents.openedAt), desc(incidents.id))
+        .limit(limit),
+    ),
   );
-  const page = rows.slice(0, limit);
-  const last = page.at(-1)?.incident;
   const deliveries = await deliveriesOf(
     ctx,
-    page.map((row) => row.incident.id),
+    items.map((row) => row.incident.id),
   );
   return {
-    items: page.map(({ incident, budgetName, flag }) => ({
+    items: items.map(({ incident, budgetName, flag }) => ({
       id: incident.id,
       title: incident.title,
       budget: incident.budgetId === null ? null : { id: incident.budgetId, name: budgetName ?? "" },
@@ -315,7 +328,7 @@ export async function listIncidents(
       resolvedAt: incident.resolvedAt?.toISOString() ?? null,
       alerts: deliveries.get(incident.id) ?? { sent: 0, waiting: 0, failed: 0 },
     })),
-    nextCursor: rows.length > limit && last !== undefined ? `${last.openedAt.getTime()}.${last.id}` : null,
+    nextCursor,
   };
 }
 
@@ -331,8 +344,7 @@ export async function acknowledgeIncident(
       .select()
       .from(incidents)
       .where(and(eq(incidents.environmentId, environment.id), eq(incidents.id, id)));
-    const row = rows[0];
-    if (row === undefined) throw new AppError("NOT_FOUND", "There is no such incident in this environment.");
+    const row = one(rows, "There is no such incident in this environment.");
     if (row.acknowledgedAt !== null) {
       return { id, acknowledgedAt: row.acknowledgedAt.toISOString(), acknowledgedBy: row.acknowledgedBy ?? "" };
     }
@@ -366,12 +378,6 @@ function incidentUrl(ctx: Ctx, environmentKey: string): string {
   return `${ctx.deps.config.publicUrl}/e/${environmentKey}/incidents`;
 }
 
-/** `<opened at in Unix milliseconds>.<id>` of the last incident of the page before. */
-function olderThan(cursor: string): SQL {
-  const [, openedAtMs, id] = /^(\d{1,15})\.([\w-]{1,64})$/.exec(cursor) ?? [];
-  if (openedAtMs === undefined || id === undefined) {
-    throw invalid("cursor", "this is not a cursor of this list; start without one");
-  }
-  const openedAt = new Date(Number(openedAtMs));
+function olderThan({ openedAt, id }: Opened): SQL {
   return sql`(${incidents.openedAt}, ${incidents.id}) < (${openedAt.toISOString()}::timestamptz, ${id})`;
 }

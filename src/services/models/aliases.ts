@@ -7,7 +7,8 @@ import type { Ctx } from "../../deps.ts";
 import { environments } from "../../db/schema/state.ts";
 import { MAX_ALIASES_PER_ENVIRONMENT } from "../../domain/limits.ts";
 import { same } from "../../domain/same.ts";
-import { AppError, invalid } from "../../errors.ts";
+import { invalid } from "../../errors.ts";
+import { requireRoom } from "../shared/one.ts";
 import { checkModels } from "./known-models.ts";
 import { readPrices } from "./price-rows.ts";
 
@@ -79,12 +80,8 @@ async function requireSound(
   isNew: boolean,
 ): Promise<void> {
   const entries = Object.entries(aliases);
-  if (entries.length > MAX_ALIASES_PER_ENVIRONMENT) {
-    throw new AppError(
-      "CONFLICT",
-      `An environment maps at most ${MAX_ALIASES_PER_ENVIRONMENT} names. Remove unused ones.`,
-    );
-  }
+  const tooMany = `An environment maps at most ${MAX_ALIASES_PER_ENVIRONMENT} names. Remove unused ones.`;
+  requireRoom(entries.length, MAX_ALIASES_PER_ENVIRONMENT, tooMany);
   const unmapped = modelTable({ blocked: [], prices: await readPrices(tx) });
   const seen = new Set<string>();
   const added = entries.filter(([name, model]) => environment.aliases[name] !== model);

@@ -1,5 +1,5 @@
 /** Chains: named, ordered lists of models that flags use, best first. */
-import { and, asc, count, eq } from "drizzle-orm";
+import { and, asc, eq } from "drizzle-orm";
 import { modelNames, type NameOf } from "../../../sdk-client/src/evaluate/model-table.ts";
 import type { ChainStep } from "../../../sdk-client/src/wire/protocol.ts";
 import { requireEnvironment } from "../../authorize.ts";
@@ -12,9 +12,13 @@ import { CHAIN_NAME_PATTERN, MAX_CHAINS_PER_ENVIRONMENT } from "../../domain/lim
 import type { ChainResource } from "../../api/chain.ts";
 import { same } from "../../domain/same.ts";
 import { AppError, invalid } from "../../errors.ts";
+import { one, requireRoom } from "../shared/one.ts";
 import { requireMatch } from "../shared/if-match.ts";
 import { checkModels } from "./known-models.ts";
 import { tripNewcomers } from "../trips/trips.ts";
+
+const TOO_MANY = `An environment holds at most ${MAX_CHAINS_PER_ENVIRONMENT} chains. Delete unused ones.`;
+const CHANGED_MEANWHILE = "The chain was changed meanwhile. Try again.";
 
 export async function listChains(
   ctx: Ctx,
@@ -62,7 +66,8 @@ export async function putChain(
     warnings = await checkModels(tx, open.environment, named, input.newModel === true);
     if (current === undefined) {
       if (ifMatch !== undefined) throw new AppError("PRECONDITION_FAILED", `There is no chain "${name}" any more.`);
-      await requireRoom(tx, environment.id);
+      const chainCount = await tx.$count(chains, eq(chains.environmentId, environment.id));
+      requireRoom(chainCount + 1, MAX_CHAINS_PER_ENVIRONMENT, TOO_MANY);
       created = true;
       const row = one(
         await tx
@@ -75,6 +80,8 @@ export async function putChain(
             updatedAt: at,
           })
           .returning(),
+        CHANGED_MEANWHILE,
+        "CONFLICT",
       );
       await record({
         action: "chain.created",
@@ -91,6 +98,8 @@ export async function putChain(
         .set({ steps: input.steps, version: current.version + 1, updatedAt: at })
         .where(and(eq(chains.environmentId, environment.id), eq(chains.name, name)))
         .returning(),
+      CHANGED_MEANWHILE,
+      "CONFLICT",
     );
     await record({
       action: "chain.edited",
@@ -178,22 +187,6 @@ function requireDistinct(steps: readonly ChainStep[], nameOf: NameOf): void {
       throw invalid(`steps.${index}.model`, `"${model}" stands in the chain already`);
     }
   });
-}
-
-async function requireRoom(tx: Db, environmentId: string): Promise<void> {
-  const rows = await tx.select({ n: count() }).from(chains).where(eq(chains.environmentId, environmentId));
-  if ((rows[0]?.n ?? 0) >= MAX_CHAINS_PER_ENVIRONMENT) {
-    throw new AppError(
-      "CONFLICT",
-      `An environment holds at most ${MAX_CHAINS_PER_ENVIRONMENT} chains. Delete unused ones.`,
-    );
-  }
-}
-
-function one(rows: ChainRow[]): ChainRow {
-  const row = rows[0];
-  if (row === undefined) throw new AppError("CONFLICT", "The chain was changed meanwhile. Try again.");
-  return row;
 }
 
 function notFound(name: string): AppError {

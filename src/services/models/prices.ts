@@ -17,6 +17,7 @@ import { environments } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import type { AuditEntry } from "../../domain/audit.ts";
 import { AppError, invalid } from "../../errors.ts";
+import { one, requireRoom } from "../shared/one.ts";
 
 /** `added` wins over a built-in row of the same model and moment. */
 type StoredPrice = Pick<PriceResource, "source" | "addedBy" | "addedAt"> & { row: PriceRow };
@@ -85,13 +86,7 @@ export async function deletePrice(ctx: Ctx, model: string, validFrom: string): P
   const id = idOf({ model, validFrom });
   await changeEverywhere(ctx, async (tx) => {
     const gone = await tx.delete(priceRows).where(eq(priceRows.id, id)).returning({ row: priceRows.row });
-    const [first] = gone;
-    if (first === undefined) {
-      throw new AppError(
-        "NOT_FOUND",
-        "No price of this model and moment was added. Built-in prices cannot be deleted.",
-      );
-    }
+    const first = one(gone, "No price of this model and moment was added. Built-in prices cannot be deleted.");
     return { action: "price.deleted", target: model, before: first.row, after: builtInOf(id) ?? null };
   });
 }
@@ -130,9 +125,8 @@ function requireAllEnvironments(ctx: Ctx): void {
 
 /** The table itself is the judge of a row: what it refuses would not be priced by. */
 function requireValid(others: readonly Added[], row: PriceRow): void {
-  if (others.length >= MAX_EXTRA_PRICE_ROWS) {
-    throw new AppError("CONFLICT", `At most ${MAX_EXTRA_PRICE_ROWS} prices are added. Delete old ones first.`);
-  }
+  const tooMany = `At most ${MAX_EXTRA_PRICE_ROWS} prices are added. Delete old ones first.`;
+  requireRoom(others.length + 1, MAX_EXTRA_PRICE_ROWS, tooMany);
   const { refused } = priceTable([...others.map(({ price }) => price.row), row]);
   const [fault] = refused.filter(({ path }) => path.startsWith(`[${others.length}]`));
   if (fault === undefined) return;

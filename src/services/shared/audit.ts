@@ -6,42 +6,38 @@ import { read } from "../../transaction.ts";
 import { audit } from "../../db/schema/state.ts";
 import type { AuditRow } from "../../db/types.ts";
 import { readTakenBack } from "../../domain/audit.ts";
-import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from "../../domain/limits.ts";
+import { byId, type Page, page } from "./page.ts";
+import type { PageQuery } from "../../api/list.ts";
 import type { AuditResource } from "../../api/audit.ts";
-import { invalid } from "../../errors.ts";
 
-export interface AuditQuery {
+export interface AuditQuery extends PageQuery {
   target?: { kind: string; key: string };
-  /** From the page before; opaque to callers. */
-  cursor?: string;
-  /** Entries per page, at most 200. */
-  limit?: number;
 }
+
+const BY_ID = byId<AuditRow>(({ id }) => id);
 
 /** One page of an environment's audit. INVALID for a cursor that is none. */
 export async function listAudit(
   ctx: Ctx,
   environmentKey: string,
   query: AuditQuery = {},
-): Promise<{ items: AuditResource[]; nextCursor: string | null }> {
+): Promise<Page<AuditResource>> {
   const environment = await requireEnvironment(ctx, environmentKey, "viewer");
-  const limit = Math.min(Math.max(query.limit ?? DEFAULT_PAGE_SIZE, 1), MAX_PAGE_SIZE);
   const conditions = [eq(audit.environmentId, environment.id)];
-  if (query.cursor !== undefined) conditions.push(lt(audit.id, parseCursor(query.cursor)));
   if (query.target !== undefined) {
     conditions.push(eq(audit.targetKind, query.target.kind), eq(audit.target, query.target.key));
   }
-  const rows = await read(ctx, (db) =>
-    db
-      .select()
-      .from(audit)
-      .where(and(...conditions))
-      .orderBy(desc(audit.id))
-      .limit(limit + 1),
+  const { items, nextCursor } = await page(query, BY_ID, (before, limit) =>
+    read(ctx, (db) =>
+      db
+        .select()
+        .from(audit)
+        .where(and(...conditions, before === undefined ? undefined : lt(audit.id, before)))
+        .orderBy(desc(audit.id))
+        .limit(limit),
+    ),
   );
-  const items = rows.slice(0, limit).map((row) => auditResource(row, environment.key));
-  const last = items.at(-1);
-  return { items, nextCursor: rows.length > limit && last !== undefined ? String(last.id) : null };
+  return { items: items.map((row) => auditResource(row, environment.key)), nextCursor };
 }
 
 function auditResource(row: AuditRow, environment: string): AuditResource {
@@ -59,9 +55,4 @@ function auditResource(row: AuditRow, environment: string): AuditResource {
     revertible: readTakenBack(row) !== null,
     reverts: row.reverts,
   };
-}
-
-function parseCursor(cursor: string): number {
-  if (!/^\d{1,15}$/.test(cursor)) throw invalid("cursor", "this is not a cursor of this list; start without one");
-  return Number(cursor);
 }

@@ -3,8 +3,9 @@
  * name behind most of its last hour. Few statements, each over one hour or one day, shared by all who look for a while.
  */
 import { sql } from "drizzle-orm";
-import type { Deps, Ctx } from "../../deps.ts";
+import type { Ctx } from "../../deps.ts";
 import { requireEnvironmentId } from "../../authorize.ts";
+import { Memo } from "../shared/memo.ts";
 import { read } from "../../transaction.ts";
 import { flags as flagTable } from "../../db/schema/state.ts";
 import { usageMinutes, usageRecent } from "../../db/schema/money.ts";
@@ -45,20 +46,13 @@ export interface Driven {
   untilMs: number;
 }
 
-interface Kept<T> {
-  atMs: number;
-  /** What was asked: another question is not answered with this. */
-  asked: string;
-  value: Promise<T>;
-}
-
-const usuals = new WeakMap<Deps, Map<string, Kept<ReadonlyMap<string, number>>>>();
-const drivers = new WeakMap<Deps, Map<string, Kept<ReadonlyMap<string, Driver>>>>();
+const usuals = new Memo<ReadonlyMap<string, number>>(USUAL_KEPT_MS);
+const drivers = new Memo<ReadonlyMap<string, Driver>>(DRIVERS_KEPT_MS);
 
 /** What each flag of the environment usually spends an hour, in nano-USD; flags of which that is not known are not in it. */
 export async function usualBurns(ctx: Ctx, environmentKey: string): Promise<ReadonlyMap<string, number>> {
   const id = await requireEnvironmentId(ctx, environmentKey, "viewer");
-  return keep(ctx, usuals, { id, asked: "", keptMs: USUAL_KEPT_MS }, (db) => readUsual(db, id, ctx.deps.clock.nowMs()));
+  return usuals.get(ctx, id, "", () => read(ctx, (db) => readUsual(db, id, ctx.deps.clock.nowMs())));
 }
 
 /** Who drives each of these incidents, by incident. */
@@ -71,34 +65,13 @@ export async function driversOf(
   const id = await requireEnvironmentId(ctx, environmentKey, "viewer");
   const driven = all.slice(0, MAX_DRIVERS);
   const asked = driven.map((one) => `${one.id} ${one.flag ?? ""}`).join();
-  return keep(ctx, drivers, { id, asked, keptMs: DRIVERS_KEPT_MS }, async (db) => {
-    const found = new Map<string, Driver>();
-    for (const one of driven) found.set(one.id, await readDriver(db, id, one));
-    return found;
-  });
+  return drivers.get(ctx, id, asked, () => read(ctx, (db) => readDrivers(db, id, driven)));
 }
 
-/** A failure is not an answer to keep for those who ask next. */
-async function keep<T>(
-  ctx: Ctx,
-  memory: WeakMap<Deps, Map<string, Kept<T>>>,
-  { id, asked, keptMs }: { id: string; asked: string; keptMs: number },
-  query: (db: Db) => Promise<T>,
-): Promise<T> {
-  const { deps } = ctx;
-  const environments = memory.get(deps) ?? new Map<string, Kept<T>>();
-  memory.set(deps, environments);
-  const known = environments.get(id);
-  const atMs = deps.clock.monotonicMs();
-  if (known !== undefined && known.asked === asked && atMs - known.atMs < keptMs) return known.value;
-  const entry = { atMs, asked, value: read(ctx, query) };
-  environments.set(id, entry);
-  try {
-    return await entry.value;
-  } catch (error) {
-    if (environments.get(id) === entry) environments.delete(id);
-    throw error;
-  }
+async function readDrivers(db: Db, environmentId: string, all: readonly Driven[]): Promise<Map<string, Driver>> {
+  const found = new Map<string, Driver>();
+  for (const one of all) found.set(one.id, await readDriver(db, environmentId, one));
+  return found;
 }
 
 const minuteCost = sql`${usageMinutes.exactNanoUsd} + ${usageMinutes.estimatedNanoUsd}`;

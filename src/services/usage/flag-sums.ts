@@ -6,8 +6,10 @@ import { and, asc, desc, eq, gt, gte, lt, sql } from "drizzle-orm";
 import { usageMinutes } from "../../db/schema/money.ts";
 import { flags } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
+import type { Ctx } from "../../deps.ts";
 import { MINUTE_MS } from "../../domain/ledger.ts";
 import { OTHER, UNDEFINED } from "../../domain/other.ts";
+import { Memo } from "../shared/memo.ts";
 
 const TOP_NAMES = 5;
 const TOP_UNPRICED = 20;
@@ -47,18 +49,23 @@ interface Named {
 }
 
 interface Settled {
-  sinceMs: number;
   untilMs: number;
-  atMs: number;
   sums: Named[];
 }
 
 /** The settled part of each environment's day. */
-const settled = new WeakMap<Db, Map<string, Settled>>();
+const settled = new Memo<Settled>(SETTLED_KEPT_MS);
 
 /** Of the day that began at `sinceMs`. What comes more than ten minutes late shows within half a minute. */
-export async function todaySums(db: Db, environmentId: string, sinceMs: number, nowMs: number): Promise<DaySums> {
-  const early = await settledSums(db, environmentId, sinceMs, nowMs);
+export async function todaySums(
+  ctx: Ctx,
+  db: Db,
+  environmentId: string,
+  { sinceMs, nowMs }: { sinceMs: number; nowMs: number },
+): Promise<DaySums> {
+  const early = await settled.get(ctx, environmentId, String(sinceMs), () =>
+    settledSums(db, environmentId, sinceMs, nowMs),
+  );
   const late = await namedSums(db, environmentId, early.untilMs, null);
   const sums = new Map<string, Named>();
   for (const one of [...early.sums, ...late]) {
@@ -96,16 +103,9 @@ function sumOf(names: readonly Named[]): { nanoUsd: number; attempts: number } {
 }
 
 async function settledSums(db: Db, environmentId: string, sinceMs: number, nowMs: number): Promise<Settled> {
-  const environments = settled.get(db) ?? new Map<string, Settled>();
-  settled.set(db, environments);
-  const known = environments.get(environmentId);
-  const isFresh = known !== undefined && known.atMs <= nowMs && nowMs - known.atMs < SETTLED_KEPT_MS;
-  if (isFresh && known.sinceMs === sinceMs) return known;
   const untilMs = Math.max(sinceMs, Math.floor((nowMs - SETTLED_AFTER_MS) / MINUTE_MS) * MINUTE_MS);
   const sums = untilMs === sinceMs ? [] : await namedSums(db, environmentId, sinceMs, untilMs);
-  const made = { sinceMs, untilMs, atMs: nowMs, sums };
-  environments.set(environmentId, made);
-  return made;
+  return { untilMs, sums };
 }
 
 const spent = sql`${usageMinutes.exactNanoUsd} + ${usageMinutes.estimatedNanoUsd}`;
