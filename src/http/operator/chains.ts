@@ -1,43 +1,18 @@
 /** Chains: ordered models that flags use, best first. */
 import { deleteChain, getChain, listChains, putChain } from "../../services/models/chains.ts";
-import {
-  type Api,
-  bareChangeRoute,
-  body,
-  changeRoute,
-  createApi,
-  environmentParams,
-  ifMatchOf,
-  json,
-  readRoute,
-  setEtag,
-} from "../openapi.ts";
+import { changed, created, routesOf, tagged } from "./noun.ts";
+import { type Api, body, changeRoute, createApi, environmentParams, ifMatchOf, json } from "../openapi.ts";
 import { chainSchema, changedChainSchema } from "../../api/chain.ts";
-import { deletedSchema, listOf } from "../../api/list.ts";
+import { deletedSchema } from "../../api/list.ts";
 import { chainBody, chainNameSchema } from "../../api/chain.ts";
 
 const tags = ["Chains"];
 const params = environmentParams.extend({ name: chainNameSchema });
+const routes = routesOf("Chains", "chains", "name", params);
 
-const list = readRoute("viewer", {
-  method: "get",
-  path: "/v1/environments/{env}/chains",
-  tags,
-  operationId: "listChains",
-  summary: "All chains",
-  request: { params: environmentParams },
-  responses: { 200: json(listOf(chainSchema), "All chains by name.") },
-});
+const list = routes.list({ operationId: "listChains", summary: "All chains" }, chainSchema, "All chains by name.");
 
-const get = readRoute("viewer", {
-  method: "get",
-  path: "/v1/environments/{env}/chains/{name}",
-  tags,
-  operationId: "getChain",
-  summary: "One chain",
-  request: { params },
-  responses: { 200: json(chainSchema, "The chain.") },
-});
+const get = routes.get({ operationId: "getChain", summary: "One chain" }, chainSchema, "The chain.");
 
 const put = changeRoute("admin", {
   method: "put",
@@ -52,38 +27,26 @@ const put = changeRoute("admin", {
   },
 });
 
-const remove = bareChangeRoute("admin", {
-  method: "delete",
-  path: "/v1/environments/{env}/chains/{name}",
-  tags,
-  operationId: "deleteChain",
-  summary: "Delete a chain that no flag uses",
-  request: { params },
-  responses: { 200: json(deletedSchema, "Deleted.") },
-});
+const remove = routes.remove(
+  { operationId: "deleteChain", summary: "Delete a chain that no flag uses" },
+  "Deleted.",
+  deletedSchema,
+);
 
 export function chainRoutes(): Api {
   return createApi()
     .openapi(list, async (c) => c.json(await listChains(c.get("ctx"), c.req.valid("param").env), 200))
     .openapi(get, async (c) => {
       const { env, name } = c.req.valid("param");
-      const chain = await getChain(c.get("ctx"), env, name);
-      setEtag(c, chain.version);
-      return c.json(chain, 200);
+      return c.json(tagged(c, await getChain(c.get("ctx"), env, name)), 200);
     })
     .openapi(put, async (c) => {
       const { env, name } = c.req.valid("param");
-      const { value, revision, created, warnings } = await putChain(
-        c.get("ctx"),
-        env,
-        name,
-        c.req.valid("json"),
-        ifMatchOf(c),
-      );
-      setEtag(c, value.version);
-      if (!created) return c.json({ ...value, revision, warnings }, 200);
-      c.header("Location", `/v1/environments/${env}/chains/${name}`);
-      return c.json({ ...value, revision, warnings }, 201);
+      const made = await putChain(c.get("ctx"), env, name, c.req.valid("json"), ifMatchOf(c));
+      const { warnings } = made;
+      return made.created
+        ? c.json({ ...created(c, `${env}/chains/${name}`, made), warnings }, 201)
+        : c.json({ ...changed(c, made), warnings }, 200);
     })
     .openapi(remove, async (c) => {
       const { env, name } = c.req.valid("param");

@@ -9,62 +9,39 @@ import {
   updateChannelBody,
 } from "../../api/channel.ts";
 import { idSchema } from "../../api/fields.ts";
-import {
-  type Api,
-  bareChangeRoute,
-  body,
-  changeRoute,
-  createApi,
-  environmentParams,
-  ifMatchOf,
-  json,
-  readRoute,
-  setEtag,
-} from "../openapi.ts";
-import { deletedSchema, listOf } from "../../api/list.ts";
+import { changed, created, routesOf } from "./noun.ts";
+import { type Api, bareChangeRoute, createApi, environmentParams, ifMatchOf, json } from "../openapi.ts";
+import { deletedSchema } from "../../api/list.ts";
 
 const tags = ["Channels"];
 const params = environmentParams.extend({ id: idSchema });
+const routes = routesOf("Channels", "channels", "id", params);
 
-const list = readRoute("viewer", {
-  method: "get",
-  path: "/v1/environments/{env}/channels",
-  tags,
-  operationId: "listChannels",
-  summary: "The channels that get alerts, with masked URLs",
-  request: { params: environmentParams },
-  responses: { 200: json(listOf(channelSchema), "Channels by name.") },
-});
+const list = routes.list(
+  { operationId: "listChannels", summary: "The channels that get alerts, with masked URLs" },
+  channelSchema,
+  "Channels by name.",
+);
 
-const create = changeRoute("admin", {
-  method: "post",
-  path: "/v1/environments/{env}/channels",
-  tags,
-  operationId: "createChannel",
-  summary: "Add a Slack incoming webhook or a signed webhook",
-  request: { params: environmentParams, ...body(createChannelBody) },
-  responses: { 201: json(changedChannelSchema, "The new channel; a webhook's signing secret is shown this once.") },
-});
+const create = routes.create(
+  { operationId: "createChannel", summary: "Add a Slack incoming webhook or a signed webhook" },
+  createChannelBody,
+  changedChannelSchema,
+  "The new channel; a webhook's signing secret is shown this once.",
+);
 
-const update = changeRoute("admin", {
-  method: "patch",
-  path: "/v1/environments/{env}/channels/{id}",
-  tags,
-  operationId: "updateChannel",
-  summary: "Change a channel's name or URL, or make a new signing secret",
-  request: { params, ...body(updateChannelBody) },
-  responses: { 200: json(changedChannelSchema, "The channel as it is now.") },
-});
+const update = routes.update(
+  { operationId: "updateChannel", summary: "Change a channel's name or URL, or make a new signing secret" },
+  updateChannelBody,
+  changedChannelSchema,
+  "The channel as it is now.",
+);
 
-const remove = bareChangeRoute("admin", {
-  method: "delete",
-  path: "/v1/environments/{env}/channels/{id}",
-  tags,
-  operationId: "deleteChannel",
-  summary: "Delete a channel, and with it the alerts that wait for it",
-  request: { params },
-  responses: { 200: json(deletedSchema, "Deleted.") },
-});
+const remove = routes.remove(
+  { operationId: "deleteChannel", summary: "Delete a channel, and with it the alerts that wait for it" },
+  "Deleted.",
+  deletedSchema,
+);
 
 const test = bareChangeRoute("operator", {
   method: "post",
@@ -81,16 +58,12 @@ export function channelRoutes(): Api {
     .openapi(list, async (c) => c.json(await listChannels(c.get("ctx"), c.req.valid("param").env), 200))
     .openapi(create, async (c) => {
       const { env } = c.req.valid("param");
-      const { value, revision } = await createChannel(c.get("ctx"), env, c.req.valid("json"));
-      setEtag(c, value.version);
-      c.header("Location", `/v1/environments/${env}/channels/${value.id}`);
-      return c.json({ ...value, revision }, 201);
+      const made = await createChannel(c.get("ctx"), env, c.req.valid("json"));
+      return c.json(created(c, `${env}/channels/${made.value.id}`, made), 201);
     })
     .openapi(update, async (c) => {
       const { env, id } = c.req.valid("param");
-      const { value, revision } = await updateChannel(c.get("ctx"), env, id, c.req.valid("json"), ifMatchOf(c));
-      setEtag(c, value.version);
-      return c.json({ ...value, revision }, 200);
+      return c.json(changed(c, await updateChannel(c.get("ctx"), env, id, c.req.valid("json"), ifMatchOf(c))), 200);
     })
     .openapi(remove, async (c) => {
       const { env, id } = c.req.valid("param");

@@ -1,17 +1,8 @@
 /** The cord: kill, restore and downgrade one flag. Kill and downgrade never ask for a version. */
+import { changed } from "./noun.ts";
 import { downgradeFlag } from "../../services/flags/downgrade.ts";
 import { killFlag, restoreFlag } from "../../services/flags/switches.ts";
-import {
-  type Api,
-  body,
-  changeRoute,
-  createApi,
-  environmentParams,
-  futureDate,
-  ifMatchOf,
-  json,
-  setEtag,
-} from "../openapi.ts";
+import { type Api, body, changeRoute, createApi, environmentParams, futureDate, ifMatchOf, json } from "../openapi.ts";
 import { switchedFlagSchema } from "../../api/flag.ts";
 import { downgradeBody, killBody, restoreBody } from "../../api/switch.ts";
 import { flagKeySchema } from "../../api/fields.ts";
@@ -54,27 +45,24 @@ export function switchRoutes(): Api {
     .openapi(kill, async (c) => {
       const { env, key } = c.req.valid("param");
       const { reason, until } = c.req.valid("json");
-      const { value, revision, auditId } = await killFlag(c.get("ctx"), env, key, {
+      const made = await killFlag(c.get("ctx"), env, key, {
         reason,
         until: futureDate(c, "until", until),
       });
-      setEtag(c, value.version);
-      return c.json({ ...value, revision, auditId }, 200);
+      return c.json({ ...changed(c, made), auditId: made.auditId }, 200);
     })
     .openapi(restore, async (c) => {
       const { env, key } = c.req.valid("param");
-      const { value, revision, auditId } = await restoreFlag(c.get("ctx"), env, key, c.req.valid("json"), ifMatchOf(c));
-      setEtag(c, value.version);
-      return c.json({ ...value, revision, auditId }, 200);
+      const made = await restoreFlag(c.get("ctx"), env, key, c.req.valid("json"), ifMatchOf(c));
+      return c.json({ ...changed(c, made), auditId: made.auditId }, 200);
     })
     .openapi(downgrade, async (c) => {
       const { env, key } = c.req.valid("param");
       const { until, ...wanted } = c.req.valid("json");
-      const { value, revision, auditId } = await downgradeFlag(c.get("ctx"), env, key, {
+      const made = await downgradeFlag(c.get("ctx"), env, key, {
         ...wanted,
         until: futureDate(c, "until", until),
       });
-      setEtag(c, value.version);
-      return c.json({ ...value, revision, auditId }, 200);
+      return c.json({ ...changed(c, made), auditId: made.auditId }, 200);
     });
 }
