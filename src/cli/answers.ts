@@ -1,5 +1,5 @@
 /** Which fields of the API's resources the commands go by. All others are shown with `--json`, and never missed. */
-import type { z } from "zod";
+import { z } from "zod";
 import { auditSchema } from "../api/audit.ts";
 import { budgetSchema } from "../api/budget.ts";
 import { flagSchema, switchedFlagSchema, unknownFlagsSchema } from "../api/flag.ts";
@@ -50,7 +50,10 @@ export const modelsAnswer = tolerant(listOf(modelResourceSchema));
 
 export const noteAnswer = tolerant(deletedSchema);
 
-export const unknownFlagsAnswer = tolerant(unknownFlagsSchema.pick({ items: true }));
+const unknown = unknownFlagsSchema.shape.items.element.omit({ isKey: true });
+export const unknownFlagsAnswer = tolerant(
+  unknownFlagsSchema.pick({ items: true }).extend({ items: z.array(unknown) }),
+);
 export type UnknownFlagAnswer = z.infer<typeof unknownFlagsAnswer>["items"][number];
 
 export const receiptsAnswer = tolerant(
