@@ -52,11 +52,11 @@ async function start(options: AndonOptions = {}): Promise<Reporting> {
     await andon.close();
     await server.close();
   });
-  const passUntil = async (what: string, probe: () => boolean): Promise<void> => {
+  const passUntil = async (what: string, probe: () => boolean, stepMs = INTERVAL_MS): Promise<void> => {
     await until(what, () => {
       if (probe()) return true;
       // Time stands still while a request is under way, or a busy machine would look like a slow server.
-      if (inFlight === 0) runtime.advance(INTERVAL_MS);
+      if (inFlight === 0) runtime.advance(stepMs);
       return false;
     });
   };
@@ -135,18 +135,12 @@ test("a batch that may have been counted is repeated as it is, also after the se
 });
 
 test("the flush of close waits for room, and loses nothing", async () => {
-  const { andon, server, runtime } = await start();
+  const { andon, server, passUntil } = await start();
   server.next.push({ status: 429, headers: { "retry-after": "1" } }, 429);
   const ids = report(andon, 2);
   const closed = andon.close();
-  await until("both refusals", () => {
-    if (server.reports.length === 1) runtime.advance(1_000);
-    return server.reports.length === 2;
-  });
-  await until("what is left", () => {
-    runtime.advance(50);
-    return server.counted.size === 1;
-  });
+  await passUntil("both refusals", () => server.reports.length === 2, 50);
+  await passUntil("what is left", () => server.counted.size === 1, 50);
   await closed;
   expect(server.records.map(({ id }) => id)).toEqual(ids);
   expect(andon.usageStats().droppedRecords).toBe(0);
