@@ -16,6 +16,7 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 240_000,
     maxWorkers: 2,
+    // Files of a worker share its modules, which take seconds to load, and its browser: a test restores what it replaces.
     isolate: false,
   },
 });

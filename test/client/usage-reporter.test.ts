@@ -20,7 +20,7 @@ interface Reporting {
   lines: LogLine[];
   net: { isDown: boolean; dropPolls: () => void };
   /** Lets intervals pass until the probe holds. */
-  passUntil: (what: string, probe: () => boolean) => Promise<void>;
+  passUntil: (what: string, probe: () => boolean, stepMs?: number) => Promise<void>;
 }
 
 async function start(options: AndonOptions = {}): Promise<Reporting> {

@@ -2,7 +2,7 @@
 import { createServer } from "node:http";
 import { afterAll, describe, expect, it } from "vitest";
 import { type ChildServer, startChild, temporaryFolder } from "../support/child-server.ts";
-import { freshPostgres } from "../support/database.ts";
+import { databaseEnv } from "../support/database.ts";
 import { jsonOf } from "../support/json.ts";
 import { ADMIN_TOKEN } from "../support/server.ts";
 import { until } from "../support/until.ts";
@@ -92,8 +92,7 @@ describe("a server that listens beyond this machine", () => {
   it(
     "warns, on its output and in its log, that links lead nowhere until ANDON_PUBLIC_URL is set",
     async () => {
-      const folder = await temporaryFolder();
-      const server = startChild({ ANDON_DATA_DIR: folder.path, HOST: "0.0.0.0" });
+      const server = startChild({ ...(await databaseEnv("postgres")), HOST: "0.0.0.0" });
       try {
         await server.ready;
         await until("both are said", () => warningsOf(server.output()).length === 2);
@@ -103,7 +102,6 @@ describe("a server that listens beyond this machine", () => {
         expect(warnings.filter((line) => line.includes("Warning: HOST 0.0.0.0"))).toHaveLength(1);
       } finally {
         await server.kill();
-        await folder.remove();
       }
     },
     SLOW_MS,
@@ -129,8 +127,7 @@ describe("a server that cannot start", () => {
       const port = typeof address === "object" && address !== null ? address.port : 0;
       const server = startChild({
         PORT: String(port),
-        DATABASE_URL: await freshPostgres(),
-        ANDON_SECRET: "a secret for tests only, not for anything else",
+        ...(await databaseEnv("postgres")),
       });
       expect(await server.exited).toEqual({ code: 1, signal: null });
       expect(server.output()).toContain(`127.0.0.1:${port} is in use`);

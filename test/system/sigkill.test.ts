@@ -10,6 +10,8 @@ import { temporaryFolder } from "../support/child-server.ts";
 import { databaseEnv } from "../support/database.ts";
 
 const TIMEOUT_MS = 240_000;
+/** In the middle of making the database, on most machines. */
+const FIRST_START_MS = 1_500;
 const MOMENTS = [
   { acknowledged: 1, thenMs: 0 },
   { acknowledged: 7, thenMs: 4 },
@@ -30,11 +32,11 @@ describe.concurrent("a server killed with SIGKILL", () => {
     TIMEOUT_MS,
   );
 
-  it.each([300, 1_500])(
-    "in its very first start on the embedded database, after %i ms, leaves a folder that boots",
-    async (afterMs) => {
+  it(
+    "in its very first start on the embedded database leaves a folder that boots",
+    async () => {
       const folder = await temporaryFolder();
-      expect(await killFirstStart(await ServerProcess.on(join(folder.path, "data")), afterMs)).toEqual([]);
+      expect(await killFirstStart(await ServerProcess.on(join(folder.path, "data")), FIRST_START_MS)).toEqual([]);
       await folder.remove();
     },
     TIMEOUT_MS,
