@@ -1,6 +1,7 @@
 /** An entry of the audit, and what takes it back or adds to it. */
 import { z } from "@hono/zod-openapi";
 import { TOKEN_KINDS } from "../domain/actor.ts";
+import { EVERY_TARGET_KIND } from "../domain/audit.ts";
 import { reasonSchema, revision, time } from "./fields.ts";
 import { pageQuery } from "./list.ts";
 import { optionalField } from "./optional-field.ts";
@@ -10,9 +11,7 @@ const MAX_TARGET_CHARS = 200;
 export const auditIdSchema = z.string().regex(/^[1-9]\d{0,14}$/);
 
 export const auditQuery = pageQuery.extend({
-  kind: optionalField(
-    z.enum(["flag", "chain", "model", "master", "token", "environment", "budget", "incident", "channel", "price"]),
-  ),
+  kind: optionalField(z.enum(EVERY_TARGET_KIND)),
   key: optionalField(
     z
       .string()

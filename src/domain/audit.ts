@@ -160,6 +160,9 @@ const TARGET_KINDS = {
 
 export type TargetKind = (typeof TARGET_KINDS)[keyof typeof TARGET_KINDS];
 
+/** Every kind of thing that an entry can be about. */
+export const EVERY_TARGET_KIND: readonly TargetKind[] = [...new Set(Object.values(TARGET_KINDS))];
+
 /** What kind of thing the entry is about. */
 export function targetKindOf(kept: Kept): TargetKind {
   return TARGET_KINDS[kept.action === "reason.given" ? kept.about : kept.action];

@@ -3,6 +3,7 @@
  * operator API that takes one. Usage batches have rules of their own: test/ledger/usage-report.test.ts.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { EVERY_TARGET_KIND } from "../../src/domain/audit.ts";
 import { MAX_BODY_BYTES } from "../../src/domain/limits.ts";
 import { type Harness, seed, startHarness } from "./harness.ts";
 import { expectProblem } from "./problem-shape.ts";
@@ -164,6 +165,11 @@ describe("a field of the wrong shape", () => {
   ])("the query %s is refused at %s", async (query, fault) => {
     const problem = await expectProblem(harness.call("GET", `/v1/environments/production/${query}`), 422);
     expect(problem.errors?.map((error) => error.path)).toContain(fault);
+  });
+
+  it.each(EVERY_TARGET_KIND)("the audit can be asked for what was done to a thing of the kind %s", async (kind) => {
+    const answer = await harness.call("GET", `/v1/environments/production/audit?kind=${kind}&key=x`);
+    expect(answer.status).toBe(200);
   });
 
   it.each([
