@@ -13,7 +13,7 @@ import type { Ctx, SnapshotStep } from "./deps.ts";
 import { recordOf } from "./domain/actor.ts";
 import { type AuditEntry, movedBy, targetKindOf } from "./domain/audit.ts";
 import { AppError } from "./errors.ts";
-import { type Moved, settleStandings } from "./services/flags/standings.ts";
+import { type Moved, settleStandings } from "./services/flags/settle-standing.ts";
 import { withTransaction } from "./transaction.ts";
 
 export interface Change {

@@ -11,7 +11,7 @@ import type { Actor } from "./domain/actor.ts";
 import type { ChannelKind } from "./domain/channel.ts";
 import type { Sent } from "./domain/delivery.ts";
 import type { Process } from "./services/instances/writes.ts";
-import type { Peer } from "./services/snapshots/peer.ts";
+import type { Peer } from "./services/snapshots/poll-connection.ts";
 import type { SnapshotRows } from "./services/snapshots/rows.ts";
 
 export interface Deps {

@@ -9,7 +9,7 @@ import { evaluate, type EvaluationSettings, type OnUnknown } from "./evaluate/ev
 import { type AndonEvent, type AndonEvents, type AndonListener, callSafely, Emitter } from "./events.ts";
 import { addExitFlush, dropExitFlush, EXIT_FLUSH_MS } from "./reporting/exit-flush.ts";
 import { Freshness } from "./sync/freshness.ts";
-import type { GuardHost, UsageDraft } from "./host.ts";
+import type { GuardHost, UsageDraft } from "./guard-host.ts";
 import { Latch } from "./sync/latch.ts";
 import { LocalNames } from "./sync/local-header.ts";
 import { type AndonLogger, consoleLogger, isLogger, safeLogger } from "./logger.ts";

@@ -6,7 +6,7 @@ import { type ModelChoice, planModels } from "./evaluate/chain-plan.ts";
 import { planBatch } from "./guard/batch.ts";
 import { GuardedCall } from "./guard/call.ts";
 import { featureDisabled } from "./guard/errors.ts";
-import type { GuardHost } from "./host.ts";
+import type { GuardHost } from "./guard-host.ts";
 import { type GuardStats, inFlightOf } from "./guard/in-flight.ts";
 import { layerAround, sendsWith } from "./guard/nesting.ts";
 import { offMessage } from "./guard/off-message.ts";
@@ -18,8 +18,8 @@ import type { Decision } from "./wire/protocol.ts";
 
 export { FeatureDisabledError, findFeatureDisabled, isFeatureDisabled } from "./feature-disabled-error.ts";
 export type { GuardError, GuardErrorCode } from "./guard/errors.ts";
-export type { GuardHost } from "./host.ts";
-export type { UsageDraft } from "./host.ts";
+export type { GuardHost } from "./guard-host.ts";
+export type { UsageDraft } from "./guard-host.ts";
 export type { GuardStats } from "./guard/in-flight.ts";
 export type { GuardMiddleware, GuardOptions } from "./guard/types.ts";
 

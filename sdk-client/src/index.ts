@@ -6,7 +6,7 @@ export { Andon, type Readiness } from "./andon.ts";
 export type { OnUnknown } from "./evaluate/evaluate.ts";
 export type { AndonEvent, AndonEvents, AndonListener } from "./events.ts";
 export { FeatureDisabledError, isFeatureDisabled } from "./feature-disabled-error.ts";
-export type { GuardHost } from "./host.ts";
+export type { GuardHost } from "./guard-host.ts";
 export type { AndonLogger } from "./logger.ts";
 export type { AndonOptions } from "./options.ts";
 export type {

@@ -2,7 +2,7 @@
  * Logging that cannot hurt: a logger of the application that throws is contained, and the default one writes warnings
  * and errors to the console, each text at most once a minute. Nothing here ever sees the token.
  */
-import type { GuardLogger } from "./host.ts";
+import type { GuardLogger } from "./guard-host.ts";
 
 /** A pino-shaped logger. */
 export type AndonLogger = GuardLogger;

@@ -1,7 +1,7 @@
 /** What Node's server hands over beside hono's request: for the two kinds of request that come all day and wait. */
 import { IncomingMessage, ServerResponse } from "node:http";
 import type { Context } from "hono";
-import { type Peer, peerOfSignal, peerOfSocket } from "../services/snapshots/peer.ts";
+import { type Peer, peerOfSignal, peerOfSocket } from "../services/snapshots/poll-connection.ts";
 import { type HeaderReader, nodeHeaders } from "./sdk/poll-request.ts";
 
 export function peerOf(c: Context): Peer {

@@ -1,7 +1,7 @@
 /** Parked polls: let go by a change, a timeout, a disconnect or a drain, and then forgotten. */
 import { expect, it } from "vitest";
-import type { Peer } from "../../src/services/snapshots/peer.ts";
-import { ParkedPolls } from "../../src/services/snapshots/parked-polls.ts";
+import type { Peer } from "../../src/services/snapshots/poll-connection.ts";
+import { ParkedPolls } from "../../src/services/snapshots/long-polls.ts";
 import { FakeClock } from "../support/clock.ts";
 
 const noSpread = () => 0;

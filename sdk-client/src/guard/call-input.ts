@@ -1,5 +1,5 @@
 /** What a guarded call is given, and what it tells of each of its attempts. */
-import type { GuardHost, UsageDraft } from "../host.ts";
+import type { GuardHost, UsageDraft } from "../guard-host.ts";
 import type { Pass } from "./pass.ts";
 import type { Body, Subject } from "./request.ts";
 import type { GuardOptions, MiddlewareContextLike, RequestLike } from "./types.ts";

@@ -2,7 +2,7 @@
  * The running calls of one host, per flag, and the kill in flight. Invariant: a call is ended only by its flag being
  * switched off (master, kill or trip) while `abortInFlight` is set; a rule or rollout never ends a running call.
  */
-import type { GuardHost } from "../host.ts";
+import type { GuardHost } from "../guard-host.ts";
 import type { Decision, DecisionReason, EvaluationContext } from "../wire/protocol.ts";
 
 const SWITCHED_OFF: ReadonlySet<DecisionReason> = new Set(["LOCAL", "MASTER", "KILLED", "TRIPPED"]);

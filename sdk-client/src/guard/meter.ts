@@ -13,7 +13,7 @@ import { type StreamUsage, tokensOf } from "./stream-usage.ts";
 import { systemHash } from "./system-hash.ts";
 import { addUsage, readUsage, type UsagePart } from "../pricing/usage.ts";
 import { NO_USAGE } from "../wire/usage-protocol.ts";
-import type { UsageDraft } from "../host.ts";
+import type { UsageDraft } from "../guard-host.ts";
 
 /** What was sent, and for whom. */
 export interface Sent {

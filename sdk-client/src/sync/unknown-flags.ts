@@ -1,5 +1,5 @@
 /** Says which flags the application asks for and Andon does not have: a misspelt key looks guarded, and nothing guards it. */
-import type { GuardLogger } from "../host.ts";
+import type { GuardLogger } from "../guard-host.ts";
 
 /** More names than this are made up while the application runs, which is worth no further line. */
 const MAX_TOLD = 100;

@@ -5,7 +5,7 @@ import type { Ctx } from "../../deps.ts";
 import { budgetRaises, budgets, budgetWindows } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
 import { runOpenWindows } from "../trips/ladder-run.ts";
-import { overWouldChange } from "../trips/over-run.ts";
+import { overWouldChange } from "../trips/over-limit.ts";
 import { budgetOf, readBudgets, readRaises } from "./rows.ts";
 
 /**

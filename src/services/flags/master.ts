@@ -8,7 +8,7 @@ import type { EnvironmentRow } from "../../db/types.ts";
 import type { MasterResource } from "../../api/master.ts";
 import { killByHand, restore, type Switch } from "../../domain/switch.ts";
 import { one } from "../shared/one.ts";
-import { darken } from "./standings.ts";
+import { darken } from "./settle-standing.ts";
 
 export type MasterSwitched = Changed<MasterResource> & Undoable<MasterResource>;
 

@@ -10,7 +10,7 @@ import type { Db } from "../../db/types.ts";
 import { Coalesced } from "../shared/coalesce.ts";
 import { type Heard, type Process, replaceLost, tellReturned, writeHeard, writeNotCounted } from "./writes.ts";
 import { NewInstances } from "./new-instances.ts";
-import { type Answered, Repolls } from "../snapshots/repolls.ts";
+import { type Answered, Repolls } from "../snapshots/overdue-polls.ts";
 
 /** How soon a new receipt is in the database, for all servers to count. */
 const RECEIPT_FLUSH_MS = 100;

@@ -11,9 +11,9 @@ import { environments } from "../../db/schema/state.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";
 import { compileSnapshot } from "../../domain/snapshot.ts";
 import { Coalesced } from "../shared/coalesce.ts";
-import { ParkedPolls } from "./parked-polls.ts";
-import type { Peer } from "./peer.ts";
-import type { Evidence } from "./rewound.ts";
+import { ParkedPolls } from "./long-polls.ts";
+import type { Peer } from "./poll-connection.ts";
+import type { Evidence } from "./lineage-repair.ts";
 import { snapshotReader, type SnapshotRows } from "./rows.ts";
 
 /** A version check older than this means that the state served may be old. */

@@ -10,7 +10,7 @@ import { type Budget, effectiveLimitNanoUsd } from "../../domain/budget.ts";
 import { advance, type LadderChange, type WindowState } from "../../domain/ladder.ts";
 import { memoryOf, type StoredWindow, windowState } from "../../domain/ladder-memory.ts";
 import { type Acted, noteAgain, noteStep, resolveEndedIncidents } from "../incidents/incidents.ts";
-import { type OverRow, overWouldChange, runOver } from "./over-run.ts";
+import { type OverRow, overWouldChange, runOver } from "./over-limit.ts";
 import { endTrips, trip } from "./trips.ts";
 
 /** True when a look at the window would change something, so that the environment's lock is needed. */

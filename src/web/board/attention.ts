@@ -3,7 +3,7 @@ import type { AttentionFacts } from "../../domain/attention.ts";
 import type { IncidentResource } from "../../api/incident.ts";
 import type { FlagResource } from "../../api/flag.ts";
 import type { BoardMoney } from "../../services/board/money.ts";
-import type { Driven } from "../../services/usage/burning.ts";
+import type { Driven } from "../../services/usage/drivers.ts";
 
 /** What decides where the flag stands. `usual` by flag, in nano-USD an hour. */
 export function attentionOf(flag: FlagResource, money: BoardMoney, usual: ReadonlyMap<string, number>): AttentionFacts {

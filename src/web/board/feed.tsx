@@ -9,7 +9,7 @@ import { requireEnvironmentId } from "../../authorize.ts";
 import { type Role, systemActor } from "../../domain/actor.ts";
 import { AppError } from "../../errors.ts";
 import { Coalesced } from "../../services/shared/coalesce.ts";
-import type { Peer } from "../../services/snapshots/peer.ts";
+import type { Peer } from "../../services/snapshots/poll-connection.ts";
 import { boardParts, type RowMemory } from "./board-parts.tsx";
 import { type Board, type BoardMemory, type LastKnownBoard, loadBoard } from "./state.ts";
 import { encode, type Encoded, type Encoding } from "../shell/compress.ts";

@@ -23,11 +23,11 @@ import { getEnvironment } from "../../services/access/environments.ts";
 import { listFlags } from "../../services/flags/flags.ts";
 import { type Lapsed, lapsedTrips } from "../../services/trips/of-incident.ts";
 import { listIncidents } from "../../services/incidents/incidents.ts";
-import { type Driver, driversOf, usualBurns } from "../../services/usage/burning.ts";
+import { type Driver, driversOf, usualBurns } from "../../services/usage/drivers.ts";
 import { fleetOf } from "../../services/instances/fleet.ts";
 import { lastReceiptsMs, restoredIn } from "../../services/instances/receipts.ts";
 import { listUnknownFlags } from "../../services/flags/unknown-flags.ts";
-import { type Untaken, untakenOfIncidents } from "../../services/alerts/untaken.ts";
+import { type Untaken, untakenOfIncidents } from "../../services/alerts/undelivered.ts";
 import { type TimedProof, timedProof } from "../shell/proof.ts";
 
 /** Undo is offered, and accepted, for this long after a change. */

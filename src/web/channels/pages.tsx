@@ -6,7 +6,7 @@ import { createChannelBody, updateChannelBody } from "../../api/channel.ts";
 import { fromIssues } from "../../http/problem.ts";
 import { testChannel } from "../../services/alerts/channel-test.ts";
 import { createChannel, deleteChannel, listChannels, updateChannel } from "../../services/alerts/channels.ts";
-import { troubleOfChannels } from "../../services/alerts/untaken.ts";
+import { troubleOfChannels } from "../../services/alerts/undelivered.ts";
 import { AppError } from "../../errors.ts";
 import { done, flashOf } from "../shell/act.tsx";
 import { ChannelEntry, ChannelForm, ChannelSecret, EditChannelForm } from "./parts.tsx";

@@ -1,7 +1,7 @@
 /** A channel in the list, its forms, and its signing secret on the one page that shows it. */
 import type { ChannelResource } from "../../api/channel.ts";
 import { MAX_NAME_CHARS } from "../../domain/limits.ts";
-import type { ChannelTrouble } from "../../services/alerts/untaken.ts";
+import type { ChannelTrouble } from "../../services/alerts/undelivered.ts";
 import { Checkbox, Choices, Field, type FieldErrors, FormErrors } from "../form/parts.tsx";
 import { Moment } from "../shell/moment.tsx";
 import type { Form } from "../shell/page-context.ts";

@@ -3,7 +3,7 @@
  * loop; a waiter that leaves (timeout, disconnect) leaves nothing behind.
  */
 import type { Clock } from "../../clock.ts";
-import type { Peer } from "./peer.ts";
+import type { Peer } from "./poll-connection.ts";
 
 /** Above it a poll is answered at once; its client polls again after its own pause. */
 export const PARKED_POLLS_MAX = 20_000;
