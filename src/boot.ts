@@ -23,7 +23,7 @@ import { applyAdminToken, FIRST_ADMIN_ID, firstRun, hasNoOtherAdmin } from "./se
 import { BufferedInstanceTracker } from "./services/instances/tracker.ts";
 import { DatabaseLedger } from "./services/usage/ledger.ts";
 import { checkSecret } from "./services/access/secret-check.ts";
-import { RewoundHistory } from "./services/snapshots/lineage-repair.ts";
+import { LineageRepair } from "./services/snapshots/lineage-repair.ts";
 import { createSignInLink } from "./services/access/sign-in.ts";
 import { DatabaseSnapshotStore } from "./services/snapshots/store.ts";
 import { StateSync } from "./services/snapshots/state-sync.ts";
@@ -107,7 +107,7 @@ async function start(
   };
   ledger.start({ ...deps, db: usage });
 
-  const rewound = new RewoundHistory();
+  const rewound = new LineageRepair();
   snapshots.onRewound = (environmentId, evidence) => rewound.report(deps, environmentId, evidence);
   const isFirstRun = await firstRun(deps);
   await applyAdminToken(deps, config.adminToken);

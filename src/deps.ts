@@ -11,7 +11,7 @@ import type { Actor } from "./domain/actor.ts";
 import type { ChannelKind } from "./domain/channel.ts";
 import type { Sent } from "./domain/delivery.ts";
 import type { Process } from "./services/instances/writes.ts";
-import type { Peer } from "./services/snapshots/poll-connection.ts";
+import type { PollConnection } from "./services/snapshots/poll-connection.ts";
 import type { SnapshotRows } from "./services/snapshots/rows.ts";
 
 export interface Deps {
@@ -83,18 +83,18 @@ export interface SnapshotStore {
   revisionOf(environmentId: string, n: number): string;
   /**
    * Calls `then` once, when the environment's revision is no longer `revision`, after `timeoutMs` or somewhat sooner, when
-   * the peer goes, once the database was not heard of for 3 s, or on drain: at once when that is so already, within the
-   * refresh that brings a change. `gone` is true when the peer went. `then` must not throw.
+   * the connection goes, once the database was not heard of for 3 s, or on drain: at once when that is so already, within the
+   * refresh that brings a change. `gone` is true when the connection went. `then` must not throw.
    */
   whenChanged(
     environmentId: string,
     revision: string,
-    wait: { timeoutMs: number; peer: Peer },
+    wait: { timeoutMs: number; connection: PollConnection },
     then: (gone: boolean) => void,
   ): void;
   /** True while `whenChanged` waits at all: neither draining nor full. */
   readonly parks: boolean;
-  readonly parkedPolls: number;
+  readonly longPolls: number;
   /** True once this server is about to stop. */
   readonly draining: boolean;
   /**

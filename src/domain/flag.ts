@@ -81,7 +81,7 @@ export interface Surroundings {
 }
 
 /** How often clients evaluated a flag, and when one last told so. */
-export interface Checks {
+export interface Evaluations {
   at: Date;
   on: number;
   off: number;

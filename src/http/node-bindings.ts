@@ -1,12 +1,14 @@
 /** What Node's server hands over beside hono's request: for the two kinds of request that come all day and wait. */
 import { IncomingMessage, ServerResponse } from "node:http";
 import type { Context } from "hono";
-import { type Peer, peerOfSignal, peerOfSocket } from "../services/snapshots/poll-connection.ts";
+import { type PollConnection, connectionOfSignal, connectionOfSocket } from "../services/snapshots/poll-connection.ts";
 import { type HeaderReader, nodeHeaders } from "./sdk/poll-request.ts";
 
-export function peerOf(c: Context): Peer {
+export function connectionOf(c: Context): PollConnection {
   const incoming = bindingOf(c, "incoming");
-  return incoming instanceof IncomingMessage ? peerOfSocket(incoming.socket) : peerOfSignal(c.req.raw.signal);
+  return incoming instanceof IncomingMessage
+    ? connectionOfSocket(incoming.socket)
+    : connectionOfSignal(c.req.raw.signal);
 }
 
 /** Where to write the answer past hono; null for HEAD, whose answer hono makes of the one to GET. */

@@ -47,7 +47,7 @@ describe.each([
 ])("the database $how", ({ isFrozen, away, back }) => {
   it("leaves polls going with Andon-Stale, and the server ready", async () => {
     parked = pollFor25s();
-    await until("the poll is parked", () => server.deps.snapshots.parkedPolls === 1);
+    await until("the poll is parked", () => server.deps.snapshots.longPolls === 1);
     await away();
     await until("polls say how old the state is", () => Number(client.last()?.stale ?? 0) > 0);
     expect(client.last()?.status).toBe(304);
@@ -58,7 +58,7 @@ describe.each([
   });
 
   it("lets a parked poll go within seconds and parks none: another server may know more", async () => {
-    await until("no poll is parked", () => server.deps.snapshots.parkedPolls === 0, NOT_PARKED_MS);
+    await until("no poll is parked", () => server.deps.snapshots.longPolls === 0, NOT_PARKED_MS);
     await parked;
     const response = await fetch(`${server.url}/sdk/v1/snapshot`, {
       headers: { authorization: `Bearer ${token}`, "if-none-match": etag(), prefer: "wait=25" },

@@ -44,12 +44,12 @@ interface Parked {
 
 /** Parks a poll. */
 async function park(name: string, headers: Record<string, string> = {}): Promise<Parked> {
-  const parked = server.deps.snapshots.parkedPolls;
+  const parked = server.deps.snapshots.longPolls;
   const connection = new AbortController();
   const sent = { "if-none-match": etag(), prefer: "wait=25", ...headers };
   const answer = call(name, { signal: connection.signal }, sent);
   answer.catch(() => undefined);
-  await until("the parked poll", () => server.deps.snapshots.parkedPolls > parked);
+  await until("the parked poll", () => server.deps.snapshots.longPolls > parked);
   return { answer, cut: () => connection.abort() };
 }
 
@@ -95,11 +95,11 @@ it("an old connection that closes after the next poll has come marks nothing", a
   const first = await park("moved");
   const again = await park("moved");
   first.cut();
-  await until("the end of the old poll", () => server.deps.snapshots.parkedPolls === 1);
+  await until("the end of the old poll", () => server.deps.snapshots.longPolls === 1);
   await server.deps.instances.flush();
   expect(await instance("moved")).toMatchObject({ state: "live", disconnectedSeconds: null });
   again.cut();
-  await until("the end of the poll", () => server.deps.snapshots.parkedPolls === 0);
+  await until("the end of the poll", () => server.deps.snapshots.longPolls === 0);
   await call("moved", { method: "DELETE" });
 });
 
@@ -130,7 +130,7 @@ it("two processes of one name are two; a third that comes after the loss of one 
   for (const boot of ["b", "c"]) await call("twin", { method: "DELETE" }, { "andon-boot": boot });
   second.cut();
   third.cut();
-  await until("the end of the polls", () => server.deps.snapshots.parkedPolls === 0);
+  await until("the end of the polls", () => server.deps.snapshots.longPolls === 0);
   expect(await getReceipts(ctx(), "production")).toMatchObject({ live: 0 });
 });
 
@@ -157,7 +157,7 @@ it("one under ANDON_KILL has applied a kill, and not the restore of what it hold
   });
   expect(await instance("held")).toMatchObject({ local: ["*"] });
   for (const { cut } of last) cut();
-  await until("the end of the polls", () => server.deps.snapshots.parkedPolls === 0);
+  await until("the end of the polls", () => server.deps.snapshots.longPolls === 0);
 });
 
 it("a process that is killed with SIGKILL is marked at once", async () => {
@@ -165,7 +165,7 @@ it("a process that is killed with SIGKILL is marked at once", async () => {
   const request = { headers: { ...headers, "if-none-match": etag() } };
   const script = `fetch(${JSON.stringify(`${server.url}/sdk/v1/snapshot`)}, ${JSON.stringify(request)})`;
   const child = spawn(process.execPath, ["-e", script]);
-  await until("the parked poll", () => server.deps.snapshots.parkedPolls === 1);
+  await until("the parked poll", () => server.deps.snapshots.longPolls === 1);
   child.kill("SIGKILL");
   await isLost("killed");
 });
@@ -225,7 +225,7 @@ it("a process that is declared dead leaves every count; when it polls again it c
   ]);
   again.cut();
   stays.cut();
-  await until("the end of the polls", () => server.deps.snapshots.parkedPolls === 0);
+  await until("the end of the polls", () => server.deps.snapshots.longPolls === 0);
 });
 
 it("polls sent one behind the other on one connection have one place, which goes with it", async () => {
@@ -236,7 +236,7 @@ it("polls sent one behind the other on one connection have one place, which goes
   const poll = `GET /sdk/v1/snapshot HTTP/1.1\r\nHost: andon\r\nAuthorization: Bearer ${token}\r\nIf-None-Match: ${etag()}\r\nPrefer: wait=25\r\n\r\n`;
   socket.write(poll.repeat(MANY));
   await until("all but the last are answered", () => answers.split("HTTP/1.1 304").length >= MANY);
-  expect(server.deps.snapshots.parkedPolls).toBeLessThanOrEqual(1);
+  expect(server.deps.snapshots.longPolls).toBeLessThanOrEqual(1);
   socket.write(poll.repeat(MANY), () => socket.destroy());
-  await until("the place is free", () => server.deps.snapshots.parkedPolls === 0);
+  await until("the place is free", () => server.deps.snapshots.longPolls === 0);
 });

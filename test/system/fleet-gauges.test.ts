@@ -31,11 +31,11 @@ async function call(boot: string, headers: Record<string, string> = {}, init: Re
 }
 /** It decides by the newest revision, and waits; the function that breaks its connection. */
 async function waits(boot: string): Promise<{ cut: () => void; answer: Promise<unknown> }> {
-  const parked = server.deps.snapshots.parkedPolls;
+  const parked = server.deps.snapshots.longPolls;
   const connection = new AbortController();
   const answer = call(boot, { "if-none-match": etag(), prefer: "wait=25" }, { signal: connection.signal });
   const settled = answer.catch(() => undefined);
-  await until("the parked poll", () => server.deps.snapshots.parkedPolls > parked);
+  await until("the parked poll", () => server.deps.snapshots.longPolls > parked);
   return { cut: () => connection.abort(), answer: settled };
 }
 /** It decides by the newest revision, and pauses between its polls. */

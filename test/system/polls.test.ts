@@ -108,14 +108,14 @@ describe("a poll with Prefer: wait", () => {
   it("is answered with the new snapshot as soon as it changes", async () => {
     const before = served();
     const parked = poll({ "if-none-match": before.etag, prefer: "wait=25" });
-    await until("the poll is parked", () => server.deps.snapshots.parkedPolls === 1);
+    await until("the poll is parked", () => server.deps.snapshots.longPolls === 1);
     await setMaster(server, "off");
     const response = await parked;
     expect(response.status).toBe(200);
     const snapshot = await jsonOf<Snapshot>(response);
     expect(snapshot.master.state).toBe("off");
     expect(parseRevision(snapshot.revision)?.n).toBe(before.n + 1);
-    expect(server.deps.snapshots.parkedPolls).toBe(0);
+    expect(server.deps.snapshots.longPolls).toBe(0);
   });
 
   it.each([
@@ -128,7 +128,7 @@ describe("a poll with Prefer: wait", () => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     const waiting = { "accept-encoding": encoding, "if-none-match": served().etag, prefer: "wait=25" };
     const parked = raw(waiting, { method, path, agent });
-    await until("the poll is parked", () => server.deps.snapshots.parkedPolls === 1);
+    await until("the poll is parked", () => server.deps.snapshots.longPolls === 1);
     await setMaster(server, served().snapshot.master.state === "on" ? "off" : "on");
     const answer = await parked;
     const { date: _then, ...headers } = answer.headers;
@@ -145,10 +145,10 @@ describe("a poll with Prefer: wait", () => {
     const away = new AbortController();
     const headers = { "if-none-match": served().etag, prefer: "wait=1000000000" };
     const parked = poll(headers, { signal: away.signal });
-    await until("the poll is parked", () => server.deps.snapshots.parkedPolls === 1);
+    await until("the poll is parked", () => server.deps.snapshots.longPolls === 1);
     away.abort();
     await expect(parked).rejects.toThrow();
-    await until("the poll is forgotten", () => server.deps.snapshots.parkedPolls === 0);
+    await until("the poll is forgotten", () => server.deps.snapshots.longPolls === 0);
   });
 
   it("is not parked when the client is behind", async () => {
@@ -160,16 +160,16 @@ describe("a poll with Prefer: wait", () => {
   it("leaves nothing behind when the client goes away", async () => {
     const away = new AbortController();
     const parked = poll({ "if-none-match": served().etag, prefer: "wait=25" }, { signal: away.signal });
-    await until("the poll is parked", () => server.deps.snapshots.parkedPolls === 1);
+    await until("the poll is parked", () => server.deps.snapshots.longPolls === 1);
     away.abort();
     await expect(parked).rejects.toThrow();
-    await until("the poll is forgotten", () => server.deps.snapshots.parkedPolls === 0);
+    await until("the poll is forgotten", () => server.deps.snapshots.longPolls === 0);
   });
 
   it("is refused when the token was revoked while it waited", async () => {
     const revoked = await makeToken(server.deps, { kind: "sdk", name: "revoked" });
     const parked = poll({ authorization: `Bearer ${revoked}`, "if-none-match": served().etag, prefer: "wait=25" });
-    await until("the poll is parked", () => server.deps.snapshots.parkedPolls === 1);
+    await until("the poll is parked", () => server.deps.snapshots.longPolls === 1);
     const { items } = await jsonOf<{ items: { id: string; name: string }[] }>(await server.api("GET", "/v1/tokens"));
     const id = items.find(({ name }) => name === "revoked")?.id;
     expect((await server.api("DELETE", `/v1/tokens/${id}`)).ok).toBe(true);
@@ -184,7 +184,7 @@ describe("a poll with Prefer: wait", () => {
     const parked = fetch(`${draining.url}/sdk/v1/snapshot`, {
       headers: { authorization: `Bearer ${sdk}`, "if-none-match": etag, prefer: "wait=25" },
     });
-    await until("the poll is parked", () => draining.deps.snapshots.parkedPolls === 1);
+    await until("the poll is parked", () => draining.deps.snapshots.longPolls === 1);
     draining.drain();
     expect((await parked).status).toBe(304);
     expect((await fetch(`${draining.url}/readyz`)).status).toBe(503);

@@ -30,7 +30,7 @@ beforeAll(async () => {
   );
   await until(
     "every client is parked",
-    () => a.deps.snapshots.parkedPolls + b.deps.snapshots.parkedPolls === 2 * CLIENTS_EACH,
+    () => a.deps.snapshots.longPolls + b.deps.snapshots.longPolls === 2 * CLIENTS_EACH,
   );
 });
 afterAll(async () => {
@@ -124,7 +124,7 @@ describe("a client that says it stopped", () => {
     const token = await makeToken(a.deps, { kind: "sdk", name: "stopping", environments: ["staging"] });
     await until("B knows the token", () => b.deps.tokens.find(token));
     const client = startPolling({ url: () => a.url, token, instance: "s-1" });
-    await until("it is parked", () => a.deps.snapshots.parkedPolls === CLIENTS_EACH + 1);
+    await until("it is parked", () => a.deps.snapshots.longPolls === CLIENTS_EACH + 1);
     await client.stop();
     const stop = await fetch(`${b.url}/sdk/v1/instance`, {
       method: "DELETE",

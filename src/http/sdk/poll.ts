@@ -12,7 +12,7 @@ import { databaseFault } from "../../database-away.ts";
 import type { AppContext, AppEnv } from "../app-env.ts";
 import { remoteAddressOf } from "../middleware/auth.ts";
 import { failedAttemptsOf } from "../middleware/failed-attempts.ts";
-import { headerReader, outgoingOfGet, peerOf } from "../node-bindings.ts";
+import { headerReader, outgoingOfGet, connectionOf } from "../node-bindings.ts";
 import { acceptsGzip, appliedOf, bearerOf, type HeaderReader, labelsOf, localOf, waitMsOf } from "./poll-request.ts";
 
 const CACHE_CONTROL = "no-store";
@@ -89,10 +89,10 @@ interface Parking {
  */
 function park(deps: Deps, c: AppContext, parking: Parking): Promise<Response> {
   const { environmentId, tokenId, served, waitMs, gzip, process, sighting } = parking;
-  const peer = peerOf(c);
+  const connection = connectionOf(c);
   const outgoing = outgoingOfGet(c);
   return new Promise((resolve, reject) => {
-    deps.snapshots.whenChanged(environmentId, served.revision, { timeoutMs: waitMs, peer }, (gone) => {
+    deps.snapshots.whenChanged(environmentId, served.revision, { timeoutMs: waitMs, connection }, (gone) => {
       try {
         if (process !== null) {
           if (gone) deps.instances.disconnected(process, sighting);

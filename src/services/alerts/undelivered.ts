@@ -9,7 +9,7 @@ import { read } from "../../transaction.ts";
 import { channels, incidents, outbox } from "../../db/schema/money.ts";
 
 /** Alerts that wait though somebody tried to deliver them. */
-export interface Untaken {
+export interface UndeliveredAlerts {
   alerts: number;
   /** When the oldest of them was written; ISO 8601. */
   since: string;
@@ -34,7 +34,10 @@ const instant = (text: string | Date) => new Date(text).toISOString();
 const maybeInstant = (text: string | Date | null) => (text === null ? null : instant(text));
 
 /** By the id of the open incident that they tell of. */
-export async function untakenOfIncidents(ctx: Ctx, environmentKey: string): Promise<ReadonlyMap<string, Untaken>> {
+export async function undeliveredOfIncidents(
+  ctx: Ctx,
+  environmentKey: string,
+): Promise<ReadonlyMap<string, UndeliveredAlerts>> {
   const environment = await requireEnvironment(ctx, environmentKey, "viewer");
   const rows = await read(ctx, (db) =>
     db
@@ -58,7 +61,7 @@ export async function untakenOfIncidents(ctx: Ctx, environmentKey: string): Prom
       )
       .groupBy(incidents.id),
   );
-  return new Map(rows.map(({ id, ...untaken }) => [id, untaken]));
+  return new Map(rows.map(({ id, ...undelivered }) => [id, undelivered]));
 }
 
 /** By the id of the channel; none for a channel that takes its alerts, or has none to take. */

@@ -5,7 +5,7 @@ import type { Ctx } from "../../deps.ts";
 import { budgetRaises, budgets, budgetWindows } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
 import { runOpenWindows } from "../trips/ladder-run.ts";
-import { overWouldChange } from "../trips/over-limit.ts";
+import { overLimitWouldChange } from "../trips/over-limit.ts";
 import { budgetOf, readBudgets, readRaises } from "./rows.ts";
 
 /**
@@ -77,6 +77,6 @@ async function dueMarks(db: Db, environmentId: string, now: Date): Promise<{ id:
   const byId = new Map((await readBudgets(db, environmentId)).map((budget) => [budget.id, budget]));
   return windows.flatMap(({ window }) => {
     const budget = byId.get(window.budgetId);
-    return budget !== undefined && overWouldChange(budget, window, now) ? [{ id: budget.id }] : [];
+    return budget !== undefined && overLimitWouldChange(budget, window, now) ? [{ id: budget.id }] : [];
   });
 }

@@ -24,7 +24,7 @@ export async function downgradeFlag(
   const environmentId = await requireEnvironmentId(ctx, environmentKey, "tighten");
   const { reason, until } = input;
   return undoableChange(ctx, environmentId, async (open) => {
-    const { flag, around, checks } = await requireFlagAndAround(open.tx, open.environment, key);
+    const { flag, around, evaluations } = await requireFlagAndAround(open.tx, open.environment, key);
     const models = stepsOf(flag, around).map((step) => step.model);
     if (models.length === 0)
       throw invalid("level", `the flag "${key}" has no chain to step down; kill it, or give it a chain`);
@@ -35,7 +35,7 @@ export async function downgradeFlag(
     const next = ctx.actor.kind === "kill" ? tightened(current, wanted, now) : nextLevel(current, wanted, now);
     const before = stateOf(flag);
     const after = { ...before, ...levelColumns(next) };
-    if (sameState(before, after)) return { value: flagResource(flag, around, checks), auditId: null };
+    if (sameState(before, after)) return { value: flagResource(flag, around, evaluations), auditId: null };
     const row = await writeState(open, flag, after, around);
     patchFlag(open, row);
     const auditId = await open.record({
@@ -45,7 +45,7 @@ export async function downgradeFlag(
       before,
       after: stateOf(row),
     });
-    return { value: flagResource(row, around, checks), auditId };
+    return { value: flagResource(row, around, evaluations), auditId };
   });
 }
 

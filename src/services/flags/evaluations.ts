@@ -6,10 +6,10 @@ import { and, eq, sql } from "drizzle-orm";
 import { jsonRows } from "../../db/json-rows.ts";
 import { flagChecks } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
-import type { Checks } from "../../domain/flag.ts";
+import type { Evaluations } from "../../domain/flag.ts";
 
 /** Adds what the batches report; flags that do not exist are left out. Rows are written in the order of their keys. */
-export async function addChecks(
+export async function addEvaluations(
   tx: Db,
   environmentId: string,
   batches: readonly { checks?: ReadonlyMap<string, { on: number; off: number }> }[],
@@ -43,7 +43,7 @@ export async function addChecks(
 const CHECKS = { at: flagChecks.checkedAt, on: flagChecks.on, off: flagChecks.off };
 
 /** Of all flags of the environment, by key. */
-export async function readChecks(db: Db, environmentId: string): Promise<Map<string, Checks>> {
+export async function readEvaluations(db: Db, environmentId: string): Promise<Map<string, Evaluations>> {
   const rows = await db
     .select({ flag: flagChecks.flag, ...CHECKS })
     .from(flagChecks)
@@ -52,12 +52,12 @@ export async function readChecks(db: Db, environmentId: string): Promise<Map<str
 }
 
 /** A column for any query: the checks of one flag, one row or none. */
-export function checksColumn(environmentId: string, flag: string) {
+export function evaluationsColumn(environmentId: string, flag: string) {
   const ofFlag = and(eq(flagChecks.environmentId, environmentId), eq(flagChecks.flag, flag));
   return jsonRows(CHECKS, sql`from ${flagChecks} where ${ofFlag}`, []);
 }
 
 /** Forgets those of a flag that is deleted. */
-export async function forgetChecks(tx: Db, environmentId: string, flag: string): Promise<void> {
+export async function forgetEvaluations(tx: Db, environmentId: string, flag: string): Promise<void> {
   await tx.delete(flagChecks).where(and(eq(flagChecks.environmentId, environmentId), eq(flagChecks.flag, flag)));
 }

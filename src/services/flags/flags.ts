@@ -7,7 +7,7 @@ import { read } from "../../transaction.ts";
 import { budgets } from "../../db/schema/money.ts";
 import { chains, flags } from "../../db/schema/state.ts";
 import type { Db, EnvironmentRow, FlagRow } from "../../db/types.ts";
-import { type Checks, flagInForce, type Surroundings } from "../../domain/flag.ts";
+import { type Evaluations, flagInForce, type Surroundings } from "../../domain/flag.ts";
 import { flagResource } from "./resource.ts";
 import { didYouMean } from "../../domain/did-you-mean.ts";
 import { FLAG_KEY_PATTERN, MAX_FLAGS_PER_ENVIRONMENT } from "../../domain/limits.ts";
@@ -15,7 +15,7 @@ import { OTHER } from "../../domain/other.ts";
 import type { FlagResource, FlagDefinition, FlagEdit, NewFlag } from "../../api/flag.ts";
 import { same } from "../../domain/same.ts";
 import { AppError, invalid } from "../../errors.ts";
-import { checksColumn, forgetChecks, readChecks } from "./evaluations.ts";
+import { evaluationsColumn, forgetEvaluations, readEvaluations } from "./evaluations.ts";
 import { one, requireRoom } from "../shared/one.ts";
 import { requireMatch } from "../shared/if-match.ts";
 import { withSentModels } from "./sent-models.ts";
@@ -49,8 +49,8 @@ export async function listFlags(
   const items = await read(ctx, async (db) => {
     const rows = await db.select().from(flags).where(eq(flags.environmentId, environment.id)).orderBy(asc(flags.key));
     const around = await readSurroundings(db, environment);
-    const checks = await readChecks(db, environment.id);
-    const resources = rows.map((row) => flagResource(row, around, checks.get(row.key)));
+    const evaluations = await readEvaluations(db, environment.id);
+    const resources = rows.map((row) => flagResource(row, around, evaluations.get(row.key)));
     return withSentModels(ctx, db, environment, resources, around);
   });
   return {
@@ -62,8 +62,8 @@ export async function listFlags(
 export async function getFlag(ctx: Ctx, environmentKey: string, key: string): Promise<FlagResource> {
   const environment = await requireEnvironment(ctx, environmentKey, "viewer");
   return read(ctx, async (db) => {
-    const { flag, around, checks } = await requireFlagAndAround(db, environment, key);
-    const resource = flagResource(flag, around, checks);
+    const { flag, around, evaluations } = await requireFlagAndAround(db, environment, key);
+    const resource = flagResource(flag, around, evaluations);
     const [shown = resource] = await withSentModels(ctx, db, environment, [resource], around);
     return shown;
   });
@@ -157,7 +157,7 @@ export async function deleteFlag(
       );
     }
     await tx.delete(flags).where(isFlag(environment.id, key));
-    await forgetChecks(tx, environment.id, key);
+    await forgetEvaluations(tx, environment.id, key);
     await endTripsOfDeleted(ctx, open, key);
     await record({
       action: "flag.deleted",
@@ -189,36 +189,40 @@ export async function requireFlag(db: Db, environmentId: string, key: string): P
   return row;
 }
 
-/** The flag's row with what decides about it and its checks, in one statement. NOT_FOUND when there is none. */
+/** The flag's row with what decides about it and its evaluations, in one statement. NOT_FOUND when there is none. */
 export async function requireFlagAndAround(
   db: Db,
   environment: EnvironmentRow,
   key: string,
-): Promise<{ flag: FlagRow; around: Surroundings; checks: Checks | undefined }> {
+): Promise<{ flag: FlagRow; around: Surroundings; evaluations: Evaluations | undefined }> {
   const [row] = isFlagKey(key)
     ? await db
-        .select({ flag: flags, ...surroundingColumns(environment.id), checks: checksColumn(environment.id, key) })
+        .select({
+          flag: flags,
+          ...surroundingColumns(environment.id),
+          evaluations: evaluationsColumn(environment.id, key),
+        })
         .from(flags)
         .where(isFlag(environment.id, key))
     : [];
   if (row === undefined) throw await noSuchFlag(db, environment.id, key);
-  return { flag: row.flag, around: surroundingsOf(environment, row), checks: row.checks[0] };
+  return { flag: row.flag, around: surroundingsOf(environment, row), evaluations: row.evaluations[0] };
 }
 
 /** The same without what decides about it. */
-export async function requireFlagAndChecks(
+export async function requireFlagAndEvaluations(
   db: Db,
   environmentId: string,
   key: string,
-): Promise<{ flag: FlagRow; checks: Checks | undefined }> {
+): Promise<{ flag: FlagRow; evaluations: Evaluations | undefined }> {
   const [row] = isFlagKey(key)
     ? await db
-        .select({ flag: flags, checks: checksColumn(environmentId, key) })
+        .select({ flag: flags, evaluations: evaluationsColumn(environmentId, key) })
         .from(flags)
         .where(isFlag(environmentId, key))
     : [];
   if (row === undefined) throw await noSuchFlag(db, environmentId, key);
-  return { flag: row.flag, checks: row.checks[0] };
+  return { flag: row.flag, evaluations: row.evaluations[0] };
 }
 
 /** What is no key is not asked for: the database refuses some texts (NUL) with an error of its own. */
@@ -250,8 +254,8 @@ export async function writeFlag(tx: Db, current: FlagRow, columns: Partial<FlagR
 }
 
 export async function resourceOf(db: Db, environment: EnvironmentRow, key: string): Promise<FlagResource> {
-  const { flag, around, checks } = await requireFlagAndAround(db, environment, key);
-  return flagResource(flag, around, checks);
+  const { flag, around, evaluations } = await requireFlagAndAround(db, environment, key);
+  return flagResource(flag, around, evaluations);
 }
 
 /** The part of a flag that people edit. */

@@ -8,7 +8,7 @@ import type { EnvironmentRow } from "../../db/types.ts";
 import type { MasterResource } from "../../api/master.ts";
 import { killByHand, restore, type Switch } from "../../domain/switch.ts";
 import { one } from "../shared/one.ts";
-import { darken } from "./settle-standing.ts";
+import { settleAllOff } from "./settle-standing.ts";
 
 export type MasterSwitched = Changed<MasterResource> & Undoable<MasterResource>;
 
@@ -41,7 +41,7 @@ export async function killMaster(
       return { value: masterResource(environment), auditId: null };
     }
     const row = await writeMaster(open, next);
-    await darken(open.tx, environmentId, open.at, open.revision);
+    await settleAllOff(open.tx, environmentId, open.at, open.revision);
     open.patch((served) => ({ ...served, environment: { ...served.environment, ...after } }));
     return { value: masterResource(row), auditId: await open.record(entry) };
   });

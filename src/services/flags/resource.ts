@@ -3,7 +3,7 @@ import type { FlagResource } from "../../api/flag.ts";
 import type { StandingResource } from "../../api/standing.ts";
 import type { SwitchResource, TripResource } from "../../api/switch.ts";
 import {
-  type Checks,
+  type Evaluations,
   flagEffective,
   flagInForce,
   manualLevelOf,
@@ -17,7 +17,11 @@ import type { TripInForce } from "../../domain/in-force.ts";
 import { type Cause, type Standing, standingOf } from "../../domain/standing.ts";
 import { resolveLevel, type Switch } from "../../domain/switch.ts";
 
-export function flagResource(flag: StoredFlag, around: Surroundings, checks: Checks | undefined): FlagResource {
+export function flagResource(
+  flag: StoredFlag,
+  around: Surroundings,
+  evaluations: Evaluations | undefined,
+): FlagResource {
   const steps = stepsOf(flag, around);
   const force = flagInForce(flag, around);
   const manual = manualLevelOf(flag);
@@ -57,7 +61,7 @@ export function flagResource(flag: StoredFlag, around: Surroundings, checks: Che
     effective: flagEffective(flag, around),
     sends: [],
     standing: standingResource(standingOf(standingFacts(flag, around))),
-    evaluated: checks === undefined ? null : { ...checks, at: checks.at.toISOString() },
+    evaluated: evaluations === undefined ? null : { ...evaluations, at: evaluations.at.toISOString() },
     version: flag.version,
     createdAt: flag.createdAt.toISOString(),
     updatedAt: flag.updatedAt.toISOString(),

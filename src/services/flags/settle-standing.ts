@@ -35,7 +35,7 @@ export async function settleStandings(tx: Db, environmentId: string, at: Date, r
  * Settles all flags at once for a kill of the master switch, which waits for nothing that can be left out. What is off
  * already stays as it is; what was never settled is by the change after.
  */
-export async function darken(tx: Db, environmentId: string, at: Date, revision: number): Promise<void> {
+export async function settleAllOff(tx: Db, environmentId: string, at: Date, revision: number): Promise<void> {
   await tx
     .update(flags)
     .set({

@@ -20,7 +20,7 @@ import { same } from "../../domain/same.ts";
 import { killByHand, restore } from "../../domain/switch.ts";
 import { requireMatch } from "../shared/if-match.ts";
 import { overrideTrips } from "../trips/trips.ts";
-import { requireFlagAndAround, requireFlagAndChecks, writeFlag } from "./flags.ts";
+import { requireFlagAndAround, requireFlagAndEvaluations, writeFlag } from "./flags.ts";
 import { flagResource } from "./resource.ts";
 import { readSurroundings, surroundingsOf } from "./surroundings.ts";
 
@@ -35,18 +35,18 @@ export async function killFlag(
 ): Promise<Switched> {
   const environmentId = await requireEnvironmentId(ctx, environmentKey, "tighten");
   return undoableChange(ctx, environmentId, async (open) => {
-    const { flag, around, checks } = await flagAsServed(ctx, open, key);
+    const { flag, around, evaluations } = await flagAsServed(ctx, open, key);
     const before = stateOf(flag);
     const after = { ...before, ...switchColumns(killByHand(switchOf(flag), ctx.actor, input, open.at)) };
     const entry = { action: "flag.killed", target: key, reason: input.reason, before } as const;
     if (sameState(before, after)) {
       await open.note({ ...entry, after });
-      return { value: flagResource(flag, around, checks), auditId: null };
+      return { value: flagResource(flag, around, evaluations), auditId: null };
     }
     const row = await writeState(open, flag, after, around);
     patchFlag(open, row);
     const auditId = await open.record({ ...entry, after: stateOf(row) });
-    return { value: flagResource(row, around, checks), auditId };
+    return { value: flagResource(row, around, evaluations), auditId };
   });
 }
 
@@ -64,14 +64,15 @@ export async function restoreFlag(
   const environmentId = await requireEnvironmentId(ctx, environmentKey, "operator");
   const { reason, ramp = null } = input;
   return undoableChange(ctx, environmentId, async (open) => {
-    const { flag, around, checks } = await requireFlagAndAround(open.tx, open.environment, key);
+    const { flag, around, evaluations } = await requireFlagAndAround(open.tx, open.environment, key);
     requireMatch(ifMatch, flag.version);
     const before = stateOf(flag);
     const restored = restore(switchOf(flag), { reason, by: ctx.actor.name, ramp, at: open.at });
     const level = flagInForce(flag, around).state === "on" ? null : manualLevelOf(flag);
     const after = { ...before, ...switchColumns(restored), ...levelColumns(level) };
     const overridden = await overrideTrips(ctx, open, { flag: key, killed: flag.state === "off", reason });
-    if (!overridden && sameState(before, after)) return { value: flagResource(flag, around, checks), auditId: null };
+    if (!overridden && sameState(before, after))
+      return { value: flagResource(flag, around, evaluations), auditId: null };
     const aroundNow = overridden ? await readSurroundings(open.tx, open.environment) : around;
     const row = await writeState(open, flag, after, aroundNow);
     if (!overridden) patchFlag(open, row);
@@ -82,7 +83,7 @@ export async function restoreFlag(
       before,
       after: stateOf(row),
     });
-    return { value: flagResource(row, aroundNow, checks), auditId };
+    return { value: flagResource(row, aroundNow, evaluations), auditId };
   });
 }
 
@@ -90,7 +91,10 @@ export async function restoreFlag(
 async function flagAsServed(ctx: Ctx, { tx, environment, lineage }: Change, key: string) {
   const served = ctx.deps.snapshots.current(environment.id);
   if (served?.revision !== `${lineage}.${environment.revision}`) return requireFlagAndAround(tx, environment, key);
-  return { ...(await requireFlagAndChecks(tx, environment.id, key)), around: surroundingsOf(environment, served.rows) };
+  return {
+    ...(await requireFlagAndEvaluations(tx, environment.id, key)),
+    around: surroundingsOf(environment, served.rows),
+  };
 }
 
 /** Writes a flag's switch and level, and its standing with them. */

@@ -10,7 +10,7 @@ import type { Db } from "../../db/types.ts";
 import { Coalesced } from "../shared/coalesce.ts";
 import { type Heard, type Process, replaceLost, tellReturned, writeHeard, writeNotCounted } from "./writes.ts";
 import { NewInstances } from "./new-instances.ts";
-import { type Answered, Repolls } from "../snapshots/overdue-polls.ts";
+import { type Answered, OverduePolls } from "../snapshots/overdue-polls.ts";
 
 /** How soon a new receipt is in the database, for all servers to count. */
 const RECEIPT_FLUSH_MS = 100;
@@ -42,7 +42,7 @@ export class BufferedInstanceTracker implements InstanceTracker {
   readonly #log: Logger;
   readonly #entries = new Map<string, Map<string, Entry>>();
   readonly #new = new NewInstances();
-  readonly #repolls: Repolls;
+  readonly #overduePolls: OverduePolls;
   readonly #flush = new Coalesced(() => this.#write());
   #timer: { cancel(): void; dueMs: number } | null = null;
   #notCountedAtMs: number | null = null;
@@ -52,7 +52,7 @@ export class BufferedInstanceTracker implements InstanceTracker {
     this.#db = options.db;
     this.#clock = options.clock;
     this.#log = options.log;
-    this.#repolls = new Repolls(options.clock, (overdue) => this.#lose(overdue));
+    this.#overduePolls = new OverduePolls(options.clock, (overdue) => this.#lose(overdue));
   }
 
   seen(sighting: Sighting): number {
@@ -92,7 +92,7 @@ export class BufferedInstanceTracker implements InstanceTracker {
   }
 
   answered(process: Process, sighting: number): void {
-    if (sighting !== NOT_TRACKED) this.#repolls.await(process, sighting);
+    if (sighting !== NOT_TRACKED) this.#overduePolls.await(process, sighting);
   }
 
   stopped(process: Process & { tokenId: string }): void {
@@ -120,7 +120,7 @@ export class BufferedInstanceTracker implements InstanceTracker {
 
   /** Stops the timers. What is not written yet goes with a last `flush`. */
   close(): void {
-    this.#repolls.close();
+    this.#overduePolls.close();
     this.#timer?.cancel();
     this.#timer = null;
   }

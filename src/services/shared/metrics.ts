@@ -30,7 +30,7 @@ export function serverFamilies(ctx: Ctx): MetricFamily[] {
       [{ labels: {}, value: snapshots.staleSeconds() }],
     ),
     gauge("andon_parked_polls", "Polls waiting for a change at this server.", [
-      { labels: {}, value: snapshots.parkedPolls },
+      { labels: {}, value: snapshots.longPolls },
     ]),
     gauge(
       "andon_revision",

@@ -29,7 +29,7 @@ export interface Evidence {
   seenBy: "server" | "client";
 }
 
-export class RewoundHistory {
+export class LineageRepair {
   readonly #heardMs = new Map<string, number>();
   readonly #running = new Map<string, Promise<void>>();
 

@@ -3,21 +3,21 @@
  * loop; a waiter that leaves (timeout, disconnect) leaves nothing behind.
  */
 import type { Clock } from "../../clock.ts";
-import type { Peer } from "./poll-connection.ts";
+import type { PollConnection } from "./poll-connection.ts";
 
 /** Above it a poll is answered at once; its client polls again after its own pause. */
-export const PARKED_POLLS_MAX = 20_000;
+export const LONG_POLLS_MAX = 20_000;
 /** A poll is let go up to this share of its wait sooner, but not before WAIT_MIN_MS: less looks like no parking. */
 const WAIT_SPREAD = 0.4;
 const WAIT_MIN_MS = 2000;
 
 interface Waiter {
-  peer: Peer;
+  connection: PollConnection;
   then: (gone: boolean) => void;
   timer: { cancel(): void };
 }
 
-export class ParkedPolls {
+export class LongPolls {
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #waiting = new Map<string, Set<Waiter>>();
@@ -40,18 +40,18 @@ export class ParkedPolls {
 
   /** True while a poll may be parked. */
   get open(): boolean {
-    return !this.#draining && this.#count < PARKED_POLLS_MAX;
+    return !this.#draining && this.#count < LONG_POLLS_MAX;
   }
 
   /**
    * Calls `then` once: on `release` of the environment and within it, after `timeoutMs` or somewhat sooner, when the server drains, or when
-   * the peer goes; `gone` is true for the last. A peer has one place: what waited for it before is let go. A callback and no promise:
+   * the connection goes; `gone` is true for the last. A connection has one place: what waited for it before is let go. A callback and no promise:
    * the last of a thousand waits for all that is done for the others. Must not throw.
    */
-  park(environmentId: string, timeoutMs: number, peer: Peer, then: (gone: boolean) => void): void {
-    peer.leave?.(false);
-    if (!this.open || peer.gone || timeoutMs <= 0) {
-      then(peer.gone);
+  park(environmentId: string, timeoutMs: number, connection: PollConnection, then: (gone: boolean) => void): void {
+    connection.leave?.(false);
+    if (!this.open || connection.gone || timeoutMs <= 0) {
+      then(connection.gone);
       return;
     }
     const waiters = this.#waiting.get(environmentId) ?? new Set();
@@ -59,12 +59,16 @@ export class ParkedPolls {
     const leave = (gone: boolean) => {
       if (!waiters.delete(waiter)) return;
       this.#count -= 1;
-      peer.leave = null;
+      connection.leave = null;
       waiter.timer.cancel();
       then(gone);
     };
-    const waiter: Waiter = { peer, then, timer: this.#clock.schedule(this.#spread(timeoutMs), () => leave(false)) };
-    peer.leave = leave;
+    const waiter: Waiter = {
+      connection,
+      then,
+      timer: this.#clock.schedule(this.#spread(timeoutMs), () => leave(false)),
+    };
+    connection.leave = leave;
     waiters.add(waiter);
     this.#count += 1;
   }
@@ -80,8 +84,8 @@ export class ParkedPolls {
     const waiters = [...(this.#waiting.get(environmentId) ?? [])];
     this.#waiting.get(environmentId)?.clear();
     this.#count -= waiters.length;
-    for (const { peer, then } of waiters) {
-      peer.leave = null;
+    for (const { connection, then } of waiters) {
+      connection.leave = null;
       then(false);
     }
     for (const { timer } of waiters) timer.cancel();

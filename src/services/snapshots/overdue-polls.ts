@@ -6,7 +6,7 @@ import type { Clock } from "../../clock.ts";
 import type { Process } from "../instances/writes.ts";
 
 /** A client polls again within milliseconds of an answer. With what it takes to tell, within 3 s on the board. */
-export const REPOLL_MS = 1500;
+export const OVERDUE_AFTER_MS = 1500;
 /** Answers that are remembered; of more than this within that time, the rest is found silent later. */
 const AWAITED_MAX = 50_000;
 
@@ -17,7 +17,7 @@ export interface Answered {
   atMs: number;
 }
 
-export class Repolls {
+export class OverduePolls {
   readonly #clock: Clock;
   readonly #overdue: (answered: readonly Answered[]) => void;
   #awaited: Answered[] = [];
@@ -32,7 +32,7 @@ export class Repolls {
   await(process: Process, sighting: number): void {
     if (this.#awaited.length >= AWAITED_MAX) return;
     this.#awaited.push({ process, sighting, atMs: this.#clock.monotonicMs() });
-    this.#timer ??= this.#clock.schedule(REPOLL_MS, () => this.#look());
+    this.#timer ??= this.#clock.schedule(OVERDUE_AFTER_MS, () => this.#look());
   }
 
   close(): void {
@@ -42,7 +42,7 @@ export class Repolls {
   }
 
   #look(): void {
-    const dueMs = this.#clock.monotonicMs() - REPOLL_MS;
+    const dueMs = this.#clock.monotonicMs() - OVERDUE_AFTER_MS;
     const later = this.#awaited.findIndex(({ atMs }) => atMs > dueMs);
     const due = this.#awaited.splice(0, later === -1 ? this.#awaited.length : later);
     const next = this.#awaited[0];

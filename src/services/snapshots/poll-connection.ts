@@ -5,35 +5,35 @@
  */
 import type { Socket } from "node:net";
 
-export interface Peer {
+export interface PollConnection {
   /** True once nobody hears the answer any more. */
   readonly gone: boolean;
   /** Ends what waits for it, `gone` or not; null while nothing does. */
   leave: ((gone: boolean) => void) | null;
 }
 
-const peers = new WeakMap<Socket, Peer>();
+const connections = new WeakMap<Socket, PollConnection>();
 
-/** The peer of a socket: the same for every request on it. */
-export function peerOfSocket(socket: Socket): Peer {
-  let peer = peers.get(socket);
-  if (peer === undefined) {
-    peer = watch(socket.destroyed, (goes) => socket.once("close", goes));
-    peers.set(socket, peer);
+/** The connection of a socket: the same for every request on it. */
+export function connectionOfSocket(socket: Socket): PollConnection {
+  let connection = connections.get(socket);
+  if (connection === undefined) {
+    connection = watch(socket.destroyed, (goes) => socket.once("close", goes));
+    connections.set(socket, connection);
   }
-  return peer;
+  return connection;
 }
 
-/** The peer of a request that is known by its signal alone. */
-export function peerOfSignal(signal: AbortSignal): Peer {
+/** The connection of a request that is known by its signal alone. */
+export function connectionOfSignal(signal: AbortSignal): PollConnection {
   return watch(signal.aborted, (goes) => signal.addEventListener("abort", goes, { once: true }));
 }
 
-function watch(isGone: boolean, listen: (goes: () => void) => void): Peer {
-  const peer: { gone: boolean; leave: Peer["leave"] } = { gone: isGone, leave: null };
+function watch(isGone: boolean, listen: (goes: () => void) => void): PollConnection {
+  const connection: { gone: boolean; leave: PollConnection["leave"] } = { gone: isGone, leave: null };
   listen(() => {
-    peer.gone = true;
-    peer.leave?.(true);
+    connection.gone = true;
+    connection.leave?.(true);
   });
-  return peer;
+  return connection;
 }

@@ -11,8 +11,8 @@ import { environments } from "../../db/schema/state.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";
 import { compileSnapshot } from "../../domain/snapshot.ts";
 import { Coalesced } from "../shared/coalesce.ts";
-import { ParkedPolls } from "./long-polls.ts";
-import type { Peer } from "./poll-connection.ts";
+import { LongPolls } from "./long-polls.ts";
+import type { PollConnection } from "./poll-connection.ts";
 import type { Evidence } from "./lineage-repair.ts";
 import { snapshotReader, type SnapshotRows } from "./rows.ts";
 
@@ -32,7 +32,7 @@ export class DatabaseSnapshotStore implements SnapshotStore {
   readonly #readRows: ReturnType<typeof snapshotReader>;
   readonly #clock: Clock;
   readonly #log: Logger;
-  readonly #parked: ParkedPolls;
+  readonly #parked: LongPolls;
   readonly #current = new Map<string, PreparedSnapshot>();
   readonly #idByKey = new Map<string, string>();
   readonly #refreshes = new Map<string, Coalesced>();
@@ -51,7 +51,7 @@ export class DatabaseSnapshotStore implements SnapshotStore {
     this.#readRows = snapshotReader(options.db);
     this.#clock = options.clock;
     this.#log = options.log;
-    this.#parked = new ParkedPolls(options.clock, options.random);
+    this.#parked = new LongPolls(options.clock, options.random);
   }
 
   current(environmentId: string): PreparedSnapshot | undefined {
@@ -95,13 +95,13 @@ export class DatabaseSnapshotStore implements SnapshotStore {
   whenChanged(
     environmentId: string,
     revision: string,
-    { timeoutMs, peer }: { timeoutMs: number; peer: Peer },
+    { timeoutMs, connection }: { timeoutMs: number; connection: PollConnection },
     then: (gone: boolean) => void,
   ): void {
     if (this.#current.get(environmentId)?.revision === revision) {
-      this.#parked.park(environmentId, timeoutMs, peer, then);
+      this.#parked.park(environmentId, timeoutMs, connection, then);
     } else {
-      then(peer.gone);
+      then(connection.gone);
     }
   }
 
@@ -126,7 +126,7 @@ export class DatabaseSnapshotStore implements SnapshotStore {
       await this.onRewound(environmentId, { ...has, seenBy: "client" });
   }
 
-  get parkedPolls(): number {
+  get longPolls(): number {
     return this.#parked.count;
   }
 

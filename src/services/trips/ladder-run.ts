@@ -10,14 +10,14 @@ import { type Budget, effectiveLimitNanoUsd } from "../../domain/budget.ts";
 import { advance, type LadderChange, type WindowState } from "../../domain/ladder.ts";
 import { memoryOf, type StoredWindow, windowState } from "../../domain/ladder-memory.ts";
 import { type Acted, noteAgain, noteStep, resolveEndedIncidents } from "../incidents/incidents.ts";
-import { type OverRow, overWouldChange, runOver } from "./over-limit.ts";
+import { type OverRow, overLimitWouldChange, runOverLimit } from "./over-limit.ts";
 import { endTrips, trip } from "./trips.ts";
 
 /** True when a look at the window would change something, so that the environment's lock is needed. */
 export function wouldChange(budget: Budget, row: LadderRow, nowMs: number): boolean {
   const before = windowState(budget, row);
   const { state, changes } = advance(budget, before, 0, nowMs);
-  return changes.length > 0 || state.closed !== before.closed || overWouldChange(budget, row, new Date(nowMs));
+  return changes.length > 0 || state.closed !== before.closed || overLimitWouldChange(budget, row, new Date(nowMs));
 }
 
 type LadderRow = StoredWindow & OverRow;
@@ -26,7 +26,7 @@ type LadderRow = StoredWindow & OverRow;
 export async function runLadder(ctx: Ctx, open: Change, budget: Budget, row: LadderRow): Promise<void> {
   const wasOver = row.overSince !== null;
   const acted = await runSteps(ctx, open, budget, row);
-  await runOver(ctx, open, budget, row);
+  await runOverLimit(ctx, open, budget, row);
   if (acted || wasOver) await resolveEndedIncidents(ctx, open);
 }
 

@@ -30,15 +30,15 @@ export function lookAtWindow(budget: Budget, row: OverRow, at: Date): OverLook {
 }
 
 /** True when a look would write something. */
-export function overWouldChange(budget: Budget, row: OverRow, at: Date): boolean {
+export function overLimitWouldChange(budget: Budget, row: OverRow, at: Date): boolean {
   const { change, duePercent, memory } = lookAtWindow(budget, row, at);
   return change !== null || duePercent !== null || memory.overLimitNanoUsd !== row.overLimitNanoUsd;
 }
 
 /** Writes what a look finds, and tells a mark that is due while anything that spends from the budget is on. */
-export async function runOver(ctx: Ctx, open: Change, budget: Budget, row: OverRow): Promise<void> {
+export async function runOverLimit(ctx: Ctx, open: Change, budget: Budget, row: OverRow): Promise<void> {
   const { at } = open;
-  if (!overWouldChange(budget, row, at)) return;
+  if (!overLimitWouldChange(budget, row, at)) return;
   const { memory, change, duePercent } = lookAtWindow(budget, row, at);
   const limitNanoUsd = effectiveLimitNanoUsd(budget, at.getTime());
   await write(open, row, memory);

@@ -21,7 +21,7 @@ import { AppError } from "../../errors.ts";
 import { addCalls, readApplied } from "./calls-by-revision.ts";
 import { readBudgets } from "../budgets/rows.ts";
 import { runLadder, wouldChange } from "../trips/ladder-run.ts";
-import { addChecks } from "../flags/evaluations.ts";
+import { addEvaluations } from "../flags/evaluations.ts";
 import {
   addMinutes,
   amendBatch,
@@ -203,7 +203,7 @@ async function count(
     addMinutes(tx, environmentId, sums),
     addRecent(tx, environmentId, records),
     addToWindows(tx, windowSums(budgets, sums, modelNames(served?.snapshot.aliases))),
-    addChecks(tx, environmentId, fresh, new Date(nowMs)),
+    addEvaluations(tx, environmentId, fresh, new Date(nowMs)),
     noteUnknownFlags(tx, environmentId, fresh, isFlag, new Date(nowMs)),
     addCalls(tx, environmentId, callSums),
     takeBackDays(tx, environmentId, rolled, sums),

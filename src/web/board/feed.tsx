@@ -9,7 +9,7 @@ import { requireEnvironmentId } from "../../authorize.ts";
 import { type Role, systemActor } from "../../domain/actor.ts";
 import { AppError } from "../../errors.ts";
 import { Coalesced } from "../../services/shared/coalesce.ts";
-import type { Peer } from "../../services/snapshots/poll-connection.ts";
+import type { PollConnection } from "../../services/snapshots/poll-connection.ts";
 import { boardParts, type RowMemory } from "./board-parts.tsx";
 import { type Board, type BoardMemory, type LastKnownBoard, loadBoard } from "./state.ts";
 import { encode, type Encoded, type Encoding } from "../shell/compress.ts";
@@ -108,12 +108,12 @@ export class BoardFeed {
   }
 
   /** What there is newer than `after`; waits for it, and is null when nothing came in time. */
-  async next(asking: Asking, peer: Peer): Promise<Answer | null> {
+  async next(asking: Asking, connection: PollConnection): Promise<Answer | null> {
     const { role, after, encoding } = asking;
     const isRecent = this.#isFollowing || this.#deps.clock.monotonicMs() - this.#readAtMs < SETTLED_MS;
     const known = this.#editions.get(role);
     const isShown = known !== undefined && numberOf(known, after) === known.versions.version;
-    if (isShown) return this.#wait(asking, peer);
+    if (isShown) return this.#wait(asking, connection);
     return this.#answer(known !== undefined && isRecent ? known : await this.#fresh(role), after, encoding);
   }
 
@@ -146,17 +146,17 @@ export class BoardFeed {
   }
 
   /** Null when the time is up, or the visitor or the server leaves. */
-  #wait(asking: Asking, peer: Peer): Promise<Answer | null> {
+  #wait(asking: Asking, connection: PollConnection): Promise<Answer | null> {
     const { snapshots, clock } = this.#deps;
-    peer.leave?.(false);
-    if (peer.gone || !snapshots.parks || this.#waiters.size >= OPEN_BOARDS_MAX) return Promise.resolve(null);
+    connection.leave?.(false);
+    if (connection.gone || !snapshots.parks || this.#waiters.size >= OPEN_BOARDS_MAX) return Promise.resolve(null);
     return new Promise((resolve, reject) => {
       const leave = () => waiter.resolve(null);
       const timer = clock.schedule(PARK_MS, leave);
       const end = (then: () => void) => {
         if (!this.#waiters.delete(waiter)) return;
         timer.cancel();
-        if (peer.leave === leave) peer.leave = null;
+        if (connection.leave === leave) connection.leave = null;
         then();
       };
       const waiter: Waiter = {
@@ -164,7 +164,7 @@ export class BoardFeed {
         resolve: (answer) => end(() => resolve(answer)),
         reject: (error) => end(() => reject(error)),
       };
-      peer.leave = leave;
+      connection.leave = leave;
       this.#waiters.add(waiter);
       if (!this.#isFollowing) void this.#follow();
     });
@@ -195,8 +195,8 @@ export class BoardFeed {
     await new Promise<void>((resolve) => {
       if (revision === undefined) clock.schedule(timeoutMs, resolve);
       else {
-        const peer = { gone: false, leave: null };
-        snapshots.whenChanged(this.#environmentId, revision, { timeoutMs, peer }, () => resolve());
+        const connection = { gone: false, leave: null };
+        snapshots.whenChanged(this.#environmentId, revision, { timeoutMs, connection }, () => resolve());
       }
     });
     // The polls that were let go with this one are written first.

@@ -6,7 +6,7 @@ import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
 import type { AppContext, AppEnv } from "../../http/app-env.ts";
-import { headerReader, outgoingOfGet, peerOf } from "../../http/node-bindings.ts";
+import { headerReader, outgoingOfGet, connectionOf } from "../../http/node-bindings.ts";
 import { readSession } from "../../http/middleware/session.ts";
 import { feedOf } from "./feed.tsx";
 import { encode, type Encoded, encodingOf } from "../shell/compress.ts";
@@ -31,7 +31,7 @@ export function boardsFirst(boards: Hono<AppEnv>, others: Hono<AppEnv>["fetch"])
 
 async function live(deps: Deps, c: AppContext): Promise<Response> {
   const header = headerReader(c);
-  const peer = peerOf(c);
+  const connection = connectionOf(c);
   const outgoing = outgoingOfGet(c);
   const actor = await readSession(c, deps);
   if (actor === null) return signedOut(c, header("hx-request") === "true");
@@ -39,7 +39,7 @@ async function live(deps: Deps, c: AppContext): Promise<Response> {
   const feed = await feedOf(ctx, c.req.param("environment") ?? "");
   const after = (AFTER.exec(c.req.url)?.[1] ?? "").slice(0, MAX_VERSION_CHARS);
   const encoding = encodingOf(header("accept-encoding"));
-  const answer = await feed.next({ role: boardRoleOf(actor), after, encoding }, peer);
+  const answer = await feed.next({ role: boardRoleOf(actor), after, encoding }, connection);
   // The session may have ended meanwhile.
   if ((await readSession(c, deps)) === null) return signedOut(c, header("hx-request") === "true");
   if (answer === null) return new Response(null, { status: 204, headers: NO_STORE });

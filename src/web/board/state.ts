@@ -27,7 +27,7 @@ import { type Driver, driversOf, usualBurns } from "../../services/usage/drivers
 import { fleetOf } from "../../services/instances/fleet.ts";
 import { lastReceiptsMs, restoredIn } from "../../services/instances/receipts.ts";
 import { listUnknownFlags } from "../../services/flags/unknown-flags.ts";
-import { type Untaken, untakenOfIncidents } from "../../services/alerts/undelivered.ts";
+import { type UndeliveredAlerts, undeliveredOfIncidents } from "../../services/alerts/undelivered.ts";
 import { type TimedProof, timedProof } from "../shell/proof.ts";
 
 /** Undo is offered, and accepted, for this long after a change. */
@@ -79,7 +79,7 @@ export interface Board {
   /** Whose cause still stands, newest first. */
   incidents: IncidentResource[];
   /** Alerts of these that no channel has taken yet, by incident. */
-  untaken: ReadonlyMap<string, Untaken>;
+  undelivered: ReadonlyMap<string, UndeliveredAlerts>;
   /** Keys that applications ask for and no flag has. */
   unknown: UnknownFlags;
   /** What the last steps of these switched and no longer hold, by incident. */
@@ -158,13 +158,13 @@ function lastKnown(ctx: Ctx, environmentKey: string): LastKnownBoard | null {
 async function freshBoard(ctx: Ctx, environmentKey: string, { memory, figures }: Reading): Promise<Board> {
   const environment = await getEnvironment(ctx, environmentKey);
   const before = memory.state;
-  const [state, fleet, incidents, untaken, lapsed, usual] = await Promise.all([
+  const [state, fleet, incidents, undelivered, lapsed, usual] = await Promise.all([
     figures || before?.environment.revision !== environment.revision
       ? readState(ctx, environment, before)
       : { ...before, environment },
     fleetOf(ctx, environmentKey),
     listIncidents(ctx, environmentKey, { open: true, limit: MAX_OPEN_INCIDENTS }),
-    untakenOfIncidents(ctx, environmentKey),
+    undeliveredOfIncidents(ctx, environmentKey),
     lapsedTrips(ctx, environmentKey),
     usualBurns(ctx, environmentKey),
   ]);
@@ -206,7 +206,7 @@ async function freshBoard(ctx: Ctx, environmentKey: string, { memory, figures }:
     fleet,
     money,
     incidents: incidents.items,
-    untaken,
+    undelivered,
     lapsed,
     unknown: state.unknown,
     drivers: await driversOf(ctx, environmentKey, drivenBy(incidents.items, state.flags, nowMs)),

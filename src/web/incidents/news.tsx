@@ -7,7 +7,7 @@ import type { IncidentResource } from "../../api/incident.ts";
 import type { FlagResource } from "../../api/flag.ts";
 import { type BudgetGlance, overShared } from "../../services/board/money.ts";
 import type { Driver } from "../../services/usage/drivers.ts";
-import type { Untaken } from "../../services/alerts/undelivered.ts";
+import type { UndeliveredAlerts } from "../../services/alerts/undelivered.ts";
 import type { Board, FlagRow } from "../board/state.ts";
 import { LapsedLine } from "./lapsed-line.tsx";
 import { type Part, Place } from "../board/parts.ts";
@@ -84,7 +84,7 @@ function Incident({ incident, rows, killed, over, board, operator }: News & { bo
   const light = killed.length > 0 ? " off" : isOver ? " over" : rows.length > 0 ? " downgraded" : "";
   const last = incident.steps.at(-1);
   const proof = newestTrip(rows);
-  const untaken = board.untaken.get(incident.id);
+  const undelivered = board.undelivered.get(incident.id);
   const lapsed = board.lapsed.get(incident.id);
   const driver = board.drivers.get(incident.id);
   const title = headline({ incident, killed, rows, over }, spentOf(incident, board));
@@ -115,9 +115,9 @@ function Incident({ incident, rows, killed, over, board, operator }: News & { bo
           {incident.acknowledgedBy === null ? "" : ` by ${incident.acknowledgedBy}`}
         </p>
       )}
-      {untaken === undefined ? null : (
+      {undelivered === undefined ? null : (
         <p class="lag">
-          <a href={`${base}/alerts?state=waiting`}>{untakenText(untaken, board.nowMs)}</a>
+          <a href={`${base}/alerts?state=waiting`}>{undeliveredText(undelivered, board.nowMs)}</a>
         </p>
       )}
       {incident.alerts.failed > 0 ? (
@@ -225,7 +225,7 @@ function headline({ incident, killed, rows, over }: News, spent: BudgetGlance | 
 }
 
 /** "2 alerts have not got through for 6 min: Answered 500." */
-function untakenText({ alerts, since, error }: Untaken, nowMs: number): string {
+function undeliveredText({ alerts, since, error }: UndeliveredAlerts, nowMs: number): string {
   const forLong = age((nowMs - Date.parse(since)) / 1_000);
   const has = alerts === 1 ? "has" : "have";
   return `${count(alerts, "alert")} ${has} not got through for ${forLong}: ${error ?? "being tried again now."}`;
