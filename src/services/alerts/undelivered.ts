@@ -61,7 +61,7 @@ export async function undeliveredOfIncidents(
       )
       .groupBy(incidents.id),
   );
-  return new Map(rows.map(({ id, ...undelivered }) => [id, undelivered]));
+  return new Map(rows.map(({ id, ...alerts }) => [id, alerts]));
 }
 
 /** By the id of the channel; none for a channel that takes its alerts, or has none to take. */
