@@ -1,8 +1,7 @@
 /** Several servers on one PostgreSQL are one Andon: a change through any reaches the clients of all. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import postgres from "postgres";
-import type { InstanceList } from "../../src/api/instance.ts";
-import type { Receipts } from "../../src/api/instance.ts";
+import type { InstanceList, Receipts } from "../../src/api/instance.ts";
 import { setMaster } from "../support/changes.ts";
 import { freshPostgres } from "../support/database.ts";
 import { type PollLoop, startPolling } from "../support/poll-loop.ts";

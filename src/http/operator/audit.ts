@@ -1,14 +1,12 @@
 /** Who did what, when and why; and the undo of exactly one such change. */
-import { z } from "@hono/zod-openapi";
+import { pageOf } from "../../api/list.ts";
+import { auditIdSchema, auditQuery, auditSchema, lateReasonBody, revertBody, revertedSchema } from "../../api/audit.ts";
 import { AppError } from "../../errors.ts";
 import { listAudit } from "../../services/shared/audit.ts";
 import { revert, setReason } from "../../services/flags/undo.ts";
 import { type Api, body, changeRoute, createApi, environmentParams, json, readRoute } from "../openapi.ts";
-import { auditSchema, revertedSchema } from "../../api/audit.ts";
-import { auditQuery, lateReasonBody, revertBody } from "../../api/audit.ts";
 
 const tags = ["Audit"];
-const AUDIT_ID_PATTERN = /^[1-9]\d{0,14}$/;
 
 const list = readRoute("viewer", {
   method: "get",
@@ -18,10 +16,7 @@ const list = readRoute("viewer", {
   summary: "All changes, newest first; of one target with kind and key",
   request: { params: environmentParams, query: auditQuery },
   responses: {
-    200: json(
-      z.object({ items: z.array(auditSchema), nextCursor: z.string().nullable() }),
-      "One page; nextCursor leads to older ones.",
-    ),
+    200: json(pageOf(auditSchema), "One page; nextCursor leads to older ones."),
   },
 });
 
@@ -31,7 +26,7 @@ const undo = changeRoute("operator", {
   tags,
   operationId: "revertChange",
   summary: "Undo exactly this change; 409 when something else changed it since. Definitions need role admin",
-  request: { params: environmentParams.extend({ id: z.string().regex(AUDIT_ID_PATTERN) }), ...body(revertBody) },
+  request: { params: environmentParams.extend({ id: auditIdSchema }), ...body(revertBody) },
   responses: { 200: json(revertedSchema, "What was changed back.") },
 });
 
@@ -41,7 +36,7 @@ const reason = changeRoute("operator", {
   tags,
   operationId: "giveReason",
   summary: "Say why, after a kill, a downgrade or a block; 409 when it is not in force any more",
-  request: { params: environmentParams.extend({ id: z.string().regex(AUDIT_ID_PATTERN) }), ...body(lateReasonBody) },
+  request: { params: environmentParams.extend({ id: auditIdSchema }), ...body(lateReasonBody) },
   responses: { 200: json(revertedSchema, "What the reason was noted for.") },
 });
 

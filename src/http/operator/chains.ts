@@ -2,9 +2,8 @@
 import { deleteChain, getChain, listChains, putChain } from "../../services/models/chains.ts";
 import { changed, created, routesOf, tagged } from "./noun.ts";
 import { type Api, body, changeRoute, createApi, environmentParams, ifMatchOf, json } from "../openapi.ts";
-import { chainSchema, changedChainSchema } from "../../api/chain.ts";
+import { chainBody, chainNameSchema, chainSchema, changedChainSchema } from "../../api/chain.ts";
 import { deletedSchema } from "../../api/list.ts";
-import { chainBody, chainNameSchema } from "../../api/chain.ts";
 
 const tags = ["Chains"];
 const params = environmentParams.extend({ name: chainNameSchema });

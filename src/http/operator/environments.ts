@@ -2,8 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import { createEnvironment, getEnvironment, listEnvironments } from "../../services/access/environments.ts";
 import { type Api, body, changeRoute, createApi, environmentParams, json, readRoute } from "../openapi.ts";
-import { environmentSchema } from "../../api/environment.ts";
-import { environmentBody } from "../../api/environment.ts";
+import { environmentBody, environmentSchema } from "../../api/environment.ts";
 
 const tags = ["Environments"];
 

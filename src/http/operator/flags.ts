@@ -3,8 +3,14 @@ import { createFlag, deleteFlag, getFlag, listFlags, updateFlag } from "../../se
 import { listUnknownFlags } from "../../services/flags/unknown-flags.ts";
 import { changed, created, routesOf, tagged } from "./noun.ts";
 import { type Api, createApi, environmentParams, ifMatchOf, json, readRoute } from "../openapi.ts";
-import { changedFlagSchema, deletedFlagSchema, flagSchema, unknownFlagsSchema } from "../../api/flag.ts";
-import { createFlagBody, updateFlagBody } from "../../api/flag.ts";
+import {
+  changedFlagSchema,
+  createFlagBody,
+  deletedFlagSchema,
+  flagSchema,
+  unknownFlagsSchema,
+  updateFlagBody,
+} from "../../api/flag.ts";
 import { flagKeySchema } from "../../api/fields.ts";
 
 const tags = ["Flags"];

@@ -4,8 +4,14 @@ import { listInstances } from "../../services/instances/instances.ts";
 import { getReceipts } from "../../services/instances/receipts.ts";
 import { idSchema } from "../../api/fields.ts";
 import { type Api, body, changeRoute, createApi, environmentParams, json, readRoute } from "../openapi.ts";
-import { declaredSchema, instancesSchema, receiptsSchema } from "../../api/instance.ts";
-import { allDeadBody, deadBody, receiptsQuery } from "../../api/instance.ts";
+import {
+  allDeadBody,
+  deadBody,
+  declaredSchema,
+  instancesSchema,
+  receiptsQuery,
+  receiptsSchema,
+} from "../../api/instance.ts";
 
 const tags = ["Instances"];
 

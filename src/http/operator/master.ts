@@ -1,9 +1,8 @@
 /** The master switch of an environment: all flags at once. */
 import { getMaster, killMaster, restoreMaster } from "../../services/flags/master.ts";
 import { type Api, body, changeRoute, createApi, environmentParams, futureDate, json, readRoute } from "../openapi.ts";
-import { masterWithRevisionSchema, switchedMasterSchema } from "../../api/master.ts";
+import { masterWithRevisionSchema, restoreMasterBody, switchedMasterSchema } from "../../api/master.ts";
 import { killBody } from "../../api/switch.ts";
-import { restoreMasterBody } from "../../api/master.ts";
 
 const tags = ["Master switch"];
 

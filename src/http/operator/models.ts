@@ -2,9 +2,8 @@
 import { getAliases, putAliases } from "../../services/models/aliases.ts";
 import { listModels, putModel } from "../../services/models/blocks.ts";
 import { type Api, body, changeRoute, createApi, environmentParams, futureDate, json, readRoute } from "../openapi.ts";
-import { aliasesSchema, changedModelSchema, modelResourceSchema } from "../../api/model.ts";
+import { aliasesBody, aliasesSchema, changedModelSchema, modelBody, modelResourceSchema } from "../../api/model.ts";
 import { listOf } from "../../api/list.ts";
-import { aliasesBody, modelBody } from "../../api/model.ts";
 import { modelSchema } from "../../api/fields.ts";
 
 const tags = ["Models"];

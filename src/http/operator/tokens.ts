@@ -1,18 +1,12 @@
 /** Tokens: made once, shown once, revoked at once. The answer with the secret is the only place where it ever is. */
 import { z } from "@hono/zod-openapi";
+import { idSchema } from "../../api/fields.ts";
 import { createToken, listTokens, revokeToken } from "../../services/access/tokens.ts";
 import { type Api, bareChangeRoute, body, changeRoute, createApi, futureDate, json, readRoute } from "../openapi.ts";
-import { createdTokenSchema, tokenSchema } from "../../api/token.ts";
-import { tokenBody } from "../../api/token.ts";
+import { createdTokenSchema, tokenBody, tokenSchema } from "../../api/token.ts";
 
-const MAX_TOKEN_ID_CHARS = 64;
 const tags = ["Tokens"];
-const params = z.object({
-  id: z
-    .string()
-    .max(MAX_TOKEN_ID_CHARS)
-    .regex(/^[\w-]+$/),
-});
+const params = z.object({ id: idSchema });
 
 const list = readRoute("admin", {
   method: "get",

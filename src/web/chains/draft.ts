@@ -2,10 +2,9 @@
 import { isDearer, modelTable } from "../../../sdk-client/src/evaluate/model-table.ts";
 import type { ChainStep } from "../../../sdk-client/src/wire/protocol.ts";
 import { MAX_CHAIN_STEPS, MODEL_PATTERN } from "../../domain/limits.ts";
-import type { ChainResource } from "../../api/chain.ts";
+import { chainBody, chainNameSchema, type ChainResource } from "../../api/chain.ts";
 import { AppError, type Fault } from "../../errors.ts";
 import { fromIssues } from "../../http/problem.ts";
-import { chainBody, chainNameSchema } from "../../api/chain.ts";
 import type { Form } from "../shell/page-context.ts";
 
 export interface StepDraft {

@@ -5,9 +5,8 @@
 import type { z } from "@hono/zod-openapi";
 import { CONDITION_OPERATORS, type ConditionOperator } from "../../../sdk-client/src/wire/protocol.ts";
 import { FLAG_KEY_PATTERN, MAX_CONDITIONS, MAX_RULES } from "../../domain/limits.ts";
-import type { FlagResource } from "../../api/flag.ts";
+import { createFlagBody, type FlagResource } from "../../api/flag.ts";
 import { fromIssues } from "../../http/problem.ts";
-import { createFlagBody } from "../../api/flag.ts";
 import type { Form } from "../shell/page-context.ts";
 import { formatValue, parseValue } from "./rule-value.ts";
 

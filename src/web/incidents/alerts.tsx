@@ -1,9 +1,8 @@
 /** Alerts: every message that was to be sent, to whom, and what became of it. Nothing is lost without being seen here. */
 import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
-import { ALERT_STATES, type AlertResource } from "../../api/alert.ts";
+import { ALERT_STATES, alertIdSchema, type AlertResource } from "../../api/alert.ts";
 import { AppError } from "../../errors.ts";
-import { alertIdSchema } from "../../api/alert.ts";
 import { listAlerts, retryAlert } from "../../services/alerts/alerts.ts";
 import { done, flashOf } from "../shell/act.tsx";
 import { IncidentTabs } from "./tabs.tsx";
