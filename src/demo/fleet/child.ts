@@ -12,7 +12,7 @@ const STOP_TIMEOUT_MS = 12_000;
 
 /** Children are plain Node processes and run what is built, also when this file itself runs from source in a test. */
 const distUrl = new URL(import.meta.url.endsWith(".ts") ? "../../../dist/" : "../../../", import.meta.url);
-const dieWithParent = new URL("src/demo/die-with-parent.js", distUrl).href;
+const dieWithParent = new URL("src/demo/fleet/die-with-parent.js", distUrl).href;
 const running = new Set<ChildProcess>();
 
 process.once("exit", () => {
