@@ -1,5 +1,5 @@
 /**
- * Who runs, and the proof that a change has arrived. Pure: it counts what `services/fleet.ts` has read of all instances
+ * Who runs, and the proof that a change has arrived. Pure: it counts what `services/instances/fleet.ts` has read of all instances
  * in one query. Counts are of all; only names are capped.
  */
 

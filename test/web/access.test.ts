@@ -247,6 +247,11 @@ describe("roles", () => {
       expect((await ask(path, { cookie: await signedIn(ADMIN_TOKEN) })).status).toBe(404);
     },
   );
+
+  it("shows an empty audit of what nothing can be called", async () => {
+    const cookie = await signedIn(ADMIN_TOKEN);
+    expect((await ask("/e/production/audit?kind=flag&key=%00", { cookie })).status).toBe(200);
+  });
 });
 
 describe("undo", () => {
