@@ -1,4 +1,5 @@
 /** The table of failures: which go to the next model, which straight through, and how often anything is sent. */
+import { serve } from "@hono/node-server";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type Behaviour, OVERLOADED } from "../../src/demo/claude-endpoint/claude-endpoint.ts";
 import { FLAG, flagOf, HAIKU, OPUS, snapshotOf, SONNET } from "../support/guard-snapshots.ts";
@@ -122,6 +123,24 @@ describe.each(SDKS)("$name", ({ Sdk }) => {
     const error = await errorOf(world.client(Sdk, { maxRetries: 2 }).messages.create(ASK));
     expect(error).toMatchObject({ status: 529, type: "overloaded_error" });
     expect(modelsSent(world)).toEqual([OPUS, SONNET, HAIKU]);
+  });
+
+  it("passes failures through where @hono/node-server serves, whose Response keeps headers that cannot be set", async () => {
+    const { Request, Response } = globalThis;
+    await new Promise<void>((served) => {
+      const server = serve({ fetch: () => new globalThis.Response("ok"), port: 0 }, () => server.close(() => served()));
+    });
+    try {
+      const kept = new Headers();
+      new globalThis.Response("-", { headers: kept }).headers.set("x", "1");
+      expect(kept.get("x"), "what this is about").toBe("1");
+      world.endpoint.behave(OPUS, failing(402, "billing_error"));
+      const error = await errorOf(world.client(Sdk, { maxRetries: 2 }).messages.create(ASK));
+      expect(error).toMatchObject({ status: 402, type: "billing_error" });
+      expect(modelsSent(world)).toEqual([OPUS]);
+    } finally {
+      Object.assign(globalThis, { Request, Response });
+    }
   });
 
   it("gives the SDK's own connection error after one pass, which no header could have stopped", async () => {

@@ -54,10 +54,14 @@ export function withoutRetry(response: Response): Response {
   return copy;
 }
 
-/** A response like the given one with another body. */
+/**
+ * A response like the given one with another body. Its headers are copied here: where `@hono/node-server` 2.1.8 serves, the
+ * global `Response` is its own and keeps the ones it is given, which are immutable when they came from `fetch`
+ * (findings/hono-node-server-response-shares-headers.sh).
+ */
 export function rebuilt(response: Response, body: BodyInit | null): Response {
-  const { status, statusText, headers } = response;
-  const copy = new Response(body, { status, statusText, headers });
+  const { status, statusText } = response;
+  const copy = new Response(body, { status, statusText, headers: new Headers(response.headers) });
   // The constructor cannot set it; callers of `asResponse()` and the SDK's log read it.
   Object.defineProperty(copy, "url", { value: response.url });
   return copy;
