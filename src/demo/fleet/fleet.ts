@@ -84,7 +84,7 @@ export class Fleet {
   }
 
   #start(name: string, env: Readonly<Record<string, string>>): App {
-    const child = startChild("src/demo/app.js", { ...env, DEMO_APP: name });
+    const child = startChild("src/demo/fleet/app.js", { ...env, DEMO_APP: name });
     const app: App = { name, child, isReady: false, revision: null, appliedAtMs: 0, aborted: 0 };
     child.process.on("message", (message) => this.#take(app, message));
     void child.ended.then((how) => {

@@ -95,17 +95,22 @@ export async function writeHeard(tx: Db, batch: readonly Heard[], nowMs: number)
  * of the given names, or of all.
  */
 export async function replaceLost(db: Db, names?: readonly Process[]): Promise<void> {
-  const ofNames =
+  const running =
     names === undefined
-      ? sql`true`
-      : sql`(old.environment_id, old.instance) in (
-          select e, i from jsonb_to_recordset(cast(${JSON.stringify(names.map(nameOf))} as text)::jsonb) as v(e text, i text))`;
+      ? sql`instances as old where old.stopped_at is null`
+      : sql`(select distinct e, i from jsonb_to_recordset(cast(${JSON.stringify(names.map(nameOf))} as text)::jsonb) as v(e text, i text)) as named
+          cross join lateral (select ctid, * from instances
+            where environment_id = e and instance = i offset 0) as old where old.stopped_at is null`;
+  // By the whole key and by where the row is, whatever the planner believes of the table: see `writeHeard`.
   await db.execute(sql`
-    update instances as old set stopped_at = clock_timestamp(), stopped_by = 'successor'
-    from instances as successor
-    where ${ofNames} and old.stopped_at is null
-      and successor.environment_id = old.environment_id and successor.instance = old.instance
-      and successor.boot <> old.boot and successor.first_seen > ${LOST_AT}`);
+    update instances as known set stopped_at = clock_timestamp(), stopped_by = 'successor'
+    from (
+      select old.ctid from ${running} and exists (
+        select 1 from instances as successor
+        where successor.environment_id = old.environment_id and successor.instance = old.instance
+          and successor.boot <> old.boot and successor.first_seen > ${LOST_AT} offset 0)
+    ) as ended
+    where known.ctid = ended.ctid and known.stopped_at is null`);
 }
 
 /**
