@@ -16,12 +16,12 @@ import type {
 const MAX_NAMED = 5;
 /** A client that runs is heard of every 25 s, when its parked poll ends; another server tells of it up to 10 s later. */
 const GONE_SECONDS = 40;
-/** A client that runs is back within a second of a connection that broke. */
-const RECONNECT_SECONDS = 3;
+/** A client that runs is back within a second of a connection that broke (the board calls it lost then); one that is not after this is not waited for. */
+const CUT_OFF_SECONDS = 3;
 
 /** Nothing is to be waited for: it would have been heard of if it ran, and its network. */
 export function isProbablyGone({ silentSeconds, disconnectedSeconds }: LateInstance): boolean {
-  return silentSeconds >= GONE_SECONDS || (disconnectedSeconds !== null && disconnectedSeconds >= RECONNECT_SECONDS);
+  return silentSeconds >= GONE_SECONDS || (disconnectedSeconds !== null && disconnectedSeconds >= CUT_OFF_SECONDS);
 }
 
 export function masterLine(master: MasterAnswer): string {

@@ -2,7 +2,7 @@
 import { MAX_LADDER_STEPS } from "../../domain/budget.ts";
 import { MAX_NAME_CHARS } from "../../domain/limits.ts";
 import type { BudgetDraft } from "./draft.ts";
-import { Choices, Field, type FieldErrors, FormErrors, Select } from "../form/parts.tsx";
+import { EditForm, Choices, Field, type FieldErrors, FormErrors, Select } from "../form/parts.tsx";
 
 export interface BudgetFormProps {
   draft: BudgetDraft;
@@ -32,11 +32,7 @@ export function BudgetForm({ draft, errors, version, action, cancel, flags, mode
   const isNew = version === null;
   const ladderPaths = [...errors.keys()].filter((path) => path.startsWith("ladder"));
   return (
-    <form class="card stack" method="post" action={action}>
-      <button class="first-submit" name="do" value="save" tabindex={-1} aria-hidden="true">
-        Save
-      </button>
-      {isNew ? null : <input type="hidden" name="version" value={String(version)} />}
+    <EditForm action={action} version={version}>
       <h1>{isNew ? "New budget" : `Edit budget ${draft.name}`}</h1>
       <FormErrors errors={errors} fields={[...FIELDS, ...ladderPaths]} />
       <Field
@@ -128,7 +124,7 @@ export function BudgetForm({ draft, errors, version, action, cancel, flags, mode
           Cancel
         </a>
       </div>
-    </form>
+    </EditForm>
   );
 }
 

@@ -1,7 +1,7 @@
 /** The form of a chain: its steps in order, best first, each with the body patch that its model needs. */
 import { MAX_CHAIN_STEPS } from "../../domain/limits.ts";
 import type { ChainDraft } from "./draft.ts";
-import { Field, type FieldErrors, FormErrors } from "../form/parts.tsx";
+import { EditForm, Field, type FieldErrors, FormErrors } from "../form/parts.tsx";
 import { NewModelChoice } from "./new-model-choice.tsx";
 
 export interface ChainFormProps {
@@ -19,11 +19,7 @@ export interface ChainFormProps {
 export function ChainForm({ draft, errors, version, action, cancel, usedBy, models }: ChainFormProps) {
   const isNew = version === null;
   return (
-    <form class="card stack" method="post" action={action}>
-      <button class="first-submit" name="do" value="save" tabindex={-1} aria-hidden="true">
-        Save
-      </button>
-      {isNew ? null : <input type="hidden" name="version" value={String(version)} />}
+    <EditForm action={action} version={version}>
       <h1>{isNew ? "New chain" : `Edit chain ${draft.name}`}</h1>
       <FormErrors errors={errors} fields={["name", ...[...errors.keys()].filter((path) => path.startsWith("steps"))]} />
       <p>
@@ -134,7 +130,7 @@ export function ChainForm({ draft, errors, version, action, cancel, usedBy, mode
           Cancel
         </a>
       </div>
-    </form>
+    </EditForm>
   );
 }
 

@@ -8,7 +8,7 @@ import {
   MAX_RULES,
 } from "../../domain/limits.ts";
 import type { FlagDraft } from "./draft.ts";
-import { Checkbox, Choices, Field, type FieldErrors, FormErrors, Select } from "../form/parts.tsx";
+import { EditForm, Checkbox, Choices, Field, type FieldErrors, FormErrors, Select } from "../form/parts.tsx";
 import { RuleFields } from "./rule-fields.tsx";
 
 export interface FlagFormProps {
@@ -29,12 +29,7 @@ export function FlagForm({ draft, errors, chains, action, cancel, version, title
   const isNew = version === null;
   const fields = [...FIELDS, ...[...errors.keys()].filter((path) => path.startsWith("rules."))];
   return (
-    <form class="card stack" method="post" action={action}>
-      {/* The first button is what Enter presses. */}
-      <button class="first-submit" name="do" value="save" tabindex={-1} aria-hidden="true">
-        Save
-      </button>
-      {isNew ? null : <input type="hidden" name="version" value={String(version)} />}
+    <EditForm action={action} version={version}>
       <h1>{title}</h1>
       <FormErrors errors={errors} fields={fields} />
       <Field
@@ -162,7 +157,7 @@ export function FlagForm({ draft, errors, chains, action, cancel, version, title
           Cancel
         </a>
       </div>
-    </form>
+    </EditForm>
   );
 }
 

@@ -45,6 +45,19 @@ function forPerson({ message, confirm }: Fault): string {
   return confirm === undefined ? message : `${message} If it is new, tick "${CONFIRM_LABELS[confirm]}".`;
 }
 
+/** A form that makes something, or edits the version of it that was seen. Its first button is what Enter presses: it saves. */
+export function EditForm({ action, version, children }: { action: string; version: number | null; children: Child }) {
+  return (
+    <form class="card stack" method="post" action={action}>
+      <button class="first-submit" name="do" value="save" tabindex={-1} aria-hidden="true">
+        Save
+      </button>
+      {version === null ? null : <input type="hidden" name="version" value={String(version)} />}
+      {children}
+    </form>
+  );
+}
+
 interface FieldProps {
   name: string;
   label: string;
