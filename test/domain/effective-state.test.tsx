@@ -16,6 +16,7 @@ import type { TripInForce } from "../../src/domain/in-force.ts";
 import { compileSnapshot } from "../../src/domain/snapshot.ts";
 import { flagResource } from "../../src/services/flags/resource.ts";
 import { LastKnown } from "../../src/web/board/last-known.tsx";
+import { storedFlag } from "../support/stored-flag.ts";
 
 interface Case {
   name: string;
@@ -56,46 +57,8 @@ const chains = Object.entries(states.chains).map(([name, models]) => ({
 }));
 const START = new Date("2026-11-21T00:00:00Z");
 
-function storedFlag({ flag = {} }: Case): StoredFlag {
-  return {
-    key: "chat",
-    name: "Chat",
-    description: "",
-    owner: "",
-    runbookUrl: null,
-    chain: "main",
-    offMode: "error",
-    offMessage: null,
-    abortInFlight: false,
-    clampMaxTokens: false,
-    chainOnly: false,
-    rules: [],
-    rollout: 100,
-    salt: "salt",
-    version: 1,
-    createdAt: START,
-    updatedAt: START,
-    standing: null,
-    standingSince: null,
-    standingBegan: null,
-    standingModels: null,
-    standingRevision: null,
-    state: "on",
-    cause: null,
-    reason: null,
-    by: null,
-    since: START,
-    until: null,
-    ramp: null,
-    level: null,
-    levelModel: null,
-    levelReason: null,
-    levelBy: null,
-    levelSince: flag.level === undefined ? null : START,
-    levelUntil: null,
-    ...flag,
-  };
-}
+const flagOf = ({ flag = {} }: Case): StoredFlag =>
+  storedFlag(START, { chain: "main", levelSince: flag.level === undefined ? null : START, ...flag });
 
 function tripsOf({ trips = [] }: Case): TripInForce[] {
   return trips.map(({ action, level = null, model = null }, index) => ({
@@ -123,7 +86,7 @@ function rowOf(given: Case, master: SwitchState) {
     overridden: [],
     over: [],
   };
-  return flagResource(storedFlag(given), around, undefined);
+  return flagResource(flagOf(given), around, undefined);
 }
 
 function snapshotOf(given: Case) {
@@ -132,7 +95,7 @@ function snapshotOf(given: Case) {
     revision: "a.1",
     committedAtMs: START.getTime(),
     master: given.master ?? "on",
-    flags: [storedFlag(given)],
+    flags: [flagOf(given)],
     chains,
     blockedModels: given.blocked ?? [],
     trips: tripsOf(given),

@@ -8,6 +8,7 @@ import type { OverBudget } from "../../src/domain/over-limit.ts";
 import type { BlockedModel } from "../../src/domain/standing.ts";
 import { modelTable } from "../../sdk-client/src/evaluate/model-table.ts";
 import type { StandingResource } from "../../src/api/standing.ts";
+import { storedFlag } from "../support/stored-flag.ts";
 
 const MODELS = ["claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"];
 const START = new Date("2026-11-21T00:00:00Z");
@@ -30,33 +31,7 @@ interface World {
 }
 
 function world(): World {
-  const flag: StoredFlag = {
-    ...ON,
-    ...NO_LEVEL,
-    since: START,
-    key: "chat",
-    name: "Chat",
-    description: "",
-    owner: "",
-    runbookUrl: null,
-    chain: "default",
-    offMode: "error",
-    offMessage: null,
-    abortInFlight: false,
-    clampMaxTokens: false,
-    chainOnly: false,
-    rules: [],
-    rollout: 100,
-    salt: "salt",
-    version: 1,
-    createdAt: START,
-    updatedAt: START,
-    standing: null,
-    standingSince: null,
-    standingBegan: null,
-    standingModels: null,
-    standingRevision: null,
-  };
+  const flag = storedFlag(START);
   const around: Surroundings = {
     master: { state: "on", by: null, reason: null, since: START, until: null },
     chains: new Map([["default", MODELS.map((model) => ({ model }))]]),

@@ -1,0 +1,43 @@
+/** The row of a flag as `domain` gets it, for tests of what is pure: on, at full quality, never moved. */
+import type { StoredFlag } from "../../src/domain/flag.ts";
+
+export function storedFlag(at: Date, changes: Partial<StoredFlag> = {}): StoredFlag {
+  return {
+    key: "chat",
+    name: "Chat",
+    description: "",
+    owner: "",
+    runbookUrl: null,
+    chain: "default",
+    offMode: "error",
+    offMessage: null,
+    abortInFlight: false,
+    clampMaxTokens: false,
+    chainOnly: false,
+    rules: [],
+    rollout: 100,
+    salt: "salt",
+    version: 1,
+    createdAt: at,
+    updatedAt: at,
+    standing: null,
+    standingSince: null,
+    standingBegan: null,
+    standingModels: null,
+    standingRevision: null,
+    state: "on",
+    cause: null,
+    reason: null,
+    by: null,
+    since: at,
+    until: null,
+    ramp: null,
+    level: null,
+    levelModel: null,
+    levelReason: null,
+    levelBy: null,
+    levelSince: null,
+    levelUntil: null,
+    ...changes,
+  };
+}
