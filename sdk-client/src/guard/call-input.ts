@@ -1,8 +1,9 @@
 /** What a guarded call is given, and what it tells of each of its attempts. */
+import type { Door } from "./door.ts";
 import type { GuardHost, UsageDraft } from "../guard-host.ts";
 import type { Pass } from "./pass.ts";
 import type { Body, Subject } from "./request.ts";
-import type { GuardOptions, MiddlewareContextLike, RequestLike } from "./types.ts";
+import type { GuardOptions, RequestLike } from "./types.ts";
 import type { Revision } from "../wire/revision.ts";
 
 /** How one attempt ended: the seam for usage records and breakers. */
@@ -19,7 +20,7 @@ export interface AttemptOutcome {
 export interface CallInput {
   host: GuardHost;
   options: GuardOptions;
-  ctx: MiddlewareContextLike;
+  door: Door;
   request: RequestLike;
   /** Sends the request with this signal, and with this body unless null. */
   send(signal: AbortSignal, body: string | null): Promise<Response>;

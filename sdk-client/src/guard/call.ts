@@ -7,15 +7,7 @@ import type { ModelChoice } from "../evaluate/chain-plan.ts";
 import { bodyFor } from "./body.ts";
 import { buffered } from "./buffered.ts";
 import type { CallInput } from "./call-input.ts";
-import {
-  aborted,
-  answerBroken,
-  asError,
-  attemptTimedOut,
-  errorOfStop,
-  featureDisabled,
-  sdkErrorBase,
-} from "./errors.ts";
+import { aborted, answerBroken, asError, attemptTimedOut, errorOfStop, featureDisabled } from "./errors.ts";
 import { errorTypeOf, judge, neverSent, type Verdict, withoutRetry } from "./failures.ts";
 import { type InFlight, inFlightOf, type RunningCall } from "./in-flight.ts";
 import { type AttemptEnd, AttemptMeter, endOfStream } from "./meter.ts";
@@ -73,7 +65,7 @@ export class GuardedCall implements RunningCall {
     try {
       return await this.#tryAll(choices);
     } catch (error) {
-      if (error instanceof Stopped) throw await errorOfStop(this.#input.ctx, this.flag, error.stop);
+      if (error instanceof Stopped) throw await errorOfStop(this.#input.door, this.flag, error.stop);
       throw error;
     } finally {
       // A stream goes on after this; its end ends the call.
@@ -187,17 +179,17 @@ export class GuardedCall implements RunningCall {
     if (end.kind === "complete") return null;
     if (end.kind === "broken") return isInnerNo(end.error) ? asError(end.error) : this.#broken(end.error);
     if (end.stop.kind === "limit") return this.#broken(`${end.stop.name} of ${end.stop.limitMs} ms`);
-    return errorOfStop(this.#input.ctx, this.flag, end.stop);
+    return errorOfStop(this.#input.door, this.flag, end.stop);
   }
 
   /** Sorts an error thrown by an attempt: rethrows what ends the call, returns what the next model may mend. */
   #failure(error: unknown, trial: Trial): Result {
-    const { ctx, pass, host } = this.#input;
+    const { door, pass, host } = this.#input;
     const stop = error instanceof Stopped ? error.stop : trial.attempt.stopped;
     if (stop !== null && stop.kind !== "limit") {
       this.#settle(trial, { outcome: "aborted", errorType: stop.kind }, stop.kind);
       // The SDK's own timeout: its retry of this call goes on with the next model.
-      const isTimeout = stop.kind === "aborted" && ctx.options?.signal?.aborted !== true;
+      const isTimeout = stop.kind === "aborted" && !door.isCallerGone();
       if (isTimeout && !this.#isAlone) noteFailure(pass, trial.choice.model, host.models, aborted());
       throw new Stopped(stop);
     }
@@ -209,12 +201,12 @@ export class GuardedCall implements RunningCall {
   }
 
   async #broken(origin: unknown): Promise<Error> {
-    return answerBroken(await sdkErrorBase(this.#input.ctx), this.flag, origin);
+    return answerBroken(await this.#input.door.errorBase(), this.flag, origin);
   }
 
   #noModel(): Promise<Error> {
     const decision = this.#input.host.decide(this.flag, this.context);
-    return featureDisabled(this.#input.ctx, { ...decision, enabled: false, reason: "NO_MODEL" });
+    return featureDisabled(this.#input.door, { ...decision, enabled: false, reason: "NO_MODEL" });
   }
 
   #bodyFor(choice: ModelChoice): string | null {
@@ -225,7 +217,7 @@ export class GuardedCall implements RunningCall {
   }
 
   #limitHeaders(attempt: Attempt): NodeJS.Timeout | null {
-    const sdkTimeoutMs = this.#input.ctx.options?.timeout;
+    const sdkTimeoutMs = this.#input.door.timeoutMs;
     if (sdkTimeoutMs === undefined) return null;
     const limitMs = sdkTimeoutMs * SHARE_OF_SDK_TIMEOUT;
     return setTimeout(() => attempt.stop({ kind: "limit", name: "attempt limit", limitMs }), limitMs);

@@ -4,8 +4,8 @@
  * cause that the SDK takes for a timeout or a connection error, which it would retry.
  */
 import type { Stop } from "./attempt.ts";
+import type { Door } from "./door.ts";
 import { type ErrorBase, type FeatureDisabledError, featureDisabledOn } from "../feature-disabled-error.ts";
-import type { MiddlewareContextLike } from "./types.ts";
 import { DEFAULT_OFF_MESSAGE, type Decision } from "../wire/protocol.ts";
 
 /** Codes of `error.code`. */
@@ -17,9 +17,9 @@ export interface GuardError extends Error {
 }
 
 /** The error for a caller whose flag is off. */
-export async function featureDisabled(ctx: MiddlewareContextLike, decision: Decision): Promise<FeatureDisabledError> {
+export async function featureDisabled(door: Door, decision: Decision): Promise<FeatureDisabledError> {
   const message = decision.message === "" ? DEFAULT_OFF_MESSAGE : decision.message;
-  return featureDisabledOn(await sdkErrorBase(ctx), { ...decision, message });
+  return featureDisabledOn(await door.errorBase(), { ...decision, message });
 }
 
 /**
@@ -51,14 +51,14 @@ export function attemptTimedOut(limit: string, limitMs: number): Error {
 }
 
 /** The error for the caller of a call that was stopped. */
-export async function errorOfStop(ctx: MiddlewareContextLike, flag: string, stop: Stop): Promise<Error> {
+export async function errorOfStop(door: Door, flag: string, stop: Stop): Promise<Error> {
   switch (stop.kind) {
     case "killed":
-      return featureDisabled(ctx, stop.decision);
+      return featureDisabled(door, stop.decision);
     case "aborted":
       return aborted();
     case "deadline":
-      return deadlinePassed(await sdkErrorBase(ctx), flag, stop.limitMs);
+      return deadlinePassed(await door.errorBase(), flag, stop.limitMs);
     case "limit":
       return attemptTimedOut(stop.name, stop.limitMs);
   }
@@ -69,30 +69,9 @@ export function aborted(): DOMException {
   return new DOMException("This operation was aborted", "AbortError");
 }
 
-/**
- * The `AnthropicError` class of the SDK behind `ctx`; `Error` when that cannot be had. The SDK refuses to parse a
- * response somebody else is reading, and its refusal is an instance of the class: no import could find the right one
- * when a process holds the SDK twice.
- */
-export async function sdkErrorBase(ctx: MiddlewareContextLike): Promise<ErrorBase> {
-  const inUse = new Response("-");
-  inUse.body?.getReader();
-  try {
-    await ctx.parse(inUse);
-  } catch (refusal) {
-    const thrown: unknown = refusal instanceof Error ? refusal.constructor : null;
-    if (isErrorBase(thrown)) return thrown;
-  }
-  return Error;
-}
-
 /** Whatever was thrown, as an error. */
 export function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown));
-}
-
-function isErrorBase(value: unknown): value is ErrorBase {
-  return typeof value === "function" && value.prototype instanceof Error;
 }
 
 function build(base: ErrorBase, name: string, code: GuardErrorCode, flag: string, message: string): GuardError {

@@ -3,7 +3,7 @@
  * failed is not tried again in the same call, so that the SDK's retries never multiply passes down the chain.
  */
 import type { ModelTable } from "../evaluate/model-table.ts";
-import type { RequestLike, RequestOptionsLike } from "./types.ts";
+import type { RequestLike } from "./types.ts";
 
 const RETRY_COUNT_HEADER = "x-stainless-retry-count";
 
@@ -18,20 +18,15 @@ export interface Pass {
   lastError: Error | null;
 }
 
-/** The passes of one guard, keyed by the SDK's options of the call: the one object that its retries share. */
-export type Passes = WeakMap<RequestOptionsLike, Pass>;
+/** The passes of one guard, keyed by the object that all requests of one call share. */
+export type Passes = WeakMap<object, Pass>;
 
 /** The pass of this call: a new one for its first request, the same one for the SDK's retries of it. */
-export function passOf(
-  passes: Passes,
-  request: RequestLike,
-  options: RequestOptionsLike | undefined,
-  nowMs: number,
-): Pass {
-  const known = options === undefined ? undefined : passes.get(options);
+export function passOf(passes: Passes, request: RequestLike, call: object | undefined, nowMs: number): Pass {
+  const known = call === undefined ? undefined : passes.get(call);
   if (known !== undefined && (request.headers.get(RETRY_COUNT_HEADER) ?? "0") !== "0") return known;
   const pass: Pass = { startedMs: nowMs, attempts: 0, failed: new Set(), lastError: null };
-  if (options !== undefined) passes.set(options, pass);
+  if (call !== undefined) passes.set(call, pass);
   return pass;
 }
 

@@ -3,7 +3,7 @@
  * the `andon-*` headers never leave the process.
  */
 import type { Layer } from "./nesting.ts";
-import type { GuardOptions, RequestLike, RequestOptionsLike } from "./types.ts";
+import type { GuardOptions, RequestLike } from "./types.ts";
 import { isObject, parseObject } from "../wire/json.ts";
 import type { EvaluationContext } from "../wire/protocol.ts";
 
@@ -53,11 +53,10 @@ export function takeSubject(
 }
 
 /**
- * The request's body as an object; null when it is not a JSON object. The SDK's own copy is read where it still is what
+ * The request's body as an object; null when it is not a JSON object. The door's own copy, `given`, is read where it still is what
  * will be sent: parsing a second time costs as much as the rest of the guard.
  */
-export function readBody(request: RequestLike, options: RequestOptionsLike | undefined): Body | null {
-  const given = options?.body;
+export function readBody(request: RequestLike, given: unknown): Body | null {
   const sent = request.body;
   if (isObject(given) && (typeof sent !== "string" || sent.includes(modelField(given)))) return given;
   return parseObject(sent);

@@ -1,0 +1,20 @@
+/**
+ * What the guard must know of the library whose requests it holds. An answer that must not be sent again carries
+ * `x-should-retry: false`: a door whose library does not heed that header turns such an answer into an error.
+ */
+import type { ErrorBase } from "../feature-disabled-error.ts";
+
+export interface Door {
+  /** What all requests of one call share, the library's retries too; undefined where each request stands alone. */
+  readonly call: object | undefined;
+  /** The body before it was encoded; undefined when only the encoded one is known. */
+  readonly body: unknown;
+  /** Whether the caller asked for a stream; undefined when only the body tells. */
+  readonly stream: boolean | undefined;
+  /** The library's own limit for one request in milliseconds; when it passes, no next model can be sent. */
+  readonly timeoutMs: number | undefined;
+  /** True when the caller has aborted the call; false when it was the library's own timeout. */
+  isCallerGone(): boolean;
+  /** The class that errors for this caller derive from. */
+  errorBase(): Promise<ErrorBase>;
+}
