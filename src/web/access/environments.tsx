@@ -3,29 +3,27 @@ import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
 import { requireScope } from "../../authorize.ts";
 import { MAX_NAME_CHARS } from "../../domain/limits.ts";
-import { fromIssues } from "../../http/problem.ts";
 import { environmentBody } from "../../api/environment.ts";
 import { createEnvironment } from "../../services/access/environments.ts";
 import { done } from "../shell/act.tsx";
-import { Field, fieldErrors, type FieldErrors, FormErrors, NO_ERRORS } from "../form/parts.tsx";
+import { Field, type FieldErrors, FormErrors, NO_ERRORS } from "../form/parts.tsx";
 import { type Form, type PageContext, type PageEnv, readForm, serviceContext } from "../shell/page-context.ts";
 import { sendPage } from "../shell/render.tsx";
+import { parseForm, submitted } from "../form/submit.ts";
 
 export function environmentPages(deps: Deps): Hono<PageEnv> {
   const app = new Hono<PageEnv>();
   app.get("/environments/new", (c) => page(c, deps, NO_ERRORS));
   app.post("/environments", async (c) => {
     const form = await readForm(c);
-    try {
-      const parsed = environmentBody.safeParse({ key: form.trimmed("key"), name: form.trimmed("name") });
-      if (!parsed.success) throw fromIssues(parsed.error.issues);
-      const created = await createEnvironment(serviceContext(c, deps), parsed.data);
-      return done(c, `/e/${created.key}`, `Created the environment ${created.name}.`);
-    } catch (error) {
-      const errors = fieldErrors(error);
-      if (errors === null) throw error;
-      return page(c, deps, errors, form);
-    }
+    return submitted(
+      async () => {
+        const parsed = parseForm(environmentBody, { key: form.trimmed("key"), name: form.trimmed("name") });
+        const created = await createEnvironment(serviceContext(c, deps), parsed);
+        return done(c, `/e/${created.key}`, `Created the environment ${created.name}.`);
+      },
+      (errors) => page(c, deps, errors, form),
+    );
   });
   return app;
 }
@@ -35,7 +33,7 @@ function page(c: PageContext, deps: Deps, errors: FieldErrors, form?: Form) {
   return sendPage(
     c,
     deps,
-    { title: "New environment", actor: c.get("actor"), status: errors.size > 0 ? 422 : 200 },
+    { title: "New environment", actor: c.get("actor"), errors },
     <form class="card stack" method="post" action="/environments">
       <h1>New environment</h1>
       <FormErrors errors={errors} fields={["key", "name"]} />

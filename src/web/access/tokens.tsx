@@ -4,22 +4,15 @@ import type { Deps } from "../../deps.ts";
 import { requireScope } from "../../authorize.ts";
 import { OFFERED_TOKEN_KINDS, ROLES } from "../../domain/actor.ts";
 import { MAX_NAME_CHARS } from "../../domain/limits.ts";
-import { fromIssues } from "../../http/problem.ts";
 import { tokenBody } from "../../api/token.ts";
 import { createToken, listTokens, revokeToken } from "../../services/access/tokens.ts";
-import { done, flashOf } from "../shell/act.tsx";
+import { done } from "../shell/act.tsx";
 import { Snippet } from "../board/first-steps.tsx";
-import { Choices, Field, fieldErrors, type FieldErrors, FormErrors, NO_ERRORS, Select } from "../form/parts.tsx";
-import {
-  type Form,
-  type PageContext,
-  type PageEnv,
-  readForm,
-  serviceContext,
-  setFlash,
-} from "../shell/page-context.ts";
+import { Choices, Field, type FieldErrors, FormErrors, NO_ERRORS, Select } from "../form/parts.tsx";
+import { type Form, type PageContext, type PageEnv, readForm, serviceContext } from "../shell/page-context.ts";
 import { sendPage, visibleEnvironments } from "../shell/render.tsx";
 import { TokenEntry } from "./token-entry.tsx";
+import { parseForm, pressed, submitted } from "../form/submit.ts";
 
 const DAY_MS = 86_400_000;
 const LIFETIMES = [
@@ -36,26 +29,22 @@ export function tokenPages(deps: Deps): Hono<PageEnv> {
 
   app.post("/e/:environment/tokens", async (c) => {
     const form = await readForm(c);
-    try {
-      const created = await createToken(serviceContext(c, deps), parseToken(form, deps.clock.nowMs()));
-      return createdPage(c, deps, created.secret, created.token.kind, created.token.name);
-    } catch (error) {
-      const errors = fieldErrors(error);
-      if (errors === null) throw error;
-      return page(c, deps, errors, form);
-    }
+    return submitted(
+      async () => {
+        const created = await createToken(serviceContext(c, deps), parseToken(form, deps.clock.nowMs()));
+        return createdPage(c, deps, created.secret, created.token.kind, created.token.name);
+      },
+      (errors) => page(c, deps, errors, form),
+    );
   });
 
   app.post("/e/:environment/tokens/:id/revoke", async (c) => {
     const { environment, id } = c.req.param();
     const path = `/e/${environment}/tokens`;
-    try {
+    return pressed(c, path, async () => {
       const token = await revokeToken(serviceContext(c, deps), id);
       return done(c, path, `Revoked the token ${token.name}: it is refused from now on.`);
-    } catch (error) {
-      setFlash(c, flashOf(error));
-      return c.redirect(path, 303);
-    }
+    });
   });
   return app;
 }
@@ -64,14 +53,12 @@ function parseToken(form: Form, nowMs: number) {
   const kind = form.text("kind");
   const environment = form.text("environments");
   const days = LIFETIMES.find((one) => one.value === form.text("days"))?.value ?? "";
-  const parsed = tokenBody.safeParse({
+  const { environments, ...rest } = parseForm(tokenBody, {
     kind,
     name: form.text("name"),
     ...(kind === "op" ? { role: form.text("role") } : {}),
     environments: environment === ALL ? null : [environment],
   });
-  if (!parsed.success) throw fromIssues(parsed.error.issues);
-  const { environments, ...rest } = parsed.data;
   return {
     ...rest,
     environments: environments ?? null,
@@ -95,7 +82,7 @@ async function page(c: PageContext, deps: Deps, errors: FieldErrors, form?: Form
   return sendPage(
     c,
     deps,
-    { title: "Tokens", section: "tokens", actor, environment, status: errors.size > 0 ? 422 : 200 },
+    { title: "Tokens", section: "tokens", actor, environment, errors },
     <>
       <form class="card stack" method="post" action={base}>
         <h1>New token</h1>

@@ -4,10 +4,11 @@ import type { Deps } from "../../deps.ts";
 import { AppError } from "../../errors.ts";
 import { listAudit } from "../../services/shared/audit.ts";
 import { revert } from "../../services/flags/undo.ts";
-import { done, flashOf } from "../shell/act.tsx";
+import { done } from "../shell/act.tsx";
 import { AuditList } from "./list.tsx";
-import { mayAdminister, mayOperate, type PageEnv, readForm, serviceContext, setFlash } from "../shell/page-context.ts";
+import { mayAdminister, mayOperate, type PageEnv, readForm, serviceContext } from "../shell/page-context.ts";
 import { sendPage } from "../shell/render.tsx";
+import { pressed } from "../form/submit.ts";
 
 const PAGE_SIZE = 50;
 
@@ -60,14 +61,11 @@ export function auditPages(deps: Deps): Hono<PageEnv> {
     const { environment, id } = c.req.param();
     const form = await readForm(c);
     const back = form.text("back").startsWith(`/e/${environment}/`) ? form.text("back") : `/e/${environment}/audit`;
-    try {
+    return pressed(c, back, async () => {
       if (!/^\d{1,15}$/.test(id)) throw new AppError("NOT_FOUND", "There is no such entry.");
       const { value } = await revert(serviceContext(c, deps), environment, Number(id), null);
       return done(c, back, `Reverted: ${value.target.key} is as it was before.`);
-    } catch (error) {
-      setFlash(c, flashOf(error));
-      return c.redirect(back, 303);
-    }
+    });
   });
 
   return app;

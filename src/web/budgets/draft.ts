@@ -2,8 +2,8 @@
 import { MAX_LADDER_STEPS } from "../../domain/budget.ts";
 import { type BudgetDefinition, type BudgetResource, createBudgetBody } from "../../api/budget.ts";
 
-import { fromIssues } from "../../http/problem.ts";
 import type { Form } from "../shell/page-context.ts";
+import { parseForm } from "../form/submit.ts";
 
 export interface LadderDraft {
   atPercent: string;
@@ -103,7 +103,7 @@ export function reshapedBudget(draft: BudgetDraft, operation: string): BudgetDra
 /** The budget as the service takes it. INVALID with the path of each fault. */
 export function parseBudget(draft: BudgetDraft): BudgetDefinition {
   const { flag, model, limitUsd, ladder, ...rest } = draft;
-  const parsed = createBudgetBody.safeParse({
+  return parseForm(createBudgetBody, {
     ...rest,
     scope: { ...(flag !== "" && { flag }), ...(model !== "" && { model }) },
     limitUsd: amountOf(limitUsd),
@@ -114,8 +114,6 @@ export function parseBudget(draft: BudgetDraft): BudgetDefinition {
       ...(level !== "" && action === "downgrade" && { level: Number(level) }),
     })),
   });
-  if (!parsed.success) throw fromIssues(parsed.error.issues);
-  return parsed.data;
 }
 
 /** "$1,200.50" as people write it; NaN for anything that is no amount. */

@@ -5,14 +5,13 @@ import { requireScope } from "../../authorize.ts";
 import { oneReading } from "../../transaction.ts";
 import { usd } from "../../domain/alert-text.ts";
 import { raiseBudgetBody } from "../../api/budget.ts";
-import { fromIssues } from "../../http/problem.ts";
 import { boardMoney, spendersOf } from "../../services/board/money.ts";
 import { getBudget, listBudgets } from "../../services/budgets/view.ts";
 import { createBudget, deleteBudget, updateBudget } from "../../services/budgets/budgets.ts";
 import { raiseBudget } from "../../services/budgets/raise.ts";
 import { listFlags } from "../../services/flags/flags.ts";
 import { listModels } from "../../services/models/blocks.ts";
-import { done, flashOf } from "../shell/act.tsx";
+import { done } from "../shell/act.tsx";
 import {
   amountOf,
   type BudgetDraft,
@@ -24,7 +23,7 @@ import {
 } from "./draft.ts";
 import { BudgetEntry } from "./entry.tsx";
 import { BudgetForm } from "./form.tsx";
-import { fieldErrors, type FieldErrors, NO_ERRORS } from "../form/parts.tsx";
+import { type FieldErrors, NO_ERRORS } from "../form/parts.tsx";
 import { usdLimit } from "../text/money.ts";
 import {
   type Form,
@@ -34,12 +33,12 @@ import {
   type PageEnv,
   readForm,
   serviceContext,
-  setFlash,
 } from "../shell/page-context.ts";
 import { RaisePage, raiseUntil } from "./raise.tsx";
 import { sendPage } from "../shell/render.tsx";
 import { selfUpdating } from "../shell/self-updating.ts";
 import { UnpricedLine } from "../board/unpriced-line.tsx";
+import { parseForm, pressed, submitted } from "../form/submit.ts";
 
 export function budgetPages(deps: Deps): Hono<PageEnv> {
   const app = new Hono<PageEnv>();
@@ -58,14 +57,15 @@ export function budgetPages(deps: Deps): Hono<PageEnv> {
     const draft = budgetDraftFrom(form);
     const changed = reshapedBudget(draft, form.text("do"));
     if (changed !== null) return formPage(c, deps, changed, NO_ERRORS, null);
-    try {
-      const { value } = await createBudget(serviceContext(c, deps), environment, parseBudget(draft));
-      const spentNanoUsd = Number(value.now.spentNanoUsd);
-      const already = spentNanoUsd === 0 ? "" : ` ${usd(spentNanoUsd)} of it is spent already.`;
-      return done(c, `/e/${environment}/budgets`, `Created the budget ${value.name}.${already}`);
-    } catch (error) {
-      return formPage(c, deps, draft, errorsOf(error), null);
-    }
+    return submitted(
+      async () => {
+        const { value } = await createBudget(serviceContext(c, deps), environment, parseBudget(draft));
+        const spentNanoUsd = Number(value.now.spentNanoUsd);
+        const already = spentNanoUsd === 0 ? "" : ` ${usd(spentNanoUsd)} of it is spent already.`;
+        return done(c, `/e/${environment}/budgets`, `Created the budget ${value.name}.${already}`);
+      },
+      (errors) => formPage(c, deps, draft, errors, null),
+    );
   });
 
   app.get("/e/:environment/budgets/:id", async (c) => {
@@ -80,13 +80,14 @@ export function budgetPages(deps: Deps): Hono<PageEnv> {
     const draft = budgetDraftFrom(form);
     const changed = reshapedBudget(draft, form.text("do"));
     if (changed !== null) return formPage(c, deps, changed, NO_ERRORS, version);
-    try {
-      const ctx = serviceContext(c, deps);
-      const { value } = await updateBudget(ctx, environment, id, parseBudget(draft), `"${version}"`);
-      return done(c, `/e/${environment}/budgets`, `Saved the budget ${value.name}.`);
-    } catch (error) {
-      return formPage(c, deps, draft, errorsOf(error), version);
-    }
+    return submitted(
+      async () => {
+        const ctx = serviceContext(c, deps);
+        const { value } = await updateBudget(ctx, environment, id, parseBudget(draft), `"${version}"`);
+        return done(c, `/e/${environment}/budgets`, `Saved the budget ${value.name}.`);
+      },
+      (errors) => formPage(c, deps, draft, errors, version),
+    );
   });
 
   app.get("/e/:environment/budgets/:id/raise", async (c) => raisePage(c, deps, NO_ERRORS));
@@ -94,42 +95,36 @@ export function budgetPages(deps: Deps): Hono<PageEnv> {
     const { environment, id } = c.req.param();
     const ctx = serviceContext(c, deps);
     const form = await readForm(c);
-    try {
-      const budget = await getBudget(ctx, environment, id);
-      const until = raiseUntil(form, budget, deps.clock.nowMs());
-      const body = { addUsd: amountOf(form.trimmed("addUsd")), until, reason: form.trimmed("reason") };
-      const parsed = raiseBudgetBody.safeParse(body);
-      if (!parsed.success) throw fromIssues(parsed.error.issues);
-      const { value } = await raiseBudget(ctx, environment, id, {
-        ...parsed.data,
-        until: new Date(parsed.data.until),
-      });
-      const { limitNanoUsd } = value.now;
-      const spentNanoUsd = Number(value.now.spentNanoUsd);
-      const reached = spentNanoUsd >= limitNanoUsd ? " Its limit is still reached." : "";
-      return done(
-        c,
-        `/e/${environment}`,
-        `Raised ${value.name}: ${usd(spentNanoUsd)} of ${usdLimit(limitNanoUsd)} spent.${reached}`,
-      );
-    } catch (error) {
-      return raisePage(c, deps, errorsOf(error), form);
-    }
+    return submitted(
+      async () => {
+        const budget = await getBudget(ctx, environment, id);
+        const until = raiseUntil(form, budget, deps.clock.nowMs());
+        const body = { addUsd: amountOf(form.trimmed("addUsd")), until, reason: form.trimmed("reason") };
+        const raise = parseForm(raiseBudgetBody, body);
+        const { value } = await raiseBudget(ctx, environment, id, { ...raise, until: new Date(raise.until) });
+        const { limitNanoUsd } = value.now;
+        const spentNanoUsd = Number(value.now.spentNanoUsd);
+        const reached = spentNanoUsd >= limitNanoUsd ? " Its limit is still reached." : "";
+        return done(
+          c,
+          `/e/${environment}`,
+          `Raised ${value.name}: ${usd(spentNanoUsd)} of ${usdLimit(limitNanoUsd)} spent.${reached}`,
+        );
+      },
+      (errors) => raisePage(c, deps, errors, form),
+    );
   });
 
   app.get("/e/:environment/budgets/:id/delete", async (c) => deletePage(c, deps));
   app.post("/e/:environment/budgets/:id/delete", async (c) => {
     const { environment, id } = c.req.param();
     const path = `/e/${environment}/budgets`;
-    try {
+    return pressed(c, path, async () => {
       const ctx = serviceContext(c, deps);
       const { name } = await getBudget(ctx, environment, id);
       await deleteBudget(ctx, environment, id);
       return done(c, path, `Deleted the budget ${name}. What it had switched is as people left it.`);
-    } catch (error) {
-      setFlash(c, flashOf(error));
-      return c.redirect(path, 303);
-    }
+    });
   });
 
   return app;
@@ -199,7 +194,7 @@ async function formPage(c: PageContext, deps: Deps, draft: BudgetDraft, errors: 
   return sendPage(
     c,
     deps,
-    { title: "Budget", section: "budgets", actor: c.get("actor"), environment, status: errors.size > 0 ? 422 : 200 },
+    { title: "Budget", section: "budgets", actor: c.get("actor"), environment, errors },
     <BudgetForm
       draft={draft}
       errors={errors}
@@ -224,7 +219,7 @@ async function raisePage(c: PageContext, deps: Deps, errors: FieldErrors, form?:
       section: "budgets",
       actor: c.get("actor"),
       environment,
-      status: errors.size > 0 ? 422 : 200,
+      errors,
     },
     <RaisePage budget={budget} environment={environment} errors={errors} form={form} />,
   );
@@ -254,10 +249,4 @@ async function deletePage(c: PageContext, deps: Deps) {
       </div>
     </form>,
   );
-}
-
-function errorsOf(error: unknown): FieldErrors {
-  const errors = fieldErrors(error);
-  if (errors === null) throw error;
-  return errors;
 }

@@ -5,7 +5,7 @@ import { requireScope } from "../../authorize.ts";
 import { AppError } from "../../errors.ts";
 import { deleteChain, getChain, listChains, putChain } from "../../services/models/chains.ts";
 import { listModels } from "../../services/models/blocks.ts";
-import { done, flashOf } from "../shell/act.tsx";
+import { done } from "../shell/act.tsx";
 import {
   type ChainDraft,
   chainDraftFrom,
@@ -17,16 +17,10 @@ import {
   reshapedChain,
 } from "./draft.ts";
 import { ChainForm } from "./form.tsx";
-import { fieldErrors, type FieldErrors, NO_ERRORS } from "../form/parts.tsx";
-import {
-  mayAdminister,
-  type PageContext,
-  type PageEnv,
-  readForm,
-  serviceContext,
-  setFlash,
-} from "../shell/page-context.ts";
+import { type FieldErrors, NO_ERRORS } from "../form/parts.tsx";
+import { mayAdminister, type PageContext, type PageEnv, readForm, serviceContext } from "../shell/page-context.ts";
 import { sendPage } from "../shell/render.tsx";
+import { pressed, submitted } from "../form/submit.ts";
 
 export function chainPages(deps: Deps): Hono<PageEnv> {
   const app = new Hono<PageEnv>();
@@ -40,23 +34,24 @@ export function chainPages(deps: Deps): Hono<PageEnv> {
     const draft = chainDraftFrom(form);
     const changed = reshapedChain(draft, form.text("do"));
     if (changed !== null) return formPage(c, deps, changed, NO_ERRORS, null);
-    try {
-      const { name, steps } = parseChain(draft);
-      const ctx = serviceContext(c, deps);
-      if ((await listChains(ctx, environment)).items.some((chain) => chain.name === name)) {
-        throw new AppError("CONFLICT", `There is a chain ${name} already.`, {
-          faults: [{ path: "name", message: "is taken" }],
-        });
-      }
-      const { warnings } = await putChain(ctx, environment, name, { steps, newModel: confirmsNew(form) });
-      return done(
-        c,
-        `/e/${environment}/chains`,
-        [`Created the chain ${name}. Give it to a flag to use it.`, ...warnings].join(" "),
-      );
-    } catch (error) {
-      return formPage(c, deps, draft, errorsOf(error), null);
-    }
+    return submitted(
+      async () => {
+        const { name, steps } = parseChain(draft);
+        const ctx = serviceContext(c, deps);
+        if ((await listChains(ctx, environment)).items.some((chain) => chain.name === name)) {
+          throw new AppError("CONFLICT", `There is a chain ${name} already.`, {
+            faults: [{ path: "name", message: "is taken" }],
+          });
+        }
+        const { warnings } = await putChain(ctx, environment, name, { steps, newModel: confirmsNew(form) });
+        return done(
+          c,
+          `/e/${environment}/chains`,
+          [`Created the chain ${name}. Give it to a flag to use it.`, ...warnings].join(" "),
+        );
+      },
+      (errors) => formPage(c, deps, draft, errors, null),
+    );
   });
 
   app.get("/e/:environment/chains/:name", async (c) => {
@@ -73,24 +68,22 @@ export function chainPages(deps: Deps): Hono<PageEnv> {
     const draft = { ...chainDraftFrom(form), name };
     const changed = reshapedChain(draft, form.text("do"));
     if (changed !== null) return formPage(c, deps, changed, NO_ERRORS, version);
-    try {
-      const input = { steps: parseChain(draft).steps, newModel: confirmsNew(form) };
-      const { warnings } = await putChain(serviceContext(c, deps), environment, name, input, `"${version}"`);
-      return done(c, `/e/${environment}/chains`, [`Saved the chain ${name}.`, ...warnings].join(" "));
-    } catch (error) {
-      return formPage(c, deps, draft, errorsOf(error), version);
-    }
+    return submitted(
+      async () => {
+        const input = { steps: parseChain(draft).steps, newModel: confirmsNew(form) };
+        const { warnings } = await putChain(serviceContext(c, deps), environment, name, input, `"${version}"`);
+        return done(c, `/e/${environment}/chains`, [`Saved the chain ${name}.`, ...warnings].join(" "));
+      },
+      (errors) => formPage(c, deps, draft, errors, version),
+    );
   });
 
   app.post("/e/:environment/chains/:name/delete", async (c) => {
     const { environment, name } = c.req.param();
-    try {
+    return pressed(c, `/e/${environment}/chains`, async () => {
       await deleteChain(serviceContext(c, deps), environment, name);
       return done(c, `/e/${environment}/chains`, `Deleted the chain ${name}.`);
-    } catch (error) {
-      setFlash(c, flashOf(error));
-      return c.redirect(`/e/${environment}/chains`, 303);
-    }
+    });
   });
 
   return app;
@@ -174,7 +167,7 @@ async function formPage(
   return sendPage(
     c,
     deps,
-    { title: "Chain", section: "chains", actor: c.get("actor"), environment, status: errors.size > 0 ? 422 : 200 },
+    { title: "Chain", section: "chains", actor: c.get("actor"), environment, errors },
     <ChainForm
       draft={draft}
       errors={errors}
@@ -185,10 +178,4 @@ async function formPage(
       models={models}
     />,
   );
-}
-
-function errorsOf(error: unknown): FieldErrors {
-  const errors = fieldErrors(error);
-  if (errors === null) throw error;
-  return errors;
 }

@@ -3,14 +3,13 @@ import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
 import { requireScope } from "../../authorize.ts";
 import { createChannelBody, updateChannelBody } from "../../api/channel.ts";
-import { fromIssues } from "../../http/problem.ts";
 import { testChannel } from "../../services/alerts/channel-test.ts";
 import { createChannel, deleteChannel, listChannels, updateChannel } from "../../services/alerts/channels.ts";
 import { troubleOfChannels } from "../../services/alerts/undelivered.ts";
 import { AppError } from "../../errors.ts";
 import { done, flashOf } from "../shell/act.tsx";
 import { ChannelEntry, ChannelForm, ChannelSecret, EditChannelForm } from "./parts.tsx";
-import { fieldErrors, type FieldErrors, NO_ERRORS } from "../form/parts.tsx";
+import { type FieldErrors, NO_ERRORS } from "../form/parts.tsx";
 import { IncidentTabs } from "../incidents/tabs.tsx";
 import {
   type Form,
@@ -23,6 +22,7 @@ import {
   setFlash,
 } from "../shell/page-context.ts";
 import { sendPage } from "../shell/render.tsx";
+import { parseForm, pressed, submitted } from "../form/submit.ts";
 
 export function channelPages(deps: Deps): Hono<PageEnv> {
   const app = new Hono<PageEnv>();
@@ -31,40 +31,40 @@ export function channelPages(deps: Deps): Hono<PageEnv> {
   app.post("/e/:environment/channels", async (c) => {
     const { environment } = c.req.param();
     const form = await readForm(c);
-    try {
-      const parsed = createChannelBody.safeParse({
-        kind: form.text("kind"),
-        name: form.text("name"),
-        url: form.trimmed("url"),
-      });
-      if (!parsed.success) throw fromIssues(parsed.error.issues);
-      const { value } = await createChannel(serviceContext(c, deps), environment, parsed.data);
-      if (value.secret !== null) return secretPage(c, deps, value.name, value.secret);
-      return done(c, `/e/${environment}/channels`, `Added ${value.name}. Test it now, not at 3 AM.`);
-    } catch (error) {
-      return listPage(c, deps, errorsOf(error), form);
-    }
+    return submitted(
+      async () => {
+        const parsed = parseForm(createChannelBody, {
+          kind: form.text("kind"),
+          name: form.text("name"),
+          url: form.trimmed("url"),
+        });
+        const { value } = await createChannel(serviceContext(c, deps), environment, parsed);
+        if (value.secret !== null) return secretPage(c, deps, value.name, value.secret);
+        return done(c, `/e/${environment}/channels`, `Added ${value.name}. Test it now, not at 3 AM.`);
+      },
+      (errors) => listPage(c, deps, errors, form),
+    );
   });
 
   app.get("/e/:environment/channels/:id", async (c) => editPage(c, deps, NO_ERRORS));
   app.post("/e/:environment/channels/:id", async (c) => {
     const { environment, id } = c.req.param();
     const form = await readForm(c);
-    try {
-      const url = form.trimmed("url");
-      const parsed = updateChannelBody.safeParse({
-        name: form.text("name"),
-        ...(url !== "" && { url }),
-        ...(form.has("newSecret") && { newSecret: true }),
-      });
-      if (!parsed.success) throw fromIssues(parsed.error.issues);
-      const ctx = serviceContext(c, deps);
-      const { value } = await updateChannel(ctx, environment, id, patchOf(parsed.data), `"${form.text("version")}"`);
-      if (value.secret !== null) return secretPage(c, deps, value.name, value.secret);
-      return done(c, `/e/${environment}/channels`, `Saved ${value.name}.`);
-    } catch (error) {
-      return editPage(c, deps, errorsOf(error), form);
-    }
+    return submitted(
+      async () => {
+        const url = form.trimmed("url");
+        const parsed = parseForm(updateChannelBody, {
+          name: form.text("name"),
+          ...(url !== "" && { url }),
+          ...(form.has("newSecret") && { newSecret: true }),
+        });
+        const ctx = serviceContext(c, deps);
+        const { value } = await updateChannel(ctx, environment, id, patchOf(parsed), `"${form.text("version")}"`);
+        if (value.secret !== null) return secretPage(c, deps, value.name, value.secret);
+        return done(c, `/e/${environment}/channels`, `Saved ${value.name}.`);
+      },
+      (errors) => editPage(c, deps, errors, form),
+    );
   });
 
   app.post("/e/:environment/channels/:id/test", async (c) => {
@@ -88,14 +88,11 @@ export function channelPages(deps: Deps): Hono<PageEnv> {
   app.post("/e/:environment/channels/:id/delete", async (c) => {
     const { environment, id } = c.req.param();
     const path = `/e/${environment}/channels`;
-    try {
+    return pressed(c, path, async () => {
       const { name } = await channelOf(c, deps);
       await deleteChannel(serviceContext(c, deps), environment, id);
       return done(c, path, `Deleted ${name}: nothing is sent there any more.`);
-    } catch (error) {
-      setFlash(c, flashOf(error));
-      return c.redirect(path, 303);
-    }
+    });
   });
 
   return app;
@@ -113,7 +110,7 @@ async function listPage(c: PageContext, deps: Deps, errors: FieldErrors, form?: 
   return sendPage(
     c,
     deps,
-    { title: "Channels", section: "incidents", actor, environment, status: errors.size > 0 ? 422 : 200 },
+    { title: "Channels", section: "incidents", actor, environment, errors },
     <>
       <h1>Channels</h1>
       <IncidentTabs base={base} tab="channels" />
@@ -157,7 +154,7 @@ async function editPage(c: PageContext, deps: Deps, errors: FieldErrors, form?: 
       section: "incidents",
       actor: c.get("actor"),
       environment,
-      status: errors.size > 0 ? 422 : 200,
+      errors,
     },
     <EditChannelForm channel={channel} base={`/e/${environment}/channels`} errors={errors} form={form} />,
   );
@@ -223,10 +220,4 @@ function patchOf({
     ...(url !== undefined && { url }),
     ...(newSecret !== undefined && { newSecret }),
   };
-}
-
-function errorsOf(error: unknown): FieldErrors {
-  const errors = fieldErrors(error);
-  if (errors === null) throw error;
-  return errors;
 }

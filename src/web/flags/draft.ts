@@ -6,9 +6,9 @@ import type { z } from "@hono/zod-openapi";
 import { CONDITION_OPERATORS, type ConditionOperator } from "../../../sdk-client/src/wire/protocol.ts";
 import { FLAG_KEY_PATTERN, MAX_CONDITIONS, MAX_RULES } from "../../domain/limits.ts";
 import { createFlagBody, type FlagResource } from "../../api/flag.ts";
-import { fromIssues } from "../../http/problem.ts";
 import type { Form } from "../shell/page-context.ts";
 import { formatValue, parseValue } from "./rule-value.ts";
+import { parseForm } from "../form/submit.ts";
 
 export interface ConditionDraft {
   attribute: string;
@@ -150,7 +150,7 @@ export function reshaped(draft: FlagDraft, operation: string): FlagDraft | null 
 
 /** What the service takes. INVALID with the path of each fault. */
 export function parseDraft(draft: FlagDraft): z.output<typeof createFlagBody> {
-  const parsed = createFlagBody.safeParse({
+  return parseForm(createFlagBody, {
     ...draft,
     runbookUrl: draft.runbookUrl === "" ? null : draft.runbookUrl,
     chain: draft.chain === "" ? null : draft.chain,
@@ -158,8 +158,6 @@ export function parseDraft(draft: FlagDraft): z.output<typeof createFlagBody> {
     rollout: draft.rollout === "" ? Number.NaN : Number(draft.rollout.replace(",", ".")),
     rules: draft.rules.map(ruleOf),
   });
-  if (!parsed.success) throw fromIssues(parsed.error.issues);
-  return parsed.data;
 }
 
 function ruleOf({ name, outcome, when }: RuleDraft): unknown {

@@ -5,13 +5,14 @@ import { AppError } from "../../errors.ts";
 import { requireScope } from "../../authorize.ts";
 import { listChains } from "../../services/models/chains.ts";
 import { createFlag, deleteFlag, getFlag, updateFlag } from "../../services/flags/flags.ts";
-import { done, flashOf } from "../shell/act.tsx";
+import { done } from "../shell/act.tsx";
 import { draftFrom, draftOf, emptyFlag, type FlagDraft, parseDraft, reshaped } from "./draft.ts";
 import { FlagForm } from "./form.tsx";
-import { fieldErrors, type FieldErrors, NO_ERRORS } from "../form/parts.tsx";
-import { type PageContext, type PageEnv, readForm, serviceContext, setFlash } from "../shell/page-context.ts";
+import { type FieldErrors, NO_ERRORS } from "../form/parts.tsx";
+import { type PageContext, type PageEnv, readForm, serviceContext } from "../shell/page-context.ts";
 import { staying } from "./staying-budgets.ts";
 import { sendPage } from "../shell/render.tsx";
+import { pressed, submitted } from "../form/submit.ts";
 
 export function flagEditPages(deps: Deps): Hono<PageEnv> {
   const app = new Hono<PageEnv>();
@@ -23,14 +24,17 @@ export function flagEditPages(deps: Deps): Hono<PageEnv> {
     const draft = draftFrom(form);
     const changed = reshaped(draft, form.text("do"));
     if (changed !== null) return newPage(c, deps, changed, NO_ERRORS);
-    try {
-      const created = await createFlag(serviceContext(c, deps), environment, parseDraft(draft));
-      return done(c, `/e/${environment}`, `${created.value.name} is under control: it is on, and can be killed here.`);
-    } catch (error) {
-      const errors = fieldErrors(error);
-      if (errors === null) throw error;
-      return newPage(c, deps, draft, errors);
-    }
+    return submitted(
+      async () => {
+        const created = await createFlag(serviceContext(c, deps), environment, parseDraft(draft));
+        return done(
+          c,
+          `/e/${environment}`,
+          `${created.value.name} is under control: it is on, and can be killed here.`,
+        );
+      },
+      (errors) => newPage(c, deps, draft, errors),
+    );
   });
 
   app.get("/e/:environment/flags/:key/edit", async (c) => {
@@ -46,27 +50,23 @@ export function flagEditPages(deps: Deps): Hono<PageEnv> {
     const version = versionOf(form.text("version"));
     const changed = reshaped(draft, form.text("do"));
     if (changed !== null) return editPage(c, deps, changed, version, NO_ERRORS);
-    try {
-      const { key: _key, ...patch } = parseDraft(draft);
-      const saved = await updateFlag(serviceContext(c, deps), environment, key, patch, `"${version}"`);
-      return done(c, `/e/${environment}/flags/${key}`, `Saved ${saved.value.name}.`);
-    } catch (error) {
-      const errors = fieldErrors(error);
-      if (errors === null) throw error;
-      return editPage(c, deps, draft, version, errors);
-    }
+    return submitted(
+      async () => {
+        const { key: _key, ...patch } = parseDraft(draft);
+        const saved = await updateFlag(serviceContext(c, deps), environment, key, patch, `"${version}"`);
+        return done(c, `/e/${environment}/flags/${key}`, `Saved ${saved.value.name}.`);
+      },
+      (errors) => editPage(c, deps, draft, version, errors),
+    );
   });
 
   app.post("/e/:environment/flags/:key/delete", async (c) => {
     const { environment, key } = c.req.param();
-    try {
+    return pressed(c, `/e/${environment}/flags/${key}`, async () => {
       const { value } = await deleteFlag(serviceContext(c, deps), environment, key);
       const stay = value.length === 0 ? "" : ` ${staying(value)}`;
       return done(c, `/e/${environment}`, `Deleted the flag ${key}.${stay}`);
-    } catch (error) {
-      setFlash(c, flashOf(error));
-      return c.redirect(`/e/${environment}/flags/${key}`, 303);
-    }
+    });
   });
 
   return app;
@@ -111,7 +111,7 @@ async function formPage(c: PageContext, deps: Deps, props: FormPage) {
       section: "board",
       actor: c.get("actor"),
       environment,
-      status: props.errors.size > 0 ? 422 : 200,
+      errors: props.errors,
     },
     <FlagForm {...props} chains={chains} />,
   );

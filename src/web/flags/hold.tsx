@@ -5,11 +5,12 @@ import { requireScope } from "../../authorize.ts";
 import type { FlagResource } from "../../api/flag.ts";
 import { getFlag, updateFlag } from "../../services/flags/flags.ts";
 import { type HoldPreview, holdPreview } from "../../services/flags/hold-preview.ts";
-import { done, flashOf } from "../shell/act.tsx";
+import { done } from "../shell/act.tsx";
 import { usdPerHour } from "../text/money.ts";
-import { type PageEnv, readForm, serviceContext, setFlash } from "../shell/page-context.ts";
+import { type PageEnv, readForm, serviceContext } from "../shell/page-context.ts";
 import { sendPage } from "../shell/render.tsx";
 import { count } from "../text/text.ts";
+import { pressed } from "../form/submit.ts";
 
 export function holdPages(deps: Deps): Hono<PageEnv> {
   const app = new Hono<PageEnv>();
@@ -32,16 +33,13 @@ export function holdPages(deps: Deps): Hono<PageEnv> {
     const form = await readForm(c);
     const chainOnly = form.text("chainOnly") === "yes";
     const path = `/e/${environment}/flags/${key}`;
-    try {
+    return pressed(c, `${path}/hold`, async () => {
       const { value } = await updateFlag(serviceContext(c, deps), environment, key, { chainOnly });
       const now = chainOnly
         ? `${value.name} is held to its chain: no other model is sent.`
         : `${value.name} may use models outside its chain again.`;
       return done(c, path, now);
-    } catch (error) {
-      setFlash(c, flashOf(error));
-      return c.redirect(`${path}/hold`, 303);
-    }
+    });
   });
   return app;
 }

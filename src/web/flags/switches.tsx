@@ -17,13 +17,14 @@ import { revert, setReason } from "../../services/flags/undo.ts";
 import { act, done } from "../shell/act.tsx";
 import { UNDO_MS } from "../board/state.ts";
 import { DowngradePage } from "./downgrade.tsx";
-import { fieldErrors, NO_ERRORS } from "../form/parts.tsx";
+import { NO_ERRORS } from "../form/parts.tsx";
 import { untilOf } from "../form/how-long.tsx";
 import { listFlags } from "../../services/flags/flags.ts";
 import { type Form, type PageContext, type PageEnv, readForm, serviceContext } from "../shell/page-context.ts";
 import { reasonOf } from "../form/reason-choice.tsx";
 import { sendPage } from "../shell/render.tsx";
 import { RestoreMasterPage, RestorePage } from "./restore.tsx";
+import { submitted } from "../form/submit.ts";
 
 /** What a slow connection may add to the ten seconds. */
 const UNDO_GRACE_MS = 3_000;
@@ -81,55 +82,56 @@ export function switchPages(deps: Deps): Hono<PageEnv> {
   app.post("/e/:environment/flags/:key/downgrade", async (c) => {
     const { environment, key } = c.req.param();
     const form = await readForm(c);
-    try {
-      const model = form.text("model");
-      if (model === "")
-        throw new AppError("INVALID", "Choose a model.", { faults: [{ path: "model", message: "choose one" }] });
-      const until = untilOf(form, deps.clock.nowMs());
-      const reason = reasonOf(form);
-      const input = { model, reason: reason === "" ? null : reason, until };
-      await downgradeFlag(serviceContext(c, deps), environment, key, input);
-      return c.redirect(`/e/${environment}#flag-${key}`, 303);
-    } catch (error) {
-      const errors = fieldErrors(error);
-      if (errors === null) throw error;
-      return downgradePage(c, deps, errors, form);
-    }
+    return submitted(
+      async () => {
+        const model = form.text("model");
+        if (model === "")
+          throw new AppError("INVALID", "Choose a model.", { faults: [{ path: "model", message: "choose one" }] });
+        const until = untilOf(form, deps.clock.nowMs());
+        const reason = reasonOf(form);
+        const input = { model, reason: reason === "" ? null : reason, until };
+        await downgradeFlag(serviceContext(c, deps), environment, key, input);
+        return c.redirect(`/e/${environment}#flag-${key}`, 303);
+      },
+      (errors) => downgradePage(c, deps, errors, form),
+    );
   });
 
   app.get("/e/:environment/flags/:key/restore", async (c) => restorePage(c, deps, NO_ERRORS));
   app.post("/e/:environment/flags/:key/restore", async (c) => {
     const { environment, key } = c.req.param();
     const form = await readForm(c);
-    try {
-      const reason = requireReason(form);
-      const ramp = rampOf(form);
-      const restored = await restoreFlag(serviceContext(c, deps), environment, key, { reason, ramp });
-      const { effective, name } = restored.value;
-      const still =
-        effective.reason === "MASTER"
-          ? " The master switch is still off, so it stays dark until that is restored."
-          : "";
-      return done(c, `/e/${environment}`, `Restored ${name}.${still}`);
-    } catch (error) {
-      const errors = fieldErrors(error);
-      if (errors === null) throw error;
-      return restorePage(c, deps, errors, form);
-    }
+    return submitted(
+      async () => {
+        const reason = requireReason(form);
+        const ramp = rampOf(form);
+        const restored = await restoreFlag(serviceContext(c, deps), environment, key, { reason, ramp });
+        const { effective, name } = restored.value;
+        const still =
+          effective.reason === "MASTER"
+            ? " The master switch is still off, so it stays dark until that is restored."
+            : "";
+        return done(c, `/e/${environment}`, `Restored ${name}.${still}`);
+      },
+      (errors) => restorePage(c, deps, errors, form),
+    );
   });
 
   app.get("/e/:environment/restore", async (c) => restoreMasterPage(c, deps, NO_ERRORS));
   app.post("/e/:environment/restore", async (c) => {
     const { environment } = c.req.param();
     const form = await readForm(c);
-    try {
-      await restoreMaster(serviceContext(c, deps), environment, { reason: requireReason(form) });
-      return done(c, `/e/${environment}`, "The master switch is on again. Flags that are off by themselves stay off.");
-    } catch (error) {
-      const errors = fieldErrors(error);
-      if (errors === null) throw error;
-      return restoreMasterPage(c, deps, errors, form);
-    }
+    return submitted(
+      async () => {
+        await restoreMaster(serviceContext(c, deps), environment, { reason: requireReason(form) });
+        return done(
+          c,
+          `/e/${environment}`,
+          "The master switch is on again. Flags that are off by themselves stay off.",
+        );
+      },
+      (errors) => restoreMasterPage(c, deps, errors, form),
+    );
   });
 
   return app;
@@ -142,7 +144,7 @@ async function downgradePage(c: PageContext, deps: Deps, errors: ReadonlyMap<str
   return sendPage(
     c,
     deps,
-    { ...pageOf(c, `Downgrade ${flag.name}`, environment), status: errors.size > 0 ? 422 : 200 },
+    { ...pageOf(c, `Downgrade ${flag.name}`, environment), errors },
     <DowngradePage flag={flag} preview={preview} environment={environment} errors={errors} form={form} />,
   );
 }
@@ -158,7 +160,7 @@ async function restorePage(c: PageContext, deps: Deps, errors: ReadonlyMap<strin
   return sendPage(
     c,
     deps,
-    { ...pageOf(c, `Restore ${flag.name}`, environment), status: errors.size > 0 ? 422 : 200 },
+    { ...pageOf(c, `Restore ${flag.name}`, environment), errors },
     <RestorePage
       flag={flag}
       environment={environment}
@@ -178,7 +180,7 @@ async function restoreMasterPage(c: PageContext, deps: Deps, errors: ReadonlyMap
   return sendPage(
     c,
     deps,
-    { ...pageOf(c, "Restore the master switch", environment), status: errors.size > 0 ? 422 : 200 },
+    { ...pageOf(c, "Restore the master switch", environment), errors },
     <RestoreMasterPage
       flags={flags.items}
       master={master}

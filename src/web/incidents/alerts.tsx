@@ -4,13 +4,14 @@ import type { Deps } from "../../deps.ts";
 import { ALERT_STATES, alertIdSchema, type AlertResource } from "../../api/alert.ts";
 import { AppError } from "../../errors.ts";
 import { listAlerts, retryAlert } from "../../services/alerts/alerts.ts";
-import { done, flashOf } from "../shell/act.tsx";
+import { done } from "../shell/act.tsx";
 import { IncidentTabs } from "./tabs.tsx";
 import { Moment } from "../shell/moment.tsx";
-import { mayOperate, type PageEnv, serviceContext, setFlash } from "../shell/page-context.ts";
+import { mayOperate, type PageEnv, serviceContext } from "../shell/page-context.ts";
 import { sendPage } from "../shell/render.tsx";
 import { selfUpdating } from "../shell/self-updating.ts";
 import { count } from "../text/text.ts";
+import { pressed } from "../form/submit.ts";
 
 const PAGE_SIZE = 50;
 const MAX_CURSOR_CHARS = 32;
@@ -88,14 +89,11 @@ export function alertPages(deps: Deps): Hono<PageEnv> {
   app.post("/e/:environment/alerts/:id/retry", async (c) => {
     const { environment, id } = c.req.param();
     const path = `/e/${environment}/alerts`;
-    try {
+    return pressed(c, path, async () => {
       if (!alertIdSchema.safeParse(id).success) throw new AppError("NOT_FOUND", "There is no such alert.");
       const alert = await retryAlert(serviceContext(c, deps), environment, Number(id));
       return done(c, path, `Trying to reach ${alert.channel.name} again: see below what comes of it.`);
-    } catch (error) {
-      setFlash(c, flashOf(error));
-      return c.redirect(path, 303);
-    }
+    });
   });
 
   return app;

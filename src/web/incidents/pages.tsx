@@ -4,15 +4,16 @@ import type { Deps } from "../../deps.ts";
 import type { IncidentResource } from "../../api/incident.ts";
 import { type Lapsed, lapsedTrips } from "../../services/trips/of-incident.ts";
 import { acknowledgeIncident, listIncidents } from "../../services/incidents/incidents.ts";
-import { act, done, flashOf } from "../shell/act.tsx";
+import { act, done } from "../shell/act.tsx";
 import { type BudgetGlance, boardMoney } from "../../services/board/money.ts";
 import { SpentNow, titleNow } from "./spent-now.tsx";
 import { IncidentTabs } from "./tabs.tsx";
 import { LapsedLine } from "./lapsed-line.tsx";
 import { Moment } from "../shell/moment.tsx";
-import { mayOperate, type PageEnv, readForm, serviceContext, setFlash } from "../shell/page-context.ts";
+import { mayOperate, type PageEnv, readForm, serviceContext } from "../shell/page-context.ts";
 import { sendPage } from "../shell/render.tsx";
 import { selfUpdating } from "../shell/self-updating.ts";
+import { pressed } from "../form/submit.ts";
 
 const PAGE_SIZE = 30;
 const MAX_CURSOR_CHARS = 32;
@@ -87,12 +88,9 @@ export function incidentPages(deps: Deps): Hono<PageEnv> {
     };
     if (form.text("back") !== FROM_LIST) return act(c, deps, environment, `#incident-${id}`, work);
     const path = `/e/${environment}/incidents`;
-    try {
+    return pressed(c, path, async () => {
       return done(c, path, await work());
-    } catch (error) {
-      setFlash(c, flashOf(error));
-      return c.redirect(path, 303);
-    }
+    });
   });
 
   return app;

@@ -6,11 +6,12 @@ import { MAX_REASON_CHARS } from "../../domain/limits.ts";
 import { invalid } from "../../errors.ts";
 import { declareAllDead, declareDead, findInstance, listLost } from "../../services/instances/declare-dead.ts";
 import { Field, NO_ERRORS } from "../form/parts.tsx";
-import { done, flashOf } from "../shell/act.tsx";
-import { type PageEnv, readForm, serviceContext, setFlash } from "../shell/page-context.ts";
+import { done } from "../shell/act.tsx";
+import { type PageEnv, readForm, serviceContext } from "../shell/page-context.ts";
 import { sendPage } from "../shell/render.tsx";
 import { lostWords } from "../text/fleet.ts";
 import { age, count } from "../text/text.ts";
+import { pressed } from "../form/submit.ts";
 
 export function deadPages(deps: Deps): Hono<PageEnv> {
   const app = new Hono<PageEnv>();
@@ -33,7 +34,7 @@ export function deadPages(deps: Deps): Hono<PageEnv> {
     const form = await readForm(c);
     const back = `/e/${environment}/instances`;
     const lostBefore = new Date(form.text("lostBefore"));
-    try {
+    return pressed(c, back, async () => {
       if (Number.isNaN(lostBefore.getTime())) throw invalid("lostBefore", "open the page again: it does not say which");
       const reason = reasonIn(form.trimmed("reason"));
       const { declared } = await declareAllDead(serviceContext(c, deps), environment, { lostBefore, reason });
@@ -44,10 +45,7 @@ export function deadPages(deps: Deps): Hono<PageEnv> {
           ? "None of them is lost any more."
           : `${count(declared, "instance")} declared dead: no longer counted, unless heard of again.`,
       );
-    } catch (error) {
-      setFlash(c, flashOf(error));
-      return c.redirect(back, 303);
-    }
+    });
   });
 
   app.get("/e/:environment/instances/:id/dead", async (c) => {
@@ -77,14 +75,11 @@ export function deadPages(deps: Deps): Hono<PageEnv> {
     const { environment, id } = c.req.param();
     const form = await readForm(c);
     const back = `/e/${environment}/instances`;
-    try {
+    return pressed(c, back, async () => {
       const reason = reasonIn(form.trimmed("reason"));
       const { instances } = await declareDead(serviceContext(c, deps), environment, { id, reason });
       return done(c, back, `${instances.join(", ")} declared dead: no longer counted, unless it is heard of again.`);
-    } catch (error) {
-      setFlash(c, flashOf(error));
-      return c.redirect(back, 303);
-    }
+    });
   });
 
   return app;

@@ -6,9 +6,9 @@ import type { ModelResource } from "../../api/model.ts";
 import { AppError, invalid } from "../../errors.ts";
 import { getAliases, setAlias } from "../../services/models/aliases.ts";
 import { listModels, putModel } from "../../services/models/blocks.ts";
-import { done, flashOf } from "../shell/act.tsx";
+import { done } from "../shell/act.tsx";
 import { AliasCard } from "./alias-card.tsx";
-import { Field, fieldErrors, type FieldErrors, FormErrors, NO_ERRORS } from "../form/parts.tsx";
+import { Field, type FieldErrors, FormErrors, NO_ERRORS } from "../form/parts.tsx";
 import { HowLong, untilOf } from "../form/how-long.tsx";
 import { Moment } from "../shell/moment.tsx";
 import { NewModelChoice } from "../chains/new-model-choice.tsx";
@@ -20,11 +20,11 @@ import {
   type PageEnv,
   readForm,
   serviceContext,
-  setFlash,
 } from "../shell/page-context.ts";
 import { REASONS } from "../../domain/reasons.ts";
 import { ReasonChoice, reasonOf } from "../form/reason-choice.tsx";
 import { sendPage } from "../shell/render.tsx";
+import { pressed, submitted } from "../form/submit.ts";
 
 export function modelPages(deps: Deps): Hono<PageEnv> {
   const app = new Hono<PageEnv>();
@@ -33,34 +33,33 @@ export function modelPages(deps: Deps): Hono<PageEnv> {
   app.post("/e/:environment/models/block", async (c) => {
     const { environment } = c.req.param();
     const form = await readForm(c);
-    try {
-      const model = form.trimmed("model");
-      if (!MODEL_PATTERN.test(model)) throw invalid("model", "must be a model id such as claude-sonnet-5-5");
-      const reason = reasonOf(form);
-      const input = {
-        blocked: true,
-        reason: reason === "" ? null : reason,
-        until: untilOf(form, deps.clock.nowMs()),
-        newModel: form.has("newModel"),
-      };
-      const { value, warnings } = await putModel(serviceContext(c, deps), environment, model, input);
-      const chains = value.usedBy.length === 0 ? "No chain has it." : `${value.usedBy.join(", ")} now step past it.`;
-      return done(
-        c,
-        `/e/${environment}/models`,
-        [`Blocked ${model}. ${chains} The board shows who is downgraded by it.`, ...warnings].join(" "),
-      );
-    } catch (error) {
-      const errors = fieldErrors(error);
-      if (errors === null) throw error;
-      return page(c, deps, errors, form);
-    }
+    return submitted(
+      async () => {
+        const model = form.trimmed("model");
+        if (!MODEL_PATTERN.test(model)) throw invalid("model", "must be a model id such as claude-sonnet-5-5");
+        const reason = reasonOf(form);
+        const input = {
+          blocked: true,
+          reason: reason === "" ? null : reason,
+          until: untilOf(form, deps.clock.nowMs()),
+          newModel: form.has("newModel"),
+        };
+        const { value, warnings } = await putModel(serviceContext(c, deps), environment, model, input);
+        const chains = value.usedBy.length === 0 ? "No chain has it." : `${value.usedBy.join(", ")} now step past it.`;
+        return done(
+          c,
+          `/e/${environment}/models`,
+          [`Blocked ${model}. ${chains} The board shows who is downgraded by it.`, ...warnings].join(" "),
+        );
+      },
+      (errors) => page(c, deps, errors, form),
+    );
   });
 
   app.post("/e/:environment/models/unblock", async (c) => {
     const { environment } = c.req.param();
     const model = (await readForm(c)).trimmed("model");
-    try {
+    return pressed(c, `/e/${environment}/models`, async () => {
       if (!MODEL_PATTERN.test(model)) throw new AppError("INVALID", "That is not a model id.");
       await putModel(serviceContext(c, deps), environment, model, {
         blocked: false,
@@ -68,33 +67,31 @@ export function modelPages(deps: Deps): Hono<PageEnv> {
         until: null,
       });
       return done(c, `/e/${environment}/models`, `Unblocked ${model}: chains use it again.`);
-    } catch (error) {
-      setFlash(c, flashOf(error));
-      return c.redirect(`/e/${environment}/models`, 303);
-    }
+    });
   });
   app.post("/e/:environment/models/aliases", async (c) => {
     const { environment } = c.req.param();
     const form = await readForm(c);
     const [name, model] = [form.trimmed("name"), form.trimmed("of")];
-    try {
-      if (!MODEL_PATTERN.test(name)) throw invalid("name", "must be a name as applications send it");
-      if (form.text("do") === "forget") {
-        await setAlias(serviceContext(c, deps), environment, { name, model: null, newModel: true });
-        return done(c, `/e/${environment}/models`, `${name} is not mapped any more.`);
-      }
-      if (!MODEL_PATTERN.test(model)) throw invalid("of", "must be a model id such as claude-sonnet-5-5");
-      await setAlias(serviceContext(c, deps), environment, { name, model, newModel: form.has("newModel") });
-      return done(c, `/e/${environment}/models`, `${name} counts as ${model} from now on.`);
-    } catch (error) {
-      const errors = fieldErrors(error);
-      if (errors === null) throw error;
-      // The block form above has a field "model" of its own.
-      const fault = errors.get("model");
-      if (fault !== undefined) errors.set("of", fault);
-      errors.delete("model");
-      return page(c, deps, errors, form);
-    }
+    return submitted(
+      async () => {
+        if (!MODEL_PATTERN.test(name)) throw invalid("name", "must be a name as applications send it");
+        if (form.text("do") === "forget") {
+          await setAlias(serviceContext(c, deps), environment, { name, model: null, newModel: true });
+          return done(c, `/e/${environment}/models`, `${name} is not mapped any more.`);
+        }
+        if (!MODEL_PATTERN.test(model)) throw invalid("of", "must be a model id such as claude-sonnet-5-5");
+        await setAlias(serviceContext(c, deps), environment, { name, model, newModel: form.has("newModel") });
+        return done(c, `/e/${environment}/models`, `${name} counts as ${model} from now on.`);
+      },
+      (errors) => {
+        // The block form above has a field "model" of its own.
+        const fault = errors.get("model");
+        if (fault !== undefined) errors.set("of", fault);
+        errors.delete("model");
+        return page(c, deps, errors, form);
+      },
+    );
   });
   return app;
 }
@@ -110,7 +107,7 @@ async function page(c: PageContext, deps: Deps, errors: FieldErrors, form?: Form
   return sendPage(
     c,
     deps,
-    { title: "Models", section: "models", actor, environment, status: errors.size > 0 ? 422 : 200 },
+    { title: "Models", section: "models", actor, environment, errors },
     <>
       <section class="card">
         <h1>Models</h1>

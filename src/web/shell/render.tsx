@@ -38,13 +38,16 @@ export interface PageOptions {
   actor: Actor | null;
   environment?: string;
   status?: ContentfulStatusCode;
+  /** What was refused of the form that it shows: with any, the answer is 422. */
+  errors?: ReadonlyMap<string, string>;
   /** What else belongs into the head. */
   head?: Child;
 }
 
 /** A whole page. Takes the message that an action before it left. */
 export function sendPage(c: Context, deps: Deps, options: PageOptions, body: Child): Promise<Response> {
-  const { actor } = options;
+  const { actor, errors } = options;
+  const status = errors !== undefined && errors.size > 0 ? 422 : options.status;
   const frame: Frame = {
     title: options.title,
     section: options.section ?? null,
@@ -54,7 +57,7 @@ export function sendPage(c: Context, deps: Deps, options: PageOptions, body: Chi
     flash: takeFlash(c),
     head: options.head ?? null,
   };
-  return sendHtml(c, `<!doctype html>${toHtml(<Page frame={frame}>{body}</Page>)}`, options.status);
+  return sendHtml(c, `<!doctype html>${toHtml(<Page frame={frame}>{body}</Page>)}`, status);
 }
 
 /** HTML with the headers of every page, compressed. */
