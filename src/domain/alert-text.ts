@@ -14,6 +14,20 @@ export function usd(nanoUsd: number): string {
   return `$${grouped}.${String(cents % 100).padStart(2, "0")}`;
 }
 
+/** The title of an incident by its newest step. */
+export function stepTitle(input: { budget: Budget; step: LadderStep; limitNanoUsd: number }): string {
+  return `${input.budget.name} reached ${input.step.atPercent} % of ${usd(input.limitNanoUsd)}`;
+}
+
+/** The title of an incident whose flags are on over the limit. */
+export function overTitle({ budget, over, percent }: { budget: Budget; over: OverBudget; percent: number }): string {
+  return `${budget.name} is over ${percent} % of ${usd(over.limitNanoUsd)}`;
+}
+
+export function resolvedText(title: string): string {
+  return `Resolved: ${title}.`;
+}
+
 /** One sentence or two: which budget, how much of it, and what Andon did about it. */
 export function stepText(input: {
   budget: Budget;

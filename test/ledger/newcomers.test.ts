@@ -9,7 +9,7 @@ import { endDueBudgets } from "../../src/services/budgets/due.ts";
 import { raiseBudget } from "../../src/services/budgets/raise.ts";
 import { putChain } from "../../src/services/models/chains.ts";
 import { createFlag, deleteFlag, getFlag, updateFlag } from "../../src/services/flags/flags.ts";
-import { listIncidents } from "../../src/services/incidents/incidents.ts";
+import { listIncidents } from "../../src/services/incidents/view.ts";
 import { restoreFlag } from "../../src/services/flags/switches.ts";
 import { revert } from "../../src/services/flags/undo.ts";
 import { FakeClock } from "../support/clock.ts";

@@ -12,7 +12,7 @@ import { listBudgets } from "../../src/services/budgets/view.ts";
 import { createChannel } from "../../src/services/alerts/channels.ts";
 import { putChain } from "../../src/services/models/chains.ts";
 import { createFlag, getFlag } from "../../src/services/flags/flags.ts";
-import { listIncidents } from "../../src/services/incidents/incidents.ts";
+import { listIncidents } from "../../src/services/incidents/view.ts";
 import { putModel } from "../../src/services/models/blocks.ts";
 import { killFlag, restoreFlag } from "../../src/services/flags/switches.ts";
 import { FakeClock } from "../support/clock.ts";

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { budgetWindows, trips, usageMinutes } from "../../src/db/schema/money.ts";
 import { createBudget } from "../../src/services/budgets/budgets.ts";
 import { createFlag } from "../../src/services/flags/flags.ts";
-import { listIncidents } from "../../src/services/incidents/incidents.ts";
+import { listIncidents } from "../../src/services/incidents/view.ts";
 import { adminCtx, makeToken, startTestServer, type TestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 import { batchOf, callFor, dailyBudget } from "../support/usage.ts";

@@ -12,7 +12,7 @@ import { listAlerts } from "../../src/services/alerts/alerts.ts";
 import { createChannel } from "../../src/services/alerts/channels.ts";
 import { putChain } from "../../src/services/models/chains.ts";
 import { createFlag, getFlag } from "../../src/services/flags/flags.ts";
-import { listIncidents } from "../../src/services/incidents/incidents.ts";
+import { listIncidents } from "../../src/services/incidents/view.ts";
 import { downgradeFlag } from "../../src/services/flags/downgrade.ts";
 import { restoreFlag } from "../../src/services/flags/switches.ts";
 import { FakeClock } from "../support/clock.ts";

@@ -7,7 +7,7 @@ import { listBudgets } from "../../src/services/budgets/view.ts";
 import { createBudget } from "../../src/services/budgets/budgets.ts";
 import { endDueBudgets } from "../../src/services/budgets/due.ts";
 import { createFlag } from "../../src/services/flags/flags.ts";
-import { listIncidents } from "../../src/services/incidents/incidents.ts";
+import { listIncidents } from "../../src/services/incidents/view.ts";
 import { FakeClock } from "../support/clock.ts";
 import { adminCtx, startTestServer } from "../support/server.ts";
 import { callFor, dailyBudget, report } from "../support/usage.ts";

@@ -2,7 +2,7 @@
 import type { Deps } from "../../src/deps.ts";
 import { change } from "../../src/change.ts";
 import { AlertDelivery } from "../../src/services/alerts/delivery.ts";
-import { enqueue } from "../../src/services/incidents/incidents.ts";
+import { enqueue } from "../../src/services/alerts/outbox.ts";
 import { listAlerts } from "../../src/services/alerts/alerts.ts";
 import type { AlertResource } from "../../src/api/alert.ts";
 import type { FakeClock } from "./clock.ts";

@@ -1,5 +1,6 @@
 /** Incidents: one per cause and window, growing by step; and that on-call has seen it. */
-import { acknowledgeIncident, listIncidents } from "../../services/incidents/incidents.ts";
+import { acknowledgeIncident } from "../../services/incidents/incidents.ts";
+import { listIncidents } from "../../services/incidents/view.ts";
 import { acknowledgedSchema, incidentSchema, incidentsQuery } from "../../api/incident.ts";
 import { idSchema } from "../../api/fields.ts";
 import { pageOf } from "../../api/list.ts";

@@ -5,7 +5,9 @@
  */
 import { and, asc, eq, gt, isNotNull, isNull, lt, lte, min, notExists, notInArray, or, sql } from "drizzle-orm";
 import { alias } from "drizzle-orm/pg-core";
-import type { Deps } from "../../deps.ts";
+import type { Change } from "../../change.ts";
+import type { Ctx, Deps } from "../../deps.ts";
+import type { AlertPayload } from "../../api/alert.ts";
 import { channels, outbox } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
 import type { Outcome } from "../../domain/delivery.ts";
@@ -30,6 +32,35 @@ export interface Claimed {
 }
 
 const waiting = and(isNull(outbox.deliveredAt), isNull(outbox.failedAt));
+
+/** One outbox row for each channel of the environment; a row that is there already stays. */
+export async function enqueue(
+  ctx: Ctx,
+  { tx, environment, at }: Change,
+  alert: { incidentId: string | null; dedupKey: string; payload: AlertPayload },
+): Promise<void> {
+  const targets = await tx
+    .select({ id: channels.id })
+    .from(channels)
+    .where(eq(channels.environmentId, environment.id))
+    .orderBy(asc(channels.id));
+  if (targets.length === 0) return;
+  await tx
+    .insert(outbox)
+    .values(
+      targets.map(({ id }) => ({
+        environmentId: environment.id,
+        channelId: id,
+        incidentId: alert.incidentId,
+        dedupKey: alert.dedupKey,
+        messageId: `msg_${ctx.deps.newId()}`,
+        payload: alert.payload,
+        createdAt: at,
+        nextAttemptAt: at,
+      })),
+    )
+    .onConflictDoNothing();
+}
 
 /** Channels with something due, those that waited longest first, without those in `busy`. */
 export async function dueChannels(db: Db, now: Date, busy: readonly string[], limit: number): Promise<string[]> {

@@ -2,21 +2,26 @@
  * Incidents: one per budget and window, growing by step, closed when its cause ends. Their alerts are rows of the outbox,
  * written with the change; the same alert is written once a channel, whoever notices first.
  */
-import { and, asc, desc, eq, inArray, isNull, type SQL, sql } from "drizzle-orm";
+import { and, asc, eq, isNull } from "drizzle-orm";
 import { requireEnvironment } from "../../authorize.ts";
 import { type Change, change, type Changed } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
-import { read } from "../../transaction.ts";
-import { budgets, budgetWindows, channels, incidents, outbox, trips } from "../../db/schema/money.ts";
-import { holdsText, overText, stepText, stillOnText, usd } from "../../domain/alert-text.ts";
+import { budgetWindows, incidents, trips } from "../../db/schema/money.ts";
+import {
+  holdsText,
+  overText,
+  overTitle,
+  resolvedText,
+  stepText,
+  stepTitle,
+  stillOnText,
+  usd,
+} from "../../domain/alert-text.ts";
 import type { Budget, LadderStep } from "../../domain/budget.ts";
 import type { WindowState } from "../../domain/ladder.ts";
 import type { OverBudget, Overridden } from "../../domain/over-limit.ts";
-import type { PageQuery } from "../../api/list.ts";
-import type { AlertPayload } from "../../api/alert.ts";
-import type { IncidentResource } from "../../api/incident.ts";
+import { enqueue } from "../alerts/outbox.ts";
 import { one } from "../shared/one.ts";
-import { type Cursor, type Page, page } from "../shared/page.ts";
 
 type IncidentRow = typeof incidents.$inferSelect;
 
@@ -40,7 +45,7 @@ export async function noteStep(ctx: Ctx, open: Change, acted: Acted, occasion = 
   await grow(ctx, open, {
     budget,
     windowStartsAt: new Date(state.window.startMs),
-    title: `${budget.name} reached ${step.atPercent} % of ${usd(limitNanoUsd)}`,
+    title: stepTitle(acted),
     entry: { atPercent: step.atPercent, action: step.action, text },
     now: holdsText(acted),
     dedupKey: `${acted.key}:${limitNanoUsd}${occasion}`,
@@ -79,7 +84,7 @@ export async function noteOver(
   await grow(ctx, open, {
     budget,
     windowStartsAt: over.windowStartsAt,
-    title: `${budget.name} is over ${percent} % of ${usd(over.limitNanoUsd)}`,
+    title: overTitle(found),
     entry: { atPercent: percent, action: "over", text },
     now: stillOnText({ ...found, timezone: budget.timezone }),
     dedupKey: `over@${percent}:${over.limitNanoUsd}`,
@@ -210,7 +215,7 @@ export async function resolveEndedIncidents(ctx: Ctx, open: Change): Promise<voi
         environment: environment.key,
         incidentId: row.id,
         title: row.title,
-        text: `Resolved: ${row.title}.`,
+        text: resolvedText(row.title),
         at: at.toISOString(),
         url: incidentUrl(ctx, environment.key),
       },
@@ -248,90 +253,6 @@ async function causeStands({ tx }: Change, incident: IncidentRow): Promise<boole
   return standing.length > 0;
 }
 
-/** One outbox row for each channel of the environment; a row that is there already stays. */
-export async function enqueue(
-  ctx: Ctx,
-  { tx, environment, at }: Change,
-  alert: { incidentId: string | null; dedupKey: string; payload: AlertPayload },
-): Promise<void> {
-  const targets = await tx
-    .select({ id: channels.id })
-    .from(channels)
-    .where(eq(channels.environmentId, environment.id))
-    .orderBy(asc(channels.id));
-  if (targets.length === 0) return;
-  await tx
-    .insert(outbox)
-    .values(
-      targets.map(({ id }) => ({
-        environmentId: environment.id,
-        channelId: id,
-        incidentId: alert.incidentId,
-        dedupKey: alert.dedupKey,
-        messageId: `msg_${ctx.deps.newId()}`,
-        payload: alert.payload,
-        createdAt: at,
-        nextAttemptAt: at,
-      })),
-    )
-    .onConflictDoNothing();
-}
-
-interface Opened {
-  openedAt: Date;
-  id: string;
-}
-
-/** `<opened at in Unix milliseconds>.<id>`. */
-const BY_OPENING: Cursor<{ incident: Opened }, Opened> = {
-  write: ({ incident: { openedAt, id } }) => `${openedAt.getTime()}.${id}`,
-  parse: (cursor) => {
-    const [, openedAtMs, id] = /^(\d{1,15})\.([\w-]{1,64})$/.exec(cursor) ?? [];
-    return openedAtMs === undefined || id === undefined ? null : { openedAt: new Date(Number(openedAtMs)), id };
-  },
-};
-
-/** Incidents, newest first; `open` ones alone when asked. */
-export async function listIncidents(
-  ctx: Ctx,
-  environmentKey: string,
-  query: PageQuery & { open?: boolean } = {},
-): Promise<Page<IncidentResource>> {
-  const environment = await requireEnvironment(ctx, environmentKey, "viewer");
-  const conditions = [eq(incidents.environmentId, environment.id)];
-  if (query.open === true) conditions.push(isNull(incidents.resolvedAt));
-  const { items, nextCursor } = await page(query, BY_OPENING, (before, limit) =>
-    read(ctx, (db) =>
-      db
-        .select({ incident: incidents, budgetName: budgets.name, flag: budgets.flag })
-        .from(incidents)
-        .leftJoin(budgets, eq(budgets.id, incidents.budgetId))
-        .where(and(...conditions, before === undefined ? undefined : olderThan(before)))
-        .orderBy(desc(incidents.openedAt), desc(incidents.id))
-        .limit(limit),
-    ),
-  );
-  const deliveries = await deliveriesOf(
-    ctx,
-    items.map((row) => row.incident.id),
-  );
-  return {
-    items: items.map(({ incident, budgetName, flag }) => ({
-      id: incident.id,
-      title: incident.title,
-      budget: incident.budgetId === null ? null : { id: incident.budgetId, name: budgetName ?? "" },
-      flag,
-      steps: incident.steps,
-      openedAt: incident.openedAt.toISOString(),
-      acknowledgedAt: incident.acknowledgedAt?.toISOString() ?? null,
-      acknowledgedBy: incident.acknowledgedBy,
-      resolvedAt: incident.resolvedAt?.toISOString() ?? null,
-      alerts: deliveries.get(incident.id) ?? { sent: 0, waiting: 0, failed: 0 },
-    })),
-    nextCursor,
-  };
-}
-
 /** On-call has seen it. Acknowledging twice keeps the first. */
 export async function acknowledgeIncident(
   ctx: Ctx,
@@ -354,30 +275,6 @@ export async function acknowledgeIncident(
   });
 }
 
-async function deliveriesOf(ctx: Ctx, ids: readonly string[]) {
-  const counts = new Map<string, { sent: number; waiting: number; failed: number }>();
-  if (ids.length === 0) return counts;
-  const rows = await read(ctx, (db) =>
-    db
-      .select({ id: outbox.incidentId, deliveredAt: outbox.deliveredAt, failedAt: outbox.failedAt })
-      .from(outbox)
-      .where(inArray(outbox.incidentId, [...ids])),
-  );
-  for (const { id, deliveredAt, failedAt } of rows) {
-    if (id === null) continue;
-    const count = counts.get(id) ?? { sent: 0, waiting: 0, failed: 0 };
-    if (deliveredAt !== null) count.sent += 1;
-    else if (failedAt !== null) count.failed += 1;
-    else count.waiting += 1;
-    counts.set(id, count);
-  }
-  return counts;
-}
-
 function incidentUrl(ctx: Ctx, environmentKey: string): string {
   return `${ctx.deps.config.publicUrl}/e/${environmentKey}/incidents`;
-}
-
-function olderThan({ openedAt, id }: Opened): SQL {
-  return sql`(${incidents.openedAt}, ${incidents.id}) < (${openedAt.toISOString()}::timestamptz, ${id})`;
 }

@@ -22,7 +22,7 @@ import { type BoardMoney, boardMoney } from "../../services/board/money.ts";
 import { getEnvironment } from "../../services/access/environments.ts";
 import { listFlags } from "../../services/flags/flags.ts";
 import { type Lapsed, lapsedTrips } from "../../services/trips/of-incident.ts";
-import { listIncidents } from "../../services/incidents/incidents.ts";
+import { listIncidents } from "../../services/incidents/view.ts";
 import { type Driver, driversOf, usualBurns } from "../../services/usage/drivers.ts";
 import { fleetOf } from "../../services/instances/fleet.ts";
 import { lastReceiptsMs, restoredIn } from "../../services/instances/receipts.ts";

@@ -1,0 +1,88 @@
+/** Incidents as they are shown: with their budget, and what became of their alerts. */
+import { and, desc, eq, inArray, isNull, type SQL, sql } from "drizzle-orm";
+import { requireEnvironment } from "../../authorize.ts";
+import type { Ctx } from "../../deps.ts";
+import { read } from "../../transaction.ts";
+import { budgets, incidents, outbox } from "../../db/schema/money.ts";
+import type { PageQuery } from "../../api/list.ts";
+import type { IncidentResource } from "../../api/incident.ts";
+import { type Cursor, type Page, page } from "../shared/page.ts";
+
+interface Opened {
+  openedAt: Date;
+  id: string;
+}
+
+/** `<opened at in Unix milliseconds>.<id>`. */
+const BY_OPENING: Cursor<{ incident: Opened }, Opened> = {
+  write: ({ incident: { openedAt, id } }) => `${openedAt.getTime()}.${id}`,
+  parse: (cursor) => {
+    const [, openedAtMs, id] = /^(\d{1,15})\.([\w-]{1,64})$/.exec(cursor) ?? [];
+    return openedAtMs === undefined || id === undefined ? null : { openedAt: new Date(Number(openedAtMs)), id };
+  },
+};
+
+/** Incidents, newest first; `open` ones alone when asked. */
+export async function listIncidents(
+  ctx: Ctx,
+  environmentKey: string,
+  query: PageQuery & { open?: boolean } = {},
+): Promise<Page<IncidentResource>> {
+  const environment = await requireEnvironment(ctx, environmentKey, "viewer");
+  const conditions = [eq(incidents.environmentId, environment.id)];
+  if (query.open === true) conditions.push(isNull(incidents.resolvedAt));
+  const { items, nextCursor } = await page(query, BY_OPENING, (before, limit) =>
+    read(ctx, (db) =>
+      db
+        .select({ incident: incidents, budgetName: budgets.name, flag: budgets.flag })
+        .from(incidents)
+        .leftJoin(budgets, eq(budgets.id, incidents.budgetId))
+        .where(and(...conditions, before === undefined ? undefined : olderThan(before)))
+        .orderBy(desc(incidents.openedAt), desc(incidents.id))
+        .limit(limit),
+    ),
+  );
+  const deliveries = await deliveriesOf(
+    ctx,
+    items.map((row) => row.incident.id),
+  );
+  return {
+    items: items.map(({ incident, budgetName, flag }) => ({
+      id: incident.id,
+      title: incident.title,
+      budget: incident.budgetId === null ? null : { id: incident.budgetId, name: budgetName ?? "" },
+      flag,
+      steps: incident.steps,
+      openedAt: incident.openedAt.toISOString(),
+      acknowledgedAt: incident.acknowledgedAt?.toISOString() ?? null,
+      acknowledgedBy: incident.acknowledgedBy,
+      resolvedAt: incident.resolvedAt?.toISOString() ?? null,
+      alerts: deliveries.get(incident.id) ?? { sent: 0, waiting: 0, failed: 0 },
+    })),
+    nextCursor,
+  };
+}
+
+async function deliveriesOf(ctx: Ctx, ids: readonly string[]) {
+  const counts = new Map<string, { sent: number; waiting: number; failed: number }>();
+  if (ids.length === 0) return counts;
+  const rows = await read(ctx, (db) =>
+    db
+      .select({ id: outbox.incidentId, deliveredAt: outbox.deliveredAt, failedAt: outbox.failedAt })
+      .from(outbox)
+      .where(inArray(outbox.incidentId, [...ids])),
+  );
+  for (const { id, deliveredAt, failedAt } of rows) {
+    if (id === null) continue;
+    const count = counts.get(id) ?? { sent: 0, waiting: 0, failed: 0 };
+    if (deliveredAt !== null) count.sent += 1;
+    else if (failedAt !== null) count.failed += 1;
+    else count.waiting += 1;
+    counts.set(id, count);
+  }
+  return counts;
+}
+
+function olderThan({ openedAt, id }: Opened): SQL {
+  return sql`(${incidents.openedAt}, ${incidents.id}) < (${openedAt.toISOString()}::timestamptz, ${id})`;
+}
