@@ -45,6 +45,10 @@ export const priceBody = z
     usPremium: z
       .boolean("must be true or false")
       .openapi({ description: "US-only inference costs 1.1 times as much." }),
+    regionalPremium: optionalField(z.boolean("must be true or false")).openapi({
+      description:
+        "False when regional endpoints of the clouds cost no more than global ones. Default true: 1.1 times.",
+    }),
     reason: reasonSchema,
   })
   .openapi("PutPrice");
@@ -59,6 +63,7 @@ export const priceSchema = z
     long: longSchema.nullable(),
     fastUsdPerMillion: ratesSchema.nullable(),
     usPremium: z.boolean(),
+    regionalPremium: z.boolean(),
     source: z.enum(["builtIn", "added"]),
     addedBy: z.string().nullable(),
     addedAt: z.string().nullable(),

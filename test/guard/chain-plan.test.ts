@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { planModels } from "../../sdk-client/src/evaluate/chain-plan.ts";
-import { canonicalModel } from "../../sdk-client/src/evaluate/model-id.ts";
+import { canonicalModel } from "../../sdk-client/src/pricing/model-id.ts";
 import { modelTable } from "../../sdk-client/src/evaluate/model-table.ts";
 import { PRICE_LIST } from "../../sdk-client/src/pricing/price-list.ts";
 import { HAIKU, OPUS, SONNET } from "../support/guard-snapshots.ts";

@@ -2,7 +2,7 @@
  * What one environment knows of model names: which are one model, which are blocked, what each costs. Pure. Invariant:
  * names are compared here and nowhere by their text, so that guard, snapshot and board give one answer.
  */
-import { canonicalModel, saysItsModel } from "./model-id.ts";
+import { canonicalModel, saysItsModel } from "../pricing/model-id.ts";
 import type { PriceRow } from "../wire/price-row.ts";
 import { findPriceRow, type PriceTable, priceTable } from "../pricing/price-table.ts";
 

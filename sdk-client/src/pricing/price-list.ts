@@ -29,6 +29,7 @@ function pico(usdPerMillionTokens: number): number {
   return Math.round(usdPerMillionTokens * 1e6);
 }
 
+const FABLE_5_2 = { rates: usdPerMillion(8, 40, 10, 16, 0.2), fast: usdPerMillion(16, 80, 20, 32, 0.4) };
 const FABLE_5_1 = usdPerMillion(10, 50, 12.5, 20, 0.25);
 const FABLE_5 = usdPerMillion(10, 50, 12.5, 20, 1);
 const OPUS = usdPerMillion(5, 25, 6.25, 10, 0.5);
@@ -39,14 +40,10 @@ const SONNET_4_LONG = { abovePromptTokens: 200_000, rates: usdPerMillion(6, 22.5
 
 /** One row per model and price change, newest models first. */
 export const PRICE_LIST: readonly PriceRow[] = [
-  {
-    // From third parties: the provider's own list did not have it yet.
-    model: "claude-fable-5-2",
-    validFrom: ALWAYS,
-    rates: usdPerMillion(8, 40, 10, 16, 0.2),
-    fast: usdPerMillion(16, 80, 20, 32, 0.4),
-    usPremium: true,
-  },
+  // From third parties: the provider's own list did not have it yet.
+  { model: "claude-fable-5-2", validFrom: ALWAYS, ...FABLE_5_2, usPremium: true },
+  // Assumed: SDK 1.14 names it, and each Mythos has cost what its Fable costs.
+  { model: "claude-mythos-5-2", validFrom: ALWAYS, ...FABLE_5_2, usPremium: true },
   { model: "claude-fable-5-1", validFrom: ALWAYS, rates: FABLE_5_1, usPremium: true },
   { model: "claude-mythos-5-1", validFrom: ALWAYS, rates: FABLE_5_1, usPremium: true },
   { model: "claude-fable-5", validFrom: ALWAYS, rates: FABLE_5, usPremium: true },
@@ -75,6 +72,7 @@ export const PRICE_LIST: readonly PriceRow[] = [
     validFrom: ALWAYS,
     rates: OPUS_4,
     usPremium: false,
+    regionalPremium: false,
   },
   {
     model: "claude-opus-4",
@@ -82,6 +80,7 @@ export const PRICE_LIST: readonly PriceRow[] = [
     validFrom: ALWAYS,
     rates: OPUS_4,
     usPremium: false,
+    regionalPremium: false,
   },
   {
     model: "claude-sonnet-5-5",
@@ -112,6 +111,7 @@ export const PRICE_LIST: readonly PriceRow[] = [
     rates: SONNET_4,
     long: SONNET_4_LONG,
     usPremium: false,
+    regionalPremium: false,
   },
   {
     model: "claude-haiku-5-5",
@@ -133,6 +133,7 @@ export const PRICE_LIST: readonly PriceRow[] = [
     validFrom: ALWAYS,
     rates: usdPerMillion(0.8, 4, 1, 1.6, 0.08),
     usPremium: false,
+    regionalPremium: false,
   },
   {
     model: "claude-3-haiku",
@@ -140,5 +141,6 @@ export const PRICE_LIST: readonly PriceRow[] = [
     validFrom: ALWAYS,
     rates: usdPerMillion(0.25, 1.25, 0.3, 0.5, 0.03),
     usPremium: false,
+    regionalPremium: false,
   },
 ];

@@ -3,6 +3,7 @@
  * Invariant: a row that cannot be read is refused with its path and changes nothing; the other rows stand.
  */
 import { parseInstant } from "../wire/instant.ts";
+import { canonicalModel, plainModel } from "./model-id.ts";
 import { PRICE_LIST } from "./price-list.ts";
 import { type PriceRow, isPriceRow, type PriceRowFault } from "../wire/price-row.ts";
 
@@ -52,12 +53,12 @@ export function priceTable(extra: readonly unknown[] = []): { table: PriceTable;
 }
 
 /**
- * The row in force for a model at a moment, null when the id is not in the table.
+ * The row in force for a model at a moment, null when neither the id nor the model that it spells is in the table.
  * @param atMs Unix time in milliseconds
  */
 export function findPriceRow(table: PriceTable, model: string, atMs: number): PriceRow | null {
-  // An id with rows of its own beats the same id as an alias: a snapshot can be given a price of its own.
-  const rows = table.byModel.get(model) ?? table.byModel.get(table.modelByAlias.get(model) ?? "");
+  const id = pricedId(table, model);
+  const rows = id === null ? undefined : table.byModel.get(id);
   if (rows === undefined) return null;
   // Before the first row (a wrong clock, a corrected date) the first row is nearer to the truth than the dearest rate.
   return (rows.find((entry) => entry.fromMs <= atMs) ?? rows.at(-1))?.row ?? null;
@@ -66,8 +67,22 @@ export function findPriceRow(table: PriceTable, model: string, atMs: number): Pr
 /** All rows of some models, for a snapshot: with them a client prices these models as this table does. */
 export function priceRowsOf(table: PriceTable, models: Iterable<string>): PriceRow[] {
   const wanted = new Set<string>();
-  for (const model of models) wanted.add(table.byModel.has(model) ? model : (table.modelByAlias.get(model) ?? model));
+  for (const model of models) wanted.add(pricedId(table, model) ?? model);
   return [...wanted].flatMap((model) => (table.byModel.get(model) ?? []).map((entry) => entry.row));
+}
+
+/**
+ * The id that a model's rows stand under. A dated snapshot is known by its listing alone; Google's `@date` names one
+ * of a model too, so that an unlisted date is that model.
+ */
+function pricedId(table: PriceTable, model: string): string | null {
+  const listed = listedId(table, model) ?? listedId(table, plainModel(model));
+  return listed ?? (model.includes("@") ? listedId(table, canonicalModel(model)) : null);
+}
+
+/** An id with rows of its own beats the same id as an alias: a snapshot can be given a price of its own. */
+function listedId(table: PriceTable, id: string): string | null {
+  return table.byModel.has(id) ? id : (table.modelByAlias.get(id) ?? null);
 }
 
 function build(rows: readonly DatedRow[], modelByAlias: ReadonlyMap<string, string>): PriceTable {

@@ -3,6 +3,7 @@
  * Invariant: one call's cost is summed exactly in pico-USD and rounded up to a nano-USD once; no float ever holds money.
  */
 import { MAX_RATE_PICO_USD_PER_TOKEN, type PriceRow, type Rates } from "../wire/price-row.ts";
+import { spellsRegion } from "./model-id.ts";
 import { findPriceRow, type PriceTable } from "./price-table.ts";
 import { byTokenClass, MAX_TOKENS_PER_CLASS, MAX_WEB_SEARCHES, type TokenUsage } from "../wire/usage-protocol.ts";
 import { promptTokens } from "./usage.ts";
@@ -12,16 +13,18 @@ export const WEB_SEARCH_NANO_USD = 10_000_000;
 const PICO_PER_NANO = 1_000;
 /** Half price. */
 const BATCH_DIVISOR = 2;
-/** US-only inference: 11/10. */
-const US_NUMERATOR = 11;
-const US_DENOMINATOR = 10;
+/** US-only inference, and regional endpoints of the clouds: 11/10. */
+const PLACE_NUMERATOR = 11;
+const PLACE_DENOMINATOR = 10;
+/** How `geo` names the region of a cloud's endpoint: `cloud:europe-west1`. */
+const CLOUD_REGION = "cloud:";
 
 /**
- * No cost can leave the safe integers: five classes at the largest count and the largest rate, with the US premium, and
+ * No cost can leave the safe integers: five classes at the largest count and the largest rate, with a place's premium, and
  * all web searches.
  */
 export const MAX_COST_NANO_USD =
-  ((5 * MAX_TOKENS_PER_CLASS) / PICO_PER_NANO) * ((MAX_RATE_PICO_USD_PER_TOKEN / US_DENOMINATOR) * US_NUMERATOR) +
+  ((5 * MAX_TOKENS_PER_CLASS) / PICO_PER_NANO) * ((MAX_RATE_PICO_USD_PER_TOKEN / PLACE_DENOMINATOR) * PLACE_NUMERATOR) +
   MAX_WEB_SEARCHES * WEB_SEARCH_NANO_USD;
 
 export interface PricedCall {
@@ -32,7 +35,7 @@ export interface PricedCall {
   usage: TokenUsage;
   batch?: boolean;
   fast?: boolean;
-  /** `usage.inference_geo`; only `us` has a price of its own. */
+  /** `usage.inference_geo`, of which only `us` has a price of its own, or the {@link cloudRegion} of a regional endpoint. */
   geo?: string | null;
   /**
    * The prompt that thresholds look at, when `usage` is the sum of several calls: the largest prompt among them.
@@ -60,10 +63,8 @@ export function priceUsage(table: PriceTable, call: PricedCall): Price {
   const fast = call.fast === true;
   const row = findPriceRow(table, call.model, call.atMs);
   const rates = row === null ? null : ratesFor(row, fast, call.promptTokens ?? promptTokens(usage));
-  // An unknown model counts as a new one, and new ones cost more in the US.
-  const us = (row?.usPremium ?? true) && isUs(call.geo);
   const tokens = tokensCost(usage, rates ?? dearestRates(table, fast), {
-    us,
+    place: hasPlacePremium(call, row),
     // The Batches API has no fast mode: a record that claims both gets no discount.
     batch: call.batch === true && !fast,
   });
@@ -72,6 +73,20 @@ export function priceUsage(table: PriceTable, call: PricedCall): Price {
     known: rates !== null,
     row: rates === null ? null : row,
   };
+}
+
+/** What `geo` says of a call to a cloud's regional endpoint; its price is the global one and a tenth. */
+export function cloudRegion(region: string): string {
+  return `${CLOUD_REGION}${region}`;
+}
+
+/** An unknown model counts as a new one, and new ones cost more where the place is bound. Premiums do not add up. */
+function hasPlacePremium({ model, geo }: PricedCall, row: PriceRow | null): boolean {
+  if (isUs(geo) && (row?.usPremium ?? true)) return true;
+  const isRegional = geo?.startsWith(CLOUD_REGION) === true || spellsRegion(model);
+  if (!isRegional || row === null) return isRegional;
+  // A row for an id of one region has that region's price.
+  return (row.regionalPremium ?? true) && !spellsRegion(row.model);
 }
 
 function ratesFor(row: PriceRow, fast: boolean, prompt: number): Rates | null {
@@ -108,9 +123,9 @@ function isUs(geo: string | null | undefined): boolean {
   return geo?.toLowerCase() === "us";
 }
 
-function tokensCost(usage: TokenUsage, rates: Rates, modifiers: { us: boolean; batch: boolean }): number {
-  const numerator = modifiers.us ? US_NUMERATOR : 1;
-  const divisor = PICO_PER_NANO * (modifiers.us ? US_DENOMINATOR : 1) * (modifiers.batch ? BATCH_DIVISOR : 1);
+function tokensCost(usage: TokenUsage, rates: Rates, modifiers: { place: boolean; batch: boolean }): number {
+  const numerator = modifiers.place ? PLACE_NUMERATOR : 1;
+  const divisor = PICO_PER_NANO * (modifiers.place ? PLACE_DENOMINATOR : 1) * (modifiers.batch ? BATCH_DIVISOR : 1);
   const scaled =
     (usage.input * rates.input +
       usage.output * rates.output +

@@ -24,6 +24,8 @@ export interface PriceRow {
   fast?: Rates;
   /** True when US-only inference costs 1.1 times as much. */
   usPremium: boolean;
+  /** False when regional endpoints of the clouds cost no more than global ones: models before the 4.5 generation. */
+  regionalPremium?: boolean;
 }
 
 /** Rates above this (1,000 USD per million tokens) are refused as typing errors; it also bounds the arithmetic. */
@@ -58,6 +60,9 @@ function rowFault(value: unknown, aliases: ReadonlyMap<string, string>): PriceRo
     return { path: ".validFrom", message: "must be an ISO 8601 date, or a time with its zone" };
   }
   if (typeof value["usPremium"] !== "boolean") return { path: ".usPremium", message: "must be true or false" };
+  if (typeof (value["regionalPremium"] ?? true) !== "boolean") {
+    return { path: ".regionalPremium", message: "must be true or false" };
+  }
   return (
     aliasFault(value["aliases"], model, aliases) ??
     ratesFault(value["rates"], ".rates") ??

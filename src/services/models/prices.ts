@@ -56,6 +56,7 @@ export async function putPrice(
     }),
     ...(given.fastUsdPerMillion !== undefined && { fast: picoRates(given.fastUsdPerMillion) }),
     usPremium: given.usPremium,
+    ...(given.regionalPremium !== undefined && { regionalPremium: given.regionalPremium }),
   };
   requireAllEnvironments(ctx);
   await changeEverywhere(ctx, async (tx, at) => {
@@ -164,7 +165,7 @@ function compare(a: string, b: string): number {
 }
 
 function priceResource({ row, source, addedBy, addedAt }: StoredPrice): PriceResource {
-  const { model, validFrom, aliases, rates, long, fast, usPremium } = row;
+  const { model, validFrom, aliases, rates, long, fast, usPremium, regionalPremium } = row;
   return {
     model,
     validFrom,
@@ -174,6 +175,7 @@ function priceResource({ row, source, addedBy, addedAt }: StoredPrice): PriceRes
       long === undefined ? null : { abovePromptTokens: long.abovePromptTokens, usdPerMillion: usdRates(long.rates) },
     fastUsdPerMillion: fast === undefined ? null : usdRates(fast),
     usPremium,
+    regionalPremium: regionalPremium ?? true,
     source,
     addedBy,
     addedAt,

@@ -25,6 +25,7 @@ const long: TokenUsage = { ...short, input: 250_000 };
 /** Models that the library does not know, or takes for another one. */
 const DIFFERENCES: Record<string, { short: string | null; long: string | null }> = {
   "claude-fable-5-2": { short: "unknown", long: "unknown" },
+  "claude-mythos-5-2": { short: "unknown", long: "unknown" },
   "claude-mythos-5-1": { short: "unknown", long: "unknown" },
   "claude-mythos-5": { short: "unknown", long: "unknown" },
   "claude-haiku-5-5": { short: "unknown", long: "unknown" },

@@ -57,6 +57,16 @@ describe("a price table", () => {
     expect(findPriceRow(table, "claude-haiku-4-5", at)?.rates.input).toBe(1_000_000);
   });
 
+  it("takes a row for an id of one region as it stands, and prices other spellings by the model", () => {
+    const regional = { ...row, model: "us.anthropic.claude-opus-5-5", rates: usdPerMillion(9, 9, 9, 9, 9) };
+    const { table } = priceTable([regional]);
+    const usage = { ...NO_USAGE, input: 1_000 };
+    const cost = (model: string): number => priceUsage(table, { model, atMs: at, usage }).costNanoUsd;
+    expect(cost("us.anthropic.claude-opus-5-5")).toBe(9_000_000);
+    expect(cost("eu.anthropic.claude-opus-5-5")).toBe(4_400_000);
+    expect(cost("global.anthropic.claude-opus-5-5")).toBe(4_000_000);
+  });
+
   it("raises the dearest known rate when a dearer row is added", () => {
     const { table } = priceTable([{ ...row, rates: { ...row.rates, output: 200_000_000 } }]);
     const usage = { ...NO_USAGE, output: 10 };
@@ -92,6 +102,7 @@ describe("a bad price row is refused with its path, and the good ones stand:", (
     ["a time without its zone", { ...row, validFrom: "2026-11-01T00:00" }, "[1].validFrom"],
     ["a number as date", { ...row, validFrom: 5 }, "[1].validFrom"],
     ["no word about the US", { ...row, usPremium: undefined }, "[1].usPremium"],
+    ["a word about regions that is none", { ...row, regionalPremium: "no" }, "[1].regionalPremium"],
     ["no rates", { ...row, rates: undefined }, "[1].rates"],
     ["a class without rate", { ...row, rates: { ...rates, cacheRead: undefined } }, "[1].rates.cacheRead"],
     ["a negative rate", { ...row, rates: { ...rates, output: -1 } }, "[1].rates.output"],
