@@ -4,7 +4,7 @@
  * batching of usage cannot change it; and a step acts once per window and effective limit.
  */
 import { addNanoUsd, type Budget, effectiveLimitNanoUsd, type LadderStep } from "./budget.ts";
-import type { Window } from "./window.ts";
+import { type Window, windowAt } from "./window.ts";
 
 /** Steps remembered as having acted; past it the oldest is forgotten and could alert a second time. */
 export const MAX_ACTED_STEPS = 500;
@@ -28,6 +28,40 @@ export interface Override {
   steps: readonly string[];
   /** What had been spent then. */
   spentNanoUsd: number;
+}
+
+/** What is stored of the state between two looks. */
+export interface LadderMemory {
+  standing: readonly string[];
+  acted: readonly { step: string; limitNanoUsd: number }[];
+  overrides: Readonly<Record<string, Override>>;
+}
+
+export interface StoredWindow {
+  startsAt: Date;
+  endsAt: Date;
+  spentNanoUsd: number;
+  ladderState: LadderMemory | null;
+  closedAt: Date | null;
+}
+
+/** The ladder's state of a stored window. */
+export function windowState(budget: Pick<Budget, "period" | "timezone">, stored: StoredWindow): WindowState {
+  const startMs = stored.startsAt.getTime();
+  const { key } = windowAt(budget.period, budget.timezone, startMs);
+  return {
+    window: { startMs, endMs: stored.endsAt.getTime(), key },
+    spentNanoUsd: stored.spentNanoUsd,
+    standing: stored.ladderState?.standing ?? [],
+    acted: stored.ladderState?.acted ?? [],
+    overrides: stored.ladderState?.overrides ?? {},
+    closed: stored.closedAt !== null,
+  };
+}
+
+export function memoryOf(state: WindowState): LadderMemory {
+  const { standing, acted, overrides } = state;
+  return { standing, acted, overrides };
 }
 
 /** What a change asks the services to do, in ladder order. */

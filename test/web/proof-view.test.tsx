@@ -1,8 +1,7 @@
 /** The names beside a proof: one that runs and is late is told from one that was lost, held off, silent or not counted. */
 import { Hono } from "hono";
 import { expect, it } from "vitest";
-import type { Fleet, FleetGroup, Member } from "../../src/domain/fleet.ts";
-import { timedProof } from "../../src/web/shell/proof.ts";
+import { type Fleet, type FleetGroup, type Member, timedProof } from "../../src/domain/fleet.ts";
 import { ProofView } from "../../src/web/shell/proof-view.tsx";
 
 function member(instance: string, changes: Partial<Member> = {}): Member {

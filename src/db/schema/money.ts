@@ -19,7 +19,7 @@ import {
 } from "drizzle-orm/pg-core";
 import type { PriceRow } from "../../../sdk-client/src/wire/price-row.ts";
 import type { Enforcement, LadderStep } from "../../domain/budget.ts";
-import type { LadderMemory } from "../../domain/ladder-memory.ts";
+import type { LadderMemory } from "../../domain/ladder.ts";
 import type { Period } from "../../domain/window.ts";
 import { environments } from "./state.ts";
 

@@ -7,8 +7,14 @@ import type { Change } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
 import { budgetWindows } from "../../db/schema/money.ts";
 import { type Budget, effectiveLimitNanoUsd } from "../../domain/budget.ts";
-import { advance, type LadderChange, type WindowState } from "../../domain/ladder.ts";
-import { memoryOf, type StoredWindow, windowState } from "../../domain/ladder-memory.ts";
+import {
+  advance,
+  type LadderChange,
+  memoryOf,
+  type StoredWindow,
+  type WindowState,
+  windowState,
+} from "../../domain/ladder.ts";
 import { type Acted, noteAgain, noteStep, resolveEndedIncidents } from "../incidents/incidents.ts";
 import { type OverRow, overLimitWouldChange, runOverLimit } from "./over-limit.ts";
 import { endTrips, trip } from "./trips.ts";

@@ -17,8 +17,9 @@ import {
   stepsInForce,
   type WindowState,
   withoutOverride,
+  memoryOf,
+  windowState,
 } from "../../domain/ladder.ts";
-import { memoryOf, windowState } from "../../domain/ladder-memory.ts";
 import { readBudgets } from "../budgets/rows.ts";
 import { resolveEndedIncidents } from "../incidents/incidents.ts";
 import { readSurroundings } from "../flags/surroundings.ts";

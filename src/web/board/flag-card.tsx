@@ -11,7 +11,7 @@ import { More } from "./more.tsx";
 import { ProofView } from "../shell/proof-view.tsx";
 import { Running } from "../shell/running.tsx";
 import { missesReason, UndoPlace, WhyPlace } from "./own-parts.tsx";
-import { isAwaited } from "../shell/proof.ts";
+import { isAwaited } from "../../domain/fleet.ts";
 import { SentModels } from "../flags/sent-models.tsx";
 import { StateLine } from "../text/state-line.tsx";
 import { isHeldOff } from "../../domain/effective.ts";

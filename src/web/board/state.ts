@@ -8,7 +8,7 @@ import type { Ctx } from "../../deps.ts";
 import { seesEnvironment } from "../../domain/actor.ts";
 import { type AttentionFacts, byAttention, type Rank, rankOf } from "../../domain/attention.ts";
 import { attentionOf, drivenBy } from "./attention.ts";
-import type { Change, Fleet } from "../../domain/fleet.ts";
+import { type Change, type Fleet, timedProof, type TimedProof } from "../../domain/fleet.ts";
 import type { AuditResource } from "../../api/audit.ts";
 import type { EnvironmentResource } from "../../api/environment.ts";
 import type { FlagResource, UnknownFlags } from "../../api/flag.ts";
@@ -28,7 +28,6 @@ import { fleetOf } from "../../services/instances/fleet.ts";
 import { lastReceiptsMs, restoredIn } from "../../services/instances/receipts.ts";
 import { listUnknownFlags } from "../../services/flags/unknown-flags.ts";
 import { type UndeliveredAlerts, undeliveredOfIncidents } from "../../services/alerts/undelivered.ts";
-import { type TimedProof, timedProof } from "../shell/proof.ts";
 
 /** Undo is offered, and accepted, for this long after a change. */
 export const UNDO_MS = 10_000;

@@ -3,9 +3,8 @@
  * says that a change is everywhere while an instance that may be serving has not proven it. One that refuses by itself
  * follows no restore: the count is complete without it, and it is named beside it.
  */
-import { hasApplied, type Member } from "../../domain/fleet.ts";
+import { hasApplied, isComplete, type Member, type TimedProof } from "../../domain/fleet.ts";
 import { heldWords, lostWords, names, notCountedWords, silentWords, straggler } from "../text/fleet.ts";
-import { isComplete, type TimedProof } from "./proof.ts";
 import { count, took } from "../text/text.ts";
 
 /** More squares than this are no longer counted by eye; the rest is in the sentence. */

@@ -5,7 +5,7 @@
 import type { Child } from "hono/jsx";
 import type { Actor } from "../../domain/actor.ts";
 import { type Board, type LastChange, type LastKnownBoard, UNDO_MS } from "../board/state.ts";
-import { isAwaited } from "./proof.ts";
+import { isAwaited } from "../../domain/fleet.ts";
 
 const SECOND_MS = 1_000;
 const ASK_EVERY_SECONDS = 3;
