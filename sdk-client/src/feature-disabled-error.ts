@@ -29,6 +29,8 @@ export class FeatureDisabledError extends Error {
   declare readonly flag: string;
   declare readonly reason: DecisionReason;
   declare readonly revision: Revision | null;
+  /** For developers: what to change in the call, where a change of it would help. */
+  declare readonly hint?: string;
 
   constructor(details: FeatureDisabledDetails) {
     super(details.message);

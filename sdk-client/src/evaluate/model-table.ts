@@ -19,6 +19,8 @@ export interface ModelTable {
   readonly isReadable: (id: string) => boolean;
   /** True for a blocked model, and while any model is blocked for every name that cannot be read. */
   readonly isBlocked: (id: string) => boolean;
+  /** Some model is blocked. */
+  readonly hasBlocks: boolean;
   /** Null without a price. `atMs` is Unix time in milliseconds. */
   readonly ratesOf: (id: string, atMs: number) => BaseRates | null;
   /** Prompt sizes above which some price goes up, in tokens, ascending. */
@@ -61,6 +63,7 @@ export function modelTable(facts: ModelFacts): ModelTable {
   return {
     nameOf,
     isReadable,
+    hasBlocks: blocked.size > 0,
     isBlocked: (id) => blocked.size > 0 && (blocked.has(nameOf(id)) || !isReadable(id)),
     ratesOf: (id, atMs) => {
       const { table, idByName } = pricesNow();

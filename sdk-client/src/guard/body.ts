@@ -1,26 +1,69 @@
 /**
- * The request body for one model choice: the step's patch, and what models do not share. Invariant: `null` (send the
- * body as the SDK encoded it) unless something really changes.
+ * The request body for one model choice: the step's patch, what models do not share, and nothing that may not be named.
+ * Invariant: `null` (send the body as the SDK encoded it) unless something really changes.
  */
+import { fittingHistory, thinkNot } from "./history.ts";
+import { type Naming, withoutNames } from "./names.ts";
 import type { Body } from "./request.ts";
 import { isObject } from "../wire/json.ts";
 import type { ModelChoice } from "../evaluate/chain-plan.ts";
+import type { ModelTable, NameOf } from "../evaluate/model-table.ts";
 import type { ChainStep } from "../wire/protocol.ts";
+import type { Writers } from "./writers.ts";
+
+/** What bodies are fitted by. */
+export interface Fitting {
+  models: ModelTable;
+  writers: Writers;
+  /** Null while every model may be named. */
+  naming: Naming | null;
+}
 
 /** Fields a step cannot patch: the chain names the model, and the caller is waiting for the kind of answer it asked. */
 const PROTECTED_FIELDS: ReadonlySet<string> = new Set(["model", "stream"]);
 
-/** The changed body, encoded; null when the body stands. Never changes `body` itself. */
-export function bodyFor(body: Body, choice: ModelChoice): string | null {
-  const changes = choice.step === null ? null : stepChanges(body, choice.step);
-  if (!choice.replaced && changes === null) return null;
-  const patched: Record<string, unknown> = { ...body, ...changes?.set };
-  for (const field of changes?.unset ?? []) delete patched[field];
-  if (choice.replaced) {
-    patched["model"] = choice.model;
-    patched["messages"] = withoutThinking(patched["messages"]);
+/** The changed body; null when the body stands. Never changes `body` itself. */
+export function bodyFor(
+  body: Body,
+  choice: ModelChoice,
+  { models, writers, naming }: Fitting,
+): Record<string, unknown> | null {
+  const { model, step, replaced } = choice;
+  const requested = body["model"];
+  let changed = step === null ? null : patched(body, step);
+  if (replaced) changed = forAnotherModel(changed ?? body, model, models);
+  if (naming !== null) changed = withoutNames(changed ?? body, naming) ?? changed;
+  const target = { model, requested: typeof requested === "string" ? requested : model, models, writers };
+  return fittingHistory(changed ?? body, target) ?? changed;
+}
+
+function patched(body: Body, step: ChainStep): Record<string, unknown> | null {
+  const changes = stepChanges(body, step);
+  if (changes === null) return null;
+  const changed: Record<string, unknown> = { ...body, ...changes.set };
+  for (const field of changes.unset) delete changed[field];
+  return changed;
+}
+
+function forAnotherModel(body: Body, model: string, { nameOf }: ModelTable): Record<string, unknown> {
+  const changed: Record<string, unknown> = { ...body, model };
+  const fallbacks = body["fallbacks"];
+  if (Array.isArray(fallbacks)) {
+    const others = (fallbacks as unknown[]).filter((entry) => !isEntryFor(entry, nameOf(model), nameOf));
+    if (others.length === 0) delete changed["fallbacks"];
+    else if (others.length < fallbacks.length) changed["fallbacks"] = others;
   }
-  return JSON.stringify(patched);
+  // It is redeemed by the very request that was refused, and is an error in any other.
+  delete changed["fallback_credit_token"];
+  // As the SDK's own fallbacks do: few models know this kind of thinking (`betaRefusalFallbackMiddleware`, 1.14.0).
+  const thinking = changed["thinking"];
+  if (isObject(thinking) && thinking["type"] === "between_tools") thinkNot(changed);
+  return changed;
+}
+
+/** A model is no fallback of its own. */
+function isEntryFor(entry: unknown, name: string, nameOf: NameOf): boolean {
+  return isObject(entry) && typeof entry["model"] === "string" && nameOf(entry["model"]) === name;
 }
 
 function stepChanges(body: Body, step: ChainStep): { set: Record<string, unknown>; unset: string[] } | null {
@@ -34,27 +77,6 @@ function stepChanges(body: Body, step: ChainStep): { set: Record<string, unknown
     set["max_tokens"] = step.maxTokens;
   }
   return Object.keys(set).length === 0 && unset.length === 0 ? null : { set, unset };
-}
-
-/** Thinking blocks are bound to the model that wrote them: another model refuses them. */
-function withoutThinking(messages: unknown): unknown {
-  if (!Array.isArray(messages)) return messages;
-  const kept: unknown[] = [];
-  for (const message of messages as unknown[]) {
-    if (!isObject(message) || !Array.isArray(message["content"])) {
-      kept.push(message);
-      continue;
-    }
-    const blocks = message["content"] as unknown[];
-    const content = blocks.filter((block) => !isThinking(block));
-    if (content.length === blocks.length) kept.push(message);
-    else if (content.length > 0) kept.push({ ...message, content });
-  }
-  return kept;
-}
-
-function isThinking(block: unknown): boolean {
-  return isObject(block) && (block["type"] === "thinking" || block["type"] === "redacted_thinking");
 }
 
 function sameJson(left: unknown, right: unknown): boolean {

@@ -2,6 +2,7 @@
 import type { Door } from "./door.ts";
 import type { GuardHost, UsageDraft } from "../guard-host.ts";
 import type { Pass } from "./pass.ts";
+import type { Fitting } from "./body.ts";
 import type { Body, Subject } from "./request.ts";
 import type { GuardOptions, RequestLike } from "./types.ts";
 import type { Revision } from "../wire/revision.ts";
@@ -26,6 +27,7 @@ export interface CallInput {
   send(signal: AbortSignal, body: string | null): Promise<Response>;
   subject: Subject;
   body: Body;
+  fitting: Fitting;
   stream: boolean;
   pass: Pass;
   /** What the call was decided by; null without any state. */

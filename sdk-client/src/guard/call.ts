@@ -17,6 +17,7 @@ import { parseObject } from "../wire/json.ts";
 import { errorOnly, openStream, passOn, type StreamEnd } from "./stream.ts";
 import type { Decision, EvaluationContext } from "../wire/protocol.ts";
 import { StreamUsage } from "./stream-usage.ts";
+import { StreamWriters } from "./writers.ts";
 
 /** The guard's limit for the wait for headers leaves the SDK's own timeout this share, or no next model could be sent. */
 const SHARE_OF_SDK_TIMEOUT = 0.95;
@@ -149,13 +150,16 @@ export class GuardedCall implements RunningCall {
   async #readWhole({ attempt, meter }: Trial, received: Response): Promise<Result> {
     const { response, message, text } = buffered(received, await attempt.wait(received.arrayBuffer()));
     meter.answered(message, text);
+    const { writers, models } = this.#input.fitting;
+    if (message !== null) writers.noteAnswer(message, models.nameOf);
     return { kind: "answer", response };
   }
 
   async #openStream(trial: Trial, response: Response, body: ReadableStream<Uint8Array>): Promise<Result> {
     const { attempt, meter } = trial;
     const idleTimeoutMs = this.#input.options.idleTimeoutMs;
-    const usage = new StreamUsage();
+    const { writers, models } = this.#input.fitting;
+    const usage = new StreamUsage(new StreamWriters(writers, models.nameOf));
     meter.streaming(usage);
     const opening = await openStream(body, attempt, idleTimeoutMs, usage);
     const verdict = opening.error;
@@ -210,10 +214,12 @@ export class GuardedCall implements RunningCall {
   }
 
   #bodyFor(choice: ModelChoice): string | null {
-    const { body, request } = this.#input;
-    if (choice.step === null && !choice.replaced) return null;
+    const { body, door, request, fitting } = this.#input;
+    const changed = bodyFor(body, choice, fitting);
+    if (changed === null) return null;
     // Only a body that changes is parsed: what is sent may have been edited by other middleware.
-    return bodyFor(body, choice) === null ? null : bodyFor(parseObject(request.body) ?? body, choice);
+    const sent = body === door.body ? parseObject(request.body) : null;
+    return JSON.stringify(sent === null ? changed : (bodyFor(sent, choice, fitting) ?? sent));
   }
 
   #limitHeaders(attempt: Attempt): NodeJS.Timeout | null {

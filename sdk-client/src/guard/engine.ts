@@ -4,17 +4,21 @@
  */
 import { type ModelChoice, planModels } from "../evaluate/chain-plan.ts";
 import { planBatch } from "./batch.ts";
+import { bodyFor } from "./body.ts";
 import { GuardedCall } from "./call.ts";
 import type { Door } from "./door.ts";
+import { callKind, onlyStops } from "./endpoints.ts";
 import { featureDisabled } from "./errors.ts";
 import type { GuardHost } from "../guard-host.ts";
+import { type Naming, type RefusedName, refusedAnywhere, refusedInMessage } from "./names.ts";
 import { layerAround, sendsWith } from "./nesting.ts";
 import { offMessage } from "./off-message.ts";
 import { passOf, type Passes } from "./pass.ts";
-import { callKind, readBody, takeSubject } from "./request.ts";
+import { readBody, takeSubject, withTextBody } from "./request.ts";
 import { parseObject } from "../wire/json.ts";
 import type { GuardOptions, RequestLike } from "./types.ts";
 import type { Decision } from "../wire/protocol.ts";
+import { Writers } from "./writers.ts";
 
 /** How long the first call of a process waits for a first snapshot. */
 const FIRST_STATE_TIMEOUT_MS = 1_000;
@@ -33,39 +37,65 @@ export type Engine = <R extends RequestLike>(
 export function engine(host: GuardHost, options: GuardOptions): Engine {
   const unknown = { onUnknown: options.onUnknown === "off" ? ("off" as const) : ("on" as const) };
   const passes: Passes = new WeakMap();
-  return async (request, next, door) => {
-    const kind = callKind(request);
-    const body = kind === "message" ? readBody(request, door.body) : null;
+  const writers = writersOf(host);
+  return async (given, next, door) => {
+    const kind = callKind(given);
+    const isGuarded = kind !== "read" && kind !== "other";
+    const request = isGuarded && typeof given.body !== "string" ? await withTextBody(given) : given;
+    const known = kind === "message" ? readBody(request, door.body) : null;
     const around = layerAround(request.signal);
-    const subject = takeSubject(request.headers, body, options, around);
-    if (kind === "other") return next(request);
-    if (!host.hasState) await firstState(host);
+    const subject = takeSubject(request.headers, known, options, around);
+    if (kind === "read") return next(request);
+    if (!host.hasState && isGuarded) await firstState(host);
 
-    const decision = host.evaluate(subject.flag, subject.context, unknown);
-    const model = body?.["model"];
-    const stream = door.stream ?? body?.["stream"] === true;
-    const off = (reason: Decision): Promise<Response> => {
-      if (around !== undefined) around.isTaken = true;
-      const asMessage = kind === "message" && host.flag(subject.flag)?.offMode === "message";
-      return refuse(door, reason, asMessage && typeof model === "string" ? { model, stream } : null);
-    };
-    if (!decision.enabled) return off(decision);
+    const isWork = isGuarded && kind !== "count";
+    const decision = isWork
+      ? host.evaluate(subject.flag, subject.context, unknown)
+      : host.decide(subject.flag, subject.context);
+    const chainOnly = host.flag(subject.flag)?.chainOnly ?? false;
+    const { models } = host;
     const plan = (requested: string): ModelChoice[] =>
       planModels({
         requested,
         steps: host.chain(subject.flag),
         level: decision.level,
-        chainOnly: host.flag(subject.flag)?.chainOnly ?? false,
-        models: host.models,
+        chainOnly,
+        models,
         nowMs: Date.now(),
       });
-    const noModelFor = (requested: string): Promise<Response> => {
-      tellUnreadable(host, subject.flag, requested);
-      return off({ ...decision, enabled: false, reason: "NO_MODEL" });
+    const isHeld = decision.level > 0 || chainOnly || models.hasBlocks;
+    const naming: Naming | null = isHeld
+      ? { mayName: (model) => plan(model)[0]?.replaced === false, isModel: (text) => models.isReadable(text) }
+      : null;
+    // What is held is read as it will be sent: other middleware may have changed it since.
+    const body = known === null || isHeld ? parseObject(request.body) : known;
+    const model = body?.["model"];
+    const stream = door.stream ?? body?.["stream"] === true;
+    const off = (reason: Decision, hint: string | null = null): Promise<Response> => {
+      if (around !== undefined) around.isTaken = true;
+      const asMessage = kind === "message" && host.flag(subject.flag)?.offMode === "message";
+      return refuse(door, reason, asMessage && typeof model === "string" ? { model, stream } : null, hint);
     };
+    const noModel = (hint: string): Promise<Response> => {
+      host.logger.error({ flag: subject.flag, url: request.url }, `A call was refused: ${hint}`);
+      return off({ ...decision, enabled: false, reason: "NO_MODEL" }, hint);
+    };
+    const noModelFor = (requested: string): Promise<Response> =>
+      models.isReadable(requested)
+        ? off({ ...decision, enabled: false, reason: "NO_MODEL" })
+        : noModel(whyUnreadable(requested));
+
+    if (isWork && !decision.enabled && !(kind === "work" && onlyStops(body))) return off(decision);
+    if (isGuarded && naming !== null && body === null) return noModel(UNREADABLE_BODY);
+    if (kind === "work" || kind === "other") {
+      const name = naming === null || body === null ? null : refusedAnywhere(body, naming);
+      return name === null ? next(request) : noModel(whyRefused(name));
+    }
+    const fitting = { models, writers, naming };
     if (kind === "batch") {
-      const batch = planBatch(parseObject(request.body) ?? {}, (requested) => plan(requested)[0]);
+      const batch = planBatch(body ?? {}, (requested) => plan(requested)[0], fitting);
       if (batch.kind === "noModel") return noModelFor(batch.requested);
+      if (batch.kind === "refused") return noModel(whyRefused(batch.name));
       if (request.signal) sendsWith(subject.layer, request.signal);
       return next(batch.kind === "changed" ? { ...request, body: batch.body } : request);
     }
@@ -73,7 +103,15 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
     if (body === null || typeof model !== "string") return next(request);
 
     const choices = plan(model);
-    if (choices.length === 0) return noModelFor(model);
+    const [first] = choices;
+    if (first === undefined) return noModelFor(model);
+    const name = naming === null ? null : refusedInMessage(body, naming);
+    if (name !== null) return noModel(whyRefused(name));
+    if (kind === "count") {
+      // What a step sets is for making a message: counting knows neither limits nor temperatures.
+      const counted = bodyFor(body, { ...first, step: null }, fitting);
+      return next(counted === null ? request : { ...request, body: JSON.stringify(counted) });
+    }
 
     if (around !== undefined) around.isTaken = true;
     const nowMs = performance.now();
@@ -88,6 +126,7 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
       },
       subject,
       body,
+      fitting,
       stream,
       revision: decision.revision,
       pass: passOf(passes, request, door.call, nowMs),
@@ -101,6 +140,20 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
   };
 }
 
+const UNREADABLE_BODY =
+  "its body is no JSON object, so that nobody can tell which models it names, and not every model may be used now";
+
+const allWriters = new WeakMap<GuardHost, Writers>();
+
+/** What all guards of one host have seen being written. */
+function writersOf(host: GuardHost): Writers {
+  const known = allWriters.get(host);
+  if (known !== undefined) return known;
+  const made = new Writers();
+  allWriters.set(host, made);
+  return made;
+}
+
 const firstStates = new WeakMap<GuardHost, Promise<unknown>>();
 
 /** One wait per host, shared by all first calls; over and done with when it has passed. */
@@ -112,22 +165,23 @@ function firstState(host: GuardHost): Promise<unknown> {
   return wait;
 }
 
-/** A refusal for a name that cannot be read is mended in Andon, not in the application: the log says how. */
-function tellUnreadable(host: GuardHost, flag: string, model: string): void {
-  if (host.models.isReadable(model)) return;
-  const why = "it does not say which model it is, and a model is blocked in this environment";
-  host.logger.error(
-    { flag, model },
-    `A call was refused: ${why}. Map the name to its model under Models, or PUT /aliases`,
-  );
+/** A refusal for a name that cannot be read is mended in Andon, not in the application. */
+function whyUnreadable(model: string): string {
+  const why = `${model} does not say which model it is, and a model is blocked in this environment`;
+  return `${why}. Map the name to its model under Models, or PUT /aliases`;
+}
+
+function whyRefused({ model, path }: RefusedName): string {
+  return `its body names ${model} in \`${path}\`, which its flag may not use now. Leave it out, or name another model`;
 }
 
 async function refuse(
   door: Door,
   decision: Decision,
   asked: { model: string; stream: boolean } | null,
+  hint: string | null,
 ): Promise<Response> {
-  const error = await featureDisabled(door, decision);
+  const error = await featureDisabled(door, decision, hint);
   if (asked === null) throw error;
   return offMessage({ ...asked, decision: { ...decision, message: error.message } });
 }

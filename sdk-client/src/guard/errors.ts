@@ -16,10 +16,15 @@ export interface GuardError extends Error {
   readonly flag: string;
 }
 
-/** The error for a caller whose flag is off. */
-export async function featureDisabled(door: Door, decision: Decision): Promise<FeatureDisabledError> {
+/** The error for a caller whose flag is off. `hint` is for developers: what to change, where something can be. */
+export async function featureDisabled(
+  door: Door,
+  decision: Decision,
+  hint: string | null = null,
+): Promise<FeatureDisabledError> {
   const message = decision.message === "" ? DEFAULT_OFF_MESSAGE : decision.message;
-  return featureDisabledOn(await door.errorBase(), { ...decision, message });
+  const error = featureDisabledOn(await door.errorBase(), { ...decision, message });
+  return hint === null ? error : Object.assign(error, { hint });
 }
 
 /**

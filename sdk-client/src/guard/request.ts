@@ -1,6 +1,6 @@
 /**
- * Reads what the guard needs of one request: what kind of call it is, for which flag and whom, and the body. Invariant:
- * the `andon-*` headers never leave the process.
+ * Reads what the guard needs of one request: for which flag and whom it is, and the body. Invariant: the `andon-*`
+ * headers never leave the process.
  */
 import type { Layer } from "./nesting.ts";
 import type { GuardOptions, RequestLike } from "./types.ts";
@@ -11,9 +11,6 @@ const HEADER_FLAG = "andon-flag";
 const HEADER_SESSION = "andon-session";
 const HEADER_USER = "andon-user";
 
-/** `message` gets the whole guard, `batch` the decision and its models, `other` passes untouched. */
-export type CallKind = "message" | "batch" | "other";
-
 export type Body = Readonly<Record<string, unknown>>;
 
 export interface Subject {
@@ -21,15 +18,6 @@ export interface Subject {
   context: EvaluationContext;
   /** What is handed on to guards inside this one. */
   layer: Layer;
-}
-
-/** Which of the guarded calls a request is. Query strings (`?beta=true`) and path prefixes do not matter. */
-export function callKind(request: RequestLike): CallKind {
-  if (request.method?.toUpperCase() !== "POST") return "other";
-  const query = request.url.indexOf("?");
-  const path = query < 0 ? request.url : request.url.slice(0, query);
-  if (path.endsWith("/v1/messages")) return "message";
-  return path.endsWith("/v1/messages/batches") ? "batch" : "other";
 }
 
 /**
@@ -53,18 +41,34 @@ export function takeSubject(
 }
 
 /**
- * The request's body as an object; null when it is not a JSON object. The door's own copy, `given`, is read where it still is what
- * will be sent: parsing a second time costs as much as the rest of the guard.
+ * The request's body as an object; null when it is not the text of one. The door's own copy, `given`, is read where
+ * it still is what will be sent: parsing a second time costs as much as the rest of the guard.
  */
 export function readBody(request: RequestLike, given: unknown): Body | null {
   const sent = request.body;
-  if (isObject(given) && (typeof sent !== "string" || sent.includes(modelField(given)))) return given;
-  return parseObject(sent);
+  if (typeof sent !== "string") return null;
+  return isObject(given) && isModelOf(sent, given) ? given : parseObject(sent);
 }
 
-/** Another middleware may have named another model in the encoded body since. */
-function modelField(body: Record<string, unknown>): string {
-  return `"model":${JSON.stringify(body["model"] ?? null)}`;
+/**
+ * Other middleware may have named another model in the encoded body since. A text with a second `model` is parsed: the
+ * first that is found may be that of a tool.
+ */
+function isModelOf(sent: string, given: Record<string, unknown>): boolean {
+  const at = sent.indexOf(MODEL_KEY);
+  if (at < 0 || at !== sent.lastIndexOf(MODEL_KEY)) return false;
+  return sent.startsWith(JSON.stringify(given["model"] ?? null), at + MODEL_KEY.length);
+}
+
+const MODEL_KEY = '"model":';
+
+/** The request with a body that was given as bytes as the text it is: what cannot be read cannot be held. */
+export async function withTextBody<R extends RequestLike>(request: R): Promise<R> {
+  const { body } = request;
+  const isBytes = body instanceof ArrayBuffer || body instanceof Uint8Array || body instanceof Blob;
+  if (!isBytes && !(body instanceof ReadableStream)) return request;
+  if (!request.headers.has("content-type")) request.headers.set("content-type", "application/json");
+  return { ...request, body: await new Response(body).text() };
 }
 
 function takeHeader(headers: Headers, name: string): string | null {

@@ -4,6 +4,7 @@
  */
 import { isObject, parseObject } from "../wire/json.ts";
 import { mergeStreamUsage } from "../pricing/usage.ts";
+import type { StreamWriters } from "./writers.ts";
 
 /** `{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""}}`: a delta without its text. */
 const DELTA_ENVELOPE_CHARS = 79;
@@ -22,11 +23,17 @@ export class StreamUsage {
   isFinal = false;
   /** Of the `error` event, when there was one. */
   errorType: string | null = null;
+  readonly #writers: StreamWriters;
   #deltas = 0;
   #seenTokens = 0;
 
+  constructor(writers: StreamWriters) {
+    this.#writers = writers;
+  }
+
   /** Takes one event. */
   take(name: string, data: string): void {
+    this.#writers.take(name, data);
     if (name === "content_block_delta") this.#delta(data);
     else if (name === "message_start") this.#start(data);
     else if (name === "message_delta") this.#end(data);
