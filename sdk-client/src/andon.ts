@@ -10,16 +10,18 @@ import { type AndonEvent, type AndonEvents, type AndonListener, callSafely, Emit
 import { addExitFlush, dropExitFlush, EXIT_FLUSH_MS } from "./reporting/exit-flush.ts";
 import { Freshness } from "./sync/freshness.ts";
 import type { GuardHost, UsageDraft } from "./guard-host.ts";
-import { Latch } from "./sync/latch.ts";
+import { atMost, Inquiry } from "./sync/inquiry.ts";
 import { LocalNames } from "./sync/local-header.ts";
 import { type AndonLogger, consoleLogger, isLogger, safeLogger } from "./logger.ts";
 import { type ModelTable, modelTable } from "./evaluate/model-table.ts";
 import { type AndonOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
 import { parseSnapshot } from "./wire/parse-snapshot.ts";
 import type { ServerLink } from "./sync/request.ts";
+import { poll } from "./sync/poll.ts";
 import { Poller, type Verdict } from "./sync/poller.ts";
 import type { ChainStep, Decision, EvaluationContext, Snapshot, SnapshotFlag } from "./wire/protocol.ts";
 import type { Revision } from "./wire/revision.ts";
+import type { UsageRecord } from "./wire/usage-protocol.ts";
 import { parseReport, type UsageReport } from "./reporting/record.ts";
 import { processEnv, type Runtime, systemRuntime } from "./runtime.ts";
 import { farewell, linkTo } from "./sync/server-link.ts";
@@ -27,6 +29,7 @@ import { type Origin, SnapshotStore } from "./sync/snapshot-store.ts";
 import { newTrips } from "./sync/trips.ts";
 import { UnknownFlags } from "./sync/unknown-flags.ts";
 import { UsageReporter, type UsageStats } from "./reporting/reporter.ts";
+import { Waiters } from "./sync/waiters.ts";
 
 /** How `ready` found the client: by the server's state, by older state, or by none. */
 export type Readiness = Origin;
@@ -38,6 +41,7 @@ export interface AndonInternals {
 }
 
 const DEFAULT_READY_TIMEOUT_MS = 2_000;
+const DEFAULT_FRESH_TIMEOUT_MS = 1_000;
 const NOTHING_REPORTED: UsageStats = Object.freeze({
   waiting: 0,
   acknowledgedRecords: 0,
@@ -58,7 +62,9 @@ export class Andon implements GuardHost {
   readonly #freshness: Freshness;
   readonly #events: Emitter;
   readonly #applied = new Set<() => void>();
-  readonly #live = new Latch();
+  readonly #inquiry: Inquiry;
+  /** Those who wait for a contact. */
+  readonly #contacts = new Waiters();
   readonly #cache: SnapshotCache | null;
   readonly #link: ServerLink | null;
   readonly #checks = new CheckCounts();
@@ -67,6 +73,9 @@ export class Andon implements GuardHost {
   readonly #poller: Poller | null;
   readonly #reporter: UsageReporter | null;
   #closing: Promise<void> | null = null;
+  #isClosed = false;
+  /** Was closed and is used again, and has not asked since. */
+  #mustAsk = false;
 
   /** Starts polling. Bad options are logged by name; without a usable `url` and `token` nothing is polled. */
   constructor(options?: AndonOptions, internals: AndonInternals = {}) {
@@ -92,23 +101,47 @@ export class Andon implements GuardHost {
     this.#link = linkTo(resolved, this.#runtime);
     this.#poller = this.#link === null ? null : this.#makePoller(this.#link, resolved);
     this.#reporter = this.#link === null ? null : this.#makeReporter(this.#link, resolved);
-    this.#freshness.start();
-    this.#poller?.start();
-    this.#reporter?.start();
+    this.#inquiry = this.#makeInquiry();
+    this.#start();
   }
 
   /**
-   * Resolves `"live"` once the server has answered; when `timeoutMs` (2,000) is up, or there is no server to ask, with
-   * what there is instead: `"cache"`, `"bootstrap"` or `"none"`. Never rejects.
+   * Resolves `"live"` once the server has answered since this process ran: one that was frozen and runs again, or a client
+   * that was closed, asks anew. When `timeoutMs` (2,000) is up, or there is no server to ask, with what there is instead:
+   * `"cache"` (older state of the server, from the file or of this process), `"bootstrap"` or `"none"`. Never rejects.
    */
   async ready(options?: { timeoutMs?: number }): Promise<Readiness> {
-    if (this.#store.origin !== "live" && this.#poller !== null && this.#closing === null) {
-      const asked = options?.timeoutMs ?? DEFAULT_READY_TIMEOUT_MS;
-      const timeoutMs = Number.isNaN(asked) ? DEFAULT_READY_TIMEOUT_MS : asked;
+    this.#wake();
+    const { origin } = this.#store;
+    if (this.#poller === null || this.#closing !== null) return origin;
+    if (!this.#freshness.isConfirmed) {
+      const timeoutMs = orDefault(options?.timeoutMs, DEFAULT_READY_TIMEOUT_MS);
+      this.#inquiry.start(timeoutMs);
       // This timer holds the process: somebody awaits the answer.
-      await this.#live.opened((timeUp) => this.#runtime.startTimer(timeUp, timeoutMs, true));
+      await this.#contacts.wait((timeUp) => this.#runtime.startTimer(timeUp, timeoutMs, true));
     }
-    return this.#store.origin;
+    if (this.#freshness.isConfirmed) return "live";
+    return this.#store.origin === "live" ? "cache" : this.#store.origin;
+  }
+
+  /**
+   * Asks the server first when the last contact is more than `maxStaleMs` (0) ago, by either clock, and waits for the
+   * answer, `timeoutMs` (1,000) at most; in an outage only the first to ask waits. True when the state is as fresh as that
+   * now; else the last known state goes on deciding. For processes that are frozen between requests. Never rejects.
+   */
+  async fresh(options?: { maxStaleMs?: number | undefined; timeoutMs?: number | undefined }): Promise<boolean> {
+    const maxStaleMs = orDefault(options?.maxStaleMs, 0);
+    const isTooOld = this.isTooOld(maxStaleMs) || maxStaleMs === 0;
+    if (!isTooOld || this.#link === null) return !isTooOld;
+    const askedMs = this.#runtime.monotonicMs();
+    await this.#inquiry.wait(orDefault(options?.timeoutMs, DEFAULT_FRESH_TIMEOUT_MS));
+    const sinceAskedMs = this.#runtime.monotonicMs() - askedMs;
+    return !this.#mustAsk && this.#freshness.ageMs <= maxStaleMs + sinceAskedMs;
+  }
+
+  isTooOld(maxStaleMs: number | undefined): boolean {
+    this.#wake();
+    return this.#mustAsk || (maxStaleMs !== undefined && this.#freshness.ageMs > maxStaleMs);
   }
 
   /** True when the feature may run for this context. Never throws. */
@@ -118,6 +151,7 @@ export class Andon implements GuardHost {
 
   /** The decision for one flag and context. Never throws. `onUnknown` answers for flags that no snapshot knows. */
   evaluate(flag: string, context?: EvaluationContext, options?: { onUnknown?: OnUnknown }): Decision {
+    if (this.#closing !== null) this.#wake();
     const decision = evaluate(
       this.#store.compiled,
       flag,
@@ -143,13 +177,18 @@ export class Andon implements GuardHost {
    */
   report(record: UsageReport): void {
     const parsed = parseReport(record, this.#runtime.nowMs());
-    if (parsed.ok) this.#reporter?.add(parsed.record);
+    if (parsed.ok) this.#add(parsed.record);
     else this.logger.error({ problem: parsed.problem }, "A record given to report() is not valid; it is not sent");
   }
 
   /** Takes a guard's note of what an attempt used. */
   record(used: UsageDraft): void {
-    this.#reporter?.add({ id: crypto.randomUUID(), at: this.#runtime.nowMs(), ...used });
+    this.#add({ id: crypto.randomUUID(), at: this.#runtime.nowMs(), ...used });
+  }
+
+  #add(record: UsageRecord): void {
+    this.#reporter?.add(record);
+    this.#wake();
   }
 
   /** How much usage waits to be sent, was acknowledged, summed or lost; zeros without a server. */
@@ -168,8 +207,24 @@ export class Andon implements GuardHost {
   }
 
   /**
-   * Sends the usage that waits, in two seconds at most, stops polling, tells the server and lets go of everything.
-   * Decisions go on by the last state. Never rejects.
+   * Sends the usage that waits, and ends nothing: for functions whose process is frozen once they have answered. True when
+   * the server has taken all; after `timeoutMs` (2,000), or a failure, false: what waits is kept and sent later. Never
+   * rejects.
+   */
+  async flush(options?: { timeoutMs?: number }): Promise<boolean> {
+    this.#wake();
+    if (this.#reporter === null) return true;
+    let isDone = false;
+    const flushed = this.#reporter.flush().then((isSent) => {
+      isDone = isSent;
+    });
+    await atMost(this.#runtime, flushed, orDefault(options?.timeoutMs, EXIT_FLUSH_MS));
+    return isDone;
+  }
+
+  /**
+   * Sends the usage that waits, in two seconds at most, stops polling, tells the server and lets go of everything. Never
+   * rejects. A client that is used after it wakes up: it polls and reports again, and a guard asks the server first.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -226,7 +281,7 @@ export class Andon implements GuardHost {
         return store.knownRevision;
       },
       offer: (snapshot: Snapshot) => this.#offer(snapshot),
-      contact: (serverStaleMs: number) => this.#contact(serverStaleMs),
+      contact: (serverStaleMs: number, askedMs: number) => this.#contact(serverStaleMs, askedMs),
       regained: () => this.#reporter?.contactRegained(),
     };
     return new Poller(link, resolved, host, this.logger);
@@ -255,11 +310,36 @@ export class Andon implements GuardHost {
     return verdict;
   }
 
-  #contact(serverStaleMs: number): void {
+  #makeInquiry(): Inquiry {
+    const poller = this.#poller;
+    const host = {
+      get asking() {
+        return poller?.asking ?? null;
+      },
+      ask: (timeoutMs: number) => this.#ask(timeoutMs),
+    };
+    return new Inquiry(this.#runtime, this.#freshness, host);
+  }
+
+  /** Polls once, beside the poller, whose own poll may be parked, or may have died with a freeze. */
+  async #ask(answerTimeoutMs: number): Promise<void> {
+    if (this.#link === null) return;
+    const askedMs = this.#runtime.monotonicMs();
+    const revision = this.#store.knownRevision;
+    const outcome = await poll(this.#link, { revision, waitSeconds: 0, answerTimeoutMs });
+    if (outcome.kind === "failed") return;
+    if (outcome.kind === "snapshot" && this.#offer(outcome.snapshot) === "older") return;
+    this.#contact(outcome.serverStaleMs, askedMs);
+  }
+
+  #contact(serverStaleMs: number, askedMs: number): void {
     this.#store.confirm();
     if (this.#store.compiled !== null) this.#localNames.check(this.#store.compiled.flags);
-    this.#freshness.contact(serverStaleMs);
-    this.#live.open();
+    this.#freshness.contact(serverStaleMs, askedMs);
+    if (!this.#freshness.isConfirmed) return;
+    this.#mustAsk = false;
+    this.#inquiry.answered();
+    this.#contacts.release();
   }
 
   #becameStale(staleMs: number | null): void {
@@ -268,31 +348,45 @@ export class Andon implements GuardHost {
     this.#events.emit("stale", details);
   }
 
+  #start(): void {
+    this.#freshness.start();
+    this.#poller?.start();
+    this.#reporter?.start();
+  }
+
+  /** Of a client that is used after it was closed. While it closes, it is woken once it has. */
+  #wake(): void {
+    if (this.#closing === null || this.#poller === null) return;
+    this.#mustAsk = true;
+    if (!this.#isClosed) return;
+    this.#isClosed = false;
+    this.#closing = null;
+    this.#inquiry.answered();
+    this.#start();
+  }
+
   async #close(): Promise<void> {
-    this.#live.open();
+    this.#mustAsk = false;
+    this.#contacts.release();
     this.#freshness.stop();
     await Promise.all([this.#poller?.stop(), this.#lastReport()]);
     if (this.#link !== null) await farewell(this.#link, this.logger);
     await this.#cache?.settled();
     this.#link?.transport.close();
+    this.#isClosed = true;
+    if (this.#mustAsk) this.#wake();
   }
 
   async #lastReport(): Promise<void> {
     if (this.#reporter === null) return;
-    await this.#atMost(this.#reporter.flush(), EXIT_FLUSH_MS);
+    await atMost(this.#runtime, this.#reporter.flush(), EXIT_FLUSH_MS);
     this.#reporter.stop();
   }
+}
 
-  /** Resolves with the promise or after the time, whichever is first. The promise must not reject. */
-  #atMost(promise: Promise<unknown>, timeoutMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const cancel = this.#runtime.startTimer(resolve, timeoutMs, true);
-      void promise.then(() => {
-        cancel();
-        resolve();
-      });
-    });
-  }
+/** A time that was given and is one. */
+function orDefault(givenMs: number | undefined, defaultMs: number): number {
+  return givenMs === undefined || Number.isNaN(givenMs) ? defaultMs : givenMs;
 }
 
 /** A plain copy of the options; undefined when reading them throws. */

@@ -23,6 +23,13 @@ export interface GuardHost {
   readonly hasState: boolean;
   /** Resolves when a first state is known or the time is up. Never rejects. */
   ready(options?: { timeoutMs?: number }): Promise<"live" | "cache" | "bootstrap" | "none">;
+  /**
+   * True when the state is older than this (undefined: any age will do), or is that of a client that was closed and is
+   * used again: then {@link fresh} is awaited before a decision.
+   */
+  isTooOld(maxStaleMs: number | undefined): boolean;
+  /** Asks the server first when the state is older than `maxStaleMs`, within `timeoutMs`. Never rejects. */
+  fresh(options?: { maxStaleMs?: number | undefined; timeoutMs?: number | undefined }): Promise<boolean>;
   /** Calls back after every applied snapshot, synchronously after it decides. Returns the unsubscriber. */
   onApplied(listener: () => void): () => void;
   readonly logger: GuardLogger;

@@ -26,7 +26,10 @@ export interface AndonOptions {
   flushIntervalMs?: number | undefined;
   /** A pino-shaped logger; warnings and errors go to the console when not given. */
   logger?: AndonLogger | undefined;
-  /** Replaces the HTTP client. Node's global `fetch` keeps the process alive while a poll is parked; the default does not. */
+  /**
+   * Replaces the HTTP client, for a proxy for one. Node's global `fetch` keeps the process alive while a poll is parked; the
+   * default does not.
+   */
   fetch?: FetchLike | undefined;
   /** Name of the application, shown on the board. */
   app?: string | undefined;
@@ -157,20 +160,21 @@ function onUnknown(value: unknown, complain: Complain): OnUnknown {
   return "on";
 }
 
-/** Readable first, unique always: `host-7-1b9d6bcd-…`. */
+/** Readable first, unique wherever chance is to be had: `host-7-1b9d6bcd-…`. */
 function defaultInstance(): string {
-  const host = hostName()
+  const host = orEmpty(() => builtin("node:os")?.hostname())
     .replaceAll(/[^A-Za-z0-9.-]/g, "")
     .slice(0, MAX_HOST_LENGTH);
-  const id = globalThis.crypto.randomUUID();
-  return host === "" ? id : `${host}-${id}`;
+  // Cloudflare Workers have no chance outside of a request: there `Andon-Boot` alone tells instances apart.
+  const id = orEmpty(() => globalThis.crypto.randomUUID());
+  return [host, id].filter((part) => part !== "").join("-") || "isolate";
 }
 
-function hostName(): string {
+/** Some sandboxes forbid asking, by throwing. */
+function orEmpty(ask: () => string | undefined): string {
   try {
-    return builtin("node:os")?.hostname() ?? "";
+    return ask() ?? "";
   } catch {
-    // Some sandboxes forbid asking; the random part alone identifies the process.
     return "";
   }
 }

@@ -23,13 +23,22 @@ export const systemRuntime: Runtime = {
   monotonicMs: () => performance.now(),
   random: () => Math.random(),
   startTimer(callback, delayMs, holdsProcess) {
-    const timer = setTimeout(callback, Math.min(Math.max(delayMs, 0), MAX_TIMER_MS));
-    if (!holdsProcess) unref(timer);
-    return () => {
-      clearTimeout(timer);
-    };
+    try {
+      const timer = setTimeout(callback, Math.min(Math.max(delayMs, 0), MAX_TIMER_MS));
+      if (!holdsProcess) unref(timer);
+      return () => {
+        clearTimeout(timer);
+      };
+    } catch {
+      // Cloudflare Workers have no timers outside of a request: what would have gone by itself is asked for when used.
+      return nothing;
+    }
   },
 };
+
+function nothing(): void {
+  // No timer is running.
+}
 
 let boot: string | null = null;
 
@@ -51,13 +60,22 @@ interface BuiltinModules {
 
 /** A built-in module of Node (Bun and Deno have them too); undefined elsewhere. Keeps bundlers from resolving them. */
 export function builtin<Name extends keyof BuiltinModules>(name: Name): BuiltinModules[Name] | undefined {
-  if (typeof process === "undefined" || typeof process.getBuiltinModule !== "function") return undefined;
-  return process.getBuiltinModule(name);
+  try {
+    return typeof process === "undefined" ? undefined : process.getBuiltinModule(name);
+  } catch {
+    // Older and other runtimes lack the function; the `process` of Next.js's edge runtime has functions that throw.
+    return undefined;
+  }
 }
 
 /** The process environment; empty where there is none. */
 export function processEnv(): Readonly<Record<string, string | undefined>> {
-  return typeof process === "undefined" || typeof process.env !== "object" ? {} : process.env;
+  try {
+    return typeof process === "undefined" || typeof process.env !== "object" ? {} : process.env;
+  } catch {
+    // As above.
+    return {};
+  }
 }
 
 /** Timers are objects with `unref` on Node and plain numbers elsewhere. */

@@ -20,14 +20,22 @@ let isListening = false;
 
 /** Flushes by this when the process ends, until {@link dropExitFlush}. Does nothing where there is no Node process. */
 export function addExitFlush(flush: Flush): void {
-  if (typeof process === "undefined" || typeof process.once !== "function") return;
   waiting.add(flush);
   tried.delete(flush);
-  if (isListening) return;
-  isListening = true;
-  process.on("beforeExit", onBeforeExit);
-  // First in line: it takes itself off before others look at who else is listening.
-  for (const signal of SIGNALS) process.prependListener(signal, onSignal);
+  if (!isListening) isListening = listen();
+}
+
+function listen(): boolean {
+  try {
+    if (typeof process === "undefined") return false;
+    process.on("beforeExit", onBeforeExit);
+    // First in line: it takes itself off before others look at who else is listening.
+    for (const signal of SIGNALS) process.prependListener(signal, onSignal);
+    return true;
+  } catch {
+    // A `process` without these functions, or whose functions throw, as in Next.js's edge runtime.
+    return false;
+  }
 }
 
 /** Nothing waits any more. */

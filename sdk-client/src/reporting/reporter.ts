@@ -32,6 +32,12 @@ const NO_ROOM = "status 429";
 /** How long a flush waits after that, when the server does not say. */
 const NO_ROOM_PAUSE_MS = 250;
 
+/**
+ * Longer than any report takes, in milliseconds: the request belonged to a request of the application that is over, with
+ * which Cloudflare Workers end it without a word. A repeat counts once.
+ */
+const ABANDONED_AFTER_MS = 20_000;
+
 export interface ReporterHost {
   /** The server's newest revision, as an acknowledgement told it. */
   sawRevision(revision: Revision): void;
@@ -57,11 +63,14 @@ export class UsageReporter {
   readonly #host: ReporterHost;
   readonly #logger: AndonLogger;
   readonly #buffer: UsageBuffer;
-  readonly #stop = new AbortController();
+  #stop = new AbortController();
+  /** Counted as lost when the client was closed, and still here. */
+  #leftOver = 0;
   readonly #kindsLogged = new Set<string>();
   /** What is being sent, first; more only after a split. */
   #batches: Batch[] = [];
   #sending: Promise<boolean> | null = null;
+  #sendingSinceMs = 0;
   #cancelTimer: (() => void) | null = null;
   #isWaiting = false;
   #failures = 0;
@@ -93,7 +102,12 @@ export class UsageReporter {
     this.#checksSentMs = link.runtime.monotonicMs();
   }
 
+  /** Begins to report, after {@link stop} too: what was left over then goes now. */
   start(): void {
+    this.#stop = new AbortController();
+    this.#dropped -= this.#leftOver;
+    this.#leftOver = 0;
+    if (this.stats.waiting > 0) this.#setWaiting(true);
     this.#schedule(this.#intervalMs);
   }
 
@@ -107,10 +121,6 @@ export class UsageReporter {
   }
 
   add(record: UsageRecord): void {
-    if (this.#stop.signal.aborted) {
-      this.#drop(1, "Usage came after the client was closed; it is lost", "late");
-      return;
-    }
     const droppedBefore = this.#buffer.dropped;
     this.#buffer.add(record);
     this.#noteLost(droppedBefore);
@@ -165,6 +175,7 @@ export class UsageReporter {
     this.#stop.abort(new Error("closed"));
     this.#cancelTimer?.();
     const { waiting } = this.stats;
+    this.#leftOver = waiting;
     if (waiting > 0) this.#drop(waiting, "Andon could not be told of all usage before the client was closed", "closed");
     this.#setWaiting(false);
   }
@@ -195,7 +206,11 @@ export class UsageReporter {
 
   /** One request at a time: who asks while one is under way gets what comes of it. True: acknowledged. */
   #send(): Promise<boolean> {
-    this.#sending ??= this.#sendNext();
+    const nowMs = this.#link.runtime.monotonicMs();
+    if (this.#sending === null || nowMs - this.#sendingSinceMs > ABANDONED_AFTER_MS) {
+      this.#sendingSinceMs = nowMs;
+      this.#sending = this.#sendNext();
+    }
     return this.#sending;
   }
 
@@ -203,9 +218,13 @@ export class UsageReporter {
     this.#cancelTimer?.();
     this.#isRegained = false;
     const batch = this.#nextBatch();
-    const outcome = await postUsage(this.#link, batch.body, this.#stop.signal);
+    const { signal } = this.#stop;
+    const sinceMs = this.#sendingSinceMs;
+    const outcome = await postUsage(this.#link, batch.body, signal);
+    // Another was begun since: this one's batch is, or was, that one's.
+    if (this.#sendingSinceMs !== sinceMs) return false;
     this.#sending = null;
-    if (this.#stop.signal.aborted) return false;
+    if (signal.aborted) return false;
     this.#schedule(this.#settle(batch, outcome));
     if (this.#batches.length === 0 && this.#buffer.size === 0) this.#setWaiting(false);
     return outcome.kind !== "failed";

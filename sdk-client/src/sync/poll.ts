@@ -23,7 +23,7 @@ export interface PollRequest {
   readonly waitSeconds: number;
   /** How long a complete answer may take beyond that. */
   readonly answerTimeoutMs: number;
-  readonly signal: AbortSignal;
+  readonly signal?: AbortSignal;
 }
 
 /** `Andon-Stale` beyond this is read as this, in seconds: about three years. */
@@ -31,13 +31,14 @@ const MAX_STALE_SECONDS = 1e8;
 
 /** Polls once. */
 export function poll(link: ServerLink, request: PollRequest): Promise<PollOutcome> {
-  const { revision, waitSeconds, answerTimeoutMs, signal } = request;
+  const { revision, waitSeconds, answerTimeoutMs } = request;
   const headers = {
     ...(revision === null ? {} : { "If-None-Match": `"${revision}"` }),
     ...(waitSeconds > 0 ? { Prefer: `wait=${waitSeconds}` } : {}),
   };
   const timeoutMs = waitSeconds * 1_000 + answerTimeoutMs;
-  return ask(link, { method: "GET", path: SNAPSHOT_PATH, headers, timeoutMs, signal }, (response) =>
+  const signal = request.signal === undefined ? {} : { signal: request.signal };
+  return ask(link, { method: "GET", path: SNAPSHOT_PATH, headers, timeoutMs, ...signal }, (response) =>
     read(response, revision, link.runtime.nowMs()),
   );
 }

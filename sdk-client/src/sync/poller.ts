@@ -17,15 +17,31 @@ export interface PollerHost {
   /** The revision that decides now, if the server should be told; null for none. */
   readonly knownRevision: Revision | null;
   offer(snapshot: Snapshot): Verdict;
-  /** The server was reached and agrees with what is known; `serverStaleMs` is the age of what it knows itself. */
-  contact(serverStaleMs: number): void;
+  /**
+   * The server was reached and agrees with what is known; `serverStaleMs` is the age of what it knows itself, `askedMs`
+   * when it was asked, on the monotonic clock.
+   */
+  contact(serverStaleMs: number, askedMs: number): void;
   /** That contact came after one or more polls had failed. */
   regained(): void;
+}
+
+/** A question under way: when it was sent, on the monotonic clock, and its end. */
+export interface Asking {
+  readonly sinceMs: number;
+  readonly done: Promise<unknown>;
 }
 
 export interface PollerOptions {
   readonly pollIntervalMs: number;
   readonly waitSeconds: number;
+}
+
+interface Asked {
+  readonly revision: Revision | null;
+  readonly waitSeconds: number;
+  readonly startedMs: number;
+  readonly tookMs: number;
 }
 
 /** A 304 that took at least this long was parked; a faster one was not, whatever was asked for. */
@@ -41,7 +57,7 @@ export class Poller {
   readonly #options: PollerOptions;
   readonly #host: PollerHost;
   readonly #logger: AndonLogger;
-  readonly #stop = new AbortController();
+  #stop = new AbortController();
   #running: Promise<void> | null = null;
   #failures = 0;
   #lastCause: string | null = null;
@@ -52,6 +68,7 @@ export class Poller {
   #lastNews: Revision | null = null;
   #cancelNews: (() => void) | null = null;
   #isPolling = false;
+  #asking: Asking | null = null;
   /** Ends the poll, or the pause, that is under way. */
   #current = new AbortController();
 
@@ -62,9 +79,16 @@ export class Poller {
     this.#logger = logger;
   }
 
-  /** Sends the first poll. */
+  /** Sends the first poll, after {@link stop} too. */
   start(): void {
-    this.#running ??= this.#run();
+    this.#stop = new AbortController();
+    this.#inContact = false;
+    this.#running = this.#run();
+  }
+
+  /** The poll under way that is to be answered at once, and when it was sent (monotonic); null for none. */
+  get asking(): Asking | null {
+    return this.#asking;
   }
 
   /**
@@ -92,7 +116,11 @@ export class Poller {
   async #run(): Promise<void> {
     while (!this.#stop.signal.aborted) {
       this.#current = new AbortController();
-      const delayMs = await this.#step();
+      const step = this.#step();
+      const mayPark = this.#inContact && this.#options.waitSeconds > 0;
+      this.#asking = mayPark ? null : { sinceMs: this.#link.runtime.monotonicMs(), done: step };
+      const delayMs = await step;
+      this.#asking = null;
       if (delayMs > 0) await this.#pause(delayMs);
     }
   }
@@ -117,18 +145,18 @@ export class Poller {
       return 0;
     }
     const tookMs = runtime.monotonicMs() - startedMs;
-    const delayMs = this.#settle(outcome, { revision, waitSeconds, tookMs });
+    const delayMs = this.#settle(outcome, { revision, waitSeconds, startedMs, tookMs });
     const settled = this.#inContact ? outcome.kind : "failed";
     this.#logger.debug({ outcome: settled, tookMs, delayMs }, "Polled Andon");
     return delayMs;
   }
 
-  #settle(outcome: PollOutcome, asked: { revision: Revision | null; waitSeconds: number; tookMs: number }): number {
+  #settle(outcome: PollOutcome, asked: Asked): number {
     switch (outcome.kind) {
       case "failed":
         return this.#failed(outcome.cause, outcome.detail, outcome.retryAfterMs);
       case "unchanged": {
-        this.#succeeded(outcome.serverStaleMs);
+        this.#succeeded(outcome.serverStaleMs, asked.startedMs);
         const mayPark = this.#options.waitSeconds > 0;
         const parked = asked.waitSeconds > 0 && asked.tookMs >= PARKED_AT_LEAST_MS;
         const wasProbe = mayPark && asked.waitSeconds === 0;
@@ -142,7 +170,7 @@ export class Poller {
         if (verdict === "older") {
           return this.#failed("older revision", `refused ${outcome.snapshot.revision}`, null);
         }
-        this.#succeeded(outcome.serverStaleMs);
+        this.#succeeded(outcome.serverStaleMs, asked.startedMs);
         // The same again, though it was named: this server does not know If-None-Match.
         const wasUseless = verdict === "same" && asked.revision === outcome.snapshot.revision;
         return wasUseless ? this.#interval() : this.#atOnce();
@@ -150,12 +178,12 @@ export class Poller {
     }
   }
 
-  #succeeded(serverStaleMs: number): void {
+  #succeeded(serverStaleMs: number, startedMs: number): void {
     const failures = this.#failures;
     this.#failures = 0;
     this.#lastCause = null;
     this.#inContact = true;
-    this.#host.contact(serverStaleMs);
+    this.#host.contact(serverStaleMs, startedMs);
     if (failures === 0) return;
     this.#logger.info({ failures }, "Andon answers again");
     this.#host.regained();

@@ -13,6 +13,7 @@ export type FetchLike = (
     headers: Record<string, string>;
     signal: AbortSignal;
     redirect: "manual";
+    cache?: "no-store";
     body?: string;
   },
 ) => Promise<FetchLikeResponse>;
@@ -32,6 +33,7 @@ export interface FetchLikeBody {
 }
 
 export function fetchTransport(fetchLike: FetchLike): Transport {
+  const noStore = takesCache() ? ({ cache: "no-store" } as const) : {};
   return {
     async send(request: TransportRequest): Promise<TransportResponse> {
       const response = await fetchLike(request.url, {
@@ -39,6 +41,7 @@ export function fetchTransport(fetchLike: FetchLike): Transport {
         headers: { ...request.headers },
         signal: request.signal,
         redirect: "manual",
+        ...noStore,
         ...(request.body === undefined ? {} : { body: request.body }),
       });
       const header = (name: string): string | undefined => response.headers.get(name) ?? undefined;
@@ -52,6 +55,19 @@ export function fetchTransport(fetchLike: FetchLike): Transport {
       // Connections belong to the fetch that made them.
     },
   };
+}
+
+/**
+ * Frameworks keep answers of a `fetch` (Next.js up to 14 does so unless told not to), and a kept answer is an old state.
+ * Cloudflare Workers with a compatibility date before 2024-11-11 throw at the option, and keep nothing of a client's.
+ */
+function takesCache(): boolean {
+  try {
+    const init = { method: "GET", cache: "no-store" };
+    return new Request("http://localhost/", init) instanceof Request;
+  } catch {
+    return false;
+  }
 }
 
 async function readBounded(body: FetchLikeBody): Promise<Uint8Array> {
