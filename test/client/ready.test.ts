@@ -36,10 +36,11 @@ test("an unreadable timeout of ready is the default of two seconds", async () =>
   expect(await ready).toBe("none");
 });
 
-test("a client that is closed answers ready at once", async () => {
+test("while a client closes it answers ready at once", async () => {
   const andon = startClient({ url: NOBODY, logger: new Follower().logger }, new ManualRuntime());
-  await andon.close();
+  const closed = andon.close();
   expect(await andon.ready({ timeoutMs: 1_000_000 })).toBe("none");
+  await closed;
 });
 
 test("nothing known: onUnknown decides, of the call before that of the client", () => {

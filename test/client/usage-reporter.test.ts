@@ -316,15 +316,49 @@ test("checks are summed per flag, and go with the usage, or alone every fifteen 
   });
 });
 
-test("close sends what waits; what comes after is lost, and said", async () => {
-  const { andon, server, lines } = await start();
+test("close sends what waits; what comes while it closes, and after, is sent when it has", async () => {
+  const { andon, server, lines, passUntil } = await start();
   server.next.push("reset");
   report(andon, 2);
+  const closed = andon.close();
+  report(andon, 3);
+  await closed;
+  await passUntil("what came meanwhile", () => server.records.length === 5);
   await andon.close();
+  report(andon, 1);
+  await passUntil("what came after", () => server.records.length === 6);
+  expect(andon.usageStats()).toMatchObject({ acknowledgedRecords: 6, droppedRecords: 0, waiting: 0 });
+  expect(lines.filter(({ level }) => level === "error")).toEqual([]);
+});
+
+test("flush resolves when all that waits is counted, and ends nothing", async () => {
+  const { andon, server, passUntil } = await start();
+  report(andon, 2);
+  server.next.push("reset");
+  expect(await andon.flush()).toBe(true);
   expect(server.records).toHaveLength(2);
   report(andon, 1);
-  expect(andon.usageStats().droppedRecords).toBe(1);
-  expect(lines.filter(({ level }) => level === "error")).toHaveLength(1);
+  await passUntil("the next report", () => server.records.length === 3);
+});
+
+test("flush gives up after its time; what waits is kept and comes later", async () => {
+  const isHung: string[] = [];
+  const dead: FetchLike = (to, init) => {
+    if (init.body === undefined || isHung.push(init.body) > 1) return fetch(to, init);
+    return new Promise<never>(() => undefined);
+  };
+  const { andon, server, runtime } = await start({ fetch: dead });
+  report(andon, 2);
+  const flushed = andon.flush({ timeoutMs: 300 });
+  await until("the report", () => isHung.length === 1);
+  runtime.advance(300);
+  expect(await flushed).toBe(false);
+  expect(andon.usageStats()).toMatchObject({ waiting: 2, droppedRecords: 0 });
+  // As on Cloudflare, where a request that is over takes those it began with it, and their timers, without a word.
+  runtime.freeze(20_001);
+  expect(await andon.flush()).toBe(true);
+  expect(server.records).toHaveLength(2);
+  expect(isHung[1]).toBe(isHung[0]);
 });
 
 test("close gives up after two seconds, and says how much is lost", async () => {

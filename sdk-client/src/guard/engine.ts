@@ -47,6 +47,7 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
     const subject = takeSubject(request.headers, known, options, around);
     if (kind === "read") return next(request);
     if (!host.hasState && isGuarded) await firstState(host);
+    else if (isGuarded && host.isTooOld(options.maxStaleMs)) await host.fresh({ maxStaleMs: options.maxStaleMs });
 
     const isWork = isGuarded && kind !== "count";
     const decision = isWork

@@ -37,6 +37,11 @@ export interface GuardOptions {
   flag: string;
   /** What to do while nothing is known about the flag. Default `"on"`. */
   onUnknown?: "on" | "off" | undefined;
+  /**
+   * State older than this, in milliseconds, is fetched before a call is decided: for processes that are frozen between
+   * requests. Waits one second at most, once in an outage; then the last known state decides.
+   */
+  maxStaleMs?: number | undefined;
   /** Limit in milliseconds for all attempts together, until the answer is complete or a stream's content begins. */
   deadlineMs?: number | undefined;
   /** The same limit for one attempt; then the next model is tried. */

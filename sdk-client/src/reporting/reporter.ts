@@ -139,7 +139,7 @@ export class UsageReporter {
 
   /** Sends what waits now, without regard to pauses. True when everything was acknowledged. */
   async flush(): Promise<boolean> {
-    if (this.#sending !== null) await this.#sending;
+    await this.#underWay;
     for (let failures = 0; this.#hasSomething;) {
       if (await this.#send()) continue;
       if (this.#stop.signal.aborted) return false;
@@ -206,12 +206,16 @@ export class UsageReporter {
 
   /** One request at a time: who asks while one is under way gets what comes of it. True: acknowledged. */
   #send(): Promise<boolean> {
-    const nowMs = this.#link.runtime.monotonicMs();
-    if (this.#sending === null || nowMs - this.#sendingSinceMs > ABANDONED_AFTER_MS) {
-      this.#sendingSinceMs = nowMs;
-      this.#sending = this.#sendNext();
-    }
+    const underWay = this.#underWay;
+    if (underWay !== null) return underWay;
+    this.#sendingSinceMs = this.#link.runtime.monotonicMs();
+    this.#sending = this.#sendNext();
     return this.#sending;
+  }
+
+  get #underWay(): Promise<boolean> | null {
+    const tookMs = this.#link.runtime.monotonicMs() - this.#sendingSinceMs;
+    return tookMs > ABANDONED_AFTER_MS ? null : this.#sending;
   }
 
   async #sendNext(): Promise<boolean> {

@@ -13,7 +13,8 @@ export function nodeTransport(serverUrl: string): Transport | null {
   const http = builtin(serverUrl.startsWith("https:") ? "node:https" : "node:http");
   const zlib = builtin("node:zlib");
   if (http === undefined || zlib === undefined) return null;
-  const agent = new http.Agent({ keepAlive: true });
+  // Node 24 reads HTTPS_PROXY for its own agent when told to (NODE_USE_ENV_PROXY): then this one goes the same way.
+  const agent = new http.Agent({ ...proxyOf(http.globalAgent), keepAlive: true });
 
   const sendOnce = (request: TransportRequest): Promise<TransportResponse> =>
     new Promise((resolve, reject) => {
@@ -48,6 +49,11 @@ export function nodeTransport(serverUrl: string): Transport | null {
       agent.destroy();
     },
   };
+}
+
+function proxyOf(agent: object): object {
+  const options: unknown = "options" in agent ? agent.options : undefined;
+  return typeof options === "object" && options !== null && "proxyEnv" in options ? { proxyEnv: options.proxyEnv } : {};
 }
 
 class StaleConnection extends Error {}

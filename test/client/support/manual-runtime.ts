@@ -48,6 +48,12 @@ export class ManualRuntime implements Runtime {
     this.#moveTo(endMs);
   }
 
+  /** The process is frozen and runs again: timers that fell due fire late, if at all. A machine may stop its own clock. */
+  freeze(ms: number, monotonicStops = false): void {
+    if (monotonicStops) this.#wallMs += ms;
+    else this.#moveTo(this.#monotonicMs + ms);
+  }
+
   /** The wall clock jumps; nothing else happens. */
   jumpWallClock(ms: number): void {
     this.#wallMs += ms;
