@@ -149,9 +149,6 @@ test("where functions of `process` throw, and where there are none outside of a 
   const server = new UsageServer(KILLED);
   const url = await server.listen();
   onTestFinished(() => server.close());
-  const unsupported = (): never => {
-    throw new Error("not supported in the Edge Runtime");
-  };
   for (const name of ["getBuiltinModule", "on", "once", "prependListener", "removeListener"] as const) {
     vi.spyOn(process, name).mockImplementation(unsupported);
   }
@@ -169,3 +166,7 @@ test("where functions of `process` throw, and where there are none outside of a 
   expect(server.records).toHaveLength(1);
   expect(lines.filter(({ level }) => level === "error")).toEqual([]);
 });
+
+function unsupported(): never {
+  throw new Error("not supported in the Edge Runtime");
+}
