@@ -118,12 +118,16 @@ export async function restore(
   if (target === null) return changeMaster(io, "restore", body, options, { more: () => stillOff(io, options) });
   const before = options.json === true ? [] : (await readFlag(io, target, options)).trips;
   return changeFlag(io, target, "restore", body, options, {
-    more: ({ trips }) =>
-      Promise.all(
-        before
-          .filter(({ id }) => trips.every((left) => left.id !== id))
-          .map(async (trip) => overriddenLine(trip, await readBudget(io, trip.budget.id, options))),
-      ),
+    more: ({ trips }) => {
+      const overridden = before.filter(({ id }) => trips.every((left) => left.id !== id));
+      const budgets = new Map(overridden.map(({ budget }) => [budget.id, budget.name]));
+      return Promise.all(
+        Array.from(budgets, async ([id, name]) => {
+          const steps = overridden.filter(({ budget }) => budget.id === id).map(({ atPercent }) => atPercent);
+          return overriddenLine(name, steps, await readBudget(io, id, options));
+        }),
+      );
+    },
   });
 }
 

@@ -1,4 +1,5 @@
 /** How the commands speak: sentences in product words, times in UTC. */
+import { age } from "../domain/age.ts";
 import { EVERY_FLAG } from "../domain/fleet.ts";
 import { refusingWords } from "../domain/refusing-words.ts";
 import { standingWords } from "../domain/standing-words.ts";
@@ -95,12 +96,12 @@ export function some(names: readonly string[], total = names.length): string {
 function lifeSign(late: LateInstance): string {
   const { disconnectedSeconds, silentSeconds, lastSeen } = late;
   if (disconnectedSeconds !== null) {
-    return `connection lost ${String(disconnectedSeconds)} s ago, may still be serving`;
+    return `connection lost ${age(disconnectedSeconds)} ago, may still be serving`;
   }
-  const since = `${String(silentSeconds)} s, since ${lastSeen.slice(11, 19)} UTC`;
+  const since = `${age(silentSeconds)}, since ${lastSeen.slice(11, 19)} UTC`;
   return isProbablyGone(late)
     ? `not heard of for ${since} (probably gone)`
-    : `live, last heard of ${String(silentSeconds)} s ago`;
+    : `live, last heard of ${age(silentSeconds)} ago`;
 }
 
 /** A line for each that runs or may still run, and how many there are of each kind. */
@@ -114,7 +115,7 @@ export function instanceLines(list: InstancesAnswer): string[] {
 
 function instanceState(one: InstancesAnswer["items"][number]): string {
   const { state, revision, silentSeconds, disconnectedSeconds, local, declaredDead } = one;
-  const since = `${String((state === "lost" ? disconnectedSeconds : null) ?? silentSeconds)} s`;
+  const since = age((state === "lost" ? disconnectedSeconds : null) ?? silentSeconds);
   const was =
     declaredDead === null ? "" : `; was declared dead by ${declaredDead.by} at ${moment(declaredDead.at)}, and `;
   return [
@@ -194,9 +195,10 @@ export function standingText(standing: NonNullable<FlagAnswer["standing"]>): str
     .join("");
 }
 
-/** What a restore did to a trip, and what of its budget still acts; null: that could not be read. */
-export function overriddenLine({ budget, atPercent }: FlagAnswer["trips"][number], left: BudgetAnswer | null): string {
-  const done = `Budget "${budget.name}" had reached ${String(atPercent)} %: overridden until its window ends.`;
+/** What a restore did to the trips of one budget, and what of that still acts; null: that could not be read. */
+export function overriddenLine(name: string, atPercents: readonly number[], left: BudgetAnswer | null): string {
+  const steps = [...new Set(atPercents)].toSorted((a, b) => a - b).map((atPercent) => `${String(atPercent)} %`);
+  const done = `Budget "${name}" had reached ${steps.join(" and ")}: overridden until its window ends.`;
   return left === null ? done : `${done} ${nextStep(left)}`;
 }
 

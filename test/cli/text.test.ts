@@ -1,7 +1,8 @@
 /** What the command says of a flag is what is so: off is never called on, and what is for later is said to be. */
 import { describe, expect, it } from "vitest";
-import { type FlagAnswer, flagAnswer } from "../../src/cli/answers.ts";
+import { type FlagAnswer, flagAnswer, instancesAnswer } from "../../src/cli/answers.ts";
 import { flagLine } from "../../src/cli/flag-text.ts";
+import { instanceLines } from "../../src/cli/text.ts";
 
 const SINCE = "2026-01-02T03:04:00.000Z";
 const STEPS = ["claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-4-5"].map((model) => ({ model }));
@@ -92,4 +93,17 @@ describe("the line of a flag", () => {
   ])("%s", (_what, flag, text) => {
     expect(flagLine(flag)).toBe(`chat: ${text}`);
   });
+});
+
+it("how long ago is told as the board tells it: minutes and hours, not thousands of seconds", () => {
+  const one = { id: "a", instance: "host-1", app: null, revision: null, local: null, declaredDead: null };
+  const items = [
+    { ...one, state: "lost", silentSeconds: 2_700, disconnectedSeconds: 2_638 },
+    { ...one, state: "silent", silentSeconds: 7_300, disconnectedSeconds: null },
+  ];
+  const list = instancesAnswer.parse({ items, live: 0, lost: 1, silent: 1, stopped: 0 });
+  expect(instanceLines(list).slice(1)).toEqual([
+    "host-1: connection lost 43 min ago, may still be serving, has applied nothing yet",
+    "host-1: silent for 2 h, has applied nothing yet",
+  ]);
 });

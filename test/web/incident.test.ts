@@ -194,6 +194,38 @@ describe("the board without JavaScript, searched", () => {
   });
 });
 
+describe.each([
+  { name: "with JavaScript", javaScriptEnabled: true },
+  { name: "without JavaScript", javaScriptEnabled: false },
+])("a page that the searched board leads to, $name", ({ javaScriptEnabled }) => {
+  it("leads back to what is looked for, when it is done, refused or left", async () => {
+    opened = await openPage(world.server, { javaScriptEnabled });
+    page = opened.page;
+    await signIn(page, world.server.url, world.operator);
+    await page.waitForURL("**/e/production");
+    await page.goto(`${world.server.url}/e/production?q=draft`);
+    const isSearched = () =>
+      page.waitForURL((url) => url.pathname === "/e/production" && url.searchParams.get("q") === "draft");
+    await card("draft-reply").getByLabel("More of Draft reply").click();
+    await card("draft-reply").getByRole("link", { name: "Downgrade…" }).click();
+    await page.getByRole("link", { name: "Cancel" }).click();
+    await isSearched();
+    await card("draft-reply").getByLabel("More of Draft reply").click();
+    await card("draft-reply").getByRole("link", { name: "Downgrade…" }).click();
+    await page.getByRole("button", { name: "Downgrade" }).click();
+    await isSearched();
+    await card("draft-reply").getByLabel("More of Draft reply").click();
+    await card("draft-reply").getByRole("link", { name: "Restore quality…" }).click();
+    await page.getByRole("button", { name: "Restore quality" }).click();
+    await page.getByText("choose one above or write a few words").waitFor();
+    await page.getByLabel("Fixed").check();
+    await page.getByRole("button", { name: "Restore quality" }).click();
+    await isSearched();
+    expect(await card("support-chat").isVisible()).toBe(false);
+    await opened.context.close();
+  });
+});
+
 describe("the live board", () => {
   beforeEach(async () => {
     opened = await openPage(world.server);

@@ -73,6 +73,14 @@ it("caps the names and never the count", async () => {
   expect(page).toContain("Not yet: a, b, c and 12 more");
 });
 
+it("names a few who are silent, and counts many: their names are a page of their own", async () => {
+  const silent = ["a", "b", "c", "d"].map((name) => member(name, { state: "silent", silentSeconds: 120 }));
+  const of = (n: number) => html(fleetOf([member("host-1", { n: 2 }), ...silent.slice(0, n)]));
+  expect(await of(3)).toContain("3 silent: a for 2 min, b for 2 min and c for 2 min<");
+  expect(await of(4)).toContain("4 silent, named under Instances<");
+  expect(await of(4), "nobody knows of those").not.toContain("✓");
+});
+
 it("a restore is complete without who refuses by itself, which is named and never counted as applied", async () => {
   const held = member("host-7", { n: 2, local: ["chat"] });
   const page = await html(fleetOf([member("host-1", { n: 2 }), held]), "chat", 120);

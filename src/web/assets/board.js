@@ -387,6 +387,11 @@ document.addEventListener("submit", (event) => {
   event.preventDefault();
   look();
 });
+// A page that the board leads to leads back to what was looked for.
+document.addEventListener("click", ({ target }) => {
+  const link = target instanceof Element ? target.closest("#live a[href]") : null;
+  if (link !== null && /\/(restore|downgrade|raise)$/.test(link.pathname)) link.search = location.search;
+});
 
 /** What a person is in the middle of: open details, typed text, the focus. */
 function memory() {

@@ -83,6 +83,7 @@ export async function boardParts(board: Board | LastKnownBoard, options: BoardPa
       <Place id="news" />
       <Find path={`/e/${board.environment.key}`} />
       <Place id="flags" />
+      <Place id="unpriced" />
       <Place id="shared" />
       <Place id="unknown" />
       <Place id="steps" />
@@ -97,8 +98,9 @@ export async function boardParts(board: Board | LastKnownBoard, options: BoardPa
     </>,
     [
       news,
-      { id: "now", html: toHtml(<Now board={board} />), children: [figures("unpriced", <Unpriced board={board} />)] },
+      { id: "now", html: toHtml(<Now board={board} />), children: [] },
       await flagList(board, visitor, options.rows),
+      figures("unpriced", <Unpriced board={board} />),
       { ...leaf("shared", <SharedBudgets board={board} />), pace: "figures" },
       unknown,
       steps,

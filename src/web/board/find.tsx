@@ -78,6 +78,7 @@ export function found(html: string, board: Board, filter: Filter): string {
     .replace('id="find"', () => `id="find" value="${attribute(filter.text)}"`)
     .replace(`<option value="${filter.state}"`, (option) => `${option} selected`)
     .replaceAll('href="?', () => `href="?${address}&amp;`)
+    .replaceAll(/href="([^"?#]*\/(?:restore|downgrade|raise))"/g, (_, path: string) => `href="${path}?${address}"`)
     .replaceAll(/method="post" action="([^"?]*)"/g, (_, path: string) => `method="post" action="${path}?${address}"`)
     .replaceAll(/ data-flag="([^"]*)"/g, (row, key: string) => (shown.has(key) ? row : `${row} hidden`));
   return shown.size > 0 ? page : page.replace('id="find-none" hidden', 'id="find-none"');
@@ -86,6 +87,11 @@ export function found(html: string, board: Board, filter: Filter): string {
 /** The board's address for a filter: "" or "?q=…". */
 export function searchOf(filter: Filter): string {
   return isFiltering(filter) ? `?${String(addressOf(filter))}` : "";
+}
+
+/** What the visitor of a page that the board leads to looks for, in the page's own address: the way back keeps it. */
+export function searchOfPage(page: { req: { query(name: string): string | undefined } }): string {
+  return searchOf(filterOf((name) => page.req.query(name)));
 }
 
 function addressOf({ text, state }: Filter): URLSearchParams {

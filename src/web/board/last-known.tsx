@@ -5,7 +5,8 @@
 import type { Actor } from "../../domain/actor.ts";
 import type { LastKnownBoard } from "./state.ts";
 import { mayOperate } from "../shell/page-context.ts";
-import { age, percent } from "../text/text.ts";
+import { age } from "../../domain/age.ts";
+import { percent } from "../text/text.ts";
 import { type CompiledFlag, compile } from "../../../sdk-client/src/evaluate/compile.ts";
 
 export function LastKnown({ board, actor }: { board: LastKnownBoard; actor: Actor }) {

@@ -11,7 +11,6 @@ import { fleetWords, notCountedWords } from "../text/fleet.ts";
 import { SHOWN_INCIDENTS } from "../incidents/news.tsx";
 import { Moment } from "../shell/moment.tsx";
 import { periodNow, usdLimit } from "../text/money.ts";
-import { Place } from "./parts.ts";
 import { Words } from "../text/standing-words.tsx";
 import { UnpricedLine } from "./unpriced-line.tsx";
 import { count } from "../text/text.ts";
@@ -60,7 +59,6 @@ export function Now({ board }: { board: Board }) {
       {notCountedWords(board.fleet.notCounted).map((words) => (
         <p class="lag">{words}</p>
       ))}
-      <Place id="unpriced" />
     </section>
   );
 }

@@ -34,6 +34,7 @@ import {
   readForm,
   serviceContext,
 } from "../shell/page-context.ts";
+import { searchOfPage } from "../board/find.tsx";
 import { RaisePage, raiseUntil } from "./raise.tsx";
 import { sendPage } from "../shell/render.tsx";
 import { selfUpdating } from "../shell/self-updating.ts";
@@ -107,7 +108,7 @@ export function budgetPages(deps: Deps): Hono<PageEnv> {
         const reached = spentNanoUsd >= limitNanoUsd ? " Its limit is still reached." : "";
         return done(
           c,
-          `/e/${environment}`,
+          `/e/${environment}${searchOfPage(c)}`,
           `Raised ${value.name}: ${usd(spentNanoUsd)} of ${usdLimit(limitNanoUsd)} spent.${reached}`,
         );
       },
@@ -221,7 +222,7 @@ async function raisePage(c: PageContext, deps: Deps, errors: FieldErrors, form?:
       environment,
       errors,
     },
-    <RaisePage budget={budget} environment={environment} errors={errors} form={form} />,
+    <RaisePage budget={budget} environment={environment} search={searchOfPage(c)} errors={errors} form={form} />,
   );
 }
 

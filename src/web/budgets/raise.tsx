@@ -12,18 +12,20 @@ const HOURS = [1, 4, 24] as const;
 export interface RaiseProps {
   budget: BudgetResource;
   environment: string;
+  /** What is looked for on the board that led here: "" or "?q=…". */
+  search: string;
   errors: FieldErrors;
   form: Form | undefined;
 }
 
-export function RaisePage({ budget, environment, errors, form }: RaiseProps) {
+export function RaisePage({ budget, environment, search, errors, form }: RaiseProps) {
   const board = `/e/${environment}`;
   const { now, timezone } = budget;
   const spentNanoUsd = Number(now.spentNanoUsd);
   const over = spentNanoUsd - now.limitNanoUsd;
   const tripped = now.trips.filter((trip) => trip.overriddenBy === null);
   return (
-    <form class="card stack" method="post" action={`${board}/budgets/${budget.id}/raise`}>
+    <form class="card stack" method="post" action={`${board}/budgets/${budget.id}/raise${search}`}>
       <h1>{`Raise budget ${budget.name}`}</h1>
       <FormErrors errors={errors} fields={["addUsd", "until", "reason"]} />
       <p>
@@ -76,7 +78,7 @@ export function RaisePage({ budget, environment, errors, form }: RaiseProps) {
       />
       <div class="acts">
         <button class="main">Raise</button>
-        <a class="button" href={board}>
+        <a class="button" href={`${board}${search}`}>
           Cancel
         </a>
       </div>

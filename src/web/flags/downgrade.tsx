@@ -14,11 +14,13 @@ export interface DowngradeProps {
   /** Null while the flag is off. */
   preview: StepPreview | null;
   environment: string;
+  /** What is looked for on the board that led here: "" or "?q=…". */
+  search: string;
   errors: FieldErrors;
   form: Form | undefined;
 }
 
-export function DowngradePage({ flag, preview, environment, errors, form }: DowngradeProps) {
+export function DowngradePage({ flag, preview, environment, search, errors, form }: DowngradeProps) {
   const board = `/e/${environment}`;
   const { level } = flag.level;
   const deeper = flag.steps.map((step, position) => ({ step, position })).filter(({ position }) => position !== level);
@@ -43,7 +45,7 @@ export function DowngradePage({ flag, preview, environment, errors, form }: Down
   }
   const current = flag.steps[level]?.model ?? "";
   return (
-    <form class="card stack" method="post" action={`${board}/flags/${flag.key}/downgrade`}>
+    <form class="card stack" method="post" action={`${board}/flags/${flag.key}/downgrade${search}`}>
       <h1>{`Downgrade ${flag.name}`}</h1>
       <FormErrors errors={errors} fields={["model", "reason"]} />
       <p>
@@ -77,7 +79,7 @@ export function DowngradePage({ flag, preview, environment, errors, form }: Down
       <HowLong value={form?.text("minutes") ?? ""} />
       <div class="acts">
         <button class="main">Downgrade</button>
-        <a class="button" href={board}>
+        <a class="button" href={`${board}${search}`}>
           Cancel
         </a>
       </div>

@@ -20,6 +20,8 @@ const RAMPS = [
 
 interface Common {
   environment: string;
+  /** What is looked for on the board that led here: "" or "?q=…". */
+  search: string;
   master: MasterResource;
   errors: FieldErrors;
   form: Form | undefined;
@@ -32,7 +34,7 @@ interface FlagProps extends Common {
 }
 
 export function RestorePage(props: FlagProps) {
-  const { flag, environment, errors, form } = props;
+  const { flag, environment, search, errors, form } = props;
   const board = `/e/${environment}`;
   const off = isHeldOff(flag);
   const tripped = flag.trips[0];
@@ -42,7 +44,7 @@ export function RestorePage(props: FlagProps) {
         <h1>{`${flag.name} is on`}</h1>
         <p>There is nothing to restore: its own switch is on, at full quality.</p>
         <p class="acts">
-          <a class="button main" href={board}>
+          <a class="button main" href={`${board}${search}`}>
             To the board
           </a>
         </p>
@@ -50,7 +52,7 @@ export function RestorePage(props: FlagProps) {
     );
   }
   return (
-    <form class="card stack" method="post" action={`${board}/flags/${flag.key}/restore`}>
+    <form class="card stack" method="post" action={`${board}/flags/${flag.key}/restore${search}`}>
       <h1>{off ? `Restore ${flag.name}` : `Restore quality of ${flag.name}`}</h1>
       <FormErrors errors={errors} fields={["reason"]} />
       <Cause flag={flag} nowMs={props.nowMs} />
@@ -63,7 +65,8 @@ export function RestorePage(props: FlagProps) {
       </div>
       {tripped === undefined ? null : (
         <p>
-          To give it more money instead, <a href={`${board}/budgets/${tripped.budget.id}/raise`}>raise the budget…</a>
+          To give it more money instead,{" "}
+          <a href={`${board}/budgets/${tripped.budget.id}/raise${search}`}>raise the budget…</a>
         </p>
       )}
       {props.master.state === "off" ? (
@@ -83,7 +86,7 @@ export function RestorePage(props: FlagProps) {
       />
       <div class="acts">
         <button class="main">{off ? "Restore" : "Restore quality"}</button>
-        <a class="button" href={board}>
+        <a class="button" href={`${board}${search}`}>
           Cancel
         </a>
       </div>
@@ -184,7 +187,7 @@ function Overrides({ flag, budgets }: FlagProps) {
 }
 
 export function RestoreMasterPage(props: Common & { flags: readonly FlagResource[] }) {
-  const { flags, master, environment, errors, form, nowMs } = props;
+  const { flags, master, environment, search, errors, form, nowMs } = props;
   const board = `/e/${environment}`;
   const stayOff = flags.filter(isHeldOff).map((flag) => flag.name);
   if (master.state === "on") {
@@ -192,7 +195,7 @@ export function RestoreMasterPage(props: Common & { flags: readonly FlagResource
       <section class="card stack">
         <h1>The master switch is on</h1>
         <p class="acts">
-          <a class="button main" href={board}>
+          <a class="button main" href={`${board}${search}`}>
             To the board
           </a>
         </p>
@@ -200,7 +203,7 @@ export function RestoreMasterPage(props: Common & { flags: readonly FlagResource
     );
   }
   return (
-    <form class="card stack" method="post" action={`${board}/restore`}>
+    <form class="card stack" method="post" action={`${board}/restore${search}`}>
       <h1>Restore the master switch</h1>
       <FormErrors errors={errors} fields={["reason"]} />
       <p>
@@ -227,7 +230,7 @@ export function RestoreMasterPage(props: Common & { flags: readonly FlagResource
       />
       <div class="acts">
         <button class="main">Restore</button>
-        <a class="button" href={board}>
+        <a class="button" href={`${board}${search}`}>
           Cancel
         </a>
       </div>

@@ -15,6 +15,7 @@ import { downgradeFlag } from "../../services/flags/downgrade.ts";
 import { killFlag, restoreFlag } from "../../services/flags/switches.ts";
 import { revert, setReason } from "../../services/flags/undo.ts";
 import { act, done } from "../shell/act.tsx";
+import { searchOfPage } from "../board/find.tsx";
 import { UNDO_MS } from "../board/state.ts";
 import { DowngradePage } from "./downgrade.tsx";
 import { NO_ERRORS } from "../form/parts.tsx";
@@ -91,7 +92,7 @@ export function switchPages(deps: Deps): Hono<PageEnv> {
         const reason = reasonOf(form);
         const input = { model, reason: reason === "" ? null : reason, until };
         await downgradeFlag(serviceContext(c, deps), environment, key, input);
-        return c.redirect(`/e/${environment}#flag-${key}`, 303);
+        return c.redirect(`/e/${environment}${searchOfPage(c)}#flag-${key}`, 303);
       },
       (errors) => downgradePage(c, deps, errors, form),
     );
@@ -111,7 +112,7 @@ export function switchPages(deps: Deps): Hono<PageEnv> {
           effective.reason === "MASTER"
             ? " The master switch is still off, so it stays dark until that is restored."
             : "";
-        return done(c, `/e/${environment}`, `Restored ${name}.${still}`);
+        return done(c, `/e/${environment}${searchOfPage(c)}`, `Restored ${name}.${still}`);
       },
       (errors) => restorePage(c, deps, errors, form),
     );
@@ -126,7 +127,7 @@ export function switchPages(deps: Deps): Hono<PageEnv> {
         await restoreMaster(serviceContext(c, deps), environment, { reason: requireReason(form) });
         return done(
           c,
-          `/e/${environment}`,
+          `/e/${environment}${searchOfPage(c)}`,
           "The master switch is on again. Flags that are off by themselves stay off.",
         );
       },
@@ -145,7 +146,14 @@ async function downgradePage(c: PageContext, deps: Deps, errors: ReadonlyMap<str
     c,
     deps,
     { ...pageOf(c, `Downgrade ${flag.name}`, environment), errors },
-    <DowngradePage flag={flag} preview={preview} environment={environment} errors={errors} form={form} />,
+    <DowngradePage
+      flag={flag}
+      preview={preview}
+      environment={environment}
+      search={searchOfPage(c)}
+      errors={errors}
+      form={form}
+    />,
   );
 }
 
@@ -164,6 +172,7 @@ async function restorePage(c: PageContext, deps: Deps, errors: ReadonlyMap<strin
     <RestorePage
       flag={flag}
       environment={environment}
+      search={searchOfPage(c)}
       budgets={money.budgets}
       master={master}
       errors={errors}
@@ -185,6 +194,7 @@ async function restoreMasterPage(c: PageContext, deps: Deps, errors: ReadonlyMap
       flags={flags.items}
       master={master}
       environment={environment}
+      search={searchOfPage(c)}
       errors={errors}
       form={form}
       nowMs={deps.clock.nowMs()}

@@ -17,7 +17,8 @@ import { Moment } from "../shell/moment.tsx";
 import { More } from "../board/more.tsx";
 import { ProofView } from "../shell/proof-view.tsx";
 import { Running } from "../shell/running.tsx";
-import { age, count, listed } from "../text/text.ts";
+import { age } from "../../domain/age.ts";
+import { count, listed } from "../text/text.ts";
 import { RefreshLink } from "../shell/without-script.tsx";
 
 const PROOF_SHOWN_MS = 2 * 60_000;

@@ -10,7 +10,8 @@ import { done } from "../shell/act.tsx";
 import { type PageEnv, readForm, serviceContext } from "../shell/page-context.ts";
 import { sendPage } from "../shell/render.tsx";
 import { lostWords } from "../text/fleet.ts";
-import { age, count } from "../text/text.ts";
+import { age } from "../../domain/age.ts";
+import { count } from "../text/text.ts";
 import { pressed } from "../form/submit.ts";
 
 export function deadPages(deps: Deps): Hono<PageEnv> {

@@ -5,14 +5,15 @@ import type { Deps } from "../../deps.ts";
 import type { PropsWithChildren } from "hono/jsx";
 import { type DeclaredDead, EVERY_FLAG } from "../../domain/fleet.ts";
 import { listFlags } from "../../services/flags/flags.ts";
-import { listInstances } from "../../services/instances/instances.ts";
+import { listInstances, REMEMBERED_MAX } from "../../services/instances/instances.ts";
 import { getReceipts } from "../../services/instances/receipts.ts";
 import { notCountedWords } from "../text/fleet.ts";
 import { Moment } from "../shell/moment.tsx";
 import { selfUpdating } from "../shell/self-updating.ts";
 import { mayOperate, type PageEnv, serviceContext } from "../shell/page-context.ts";
 import { sendPage } from "../shell/render.tsx";
-import { age, count, listed, took } from "../text/text.ts";
+import { age } from "../../domain/age.ts";
+import { count, listed, took } from "../text/text.ts";
 
 /** Instances of one state on the page; the rest is counted. */
 const SHOWN_MAX = 200;
@@ -58,8 +59,8 @@ export function instancePages(deps: Deps): Hono<PageEnv> {
             </p>
             <p class="dim">
               {count(list.live, "live instance")}, {list.lost} lost (connection gone without a goodbye within the hour,
-              may still be serving), {list.silent} silent (not heard of for longer), {list.stopped} stopped within the
-              day.
+              may still be serving), {list.silent} silent (not heard of for longer), {list.stopped}
+              {list.stopped < REMEMBERED_MAX ? "" : " or more"} stopped within the day.
             </p>
             {notCountedWords(list.notCounted).map((words) => (
               <p class="lag">{words}</p>

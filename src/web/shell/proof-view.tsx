@@ -4,7 +4,7 @@
  * follows no restore: the count is complete without it, and it is named beside it.
  */
 import { hasApplied, isComplete, type Member, type TimedProof } from "../../domain/fleet.ts";
-import { heldWords, lostWords, names, notCountedWords, silentWords, straggler } from "../text/fleet.ts";
+import { heldWords, lostWords, names, notCountedWords, silentBeside, straggler } from "../text/fleet.ts";
 import { count, took } from "../text/text.ts";
 
 /** More squares than this are no longer counted by eye; the rest is in the sentence. */
@@ -43,7 +43,7 @@ export function ProofView({ proof, fresh, what }: { proof: TimedProof; fresh: bo
       {behind.count === 0 ? null : <p class="lag">Not yet: {names(behind, straggler)}</p>}
       {lost.count === 0 ? null : <p class="lag">{capital(lostWords(lost, hadApplied(proof.n)))}</p>}
       {held.count === 0 ? null : <p class="lag">{heldWords(held, following === 0 ? "alone" : "proof")}</p>}
-      {silent.count === 0 ? null : <p class="lag">{silentWords(silent)}</p>}
+      {silent.count === 0 ? null : <p class="lag">{silentBeside(silent)}</p>}
       {notCountedWords(notCounted).map((words) => (
         <p class="lag">{words}</p>
       ))}

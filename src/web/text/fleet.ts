@@ -1,7 +1,8 @@
 /** Instances as a person reads them: who is late, lost, silent, held off by itself, or not counted at all. Pure. */
 import { type Fleet, heldLocally, type Member, type NotCounted, type Some, someIn } from "../../domain/fleet.ts";
 import { refusingWords } from "../../domain/refusing-words.ts";
-import { age, count, listed } from "./text.ts";
+import { age } from "../../domain/age.ts";
+import { count, listed } from "./text.ts";
 
 const QUIET_SECONDS = 10;
 const NAMED = 3;
@@ -30,8 +31,13 @@ function since({ disconnectedSeconds, silentSeconds }: Member): string {
   return age(disconnectedSeconds ?? silentSeconds);
 }
 
+/** The same beside a proof, where more than a few have no room: "143 silent, named under Instances". */
+export function silentBeside(silent: Some): string {
+  return silent.count <= NAMED ? silentWords(silent) : `${silent.count} silent, named under Instances`;
+}
+
 /** "1 silent for 2 min: host-7". */
-export function silentWords(silent: Some): string {
+function silentWords(silent: Some): string {
   const [first] = silent.first;
   if (silent.count === 1 && first !== undefined) return `1 silent for ${age(first.silentSeconds)}: ${first.instance}`;
   return `${silent.count} silent: ${names(silent, (one) => `${one.instance} for ${age(one.silentSeconds)}`)}`;
