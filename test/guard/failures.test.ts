@@ -23,9 +23,9 @@ function failing(status: number, type: string, more: Partial<Extract<Behaviour, 
   return { kind: "error", status, type, ...more };
 }
 
-const limited = (errorCode?: string): Behaviour =>
+const limited = (errorCode?: string, headers: Record<string, string> = { "retry-after-ms": "5" }): Behaviour =>
   failing(429, "rate_limit_error", {
-    headers: { "retry-after-ms": "5" },
+    headers,
     ...(errorCode === undefined ? {} : { details: { error_code: errorCode } }),
   });
 
@@ -35,7 +35,7 @@ const NEXT_MODEL: [string, Behaviour][] = [
   ["503", failing(503, "api_error")],
   ["504", failing(504, "timeout_error")],
   ["529", OVERLOADED],
-  ["429, as limits are per model", limited()],
+  ["429, as limits are per model", limited(undefined, { "retry-after": "60" })],
   ["a reset", { kind: "reset" }],
 ];
 
@@ -112,7 +112,7 @@ describe.each(SDKS)("$name", ({ Sdk }) => {
 
   it("leaves a rate limit of the last model to the SDK, which does not go down the chain again", async () => {
     world.endpoint.behave(OPUS, OVERLOADED);
-    world.endpoint.behave(SONNET, limited());
+    world.endpoint.behave(SONNET, limited(undefined, {}));
     world.endpoint.behaveNext(HAIKU, limited());
     expect((await world.client(Sdk).messages.create(ASK)).model).toBe(HAIKU);
     expect(modelsSent(world)).toEqual([OPUS, SONNET, HAIKU, HAIKU]);

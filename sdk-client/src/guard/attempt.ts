@@ -10,7 +10,9 @@ export type Stop =
   /** The caller, or the SDK's own timeout, aborted the request. */
   | { kind: "aborted" }
   | { kind: "deadline"; limitMs: number }
-  | { kind: "limit"; name: "attempt limit" | "first token limit" | "idle limit"; limitMs: number };
+  | { kind: "limit"; name: LimitName; limitMs: number };
+
+export type LimitName = "attempt limit" | "first token limit" | "idle limit";
 
 /** Thrown out of {@link Attempt.wait} when the attempt is stopped. */
 export class Stopped extends Error {
@@ -24,7 +26,7 @@ export class Stopped extends Error {
 
 export class Attempt {
   readonly #controller = new AbortController();
-  readonly #timers: NodeJS.Timeout[] = [];
+  readonly #limits = new Map<LimitName, NodeJS.Timeout>();
   #stop: Stop | null = null;
   #interrupt: ((reason: Stopped) => void) | null = null;
   #onStop: ((stop: Stop) => void) | null = null;
@@ -53,15 +55,23 @@ export class Attempt {
     if (this.#stop !== null) listener(this.#stop);
   }
 
-  /** Stops the attempt after `limitMs`, unless {@link clearLimits} comes first. No limit when undefined. */
-  limit(name: Extract<Stop, { kind: "limit" }>["name"], limitMs: number | undefined): void {
+  /** Stops the attempt after `limitMs`, unless the limit is cleared first. No limit when undefined. */
+  limit(name: LimitName, limitMs: number | undefined): void {
     if (limitMs === undefined) return;
-    this.#timers.push(setTimeout(() => this.stop({ kind: "limit", name, limitMs }), limitMs));
+    this.#limits.set(
+      name,
+      setTimeout(() => this.stop({ kind: "limit", name, limitMs }), limitMs),
+    );
+  }
+
+  clearLimit(name: LimitName): void {
+    clearTimeout(this.#limits.get(name));
+    this.#limits.delete(name);
   }
 
   clearLimits(): void {
-    for (const timer of this.#timers) clearTimeout(timer);
-    this.#timers.length = 0;
+    for (const timer of this.#limits.values()) clearTimeout(timer);
+    this.#limits.clear();
   }
 
   /**

@@ -1,13 +1,15 @@
 /** What a guarded call is given, and what it tells of each of its attempts. */
+import type { Breakers } from "./breaker.ts";
 import type { Door } from "./door.ts";
 import type { GuardHost, UsageDraft } from "../guard-host.ts";
 import type { Pass } from "./pass.ts";
 import type { Fitting } from "./body.ts";
 import type { Body, Subject } from "./request.ts";
 import type { GuardOptions, RequestLike } from "./types.ts";
+import type { Decision } from "../wire/protocol.ts";
 import type { Revision } from "../wire/revision.ts";
 
-/** How one attempt ended: the seam for usage records and breakers. */
+/** How one attempt ended: the seam for usage records. */
 export interface AttemptOutcome {
   flag: string;
   model: string;
@@ -30,8 +32,11 @@ export interface CallInput {
   fitting: Fitting;
   stream: boolean;
   pass: Pass;
+  breakers: Breakers;
   /** What the call was decided by; null without any state. */
   revision: Revision | null;
+  /** The flag's way to say no: its off message, or the error thrown. */
+  readonly off: (decision: Decision) => Promise<Response>;
   /** Called once for every attempt that was sent, with what it used. */
   settled(outcome: AttemptOutcome, used: readonly UsageDraft[]): void;
 }

@@ -15,6 +15,11 @@ export interface Door {
   readonly timeoutMs: number | undefined;
   /** True when the caller has aborted the call; false when it was the library's own timeout. */
   isCallerGone(): boolean;
+  /**
+   * To be called before an error is thrown that the library may answer with a sleep and another request: `begun` is told
+   * when it falls asleep, with what wakes it, and gives what is called when it has woken. Doors that cannot tell have none.
+   */
+  onSleep?(begun: (wake: () => void) => () => void): void;
   /** The class that errors for this caller derive from. */
   errorBase(): Promise<ErrorBase>;
 }

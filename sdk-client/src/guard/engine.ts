@@ -3,6 +3,7 @@
  * is off, or whose model is blocked, never leaves the process.
  */
 import { type ModelChoice, planModels } from "../evaluate/chain-plan.ts";
+import { Breakers } from "./breaker.ts";
 import { planBatch } from "./batch.ts";
 import { bodyFor } from "./body.ts";
 import { GuardedCall } from "./call.ts";
@@ -37,6 +38,7 @@ export type Engine = <R extends RequestLike>(
 export function engine(host: GuardHost, options: GuardOptions): Engine {
   const unknown = { onUnknown: options.onUnknown === "off" ? ("off" as const) : ("on" as const) };
   const passes: Passes = new WeakMap();
+  const breakers = new Breakers();
   const writers = writersOf(host);
   return async (given, next, door) => {
     const kind = callKind(given);
@@ -131,6 +133,8 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
       stream,
       revision: decision.revision,
       pass: passOf(passes, request, door.call, nowMs),
+      breakers,
+      off,
       settled: (outcome, used) => {
         host.logger.debug(outcome, "attempt");
         if (subject.layer.isTaken) return;

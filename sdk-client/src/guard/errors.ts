@@ -74,6 +74,11 @@ export function aborted(): DOMException {
   return new DOMException("This operation was aborted", "AbortError");
 }
 
+/** True for the errors made here for callers: the SDK passes them on as they are, at once. */
+export function isGuardError(error: Error): boolean {
+  return "code" in error && typeof error.code === "string" && error.code.startsWith("ANDON_");
+}
+
 /** Whatever was thrown, as an error. */
 export function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown));

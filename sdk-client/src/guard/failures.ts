@@ -1,116 +1,102 @@
 /**
- * What an answer of the API means for the call: the table of failures. Invariant: only what another model can mend
+ * What an answer of the API means for the call: the table of failures. Pure. Invariant: only what another model can mend
  * goes to the next model; what is the caller's or the account's fault goes straight through, once.
  */
-import { isObject } from "../wire/json.ts";
-
-/** An error body longer than this is cut: the API's own are a few hundred bytes. */
-const MAX_ERROR_BODY_BYTES = 65_536;
-
-const MODEL_FAILURES: ReadonlySet<number> = new Set([500, 502, 503, 504, 529]);
-const MODEL_FAILURE_TYPES: ReadonlySet<string> = new Set(["overloaded_error", "api_error", "timeout_error"]);
-const SPEND_CODES: ReadonlySet<string> = new Set(["enforced_spend_limit_reached", "contract_spend_limit_reached"]);
-const USAGE_LIMIT_TEXT = /usage limit|spend(?:ing)? limit|credit balance/i;
+import { isObject, parseObject } from "../wire/json.ts";
 
 /**
- * - `answer`: as it is; the SDK's own retries apply
- * - `failed`: this model failed, the next may not
+ * - `answer`: an answer, or the caller's own fault: straight through
+ * - `failed`: the provider failed, with this model: the next may do better
  * - `limited`: this model's rate limit is reached
+ * - `backOff`: the organisation's is: the same model again, later
+ * - `unusable`: this model cannot be had, or cannot take the request
+ * - `tooLong`: the request fits only a model with a larger window
+ * - `refused`: the model declined to answer
  * - `outOfMoney`: no retry and no other model can succeed
+ * - `revoked`: the key is not accepted any more
  */
-export type Verdict = "answer" | "failed" | "limited" | "outOfMoney";
+export type Verdict =
+  | "answer"
+  | "failed"
+  | "limited"
+  | "backOff"
+  | "unusable"
+  | "tooLong"
+  | "refused"
+  | "outOfMoney"
+  | "revoked";
 
-export interface Judged {
-  verdict: Verdict;
-  /** The response to pass on; the given one is used up when its body had to be read. */
-  response: Response;
+/** An error as the API tells it. Fields that it does not tell are empty. */
+export interface ApiError {
+  type: string;
+  message: string;
+  /** `error.details.error_code`. */
+  code: string;
 }
 
-/** Judges a response by status, and by its body where the status does not tell. */
-export async function judge(response: Response): Promise<Judged> {
-  const { status } = response;
-  if (response.ok) return { verdict: "answer", response };
-  if (MODEL_FAILURES.has(status)) return { verdict: "failed", response };
-  if (status === 402) return { verdict: "outOfMoney", response: withoutRetry(response) };
-  if (status !== 400 && status !== 429) return { verdict: "answer", response };
-  const text = await readBounded(response);
-  const copy = rebuilt(response, text);
-  const verdict = judgeError(status, text);
-  return { verdict, response: verdict === "outOfMoney" ? withoutRetry(copy) : copy };
+/** What was sent when the error came. */
+export interface SentTo {
+  model: string;
+  /** True when it is not what the caller asked for: another model, or a step's patch. */
+  isChanged: boolean;
 }
 
-/** Judges an `error` event of a stream by its data. */
-export function judgeStreamError(data: string): Verdict {
-  const type = errorOf(data)?.["type"];
-  if (typeof type !== "string") return "answer";
-  if (type === "rate_limit_error") return judgeError(429, data);
-  return MODEL_FAILURE_TYPES.has(type) ? "failed" : "answer";
-}
+const SPEND_CODES: ReadonlySet<string> = new Set(["enforced_spend_limit_reached", "contract_spend_limit_reached"]);
+/** Codes of a 402 that concern the organisation of one end user (`resources/shared.d.ts` of SDK 1.14.0). */
+const LINKED_ORGANIZATION = "linked_organization_";
+const USAGE_LIMIT_TEXT = /usage limit|spend(?:ing)? limit|credit balance/i;
+/** "prompt is too long: 210000 tokens > 200000 maximum", "input length and `max_tokens` exceed context limit: …". */
+const TOO_LONG_TEXT = /prompt is too long|exceeds? (?:the )?(?:model's )?(?:maximum )?context/i;
+const MODEL_WORD = /\bmodel\b/i;
 
-/** The response with the header by which the SDK is told not to retry. */
-export function withoutRetry(response: Response): Response {
-  const copy = rebuilt(response, response.body);
-  copy.headers.set("x-should-retry", "false");
-  return copy;
-}
-
-/**
- * A response like the given one with another body. Its headers are copied here: where `@hono/node-server` 2.1.8 serves, the
- * global `Response` is its own and keeps the ones it is given, which are immutable when they came from `fetch`
- * (findings/hono-node-server-response-shares-headers.sh).
- */
-export function rebuilt(response: Response, body: BodyInit | null): Response {
-  const { status, statusText } = response;
-  const copy = new Response(body, { status, statusText, headers: new Headers(response.headers) });
-  // The constructor cannot set it; callers of `asResponse()` and the SDK's log read it.
-  Object.defineProperty(copy, "url", { value: response.url });
-  return copy;
-}
-
-type BodyInit = ConstructorParameters<typeof Response>[0];
-
-function judgeError(status: number, text: string): Verdict {
-  const error = errorOf(text);
-  if (status === 400) {
-    const message = error?.["message"];
-    return typeof message === "string" && USAGE_LIMIT_TEXT.test(message) ? "outOfMoney" : "answer";
+/** Judges an error by its status and by what it says. */
+export function judgeError(status: number, error: ApiError, sent: SentTo): Verdict {
+  if (status >= 500 || status === 408 || status === 409) return "failed";
+  switch (status) {
+    case 400:
+      if (USAGE_LIMIT_TEXT.test(error.message)) return "outOfMoney";
+      if (TOO_LONG_TEXT.test(error.message)) return "tooLong";
+      return sent.isChanged ? "unusable" : "answer";
+    case 401:
+      return "revoked";
+    case 402:
+      return error.code.startsWith(LINKED_ORGANIZATION) ? "answer" : "outOfMoney";
+    case 403:
+      if (namesModel(error, sent.model)) return "unusable";
+      // A code says that it is something else than the key.
+      return error.code === "" ? "revoked" : "answer";
+    case 404:
+      return namesModel(error, sent.model) ? "unusable" : "answer";
+    case 429:
+      if (SPEND_CODES.has(error.code)) return "outOfMoney";
+      return error.code === "ramp_limit_exceeded" ? "backOff" : "limited";
+    default:
+      return "answer";
   }
-  const details = error?.["details"];
-  const code = isObject(details) ? details["error_code"] : undefined;
-  if (typeof code !== "string") return "limited";
-  if (SPEND_CODES.has(code)) return "outOfMoney";
-  // A ramp limit is the organisation's, not the model's: the SDK backs off.
-  return code === "ramp_limit_exceeded" ? "answer" : "limited";
 }
 
-function errorOf(text: string): Record<string, unknown> | null {
-  let body: unknown;
-  try {
-    body = JSON.parse(text);
-  } catch {
-    // A proxy's HTML page, for example: nothing to learn beyond the status.
-    body = null;
-  }
-  const error = isObject(body) ? body["error"] : null;
-  return isObject(error) ? error : null;
+function namesModel({ message }: ApiError, model: string): boolean {
+  return message.includes(model) || MODEL_WORD.test(message);
 }
 
-async function readBounded(response: Response): Promise<string> {
-  const reader = response.body?.getReader();
-  if (reader === undefined) return "";
-  const decoder = new TextDecoder();
-  let text = "";
-  let bytes = 0;
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return text + decoder.decode();
-    text += decoder.decode(value, { stream: true });
-    bytes += value.byteLength;
-    if (bytes > MAX_ERROR_BODY_BYTES) {
-      await reader.cancel();
-      return text;
-    }
-  }
+/** The error in the text of a body or of an `error` event; with empty fields when there is none to be read. */
+export function readError(text: string): ApiError {
+  return errorIn(parseObject(text)) ?? { type: "", message: "", code: "" };
+}
+
+/** The error that stands in place of an answer; null for an answer. */
+export function errorIn(body: Record<string, unknown> | null): ApiError | null {
+  const error = body?.["error"];
+  if (body === null || (body["type"] !== "error" && (error === undefined || body["content"] !== undefined)))
+    return null;
+  if (!isObject(error)) return { type: "", message: textOf(error), code: "" };
+  const details = error["details"];
+  const code = isObject(details) ? textOf(details["error_code"]) : "";
+  return { type: textOf(error["type"]), message: textOf(error["message"]), code };
+}
+
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
 }
 
 const ERROR_TYPES: ReadonlyMap<number, string> = new Map([
@@ -119,16 +105,23 @@ const ERROR_TYPES: ReadonlyMap<number, string> = new Map([
   [402, "billing_error"],
   [403, "permission_error"],
   [404, "not_found_error"],
+  [409, "conflict_error"],
   [413, "request_too_large"],
   [429, "rate_limit_error"],
   [500, "api_error"],
   [504, "timeout_error"],
   [529, "overloaded_error"],
 ]);
+const STATUSES: ReadonlyMap<string, number> = new Map(Array.from(ERROR_TYPES, ([status, type]) => [type, status]));
 
 /** The API's name for a failed status; `http_error` for those it has none for. */
 export function errorTypeOf(status: number): string {
   return ERROR_TYPES.get(status) ?? "http_error";
+}
+
+/** The status of an error that came with 200: in a body, or in an event of a stream. What has no name is the API's fault. */
+export function statusOf(error: ApiError): number {
+  return STATUSES.get(error.type) ?? 500;
 }
 
 /** Failures to connect: the request never left. A reset or a timeout may come after it was read. */
@@ -147,12 +140,12 @@ const NOT_CONNECTED: ReadonlySet<string> = new Set([
 ]);
 const MAX_CAUSES = 5;
 
-/** True when the error says that no connection was made, so that nothing was used. */
-export function neverSent(error: unknown): boolean {
+/** Why no connection was made, so that nothing was used: the code of the error; null when there may have been one. */
+export function neverSent(error: unknown): string | null {
   let current = error;
   for (let depth = 0; depth < MAX_CAUSES && current instanceof Error; depth += 1) {
-    if ("code" in current && typeof current.code === "string" && NOT_CONNECTED.has(current.code)) return true;
+    if ("code" in current && typeof current.code === "string" && NOT_CONNECTED.has(current.code)) return current.code;
     current = current.cause;
   }
-  return false;
+  return null;
 }

@@ -32,8 +32,8 @@ export interface AttemptEnd {
   outcome: "ok" | "error" | "aborted";
   /** What kind of failure; null for an answer. */
   errorType: string | null;
-  /** True when the request surely never reached the API. */
-  wasUnsent?: boolean;
+  /** True when the API surely did no work: the request never reached it, or it answered with an error instead. */
+  usedNothing?: boolean;
 }
 
 /** How a stream that had begun came to its end, for its record and for a log line. */
@@ -84,6 +84,11 @@ export class AttemptMeter {
     this.#stream = stream;
   }
 
+  /** The API has begun to answer: it may bill for that. */
+  get hasBegun(): boolean {
+    return this.#answer !== null || (this.#stream !== null && this.#stream.usage !== null);
+  }
+
   /** What kind of error the stream has told of; null for none. */
   get streamError(): string | null {
     return this.#stream?.errorType ?? null;
@@ -131,7 +136,7 @@ export class AttemptMeter {
 
   #parts(how: AttemptEnd): UsagePart[] {
     const status = this.#response?.status ?? null;
-    const failed = how.wasUnsent === true || (status !== null && (status < 200 || status > 299));
+    const failed = how.usedNothing === true || (status !== null && (status < 200 || status > 299));
     if (failed) return [this.#part(NO_USAGE, true)];
     if (this.#answer !== null) return this.#answerParts(this.#answer);
     const stream = this.#stream;

@@ -12,11 +12,18 @@ export interface Pass {
   readonly startedMs: number;
   /** Attempts sent so far. */
   attempts: number;
-  /** The models that failed, by the names they are compared by. */
+  /** The models that failed or are left out, by the names they are compared by. */
   readonly failed: Set<string>;
-  /** The error of the last failure; errors carry no header to say "do not retry". */
-  lastError: Error | null;
+  /** The models whose rate limit was waited for, by the same names. */
+  readonly waitedFor: Set<string>;
+  /** What the caller gets when all fail: the first failure; a model that declined to answer comes before errors. */
+  first: Failure | null;
+  /** Monotonic time before which the next request must not be sent, in milliseconds: the provider asked to wait. */
+  waitUntilMs: number;
 }
+
+/** How a model failed: the answer that says so, or what was thrown. */
+export type Failure = { response: Response; error: null } | { response: null; error: Error };
 
 /** The passes of one guard, keyed by the object that all requests of one call share. */
 export type Passes = WeakMap<object, Pass>;
@@ -24,8 +31,15 @@ export type Passes = WeakMap<object, Pass>;
 /** The pass of this call: a new one for its first request, the same one for the SDK's retries of it. */
 export function passOf(passes: Passes, request: RequestLike, call: object | undefined, nowMs: number): Pass {
   const known = call === undefined ? undefined : passes.get(call);
-  if (known !== undefined && (request.headers.get(RETRY_COUNT_HEADER) ?? "0") !== "0") return known;
-  const pass: Pass = { startedMs: nowMs, attempts: 0, failed: new Set(), lastError: null };
+  if (known !== undefined && retriesOf(request) !== 0) return known;
+  const pass: Pass = {
+    startedMs: nowMs,
+    attempts: 0,
+    failed: new Set(),
+    waitedFor: new Set(),
+    first: null,
+    waitUntilMs: 0,
+  };
   if (call !== undefined) passes.set(call, pass);
   return pass;
 }
@@ -36,7 +50,13 @@ export function hasFailed(pass: Pass, model: string, models: ModelTable): boolea
 }
 
 /** Notes a failure, so that the model is not tried again in this call. */
-export function noteFailure(pass: Pass, model: string, models: ModelTable, error: Error | null): void {
+export function noteFailure(pass: Pass, model: string, models: ModelTable, failure: Failure): void {
   pass.failed.add(models.nameOf(model));
-  pass.lastError = error;
+  const isAnswer = failure.response?.ok === true;
+  if (pass.first === null || (isAnswer && pass.first.response?.ok !== true)) pass.first = failure;
+}
+
+/** How often the SDK has sent this call again. */
+export function retriesOf(request: RequestLike): number {
+  return Number(request.headers.get(RETRY_COUNT_HEADER) ?? "0");
 }

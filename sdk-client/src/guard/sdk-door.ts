@@ -31,6 +31,21 @@ export class SdkDoor implements Door {
   }
 
   /**
+   * SDK 1.x sleeps before its retry on the signal of the call's options: for one turn it is given a signal that tells so.
+   * Earlier ones hear nothing while they sleep.
+   */
+  onSleep(begun: (wake: () => void) => () => void): void {
+    const options = this.#ctx.options;
+    if (options === undefined) return;
+    const { signal } = options;
+    options.signal = sleepSignal(signal ?? new AbortController().signal, begun);
+    // The sleep begins in this turn, or never: the SDK has no retries left.
+    setTimeout(() => {
+      options.signal = signal;
+    });
+  }
+
+  /**
    * The `AnthropicError` class of the SDK behind the context; `Error` when that cannot be had. The SDK refuses to parse
    * a response somebody else is reading, and its refusal is an instance of the class: no import could find the right one
    * when a process holds the SDK twice.
@@ -50,4 +65,33 @@ export class SdkDoor implements Door {
 
 function isErrorBase(value: unknown): value is ErrorBase {
   return typeof value === "function" && value.prototype instanceof Error;
+}
+
+/** The signal, telling of its next listener with what calls that listener; `begun` gives what is called when it is removed. */
+function sleepSignal(signal: AbortSignal, begun: (wake: () => void) => () => void): AbortSignal {
+  let ended: (() => void) | null = null;
+  return new Proxy(signal, {
+    get: (target, property) => {
+      const value: unknown = Reflect.get(target, property, target);
+      if (typeof value !== "function") return value;
+      if (property === "addEventListener") {
+        return (type: "abort", listener: () => void, options?: { once?: boolean }) => {
+          target.addEventListener(type, listener, options);
+          ended = begun(() => {
+            target.removeEventListener(type, listener);
+            ended?.();
+            listener();
+          });
+        };
+      }
+      if (property === "removeEventListener") {
+        return (type: "abort", listener: () => void) => {
+          target.removeEventListener(type, listener);
+          ended?.();
+        };
+      }
+      const method: unknown = value.bind(target);
+      return method;
+    },
+  });
 }

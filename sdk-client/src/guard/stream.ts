@@ -4,21 +4,23 @@
  * and a caller who stops reading stops the generation.
  */
 import { type Attempt, type Stop, Stopped } from "./attempt.ts";
-import { judgeStreamError, rebuilt, type Verdict } from "./failures.ts";
+import { rebuilt } from "./answers.ts";
 import { isObject, parseObject } from "../wire/json.ts";
 import { SseTap } from "./sse-tap.ts";
 import { StreamUsage } from "./stream-usage.ts";
 
 /** Bytes held back while waiting for content; more is passed on as it is. */
 const MAX_OPENING_BYTES = 262_144;
+/** The same while waiting for the whole answer (`bufferStreams`): several times the longest that a model writes. */
+const MAX_WHOLE_BYTES = 16_777_216;
 
 /** Why a stream ended without a complete answer. */
 export type StreamEnd = { kind: "complete" } | { kind: "stopped"; stop: Stop } | { kind: "broken"; error: unknown };
 
 /** The beginning of a stream: its bytes so far, and what they say. */
 export interface Opening {
-  /** What an `error` event before content means; null when content (or a whole answer) was seen. */
-  error: Verdict | null;
+  /** The data of an `error` event in place of an answer; null when content (or a whole answer) was seen. */
+  error: string | null;
   reader: ReadableStreamDefaultReader<Uint8Array>;
   held: Uint8Array[];
   progress: Progress;
@@ -33,30 +35,36 @@ interface Progress {
   errorData: string | null;
 }
 
+export interface OpenStream {
+  attempt: Attempt;
+  idleTimeoutMs: number | undefined;
+  usage: StreamUsage;
+  /** Read on to the end of the answer, so that a failure on the way can still go to the next model. */
+  whole: boolean;
+  /** Called once when content begins. */
+  onContent(): void;
+}
+
 /**
- * Reads until content begins, the API reports an error, or the stream ends. Throws {@link Stopped} and the errors of
- * the connection; an end without content throws too.
+ * Reads until content begins (or the answer is whole), the API reports an error, or the stream ends. Throws
+ * {@link Stopped} and the errors of the connection; an end before that throws too.
  */
-export async function openStream(
-  body: ReadableStream<Uint8Array>,
-  attempt: Attempt,
-  idleTimeoutMs: number | undefined,
-  usage: StreamUsage,
-): Promise<Opening> {
+export async function openStream(body: ReadableStream<Uint8Array>, input: OpenStream): Promise<Opening> {
+  const { attempt, idleTimeoutMs, usage, whole } = input;
   const reader = body.getReader();
-  const progress = watch(usage);
+  const progress = watch(usage, () => input.onContent());
   const held: Uint8Array[] = [];
+  const maxBytes = whole ? MAX_WHOLE_BYTES : MAX_OPENING_BYTES;
   let heldBytes = 0;
-  while (!progress.hasContent && !progress.isOver && heldBytes < MAX_OPENING_BYTES) {
+  const isEnough = (): boolean => progress.isOver || heldBytes >= maxBytes || (progress.hasContent && !whole);
+  while (!isEnough()) {
     const { done, value } = await readWithin(reader, attempt, idleTimeoutMs);
-    if (done) throw new Error("the stream ended before its first content");
+    if (done) throw new Error(progress.hasContent ? "it ended early" : "the stream ended before its first content");
     held.push(value);
     heldBytes += value.byteLength;
     progress.tap.push(value);
   }
-  const failed = progress.errorData !== null && !progress.hasContent;
-  const error = failed ? judgeStreamError(progress.errorData ?? "") : null;
-  return { error, reader, held, progress };
+  return { error: whole || !progress.hasContent ? progress.errorData : null, reader, held, progress };
 }
 
 export interface PassOn {
@@ -130,8 +138,8 @@ export function passOn(response: Response, input: PassOn): Response {
 /** A stream that nobody can read any more ends its call: the connection and the entry among the running calls. */
 const abandoned = new FinalizationRegistry((attempt: Attempt) => attempt.stop({ kind: "aborted" }));
 
-/** The response for a stream that failed before content: what it said so far, up to its `error` event. */
-export async function errorOnly(response: Response, opening: Opening): Promise<Response> {
+/** The response for a stream of which nothing was passed on: the bytes so far, to be read once. */
+export async function heldOnly(response: Response, opening: Opening): Promise<Response> {
   await opening.reader.cancel();
   return rebuilt(response, new Blob(opening.held));
 }
@@ -151,7 +159,7 @@ async function readWithin(
   }
 }
 
-function watch(usage: StreamUsage): Progress {
+function watch(usage: StreamUsage, onContent: () => void): Progress {
   const progress: Progress = {
     tap: new SseTap((name, data) => {
       usage.take(name, data);
@@ -159,7 +167,10 @@ function watch(usage: StreamUsage): Progress {
         progress.errorData = data;
         progress.isOver = true;
       } else if (name === "message_stop") progress.isOver = true;
-      else if (!progress.hasContent) progress.hasContent = isContent(name, data);
+      else if (!progress.hasContent && isContent(name, data)) {
+        progress.hasContent = true;
+        onContent();
+      }
     }),
     hasContent: false,
     isOver: false,
@@ -168,9 +179,11 @@ function watch(usage: StreamUsage): Progress {
   return progress;
 }
 
-/** A text block that has only been opened, like a ping, shows the caller nothing yet. */
+const NO_CONTENT: ReadonlySet<string> = new Set(["ping", "message_start", "message_delta"]);
+
+/** A text block that has only been opened, like a ping or a reason to stop, shows the caller nothing yet. */
 function isContent(name: string, data: string): boolean {
-  if (name === "ping" || name === "message_start") return false;
+  if (NO_CONTENT.has(name)) return false;
   if (name !== "content_block_start") return true;
   const block = parseObject(data)?.["content_block"];
   return !(isObject(block) && block["type"] === "text" && block["text"] === "");

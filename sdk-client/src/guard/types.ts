@@ -42,7 +42,10 @@ export interface GuardOptions {
    * requests. Waits one second at most, once in an outage; then the last known state decides.
    */
   maxStaleMs?: number | undefined;
-  /** Limit in milliseconds for all attempts together, until the answer is complete or a stream's content begins. */
+  /**
+   * Limit in milliseconds for all attempts together and the waits between them, until the answer is complete or a stream's
+   * content begins.
+   */
   deadlineMs?: number | undefined;
   /** The same limit for one attempt; then the next model is tried. */
   attemptTimeoutMs?: number | undefined;
@@ -50,6 +53,13 @@ export interface GuardOptions {
   firstTokenTimeoutMs?: number | undefined;
   /** Limit in milliseconds between two reads of a stream; pings count as life. */
   idleTimeoutMs?: number | undefined;
+  /**
+   * Hold every stream back until its answer is complete, so that one that breaks off is asked again of the next model, as a
+   * whole, instead of ending in an error. Callers see nothing before the end. Default false.
+   */
+  bufferStreams?: boolean | undefined;
+  /** When a model declines to answer (`stop_reason` `refusal`), ask the next one. Default false. */
+  fallbackOnRefusal?: boolean | undefined;
   /** On a rate limit (429) go to the next model, as limits are per model. Default true. */
   fallbackOn429?: boolean | undefined;
   /** Attributes for rules and rollout, for every call of this client. */
