@@ -22,7 +22,17 @@ const BY_PATH: readonly (readonly [RegExp, CallKind])[] = [
   [/\/v1\/(?:sessions|dreams|deployments)$/, "work"],
   [/\/v1\/sessions\/[^/]+\/events$/, "work"],
   [/\/v1\/deployments\/[^/]+\/(?:run|unpause)$/, "work"],
+  // Bedrock and Vertex, where their packages shape requests before middleware sees them (Bedrock before 0.30.2).
+  [/\/model\/[^/]+\/(?:invoke|converse)/, "work"],
+  [/\/models\/[^/]+:(?:stream)?rawpredict$/, "work"],
 ];
+
+const CLOUD_MODEL = /\/models?\/(.+?)(?:\/(?:invoke|converse)[^/]*|:(?:stream)?rawpredict)$/;
+
+/** The model that the address itself names, as those of Bedrock and Vertex do; null for others. */
+export function modelOfPath(url: string): string | null {
+  return CLOUD_MODEL.exec(plainPath(url))?.[1] ?? null;
+}
 
 const WITHOUT_BODY: ReadonlySet<string> = new Set(["GET", "HEAD", "DELETE", "OPTIONS"]);
 

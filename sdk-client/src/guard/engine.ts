@@ -8,14 +8,14 @@ import { planBatch } from "./batch.ts";
 import { bodyFor } from "./body.ts";
 import { GuardedCall } from "./call.ts";
 import type { Door } from "./door.ts";
-import { callKind, onlyStops } from "./endpoints.ts";
+import { callKind, modelOfPath, onlyStops } from "./endpoints.ts";
 import { featureDisabled } from "./errors.ts";
 import type { GuardHost } from "../guard-host.ts";
 import { type Naming, type RefusedName, refusedAnywhere, refusedInMessage } from "./names.ts";
 import { layerAround, sendsWith } from "./nesting.ts";
 import { offMessage } from "./off-message.ts";
 import { passOf, type Passes } from "./pass.ts";
-import { readBody, takeSubject, withTextBody } from "./request.ts";
+import { type Body, readBody, takeSubject, withTextBody } from "./request.ts";
 import { parseObject } from "../wire/json.ts";
 import type { GuardOptions, RequestLike } from "./types.ts";
 import type { Decision } from "../wire/protocol.ts";
@@ -89,9 +89,10 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
         : noModel(whyUnreadable(requested));
 
     if (isWork && !decision.enabled && !(kind === "work" && onlyStops(body))) return off(decision);
-    if (isGuarded && naming !== null && body === null) return noModel(UNREADABLE_BODY);
+    const isUnread = body === null && request.body !== undefined && request.body !== null;
+    if (isGuarded && naming !== null && isUnread) return noModel(UNREADABLE_BODY);
     if (kind === "work" || kind === "other") {
-      const name = naming === null || body === null ? null : refusedAnywhere(body, naming);
+      const name = naming === null ? null : refusedInWork(request.url, body, naming);
       return name === null ? next(request) : noModel(whyRefused(name));
     }
     const fitting = { models, writers, naming };
@@ -143,6 +144,11 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
     });
     return call.run(choices, nowMs);
   };
+}
+
+/** The address of a cloud may name the model, which the body does not then. */
+function refusedInWork(url: string, body: Body | null, naming: Naming): RefusedName | null {
+  return refusedAnywhere({ model: modelOfPath(url) }, naming) ?? refusedAnywhere(body ?? {}, naming);
 }
 
 const UNREADABLE_BODY =

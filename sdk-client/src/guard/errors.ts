@@ -9,7 +9,7 @@ import { type ErrorBase, type FeatureDisabledError, featureDisabledOn } from "..
 import { DEFAULT_OFF_MESSAGE, type Decision } from "../wire/protocol.ts";
 
 /** Codes of `error.code`. */
-export type GuardErrorCode = "ANDON_ANSWER_BROKEN" | "ANDON_DEADLINE";
+export type GuardErrorCode = "ANDON_ANSWER_BROKEN" | "ANDON_DEADLINE" | "ANDON_MIDDLEWARE_ORDER";
 
 export interface GuardError extends Error {
   readonly code: GuardErrorCode;
@@ -43,6 +43,20 @@ export function answerBroken(base: ErrorBase, flag: string, origin: unknown): Gu
 export function deadlinePassed(base: ErrorBase, flag: string, deadlineMs: number): GuardError {
   const message = `No answer within the deadline of ${deadlineMs} ms.`;
   return build(base, "DeadlineError", "ANDON_DEADLINE", flag, message);
+}
+
+/** The SDK's refusal fallbacks stand behind the guard. Nothing was sent; no other model mends it. */
+export function middlewareOrder(base: ErrorBase, flag: string): GuardError {
+  const message =
+    "guard(...) must come after betaRefusalFallbackMiddleware(...): " +
+    "middleware: [betaRefusalFallbackMiddleware([...]), guard(andon, { flag })]. " +
+    "Behind the guard its calls would pass unseen, so that nothing was sent.";
+  return build(base, "MiddlewareOrderError", "ANDON_MIDDLEWARE_ORDER", flag, message);
+}
+
+/** True for the error of {@link middlewareOrder}. */
+export function isMiddlewareOrder(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ANDON_MIDDLEWARE_ORDER";
 }
 
 /**

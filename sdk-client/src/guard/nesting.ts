@@ -2,6 +2,7 @@
  * Guards inside each other: a client with several guards sends each request through all of them. Invariant: an attempt
  * is recorded by exactly one of them, the innermost, which alone knows the model that was really sent.
  */
+import { isMiddlewareOrder } from "./errors.ts";
 import { findFeatureDisabled } from "../feature-disabled-error.ts";
 
 /** What a guard leaves for those inside it. */
@@ -31,10 +32,11 @@ export function sendsWith(layer: Layer, signal: AbortSignal): void {
 }
 
 /**
- * True when a guard inside has said no, which holds for every model. That it has no model for this one does not: there
- * may be one for the next.
+ * True when a guard inside has said no, or the middleware is in the wrong order, which holds for every model. That a guard
+ * has no model for this one does not: there may be one for the next.
  */
 export function isInnerNo(error: unknown): boolean {
+  if (isMiddlewareOrder(error)) return true;
   const no = findFeatureDisabled(error);
   return no !== null && no.reason !== "NO_MODEL";
 }

@@ -1,6 +1,7 @@
 /** The door of `@anthropic-ai/sdk` middleware: what its context tells of a call. */
 import type { Door } from "./door.ts";
 import type { ErrorBase } from "../feature-disabled-error.ts";
+import { givenBody } from "./order.ts";
 import type { MiddlewareContextLike, RequestOptionsLike } from "./types.ts";
 
 export class SdkDoor implements Door {
@@ -15,7 +16,7 @@ export class SdkDoor implements Door {
   }
 
   get body(): unknown {
-    return this.#ctx.options?.body;
+    return givenBody(this.#ctx.options);
   }
 
   get stream(): boolean | undefined {
