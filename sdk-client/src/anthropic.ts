@@ -1,5 +1,5 @@
 /** The guard for `@anthropic-ai/sdk` (0.103 to 1.x): its middleware is one door of the engine. */
-import { assertGuarded, branded, type ClientLike } from "./guard/assert.ts";
+import { assertGuarded, branded, type GuardableClient, isMiddleware } from "./guard/assert.ts";
 import { engine } from "./guard/engine.ts";
 import { middlewareOrder } from "./guard/errors.ts";
 import type { GuardHost } from "./guard-host.ts";
@@ -10,7 +10,7 @@ import { SdkDoor } from "./guard/sdk-door.ts";
 import type { GuardMiddleware, GuardOptions } from "./guard/types.ts";
 
 export { FeatureDisabledError, findFeatureDisabled, isFeatureDisabled } from "./feature-disabled-error.ts";
-export { assertGuarded, type ClientLike } from "./guard/assert.ts";
+export { assertGuarded, type ClientLike, type GuardableClient } from "./guard/assert.ts";
 export type { GuardError, GuardErrorCode } from "./guard/errors.ts";
 export type { GuardHost } from "./guard-host.ts";
 export type { UsageDraft } from "./guard-host.ts";
@@ -34,11 +34,6 @@ export function guard(host: GuardHost, options: GuardOptions): GuardMiddleware {
   });
 }
 
-/** A client whose middleware can be added to. */
-export interface GuardableClient extends ClientLike {
-  withOptions(options: { middleware: GuardMiddleware[] }): this;
-}
-
 /**
  * The client with a guard behind its other middleware, where it sees all they send; without `host` the client as it is.
  * Throws as {@link assertGuarded} does when the guard would not be in force.
@@ -48,7 +43,7 @@ export function guardClient<C extends GuardableClient>(client: C, host?: GuardHo
     assertGuarded(client);
     return client;
   }
-  const others = [...(client.middleware ?? [])] as GuardMiddleware[];
+  const others = (client.middleware ?? []).filter(isMiddleware);
   const guarded = client.withOptions({ middleware: [...others, guard(host, options)] });
   assertGuarded(guarded);
   return guarded;

@@ -271,21 +271,21 @@ describe.each(SDKS)("$name", ({ Sdk }) => {
   });
 });
 
+const refusing = (body: Record<string, unknown>): unknown =>
+  body["model"] === FABLE
+    ? messageOf(FABLE, {
+        stop_reason: "refusal",
+        stop_details: { type: "refusal", category: "cyber", fallback_credit_token: "t" },
+      })
+    : undefined;
+const beta = (claude: Anthropic) => claude.beta.messages.create({ ...ASK, model: FABLE });
+
 describe("the SDK's own refusal fallbacks", () => {
   const [one, zero] = SDKS.map((sdk, index) => ({
     ...sdk,
     refusalFallbacks: index === 0 ? betaRefusalFallbackMiddleware : sameFallbacks(middleware0),
   }));
   const BOTH = [one, zero].filter((each) => each !== undefined);
-  const refusing = (body: Record<string, unknown>): unknown =>
-    body["model"] === FABLE
-      ? messageOf(FABLE, {
-          stop_reason: "refusal",
-          stop_details: { type: "refusal", category: "cyber", fallback_credit_token: "t" },
-        })
-      : undefined;
-  const beta = (claude: Anthropic) => claude.beta.messages.create({ ...ASK, model: FABLE });
-
   it.each(BOTH)("before the guard each of their calls is held and told ($name)", async ({ Sdk, refusalFallbacks }) => {
     const usage = await startUsageWorld();
     const chains = { default: { steps: [FABLE, OPUS, SONNET].map((model) => ({ model })) } };

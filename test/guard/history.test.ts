@@ -1,6 +1,7 @@
 /** What is sent fits the model: thinking blocks in tool loops, whichever models answered the turns before. */
 import type Anthropic from "@anthropic-ai/sdk";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { z } from "zod";
 import { type AnyEndpoint, messageOf, startAnyEndpoint } from "../support/any-endpoint.ts";
 import { HAIKU, snapshotOf } from "../support/guard-snapshots.ts";
 import { makeClient, type Sdk, SDKS, startWorld, type World } from "../support/guard-world.ts";
@@ -35,17 +36,16 @@ let blocks = 0;
 function strictAnswer(body: Record<string, unknown>): unknown {
   const { model, messages, thinking } = body;
   if (down.has(String(model))) return fault(529, "Overloaded");
-  if (!Array.isArray(messages)) return fault(400, "messages: required");
-  const turns = messages.map((message: { role: string; content: unknown }) =>
-    Array.isArray(message.content) ? (message.content as Record<string, unknown>[]) : [],
-  );
-  for (const block of turns.flat()) {
+  const turns = z.array(z.object({ content: z.union([z.string(), z.array(z.looseObject({ type: z.string() }))]) }));
+  const contents = turns.parse(messages).map(({ content }) => (typeof content === "string" ? [] : content));
+  for (const block of contents.flat()) {
     const seal = block["signature"] ?? block["data"];
-    if (seal !== undefined && !String(seal).startsWith(`${String(model)}:`)) return fault(400, "Invalid `signature`");
+    const isForeign = typeof seal === "string" && !seal.startsWith(`${String(model)}:`);
+    if (isForeign) return fault(400, "Invalid `signature`");
   }
   const isThinking = Reflect.get(Object(thinking), "type") === "enabled";
-  const isOpen = turns.at(-1)?.some((block) => block["type"] === "tool_result") === true;
-  if (isThinking && isOpen && !String(turns.at(-2)?.[0]?.["type"]).endsWith("thinking")) {
+  const isOpen = contents.at(-1)?.some((block) => block["type"] === "tool_result") === true;
+  if (isThinking && isOpen && contents.at(-2)?.[0]?.type.endsWith("thinking") !== true) {
     return fault(400, "Expected `thinking` or `redacted_thinking`, but found `tool_use`");
   }
   blocks += 1;
@@ -53,7 +53,7 @@ function strictAnswer(body: Record<string, unknown>): unknown {
   const thought =
     blocks % 2 === 0 ? { type: "redacted_thinking", data: seal } : { type: "thinking", thinking: "…", signature: seal };
   const content = [...(isThinking ? [thought] : []), { type: "tool_use", id: `t${blocks}`, name: "look", input: {} }];
-  return messages.length < 7 ? messageOf(model, { content, stop_reason: "tool_use" }) : messageOf(model);
+  return contents.length < 7 ? messageOf(model, { content, stop_reason: "tool_use" }) : messageOf(model);
 }
 
 type Messages = Anthropic.MessageParam[];

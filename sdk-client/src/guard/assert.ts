@@ -2,6 +2,7 @@
  * Whether a client's calls pass a guard at all. Invariant: nothing is sent to find out; what is asked is what decides in
  * the SDK: its list of middleware, and where its requests take the shape of a cloud.
  */
+import type { GuardMiddleware } from "./types.ts";
 
 /** A guard's middleware carries it, whatever copy of this package made it. */
 const BRAND = Symbol.for("andon.guard");
@@ -9,6 +10,16 @@ const BRAND = Symbol.for("andon.guard");
 /** The part of a client of `@anthropic-ai/sdk` (or of its Bedrock, Vertex and Foundry packages) that is looked at. */
 export interface ClientLike {
   readonly middleware?: readonly unknown[] | undefined;
+}
+
+/** A client whose middleware can be added to. */
+export interface GuardableClient extends ClientLike {
+  withOptions(options: { middleware: GuardMiddleware[] }): this;
+}
+
+/** What is among a client's middleware. */
+export function isMiddleware(value: unknown): value is GuardMiddleware {
+  return typeof value === "function";
 }
 
 /** Marks middleware as that of a guard. */
@@ -25,7 +36,7 @@ export function assertGuarded(client: ClientLike): void {
   if (!Array.isArray(middleware)) {
     throw new Error("This client runs no middleware, so that no guard can hold its calls: @anthropic-ai/sdk >= 0.103.");
   }
-  if (!middleware.some((each: unknown) => typeof each === "function" && BRAND in each)) {
+  if (!middleware.some((each: unknown) => isMiddleware(each) && BRAND in each)) {
     throw new Error("No guard is in the `middleware` of this client: its calls would be sent whatever its flag says.");
   }
   // Where a class of a cloud shapes requests itself, middleware sees none that it knows (Bedrock before 0.30.2).

@@ -17,7 +17,7 @@ const TRAP: object = Object.defineProperty({}, "fallbacks", {
     throw new RefusalFallbacksBehind();
   },
   // An own `fallbacks` without a value is the same as none.
-  set: () => undefined,
+  set: () => {},
 });
 
 const originals = new WeakMap<object, unknown>();
@@ -53,7 +53,8 @@ export function findingFallbacks<R extends RequestLike>(
   };
 }
 
-/** True for the calls that refusal fallbacks act on: those of `client.beta`. */
+/** True for the calls that refusal fallbacks act on, those of `client.beta`: 0.x says it in the path, 1.x beside it. */
 function isBeta(options: RequestOptionsLike): boolean {
-  return options.__qualifiers?.["beta"] === "true" || options.path?.includes("beta=true") === true;
+  const qualifiers: unknown = Reflect.get(options, "__qualifiers");
+  return (isObject(qualifiers) && qualifiers["beta"] === "true") || options.path?.includes("beta=true") === true;
 }

@@ -18,8 +18,6 @@ export interface RequestOptionsLike {
   signal?: AbortSignal | null | undefined;
   timeout?: number | undefined;
   path?: string | undefined;
-  /** SDK 1.x: `beta` is `"true"` for calls of `client.beta`. */
-  __qualifiers?: Readonly<Record<string, unknown>> | undefined;
 }
 
 export interface MiddlewareContextLike {
