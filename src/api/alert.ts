@@ -53,6 +53,22 @@ export type AlertPayload =
       limitNanoUsd: number;
     }
   | {
+      /** A breaker has taken a model out. */
+      type: "incident.breaker";
+      environment: string;
+      incidentId: string;
+      title: string;
+      text: string;
+      at: string;
+      url: string;
+      model: string;
+      /** Those whose chains go on without it. */
+      flags: string[];
+      calls: number;
+      failures: number;
+      instances: number;
+    }
+  | {
       type: "incident.resolved" | "test";
       environment: string;
       incidentId: string | null;

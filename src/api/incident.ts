@@ -15,8 +15,11 @@ export const incidentSchema = z
     id: z.string(),
     title: z.string(),
     budget: budgetName.nullable(),
+    /** The model that a breaker has taken out; null for a budget's incident. */
+    model: z.string().nullable(),
     /** The flag of the budget's scope; null when it has none. */
     flag: z.string().nullable(),
+    /** `atPercent`: of the limit; of a breaker (`action` "breaker") the share of the calls that failed. */
     steps: z.array(z.object({ at: time, atPercent: z.number(), action: z.string(), text: z.string() })),
     openedAt: time,
     acknowledgedAt: time.nullable(),

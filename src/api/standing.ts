@@ -12,6 +12,7 @@ const causeKind = z.enum([
   "TRACK",
   "NO_KILL",
   "BLOCK",
+  "BREAKER",
   "LEVEL",
   "RAMP",
   "ON",
@@ -32,7 +33,7 @@ export const standingSchema = z
         budget: budgetName.nullable(),
         /** Of a trip: the share of the limit that it was for. Of `NO_KILL`: where the ladder would turn it off. */
         atPercent: z.number().nullable(),
-        /** Blocked ones, of `BLOCK` and `NO_MODEL`. */
+        /** Those that are out, of `BLOCK`, `BREAKER` and `NO_MODEL`. */
         models: z.array(z.string()),
       })
       .openapi({ description: "What decides now, by the order of authority." }),

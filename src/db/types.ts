@@ -9,5 +9,6 @@ export type EnvironmentRow = typeof schema.environments.$inferSelect;
 export type FlagRow = typeof schema.flags.$inferSelect;
 export type ChainRow = typeof schema.chains.$inferSelect;
 export type ModelBlockRow = typeof schema.modelBlocks.$inferSelect;
+export type ModelBreakerRow = typeof schema.modelBreakers.$inferSelect;
 export type TokenRow = typeof schema.tokens.$inferSelect;
 export type AuditRow = typeof schema.audit.$inferSelect;

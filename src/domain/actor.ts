@@ -39,6 +39,9 @@ export function systemActor(id: string, name: string): Actor {
   return { kind: "system", id, name, role: "admin", environmentIds: null };
 }
 
+/** Who takes models out when they fail. */
+export const BREAKER = systemActor("breaker", "breaker");
+
 export function recordOf(actor: Actor): ActorRecord {
   return { kind: actor.kind, id: actor.id, name: actor.name };
 }

@@ -1,4 +1,5 @@
 /** What a step of a budget's ladder did, in a sentence that on-call reads at 3 AM. */
+import { FIRST_WAIT_MS, type FleetCalls, whyOut } from "./breaker.ts";
 import type { Budget, LadderStep } from "./budget.ts";
 import type { WindowState } from "./ladder.ts";
 import { overCause, type OverBudget, type OverCause, type Overridden } from "./over-limit.ts";
@@ -22,6 +23,30 @@ export function stepTitle(input: { budget: Budget; step: LadderStep; limitNanoUs
 /** The title of an incident whose flags are on over the limit. */
 export function overTitle({ budget, over, percent }: { budget: Budget; over: OverBudget; percent: number }): string {
   return `${budget.name} is over ${percent} % of ${usd(over.limitNanoUsd)}`;
+}
+
+/** The title of the incident of a model that a breaker has taken out. */
+export function breakerTitle(model: string): string {
+  return `${model} is failing: its breaker took it out`;
+}
+
+/** Why a model was taken out, and which flags go on without it. */
+export function breakerText(input: {
+  model: string;
+  fleet: FleetCalls;
+  /** Those whose chains go on without it, and those that have no other model. */
+  flags: readonly string[];
+  staying: readonly string[];
+}): string {
+  const { model, fleet, flags, staying } = input;
+  const why = `${model}: ${whyOut(fleet)}. Out of the chains of: ${named(flags)}.`;
+  return staying.length === 0 ? why : `${why} Still on it, for want of another model: ${named(staying)}.`;
+}
+
+/** How it comes back, for the alert that tells of it at once. */
+export function breakerHoldsText(): string {
+  const seconds = FIRST_WAIT_MS / 1_000;
+  return ` It is probed with few calls from ${seconds} s on, and comes back by itself when they are answered.`;
 }
 
 export function resolvedText(title: string): string {

@@ -6,6 +6,7 @@ import { z } from "zod";
 import type { PriceRow } from "../../sdk-client/src/wire/price-row.ts";
 import type { Role, TokenKind } from "./actor.ts";
 import { block, type Chain, chain, type Definition, definition, flagState, master } from "./audit-kept.ts";
+import type { FleetCalls } from "./breaker.ts";
 import type { Budget, LadderAction } from "./budget.ts";
 import type { ChannelKind } from "./channel.ts";
 import type { StandingState } from "./standing.ts";
@@ -52,6 +53,10 @@ type Told =
   | Edited<"flag.moved", { state: StandingState; model: string | null }>
   | Made<"flag.tripped", TripKept>
   | Gone<"flag.trip-ended", TripKept>
+  | Made<"breaker.opened", FleetCalls>
+  | Made<"breaker.probing", { probeShare: number }>
+  | Made<"breaker.reopened", { answered: number; failed: number; probeAt: Date }>
+  | Said<"breaker.overridden" | "breaker.closed">
   | Made<"chain.created", Chain>
   | Gone<"chain.deleted", Chain>
   | Made<"budget.created", BudgetKept>
@@ -125,6 +130,11 @@ const TARGET_KINDS = {
   "flag.moved": "flag",
   "flag.tripped": "flag",
   "flag.trip-ended": "flag",
+  "breaker.opened": "model",
+  "breaker.probing": "model",
+  "breaker.reopened": "model",
+  "breaker.overridden": "model",
+  "breaker.closed": "model",
   "chain.created": "chain",
   "chain.edited": "chain",
   "chain.deleted": "chain",
@@ -209,6 +219,9 @@ export function movedBy({ action, target, reason }: AuditEntry): string | null {
 const MOVES: Readonly<Partial<Record<Action, (target: string) => string>>> = {
   "model.blocked": (model) => `${model} was blocked`,
   "model.unblocked": (model) => `the block of ${model} was lifted`,
+  "breaker.opened": (model) => `a breaker took out ${model}`,
+  "breaker.overridden": (model) => `${model} was restored over its breaker`,
+  "breaker.closed": (model) => `the breaker of ${model} closed`,
   "chain.edited": (chainName) => `chain ${chainName} was edited`,
   "budget.over": (budget) => `budget ${budget} reached its limit`,
   "budget.under": (budget) => `budget ${budget} is below its limit again`,

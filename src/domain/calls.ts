@@ -108,7 +108,11 @@ function rowOf(priced: PricedRecord, context: CallsContext): CallSums {
 }
 
 /** The revision within the lineage in force; 0 for an older one, or when it cannot be told. */
-function decidedBy({ record, instance }: PricedRecord, startMs: number, { lineage, applied }: CallsContext): number {
+export function decidedBy(
+  { record, instance }: PricedRecord,
+  startMs: number,
+  { lineage, applied }: Pick<CallsContext, "lineage" | "applied">,
+): number {
   if (record.revision !== undefined) {
     const said = parseRevision(record.revision);
     return said !== null && said.lineage === lineage ? said.n : 0;

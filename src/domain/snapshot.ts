@@ -7,6 +7,7 @@ import type {
   OffMode,
   Rule,
   Snapshot,
+  SnapshotBreaker,
   SnapshotChain,
   SnapshotFlag,
   SwitchState,
@@ -40,6 +41,8 @@ export interface SnapshotSource {
   flags: readonly SnapshotFlagSource[];
   chains: readonly { name: string; steps: readonly ChainStep[] }[];
   blockedModels: readonly string[];
+  /** The oldest first. */
+  breakers: readonly SnapshotBreaker[];
   trips: readonly TripInForce[];
   priceTable: PriceTable;
   /** Models whose prices operators added: what a client knows without the server may differ. */
@@ -60,6 +63,7 @@ export function compileSnapshot(source: SnapshotSource): Snapshot {
     flags: Object.fromEntries(source.flags.map((flag) => [flag.key, compileFlag(flag, chains, source.trips, nameOf)])),
     chains: Object.fromEntries(chains),
     blockedModels: source.blockedModels,
+    ...(source.breakers.length > 0 && { breakers: source.breakers }),
     prices: priceRowsOf(source.priceTable, namedModels(source)),
     aliases: source.aliases,
   };

@@ -54,6 +54,7 @@ const BEGAN: Readonly<Record<string, string>> = {
   TRIPPED: "budget",
   NO_MODEL: "no usable model",
   BLOCK: "block",
+  BREAKER: "breaker",
 };
 
 /** The cause, where it is not younger than the state: its own time is told when that differs. */
@@ -76,6 +77,8 @@ function how(cause: CauseFacts, since: string | null): Word[] {
         ...last(cause),
         ...why(cause),
       ];
+    case "BREAKER":
+      return [and, "a breaker took out ", ...models(cause), ...why(cause)];
     case "OVERRIDE":
       return [and, `${cause.by ?? "somebody"} restored it over budget `, name, ...moment(cause, since), ...why(cause)];
     case "RAISE_ENDED":
@@ -100,6 +103,8 @@ function held(cause: CauseFacts, heldSince: string): Word[] {
     case "NO_MODEL":
     case "BLOCK":
       return [", held by the block of ", ...models(cause), " since ", at, ...whoAndWhy(cause)];
+    case "BREAKER":
+      return [", held by the breaker of ", ...models(cause), " since ", at, ...why(cause)];
     case "KILLED":
     case "LEVEL":
     case "RAMP":

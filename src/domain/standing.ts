@@ -27,8 +27,8 @@ interface BudgetDeed {
 export type Cause =
   | (Deed & { kind: "MASTER" | "KILLED" | "LEVEL" })
   | (BudgetDeed & { kind: "TRIPPED" })
-  /** `models`: the blocked ones that the chain would use; by, why and when of the one blocked last. */
-  | (Deed & { kind: "NO_MODEL" | "BLOCK"; models: string[] })
+  /** `models`: the ones, blocked or (`BREAKER`: all of them) taken out by a breaker, that the chain would use; by, why and when of the one blocked last. */
+  | (Deed & { kind: "NO_MODEL" | "BLOCK" | "BREAKER"; models: string[] })
   | OverCause
   | (Deed & { kind: "RAMP"; percent: number })
   /** Nobody holds it. `by` is who restored it, when that is what turned it on. */
@@ -66,6 +66,7 @@ export interface BlockedModel {
   reason: string | null;
   since: Date;
   until: Date | null;
+  byBreaker?: true;
 }
 
 export interface BlockedStep {
@@ -200,8 +201,9 @@ function passedSteps({ effective, blocked }: StandingFacts): BlockedStep[] {
 function blockCause(kind: "NO_MODEL" | "BLOCK", blocked: readonly BlockedStep[], fallback: Date): Cause {
   const blocks = blocked.flatMap(({ block }) => (block === null ? [] : [block]));
   const last = blocks.toSorted((a, b) => b.since.getTime() - a.since.getTime())[0];
+  const byBreakers = kind === "BLOCK" && blocks.length > 0 && blocks.every(({ byBreaker }) => byBreaker === true);
   return {
-    kind,
+    kind: byBreakers ? "BREAKER" : kind,
     models: blocked.map(({ model }) => model),
     by: last?.by ?? null,
     reason: last?.reason ?? null,

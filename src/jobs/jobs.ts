@@ -1,4 +1,5 @@
 /** The jobs of a server, in the order of their turn. */
+import { breakersJob } from "./breakers.ts";
 import { budgetsJob } from "./budgets.ts";
 import { expiryJob } from "./expiry.ts";
 import { pruneJob } from "./prune.ts";
@@ -6,4 +7,4 @@ import { recentUsageJob } from "./recent-usage.ts";
 import type { Job } from "./runner.ts";
 import { usageRollupsJob } from "./usage-rollups.ts";
 
-export const JOBS: readonly Job[] = [expiryJob, budgetsJob, recentUsageJob, pruneJob, usageRollupsJob];
+export const JOBS: readonly Job[] = [expiryJob, breakersJob, budgetsJob, recentUsageJob, pruneJob, usageRollupsJob];

@@ -98,6 +98,7 @@ function snapshotOf(given: Case) {
     flags: [flagOf(given)],
     chains,
     blockedModels: given.blocked ?? [],
+    breakers: [],
     trips: tripsOf(given),
     priceTable: priceTable().table,
     pricedModels: [],

@@ -1,9 +1,9 @@
 /**
  * Which models one call may use, in order. Pure. Invariants ("Never upgrade"): never a step before the level or before
- * the model that was asked for, never a blocked model, never a model twice; for a model outside the chain never a dearer
- * one, unless its flag is held to its chain.
+ * the model that was asked for, never a blocked model, one that a breaker has taken out only as its probe or for want of
+ * another, never a model twice; for a model outside the chain never a dearer one, unless its flag is held to its chain.
  */
-import { usableSteps } from "./effective-state.ts";
+import { NO_LUCK, usableSteps } from "./effective-state.ts";
 import { isDearer, type ModelTable } from "./model-table.ts";
 import type { ChainStep } from "../wire/protocol.ts";
 
@@ -19,6 +19,8 @@ export interface PlanInput {
   models: ModelTable;
   /** When prices are compared, Unix time in milliseconds. */
   nowMs: number;
+  /** From 0 up to 1: which of the models that a breaker has taken out the call may probe; none by default. */
+  luck?: number | undefined;
 }
 
 /** One model a call may use. */
@@ -38,12 +40,12 @@ export function planModels(input: PlanInput): ModelChoice[] {
   const wanted = models.nameOf(requested);
   const position = steps.findIndex((step) => models.nameOf(step.model) === wanted);
   if (position < 0) return outsideChain(input);
-  return usableSteps(steps, Math.max(position, input.level, 0), models).map((step) =>
+  return usableSteps(steps, Math.max(position, input.level, 0), models, input.luck).map((step) =>
     models.nameOf(step.model) === wanted ? { model: requested, step, replaced: false } : instead(step),
   );
 }
 
-function outsideChain({ requested, steps, level, chainOnly, models, nowMs }: PlanInput): ModelChoice[] {
+function outsideChain({ requested, steps, level, chainOnly, models, nowMs, luck }: PlanInput): ModelChoice[] {
   const usable = usableSteps(steps, Math.max(level, 0), models);
   const isBlocked = models.isBlocked(requested);
   if (usable.length === 0) return [];
@@ -51,9 +53,11 @@ function outsideChain({ requested, steps, level, chainOnly, models, nowMs }: Pla
   if (isBlocked && !models.isReadable(requested) && !chainOnly) return [];
   const asked = models.ratesOf(requested, nowMs);
   const cheaper = usable.filter((step) => !isDearer(models.ratesOf(step.model, nowMs), asked)).map(instead);
-  if (usable[0] === steps[0] && !isBlocked && !chainOnly) return [asAsked(requested), ...cheaper];
+  const isTaken = isBlocked || !models.admits(requested, luck ?? NO_LUCK);
+  if (usable[0] === steps[0] && !isTaken && !chainOnly) return [asAsked(requested), ...cheaper];
   if (cheaper.length > 0) return cheaper;
-  // All are dearer. Held to its chain the model is never sent, blocked or not; else a block is no reason to pay more.
+  // All are dearer. Held to its chain the model is never sent, blocked or not; else a block is no reason to pay more, and
+  // a breaker never takes the last model.
   if (chainOnly) return cheapest(usable, models, nowMs).map(instead);
   return isBlocked ? [] : [asAsked(requested)];
 }

@@ -50,8 +50,8 @@ export const NO_MODELS: readonly string[] = Object.freeze([]);
 /** Compiles a snapshot of valid shape. The snapshot must not be changed afterwards. */
 export function compile(snapshot: Snapshot): CompiledSnapshot {
   const masterOff = snapshot.master.state === "off";
-  const { blockedModels: blocked, aliases, prices } = snapshot;
-  const models = modelTable({ blocked, aliases, prices });
+  const { blockedModels: blocked, breakers, aliases, prices } = snapshot;
+  const models = modelTable({ blocked, breakers, aliases, prices });
   const flags = new Map<string, CompiledFlag>();
   for (const [key, flag] of Object.entries(snapshot.flags)) {
     flags.set(key, compileFlag(flag, snapshot, models));

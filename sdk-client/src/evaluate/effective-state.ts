@@ -22,14 +22,14 @@ export type EffectiveState =
   | {
       state: "on" | "downgraded" | "ramping";
       reason: "ON";
-      /** The effective step: the first at or after the level that is not blocked; 0 without a chain. */
+      /** The effective step: the first usable one at or after the level; 0 without a chain. */
       step: number;
       /** Usable models, best first; `[]` without a chain. */
       models: readonly string[];
     };
 
-/** What is asked of a model's name: which it is, and whether it is blocked. */
-export type ModelNames = Pick<ModelTable, "nameOf" | "isBlocked">;
+/** What is asked of a model's name: which it is, and whether it may be used. */
+export type ModelNames = Pick<ModelTable, "nameOf" | "isBlocked" | "outAt" | "admits">;
 
 export function effectiveState(flag: FlagFacts, models: ModelNames): EffectiveState {
   if (flag.master === "off") return { state: "off", reason: "MASTER" };
@@ -46,14 +46,32 @@ export function effectiveState(flag: FlagFacts, models: ModelNames): EffectiveSt
   };
 }
 
-/** The steps from `start` on that are not blocked, each model once: the first is the effective step. */
-export function usableSteps(steps: readonly ChainStep[], start: number, models: ModelNames): ChainStep[] {
+/** The luck of a call that probes nothing. */
+export const NO_LUCK = 1;
+/** For asking what may be used whatever breakers have taken out. */
+export const ANY_LUCK = -1;
+
+/**
+ * The steps from `start` on that may be used, each model once: the first is the effective step. None is blocked. A breaker
+ * takes a step out for all calls but those with the luck to probe it, and never the last one: of steps that are all out the
+ * one stays that was taken out last.
+ */
+export function usableSteps(
+  steps: readonly ChainStep[],
+  start: number,
+  models: ModelNames,
+  luck: number = NO_LUCK,
+): ChainStep[] {
   // A model that stands before the start as well was passed over there.
   const seen = new Set(steps.slice(0, start).map(({ model }) => models.nameOf(model)));
-  return steps.slice(start).filter(({ model }) => {
+  const allowed = steps.slice(start).filter(({ model }) => {
     const name = models.nameOf(model);
     if (seen.has(name) || models.isBlocked(model)) return false;
     seen.add(name);
     return true;
   });
+  const usable = allowed.filter(({ model }) => models.admits(model, luck));
+  return usable.length > 0
+    ? usable
+    : allowed.toSorted((a, b) => models.outAt(b.model) - models.outAt(a.model)).slice(0, 1);
 }

@@ -4,6 +4,7 @@
  */
 import { canonicalModel, saysItsModel } from "../pricing/model-id.ts";
 import type { PriceRow } from "../wire/price-row.ts";
+import type { SnapshotBreaker } from "../wire/protocol.ts";
 import { findPriceRow, type PriceTable, priceTable } from "../pricing/price-table.ts";
 
 /** Base rates in pico-USD per token: what models are compared by. */
@@ -21,6 +22,12 @@ export interface ModelTable {
   readonly isBlocked: (id: string) => boolean;
   /** Some model is blocked. */
   readonly hasBlocks: boolean;
+  /** A breaker has taken some model out. */
+  readonly hasBreakers: boolean;
+  /** The place of a model among those that a breaker has taken out, the oldest first; -1 for one that is in use. */
+  readonly outAt: (id: string) => number;
+  /** Whether a call with this luck, from 0 up to 1, may use the model: all may while no breaker has taken it out. */
+  readonly admits: (id: string, luck: number) => boolean;
   /** Null without a price. `atMs` is Unix time in milliseconds. */
   readonly ratesOf: (id: string, atMs: number) => BaseRates | null;
   /** Prompt sizes above which some price goes up, in tokens, ascending. */
@@ -30,6 +37,8 @@ export interface ModelTable {
 export interface ModelFacts {
   /** Ids of blocked models, in any spelling. */
   blocked: Iterable<string>;
+  /** Those that a breaker has taken out, the oldest first. */
+  breakers?: readonly SnapshotBreaker[] | undefined;
   /** Model by opaque name. */
   aliases?: Readonly<Record<string, string>> | undefined;
   /** Rows over the built-in list, or a table that has them already. */
@@ -55,6 +64,12 @@ export function modelTable(facts: ModelFacts): ModelTable {
   const aliases = byKey(facts.aliases ?? {});
   const nameOf = modelNames(facts.aliases);
   const blocked = new Set(Array.from(facts.blocked, nameOf));
+  const breakers = (facts.breakers ?? []).map(({ model, probeShare }) => ({ name: nameOf(model), probeShare }));
+  const outAt = (id: string): number => {
+    if (breakers.length === 0) return -1;
+    const name = nameOf(id);
+    return breakers.findIndex((breaker) => breaker.name === name);
+  };
   // Most tables are never asked for a price.
   let prices: Prices | null = null;
   const pricesNow = (): Prices => (prices ??= pricesOf(facts.prices ?? []));
@@ -64,7 +79,10 @@ export function modelTable(facts: ModelFacts): ModelTable {
     nameOf,
     isReadable,
     hasBlocks: blocked.size > 0,
+    hasBreakers: breakers.length > 0,
     isBlocked: (id) => blocked.size > 0 && (blocked.has(nameOf(id)) || !isReadable(id)),
+    outAt,
+    admits: (id, luck) => luck < (breakers[outAt(id)]?.probeShare ?? Infinity),
     ratesOf: (id, atMs) => {
       const { table, idByName } = pricesNow();
       const known = idByName.get(nameOf(id));

@@ -35,7 +35,7 @@ export function planBatch(
     }
     const choice = choose(model);
     if (choice === undefined) return { kind: "noModel", requested: model };
-    const name = fitting.naming === null ? null : refusedInMessage(params, fitting.naming);
+    const name = fitting.refusing === null ? null : refusedInMessage(params, fitting.refusing);
     if (name !== null) return { kind: "refused", name: { ...name, path: `requests[${index}].params.${name.path}` } };
     const changed = bodyFor(params, choice, fitting);
     if (changed !== null) isChanged = true;

@@ -15,8 +15,10 @@ import type { Writers } from "./writers.ts";
 export interface Fitting {
   models: ModelTable;
   writers: Writers;
-  /** Null while every model may be named. */
+  /** What is left out of fallbacks and advisors; null while every model may be named. */
   naming: Naming | null;
+  /** What a call is refused for, where it cannot be left out. */
+  refusing: Naming | null;
 }
 
 /** Fields a step cannot patch: the chain names the model, and the caller is waiting for the kind of answer it asked. */

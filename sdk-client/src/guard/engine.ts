@@ -3,6 +3,7 @@
  * is off, or whose model is blocked, never leaves the process.
  */
 import { type ModelChoice, planModels } from "../evaluate/chain-plan.ts";
+import { ANY_LUCK, NO_LUCK } from "../evaluate/effective-state.ts";
 import { Breakers } from "./breaker.ts";
 import { planBatch } from "./batch.ts";
 import { bodyFor } from "./body.ts";
@@ -57,7 +58,7 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
       : host.decide(subject.flag, subject.context);
     const chainOnly = host.flag(subject.flag)?.chainOnly ?? false;
     const { models } = host;
-    const plan = (requested: string): ModelChoice[] =>
+    const plan = (requested: string, luck = NO_LUCK): ModelChoice[] =>
       planModels({
         requested,
         steps: host.chain(subject.flag),
@@ -65,13 +66,17 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
         chainOnly,
         models,
         nowMs: Date.now(),
+        luck,
       });
+    const namingFor = (luck: number): Naming => ({
+      mayName: (model) => plan(model, luck)[0]?.replaced === false,
+      isModel: (text) => models.isReadable(text),
+    });
     const isHeld = decision.level > 0 || chainOnly || models.hasBlocks;
-    const naming: Naming | null = isHeld
-      ? { mayName: (model) => plan(model)[0]?.replaced === false, isModel: (text) => models.isReadable(text) }
-      : null;
+    // A breaker refuses no call: what it has taken out is only left out where that can be.
+    const naming = isHeld ? namingFor(ANY_LUCK) : null;
     // What is held is read as it will be sent: other middleware may have changed it since.
-    const body = known === null || isHeld ? parseObject(request.body) : known;
+    const body = known === null || isHeld || models.hasBreakers ? parseObject(request.body) : known;
     const model = body?.["model"];
     const stream = door.stream ?? body?.["stream"] === true;
     const off = (reason: Decision, hint: string | null = null): Promise<Response> => {
@@ -95,7 +100,8 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
       const name = naming === null ? null : refusedInWork(request.url, body, naming);
       return name === null ? next(request) : noModel(whyRefused(name));
     }
-    const fitting = { models, writers, naming };
+    const leavingOut = isHeld || models.hasBreakers ? namingFor(NO_LUCK) : null;
+    const fitting = { models, writers, naming: leavingOut, refusing: naming };
     if (kind === "batch") {
       const batch = planBatch(body ?? {}, (requested) => plan(requested)[0], fitting);
       if (batch.kind === "noModel") return noModelFor(batch.requested);
@@ -106,7 +112,8 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
     // A body without a model is the API's to refuse.
     if (body === null || typeof model !== "string") return next(request);
 
-    const choices = plan(model);
+    // Counting costs nothing and proves nothing: it probes no model.
+    const choices = plan(model, kind === "count" ? NO_LUCK : Math.random());
     const [first] = choices;
     if (first === undefined) return noModelFor(model);
     const name = naming === null ? null : refusedInMessage(body, naming);

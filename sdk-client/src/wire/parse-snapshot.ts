@@ -7,7 +7,16 @@
 import { isObject } from "./json.ts";
 import { isPriceRow, type PriceRow } from "./price-row.ts";
 import { parseRevision } from "./revision.ts";
-import type { ChainStep, Condition, Rule, Snapshot, SnapshotChain, SnapshotFlag, SwitchState } from "./protocol.ts";
+import type {
+  ChainStep,
+  Condition,
+  Rule,
+  Snapshot,
+  SnapshotBreaker,
+  SnapshotChain,
+  SnapshotFlag,
+  SwitchState,
+} from "./protocol.ts";
 
 export type ParsedSnapshot =
   | { readonly ok: true; readonly snapshot: Snapshot; readonly warnings: readonly string[] }
@@ -53,10 +62,23 @@ function readSnapshot(value: unknown, warn: Warn): Snapshot {
     ),
     chains: readChains(body["chains"], warn),
     blockedModels: texts(body["blockedModels"], "blockedModels", warn),
+    ...(body["breakers"] === undefined ? {} : { breakers: readBreakers(body["breakers"], warn) }),
     ...(body["prices"] === undefined ? {} : { prices: readPrices(body["prices"], warn) }),
     ...(body["aliases"] === undefined ? {} : { aliases: readAliases(body["aliases"], warn) }),
   };
 }
+
+/** What is not understood takes no model out. */
+function readBreakers(value: unknown, warn: Warn): SnapshotBreaker[] {
+  return items(value, "breakers", warn).flatMap((entry, index) => {
+    const { model, probeShare } = isObject(entry) ? entry : NOTHING;
+    if (isText(model) && model !== "" && typeof probeShare === "number") return [{ model, probeShare }];
+    warn(`breakers.${index}`, "malformed");
+    return [];
+  });
+}
+
+const NOTHING: JsonObject = {};
 
 /** A mapping that is not understood is left out: its name counts as one that says nothing. */
 function readAliases(value: unknown, warn: Warn): Record<string, string> {

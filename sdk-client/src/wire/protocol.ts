@@ -88,6 +88,13 @@ export interface SnapshotFlag {
   chainOnly: boolean;
 }
 
+/** A model that every chain with another usable step passes over. */
+export interface SnapshotBreaker {
+  model: string;
+  /** From 0 to 1: that share of the calls that would use the model does all the same, to see whether it works again. */
+  probeShare: number;
+}
+
 /** The compiled state of one environment at one revision. */
 export interface Snapshot {
   version: 1;
@@ -100,6 +107,11 @@ export interface Snapshot {
   chains: Readonly<Record<string, SnapshotChain>>;
   /** Ids of models that must not be sent. */
   blockedModels: readonly string[];
+  /**
+   * Models that a breaker has taken out, in the order in which it did. Not among the blocked ones: a client that does not
+   * know of breakers goes on as before, for what it made of a block it would refuse calls that have no other model.
+   */
+  breakers?: readonly SnapshotBreaker[];
   /** The price rows of the chains' models, and those of operators; absent from servers before there were prices. */
   prices?: readonly PriceRow[];
   /** The model behind each name that does not say it (an inference profile, a deployment). */

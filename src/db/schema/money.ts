@@ -138,6 +138,35 @@ export const callsByRevision = pgTable(
 );
 
 /**
+ * How the calls of each model went in the last minutes, for its breaker: a row for each transaction of the ledger that had
+ * some, with the instances they ran in. Only ever added to, so that no report waits for another.
+ */
+export const fleetCalls = pgTable(
+  "fleet_calls",
+  {
+    environmentId: environmentId(),
+    /** The name that models are compared by. */
+    model: text("model").notNull(),
+    at: moment("at").notNull(),
+    /** What they were decided by; 0 where that is not known. */
+    revision: bigint("revision", { mode: "number" }).notNull(),
+    answered: integer("answered").notNull(),
+    failed: integer("failed").notNull(),
+    /** First attempts of calls that asked for it, whatever was sent. */
+    wanted: integer("wanted").notNull(),
+    instances: text("instances").array().notNull(),
+    answeredOf: integer("answered_of").array().notNull(),
+    failedOf: integer("failed_of").array().notNull(),
+  },
+  (t) => [
+    index("fleet_calls_model").on(t.environmentId, t.model, t.at),
+    index("fleet_calls_failed")
+      .on(t.environmentId, t.at)
+      .where(sql`failed > 0`),
+  ],
+);
+
+/**
  * Names of flags and models in use that nobody has defined, as far as they are kept apart; what is beyond the bound counts
  * as `other`. A name keeps its place for a day.
  */
@@ -327,6 +356,8 @@ export const incidents = pgTable(
     /** Names what it is about: one incident per cause and window. Its parts are in the columns. */
     cause: text("cause").notNull(),
     windowStartsAt: moment("window_starts_at"),
+    /** The model that a breaker has taken out at `windowStartsAt`; null for a budget's. */
+    model: text("model"),
     title: text("title").notNull(),
     steps: jsonb("steps").$type<{ at: string; atPercent: number; action: string; text: string }[]>().notNull(),
     openedAt: moment("opened_at").notNull(),

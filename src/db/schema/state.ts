@@ -136,6 +136,38 @@ export const modelBlocks = pgTable(
   (t) => [primaryKey({ columns: [t.environmentId, t.model] })],
 );
 
+/** Models that a breaker has taken out, and the closed breakers of those that it had; see domain/breaker.ts. */
+export const modelBreakers = pgTable(
+  "model_breakers",
+  {
+    environmentId: environmentId(),
+    /** The name that models are compared by. */
+    model: text("model").notNull(),
+    state: text("state").$type<"open" | "probing" | "overridden" | "closed">().notNull(),
+    /** When it was taken out. */
+    since: moment("since").notNull(),
+    /** Of the state; while probing also when its share was set. */
+    stateSince: moment("state_since").notNull(),
+    /** The revision that began the probing, or closed it: only calls that were decided by it or later count. */
+    countsFrom: bigint("counts_from", { mode: "number" }).notNull().default(0),
+    /** Of `open`. */
+    probeAt: moment("probe_at"),
+    /** Of `probing`: that share of the calls that would use it does. */
+    probeShare: doublePrecision("probe_share"),
+    /** How many times in a row its probes have failed. */
+    rounds: integer("rounds").notNull().default(0),
+    // What it was taken out for.
+    calls: integer("calls").notNull(),
+    failures: integer("failures").notNull(),
+    instances: integer("instances").notNull(),
+    failingInstances: integer("failing_instances").notNull(),
+    // Of `overridden`.
+    overriddenBy: text("overridden_by"),
+    overrideReason: text("override_reason"),
+  },
+  (t) => [primaryKey({ columns: [t.environmentId, t.model] })],
+);
+
 export const tokens = pgTable("tokens", {
   id: text("id").primaryKey(),
   kind: text("kind").$type<"sdk" | "op" | "kill" | "web">().notNull(),

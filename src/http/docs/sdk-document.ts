@@ -62,6 +62,15 @@ export const snapshotSchema = z
     flags: z.record(z.string(), snapshotFlag),
     chains: z.record(z.string(), z.strictObject({ steps: z.array(step) })),
     blockedModels: z.array(z.string()),
+    breakers: z
+      .array(
+        z.strictObject({
+          model: z.string(),
+          probeShare: z.number().openapi({ description: "From 0 to 1: that share of its calls probes it." }),
+        }),
+      )
+      .optional()
+      .openapi({ description: "Models that a breaker has taken out, in the order in which it did." }),
     prices: z.array(z.looseObject({ model: z.string(), validFrom: z.string() })).optional(),
     aliases: z.record(z.string(), z.string()).optional(),
   })

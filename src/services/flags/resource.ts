@@ -155,6 +155,7 @@ function percentOf(cause: Cause): number | null {
     case "LEVEL":
     case "NO_MODEL":
     case "BLOCK":
+    case "BREAKER":
     case "OVERRIDE":
     case "RAISE_ENDED":
     case "TRACK":

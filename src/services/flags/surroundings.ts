@@ -1,12 +1,14 @@
 /** Reads what decides about the flags of an environment besides the flags themselves. */
-import { and, asc, eq, isNotNull, isNull, type Placeholder, sql } from "drizzle-orm";
+import { and, asc, eq, inArray, isNotNull, isNull, type Placeholder, sql } from "drizzle-orm";
 import { modelTable } from "../../../sdk-client/src/evaluate/model-table.ts";
 import type { PriceRow } from "../../../sdk-client/src/wire/price-row.ts";
-import type { ChainStep } from "../../../sdk-client/src/wire/protocol.ts";
+import type { ChainStep, SnapshotBreaker } from "../../../sdk-client/src/wire/protocol.ts";
 import { jsonRows } from "../../db/json-rows.ts";
 import { budgetRaises, budgets, budgetWindows, trips } from "../../db/schema/money.ts";
-import { chains, environments, modelBlocks } from "../../db/schema/state.ts";
+import { chains, environments, modelBlocks, modelBreakers } from "../../db/schema/state.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";
+import { BREAKER } from "../../domain/actor.ts";
+import { type FleetCalls, whyOut } from "../../domain/breaker.ts";
 import type { Surroundings } from "../../domain/flag.ts";
 import type { TripInForce } from "../../domain/in-force.ts";
 import type { OverBudget, Overridden } from "../../domain/over-limit.ts";
@@ -24,6 +26,16 @@ const TRIP_COLUMNS = {
   model: trips.model,
   since: trips.since,
   until: trips.until,
+};
+
+const BREAKER_COLUMNS = {
+  model: modelBreakers.model,
+  since: modelBreakers.since,
+  probeShare: modelBreakers.probeShare,
+  calls: modelBreakers.calls,
+  failures: modelBreakers.failures,
+  instances: modelBreakers.instances,
+  failingInstances: modelBreakers.failingInstances,
 };
 
 const OVERRIDDEN_COLUMNS = {
@@ -54,15 +66,19 @@ const OVER_COLUMNS = {
   raiseEndedAt: budgetRaises.endedAt,
 };
 
-const NONE: SurroundingRows = { chains: [], blocks: [], trips: [], overridden: [], over: [], prices: [] };
+const NONE: SurroundingRows = { chains: [], blocks: [], breakers: [], trips: [], overridden: [], over: [], prices: [] };
 
 /** In one statement: a kill waits for each. */
 export async function readSurroundings(db: Db, environment: EnvironmentRow): Promise<Surroundings> {
+  return surroundingsOf(environment, await readSurroundingRows(db, environment.id));
+}
+
+export async function readSurroundingRows(db: Db, environmentId: string): Promise<SurroundingRows> {
   const [row] = await db
-    .select(surroundingColumns(environment.id))
+    .select(surroundingColumns(environmentId))
     .from(environments)
-    .where(eq(environments.id, environment.id));
-  return surroundingsOf(environment, row ?? NONE);
+    .where(eq(environments.id, environmentId));
+  return row ?? NONE;
 }
 
 /** Columns for any query: what decides about the flags of an environment, and the prices that operators added. */
@@ -83,6 +99,14 @@ export function surroundingColumns(environmentId: string | Placeholder) {
       },
       sql`from ${modelBlocks} where ${eq(modelBlocks.environmentId, environmentId)}`,
       [modelBlocks.model],
+    ),
+    breakers: jsonRows(
+      BREAKER_COLUMNS,
+      sql`from ${modelBreakers} where ${and(
+        eq(modelBreakers.environmentId, environmentId),
+        inArray(modelBreakers.state, ["open", "probing"]),
+      )}`,
+      [modelBreakers.since, modelBreakers.model],
     ),
     trips: jsonRows(
       TRIP_COLUMNS,
@@ -112,10 +136,14 @@ export function surroundingColumns(environmentId: string | Placeholder) {
   };
 }
 
+export type BreakerInForce = FleetCalls & { model: string; since: Date; probeShare: number | null };
+
 /** Of one environment. What the conditions of the queries above leave out is null nowhere. */
 export interface SurroundingRows {
   chains: readonly { name: string; steps: readonly ChainStep[] }[];
   blocks: readonly BlockedModel[];
+  /** Models that a breaker has taken out, the oldest first. */
+  breakers: readonly BreakerInForce[];
   trips: readonly TripInForce[];
   overridden: readonly (Omit<Overridden, "at"> & { at: Date | null })[];
   over: readonly (Omit<OverBudget, "since" | "limitNanoUsd"> & { since: Date | null; limitNanoUsd: number | null })[];
@@ -134,16 +162,27 @@ export function surroundingsOf(environment: EnvironmentRow, rows: SurroundingRow
     chains: new Map(rows.chains.map((row) => [row.name, row.steps])),
     models: modelTable({
       blocked: rows.blocks.map((row) => row.model),
+      breakers: breakersOf(rows),
       aliases: environment.aliases,
       prices: rows.prices.map((price) => price.row),
     }),
-    blocks: rows.blocks,
+    blocks: [...rows.blocks, ...rows.breakers.map(blockOfBreaker)],
     trips: rows.trips,
     overridden: rows.overridden.flatMap(({ at, ...row }) => (at === null ? [] : [{ ...row, at }])),
     over: rows.over.flatMap(({ since: overSince, limitNanoUsd, ...row }) =>
       overSince === null || limitNanoUsd === null ? [] : [{ ...row, since: overSince, limitNanoUsd }],
     ),
   };
+}
+
+/** The breakers as clients know them. */
+export function breakersOf({ breakers }: Pick<SurroundingRows, "breakers">): SnapshotBreaker[] {
+  return breakers.map(({ model, probeShare }) => ({ model, probeShare: probeShare ?? 0 }));
+}
+
+function blockOfBreaker(breaker: BreakerInForce): BlockedModel {
+  const { model, since } = breaker;
+  return { model, by: BREAKER.name, reason: whyOut(breaker), since, until: null, byBreaker: true };
 }
 
 /** The trips of an environment that have neither ended nor been overridden. */

@@ -2,12 +2,16 @@
  * Incidents: one per budget and window, growing by step, closed when its cause ends. Their alerts are rows of the outbox,
  * written with the change; the same alert is written once a channel, whoever notices first.
  */
-import { and, asc, eq, isNull } from "drizzle-orm";
+import { and, asc, eq, isNull, ne } from "drizzle-orm";
 import { requireEnvironment } from "../../authorize.ts";
 import { type Change, change, type Changed } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
 import { budgetWindows, incidents, trips } from "../../db/schema/money.ts";
+import { modelBreakers } from "../../db/schema/state.ts";
 import {
+  breakerHoldsText,
+  breakerText,
+  breakerTitle,
   holdsText,
   overText,
   overTitle,
@@ -17,6 +21,7 @@ import {
   stillOnText,
   usd,
 } from "../../domain/alert-text.ts";
+import type { FleetCalls } from "../../domain/breaker.ts";
 import type { Budget, LadderStep } from "../../domain/budget.ts";
 import type { WindowState } from "../../domain/ladder.ts";
 import type { OverBudget, Overridden } from "../../domain/over-limit.ts";
@@ -102,6 +107,50 @@ export async function noteOver(
       spentUsd: usd(over.spentNanoUsd),
       limitUsd: usd(over.limitNanoUsd),
       flags,
+    },
+  });
+}
+
+/** A breaker has taken a model out: its incident opens, with its alert. */
+export async function noteBreaker(
+  ctx: Ctx,
+  open: Change,
+  out: { model: string; fleet: FleetCalls; flags: readonly string[]; staying: readonly string[] },
+): Promise<void> {
+  const { tx, environment, at } = open;
+  const { model, fleet, flags } = out;
+  const { calls, failures, instances } = fleet;
+  const id = ctx.deps.newId();
+  const cause = `breaker:${model}:${at.getTime()}`;
+  const text = breakerText(out);
+  const title = breakerTitle(model);
+  const step = { at: at.toISOString(), atPercent: Math.round((100 * failures) / calls), action: "breaker", text };
+  await tx.insert(incidents).values({
+    id,
+    environmentId: environment.id,
+    cause,
+    model,
+    windowStartsAt: at,
+    title,
+    steps: [step],
+    openedAt: at,
+  });
+  await enqueue(ctx, open, {
+    incidentId: id,
+    dedupKey: cause,
+    payload: {
+      type: "incident.breaker",
+      environment: environment.key,
+      incidentId: id,
+      title,
+      text: `${text}${breakerHoldsText()}`,
+      at: step.at,
+      url: incidentUrl(ctx, environment.key),
+      model,
+      flags: [...flags],
+      calls,
+      failures,
+      instances,
     },
   });
 }
@@ -223,8 +272,13 @@ export async function resolveEndedIncidents(ctx: Ctx, open: Change): Promise<voi
   }
 }
 
-async function causeStands({ tx }: Change, incident: IncidentRow): Promise<boolean> {
-  const { budgetId, windowStartsAt: startsAt } = incident;
+async function causeStands({ tx, environment }: Change, incident: IncidentRow): Promise<boolean> {
+  const { budgetId, model, windowStartsAt: startsAt } = incident;
+  if (model !== null && startsAt !== null) {
+    const ofModel = and(eq(modelBreakers.environmentId, environment.id), eq(modelBreakers.model, model));
+    const stands = and(ofModel, eq(modelBreakers.since, startsAt), ne(modelBreakers.state, "closed"));
+    return (await tx.$count(modelBreakers, stands)) > 0;
+  }
   if (budgetId === null || startsAt === null) return false;
   const windows = await tx
     .select({

@@ -51,6 +51,7 @@ export async function listIncidents(
       id: incident.id,
       title: incident.title,
       budget: incident.budgetId === null ? null : { id: incident.budgetId, name: budgetName ?? "" },
+      model: incident.model,
       flag,
       steps: incident.steps,
       openedAt: incident.openedAt.toISOString(),

@@ -59,7 +59,7 @@ export function snapshotReader(db: Db): (environmentId: string) => Promise<Snaps
     if (row === undefined) return null;
     const lineage = lineageOf(row);
     if (lineage === null) throw new StandbyError();
-    const { environment, flags: flagRows, chains, blocks, trips, overridden, over, prices } = row;
+    const { environment, flags: flagRows, chains, blocks, breakers, trips, overridden, over, prices } = row;
     return {
       environment,
       lineage,
@@ -67,6 +67,7 @@ export function snapshotReader(db: Db): (environmentId: string) => Promise<Snaps
       flags: flagRows,
       chains,
       blocks,
+      breakers,
       trips,
       overridden,
       over,

@@ -10,6 +10,7 @@ import type { PreparedSnapshot, SnapshotStep, SnapshotStore } from "../../deps.t
 import { environments } from "../../db/schema/state.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";
 import { compileSnapshot } from "../../domain/snapshot.ts";
+import { breakersOf } from "../flags/surroundings.ts";
 import { Coalesced } from "../shared/coalesce.ts";
 import { LongPolls } from "./long-polls.ts";
 import type { PollConnection } from "./poll-connection.ts";
@@ -231,6 +232,7 @@ async function prepare(rows: SnapshotRows): Promise<PreparedSnapshot> {
     flags: rows.flags,
     chains: rows.chains,
     blockedModels: rows.blocks.map(({ model }) => model),
+    breakers: breakersOf(rows),
     trips: rows.trips,
     priceTable: rows.priceTable,
     pricedModels: rows.prices.map(({ row }) => row.model),

@@ -15,6 +15,7 @@ import type { Db } from "../../db/types.ts";
 import { systemActor } from "../../domain/actor.ts";
 import { type Budget, NANO_PER_USD, subjectOf } from "../../domain/budget.ts";
 import { CallKeys, tallyCalls } from "../../domain/calls.ts";
+import { tallyFleet } from "../../domain/fleet-calls.ts";
 import { MAX_LATE_MS, type MinuteSums, type PricedRecord, tally } from "../../domain/ledger.ts";
 import { windowAt } from "../../domain/window.ts";
 import { AppError } from "../../errors.ts";
@@ -33,6 +34,7 @@ import {
   type WindowRow,
   type WindowSum,
 } from "./ledger-writes.ts";
+import { addFleetCalls } from "../models/fleet-calls.ts";
 import { readPrices } from "../models/price-rows.ts";
 import { noteUnknownFlags } from "../flags/unknown-flags.ts";
 import { UsageNames } from "./names.ts";
@@ -191,10 +193,12 @@ async function count(
     snapshot: served?.snapshot,
   });
   const sums = tally(records);
+  const nameOf = modelNames(served?.snapshot.aliases);
+  const lineage = served?.lineage ?? "";
   const isFlag = (key: string): boolean => served !== undefined && Object.hasOwn(served.snapshot.flags, key);
   const callSums = tallyCalls(records, {
     nowMs,
-    lineage: served?.lineage ?? "",
+    lineage,
     isFlag,
     applied,
     keys: queue.calls,
@@ -202,10 +206,11 @@ async function count(
   const [, , windows] = await Promise.all([
     addMinutes(tx, environmentId, sums),
     addRecent(tx, environmentId, records),
-    addToWindows(tx, windowSums(budgets, sums, modelNames(served?.snapshot.aliases))),
+    addToWindows(tx, windowSums(budgets, sums, nameOf)),
     addEvaluations(tx, environmentId, fresh, new Date(nowMs)),
     noteUnknownFlags(tx, environmentId, fresh, isFlag, new Date(nowMs)),
     addCalls(tx, environmentId, callSums),
+    addFleetCalls(tx, environmentId, tallyFleet(records, { nowMs, lineage, applied, nameOf })),
     takeBackDays(tx, environmentId, rolled, sums),
   ]);
   const due = dueLadders(budgets, windows, nowMs);

@@ -8,6 +8,7 @@ import { environments } from "../../db/schema/state.ts";
 import { usageBatches, usageMinutes, usageNames, usageRecent, usageRollups } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
 import { GRAINS } from "../../domain/rollups.ts";
+import { pruneFleetCalls } from "../models/fleet-calls.ts";
 import { pruneCalls } from "./calls-by-revision.ts";
 import { pruneUnknownFlags } from "../flags/unknown-flags.ts";
 import { NAME_KEPT_MS } from "./names.ts";
@@ -66,6 +67,7 @@ export async function pruneRecentCalls({ db, clock, config }: Pruned): Promise<v
   await deleteCalls(db, lt(usageRecent.at, oldest));
   for (const id of await environmentIds(db)) {
     await pruneCalls(db, id, clock.nowMs());
+    await pruneFleetCalls(db, id, clock.nowMs());
     await pruneUnknownFlags(db, id, clock.nowMs());
     const ofEnvironment = eq(usageRecent.environmentId, id);
     const [beyond] = await db
