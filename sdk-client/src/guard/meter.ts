@@ -2,31 +2,20 @@
  * What one attempt of a guarded call used, from whatever was seen of it. Invariant: an attempt that may have cost
  * something is never reported as free, and only the API's own final usage is reported as exact.
  */
+import { usedParts } from "./attempt-usage.ts";
+import type { CallInput } from "./call-input.ts";
+import { placeOf } from "./cloud-region.ts";
 import type { ModelChoice } from "../evaluate/chain-plan.ts";
-import type { Body, Subject } from "./request.ts";
-import { isObject } from "../wire/json.ts";
+import { memoryOf } from "./memory.ts";
+import type { Body } from "./request.ts";
 import type { StreamEnd } from "./stream.ts";
-import type { RequestLike } from "./types.ts";
-import type { Revision } from "../wire/revision.ts";
-import { promptBound } from "./prompt-bound.ts";
-import { type StreamUsage, tokensOf } from "./stream-usage.ts";
+import type { StreamUsage } from "./stream-usage.ts";
 import { systemHash } from "./system-hash.ts";
-import { addUsage, readUsage, type UsagePart } from "../pricing/usage.ts";
-import { NO_USAGE } from "../wire/usage-protocol.ts";
+import type { UsagePart } from "../pricing/usage.ts";
 import type { UsageDraft } from "../guard-host.ts";
 
 /** What was sent, and for whom. */
-export interface Sent {
-  subject: Subject;
-  request: RequestLike;
-  /** The body as the caller gave it. */
-  body: Body;
-  choice: ModelChoice;
-  /** What the call was decided by; null without any state. */
-  revision: Revision | null;
-  /** 1 for the call's first attempt. */
-  attempt: number;
-}
+export type Sent = Pick<CallInput, "host" | "options" | "subject" | "request" | "body" | "revision">;
 
 export interface AttemptEnd {
   outcome: "ok" | "error" | "aborted";
@@ -53,6 +42,8 @@ export function endOfStream(usage: StreamUsage, end: StreamEnd): { how: AttemptE
 
 export class AttemptMeter {
   readonly #sent: Sent;
+  readonly #choice: ModelChoice;
+  readonly #attempt: number;
   readonly #startedMs = performance.now();
   #response: Response | null = null;
   #firstTokenMs: number | null = null;
@@ -61,8 +52,11 @@ export class AttemptMeter {
   #answer: { message: Body | null; text: string } | null = null;
   #stream: StreamUsage | null = null;
 
-  constructor(sent: Sent) {
+  /** @param attempt 1 for the call's first attempt */
+  constructor(sent: Sent, choice: ModelChoice, attempt: number) {
     this.#sent = sent;
+    this.#choice = choice;
+    this.#attempt = attempt;
   }
 
   /** Another body is sent than the request's own. */
@@ -105,16 +99,16 @@ export class AttemptMeter {
   }
 
   #draft(part: UsagePart, how: AttemptEnd): UsageDraft {
-    const { subject, request, body, choice, attempt, revision } = this.#sent;
+    const { subject, request, body, revision } = this.#sent;
     const stopReason = this.#stopReason();
     const draft: UsageDraft = {
       flag: subject.flag,
       model: part.model,
-      requestedModel: textOf(body["model"]) ?? choice.model,
+      requestedModel: textOf(body["model"]) ?? this.#choice.model,
       outcome: how.outcome === "ok" && stopReason === "refusal" ? "refused" : how.outcome,
       exact: part.exact,
       usage: part.usage,
-      attempt,
+      attempt: this.#attempt,
       latencyMs: Math.round(performance.now() - this.#startedMs),
     };
     if (part.kind !== "message") draft.part = part.kind;
@@ -136,57 +130,24 @@ export class AttemptMeter {
 
   #parts(how: AttemptEnd): UsagePart[] {
     const status = this.#response?.status ?? null;
-    const failed = how.usedNothing === true || (status !== null && (status < 200 || status > 299));
-    if (failed) return [this.#part(NO_USAGE, true)];
-    if (this.#answer !== null) return this.#answerParts(this.#answer);
-    const stream = this.#stream;
-    if (stream === null) return [this.#estimate(0)];
-    if (stream.usage === null) {
-      // An error event in place of an answer: nothing was begun.
-      const wasRefused = stream.errorType !== null && stream.seenTokens === 0;
-      return [wasRefused ? this.#part(NO_USAGE, true) : this.#estimate(stream.seenTokens)];
-    }
-    const parts = this.#read(stream.usage, stream.model);
-    if (how.outcome === "ok" && stream.isFinal) return parts;
-    return parts.map((part, index) => {
-      const output = index === 0 ? Math.max(part.usage.output, stream.seenTokens) : part.usage.output;
-      return { ...part, usage: { ...part.usage, output }, exact: false };
+    const { request, body, host, options } = this.#sent;
+    const choice = this.#choice;
+    const asked = {
+      choice,
+      body,
+      encoded: () => this.#changedBody ?? (typeof request.body === "string" ? request.body : JSON.stringify(body)),
+      place: placeOf(request.url, choice.model, options.region),
+      memory: memoryOf(host),
+      documentTokens: options.documentTokens,
+    };
+    return usedParts(asked, {
+      isUnbilled: how.usedNothing === true || (status !== null && (status < 200 || status > 299)),
+      isWhole: how.outcome === "ok",
+      answer: this.#answer,
+      stream: this.#stream,
+      elapsedMs: performance.now() - this.#startedMs,
+      firstTokenMs: this.#firstTokenMs,
     });
-  }
-
-  #answerParts(answer: { message: Body | null; text: string }): UsagePart[] {
-    const usage = answer.message?.["usage"];
-    if (!isObject(usage)) return [this.#estimate(Math.ceil(tokensOf(answer.text)))];
-    return this.#read(usage, textOf(answer.message?.["model"]));
-  }
-
-  #read(usage: Body, answered: string | null): UsagePart[] {
-    const requested = this.#sent.choice.model;
-    const parts = readUsage(usage, { answered: answered ?? requested, requested });
-    // Not every API tells the speed it served at.
-    if (usage["speed"] !== undefined || this.#asked("speed") !== "fast") return parts;
-    return parts.map((part) => (part.kind === "advisor" ? part : { ...part, fast: true }));
-  }
-
-  /** Nothing is known but what was sent, and how much was seen. */
-  #estimate(output: number): UsagePart {
-    const { body, request } = this.#sent;
-    const own = typeof request.body === "string" ? request.body : JSON.stringify(body);
-    const prompt = promptBound(body, this.#changedBody ?? own);
-    return this.#part(addUsage(prompt, { ...NO_USAGE, output: Math.max(1, output) }), false);
-  }
-
-  #part(usage: UsagePart["usage"], exact: boolean): UsagePart {
-    const geo = textOf(this.#asked("inference_geo"));
-    const fast = this.#asked("speed") === "fast";
-    return { kind: "message", model: this.#sent.choice.model, usage, batch: false, fast, geo, exact };
-  }
-
-  /** A field of the body as sent: the step's patch goes over the caller's. */
-  #asked(field: string): unknown {
-    const { body, choice } = this.#sent;
-    if (choice.step?.unset?.includes(field) === true) return undefined;
-    return choice.step?.set?.[field] ?? body[field];
   }
 
   #stopReason(): string | null {

@@ -51,10 +51,10 @@ export class Trial {
 
   constructor(input: TrialInput) {
     this.#input = input;
-    const { subject, request, body, revision, pass } = input.call;
+    const { pass } = input.call;
     pass.attempts += 1;
     this.#number = pass.attempts;
-    this.#meter = new AttemptMeter({ subject, request, body, choice: input.choice, revision, attempt: this.#number });
+    this.#meter = new AttemptMeter(input.call, input.choice, this.#number);
   }
 
   /** Sends it. Rejects with {@link Stopped} when the call is over, and with the no of a guard inside. */

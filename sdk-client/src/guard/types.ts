@@ -63,6 +63,15 @@ export interface GuardOptions {
   fallbackOnRefusal?: boolean | undefined;
   /** On a rate limit (429) go to the next model, as limits are per model. Default true. */
   fallbackOn429?: boolean | undefined;
+  /**
+   * The cloud's region or `"global"`, where neither the URL nor the model says it: regional endpoints cost a tenth more.
+   */
+  region?: string | undefined;
+  /**
+   * Most tokens of one document that requests name by file id or URL, for calls of which the API does not tell the input.
+   * Default: the largest window.
+   */
+  documentTokens?: number | undefined;
   /** Attributes for rules and rollout, for every call of this client. */
   context?: EvaluationContext | undefined;
 }

@@ -30,6 +30,11 @@ export interface UsagePart {
 /** Parts made from one `usage`; the tokens of further iterations are added to the last part. */
 export const MAX_USAGE_PARTS = 32;
 
+/** `output_tokens` where nothing was put out: 0, or 1 where a placeholder is told. */
+export const MAX_PLACEHOLDER_TOKENS = 1;
+
+const PROMPT_FIELDS: readonly string[] = ["input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"];
+
 type Fields = Readonly<Record<string, unknown>>;
 
 /**
@@ -37,7 +42,12 @@ type Fields = Readonly<Record<string, unknown>>;
  * its non-null fields go over the earlier ones. Neither argument is changed; anything but an object counts as empty.
  */
 export function mergeStreamUsage(earlier: unknown, delta: unknown): Fields {
-  const present = Object.entries(fields(delta)).filter(([, value]) => value !== null && value !== undefined);
+  const later = fields(delta);
+  // A delta that knows of no prompt at all does not take back the one that was told.
+  const hasPrompt = PROMPT_FIELDS.some((name) => later[name] !== 0 && (later[name] ?? null) !== null);
+  const present = Object.entries(later).filter(
+    ([name, value]) => value !== null && value !== undefined && (hasPrompt || !PROMPT_FIELDS.includes(name)),
+  );
   return { ...fields(earlier), ...Object.fromEntries(present) };
 }
 
@@ -62,7 +72,11 @@ export function readUsage(usage: unknown, models: { answered: string; requested:
   for (const entry of iterations) {
     // Neither is contained in the top-level sums.
     if (entry["type"] === "compaction") {
-      add(parts, { kind: "compaction", model: models.answered, ...shared, ...readTokens(entry) });
+      // It names no model: the one asked for summarizes, unless another one answered in its place.
+      const read = readTokens(entry);
+      const { model, known } = modelOf(entry, parts[0] === main ? models.answered : models.requested);
+      const exact = read.exact && (known || parts[0] === main);
+      add(parts, { kind: "compaction", model, ...shared, usage: read.usage, exact });
     } else if (entry["type"] === "advisor_message") {
       const { model, known } = modelOf(entry, models.answered);
       const read = readTokens(entry);
@@ -83,8 +97,8 @@ export function addUsage(a: TokenUsage, b: TokenUsage): TokenUsage {
 }
 
 /**
- * A turn that a fallback model served: each attempt is charged to its own model. Attempts that declined are inexact,
- * because the provider may waive them.
+ * A turn that a fallback model served: each attempt is charged to its own model. One that declined before any output is
+ * inexact, because the provider may waive it.
  */
 function splitByModel(
   parts: UsagePart[],
@@ -96,18 +110,25 @@ function splitByModel(
   let served = NO_USAGE;
   let all = NO_USAGE;
   let exact = main.exact;
+  // A stream whose first model declined after output has named that one as the answering model.
+  const serving = turns.find((entry) => entry["type"] === "fallback_message") ?? {};
+  const server = modelOf(serving, models.answered).model;
   for (const entry of turns) {
     const serves = entry["type"] === "fallback_message";
-    const { model, known } = modelOf(entry, serves ? models.answered : models.requested);
+    const { model, known } = modelOf(entry, serves ? server : models.requested);
     const read = readTokens(entry);
     all = addUsage(all, read.usage);
-    exact &&= read.exact && known;
-    if (serves || model === models.answered) served = addUsage(served, read.usage);
-    else add(parts, { ...main, kind: "declined", model, usage: read.usage, exact: false });
+    if (serves || model === server) {
+      served = addUsage(served, read.usage);
+      exact &&= read.exact && known;
+      continue;
+    }
+    const isSure = read.exact && known && read.usage.output > MAX_PLACEHOLDER_TOKENS;
+    add(parts, { ...main, kind: "declined", model, usage: read.usage, exact: isSure });
   }
   // Should the sums at the top hold more than all attempts together, the rest belongs to the model that answered.
   const usage = addUsage(served, beyond(main.usage, all));
-  parts[0] = { ...main, usage: clamp(usage), exact };
+  parts[0] = { ...main, model: server, usage: clamp(usage), exact };
 }
 
 function beyond(total: TokenUsage, counted: TokenUsage): TokenUsage {
@@ -123,7 +144,8 @@ function add(parts: UsagePart[], part: UsagePart): void {
   else parts[parts.length - 1] = { ...last, usage: clamp(addUsage(last.usage, part.usage)), exact: false };
 }
 
-function clamp(usage: TokenUsage): TokenUsage {
+/** Within what a record can hold. */
+export function clamp(usage: TokenUsage): TokenUsage {
   return {
     ...byTokenClass((name) => Math.min(usage[name], MAX_TOKENS_PER_CALL)),
     webSearches: Math.min(usage.webSearches, MAX_WEB_SEARCHES),

@@ -10,6 +10,8 @@ export interface Answer {
   /** A thinking block before the text. */
   thinking?: string;
   stopReason?: "end_turn" | "max_tokens" | "refusal" | "stop_sequence";
+  /** Of a refusal: its `stop_details.category`; null by default. */
+  category?: string | null;
   /** Input tokens by kind; by default estimated from the request. */
   usage?: Partial<InputUsage>;
   /** Wait before the status line. */

@@ -49,6 +49,7 @@ export interface Draft {
   /** One entry per token. */
   tokens: string[];
   stopReason: string;
+  category: string | null;
   usage: InputUsage;
 }
 
@@ -63,6 +64,7 @@ export function draft(id: string, body: Record<string, unknown>, answer: Answer)
     thinking: answer.thinking ?? null,
     tokens: isCut ? words.slice(0, maxTokens) : words,
     stopReason: answer.stopReason ?? (isCut ? "max_tokens" : "end_turn"),
+    category: answer.category ?? null,
     usage: {
       input: estimateTokens(body),
       cacheWrite5m: 0,
@@ -122,7 +124,7 @@ function emptyMessage(answer: Draft): Record<string, unknown> {
 }
 
 function stopDetails(answer: Draft): Record<string, unknown> | null {
-  return answer.stopReason === "refusal" ? { type: "refusal", category: null, explanation: null } : null;
+  return answer.stopReason === "refusal" ? { type: "refusal", category: answer.category, explanation: null } : null;
 }
 
 function thinkingBlock(thinking: string): Record<string, unknown> {

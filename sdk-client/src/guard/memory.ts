@@ -1,0 +1,20 @@
+/** What the guards of one host have learned that bounds what they cannot see. */
+import type { GuardHost } from "../guard-host.ts";
+import { Pace } from "./pace.ts";
+import { Threads } from "./threads.ts";
+
+export interface Memory {
+  readonly pace: Pace;
+  readonly threads: Threads;
+}
+
+const byHost = new WeakMap<GuardHost, Memory>();
+
+/** The memory of a host, made on first use. */
+export function memoryOf(host: GuardHost): Memory {
+  const known = byHost.get(host);
+  if (known !== undefined) return known;
+  const made = { pace: new Pace(), threads: new Threads() };
+  byHost.set(host, made);
+  return made;
+}
