@@ -7,6 +7,7 @@ import { parseArgs } from "node:util";
 import { benchBoardFirst, benchBoardLive, benchBoardViewer, benchKillCrowded } from "./board/bench.ts";
 import { benchEvaluate } from "./evaluate/bench.ts";
 import { benchGuardOverhead } from "./guard/bench.ts";
+import { benchHeapStreams } from "./guard/heap.ts";
 import { benchIngest } from "./ingest/bench.ts";
 import { benchKill } from "./kill/bench.ts";
 import { benchPoll } from "./poll/bench.ts";
@@ -19,6 +20,7 @@ const BENCHES: ReadonlyMap<string, (effort: Effort) => Promise<Figure>> = new Ma
   ["evaluate.rollout50", (effort) => benchEvaluate("rollout50", effort)],
   ["evaluate.rules5", (effort) => benchEvaluate("rules5", effort)],
   ["guard.overhead", benchGuardOverhead],
+  ["heap.streams", benchHeapStreams],
   ["poll.304", benchPoll],
   ["kill.last_of_1000", benchKill],
   ["kill.crowded", benchKillCrowded],

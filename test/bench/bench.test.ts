@@ -15,7 +15,7 @@ const run = promisify(execFile);
 
 const figureSchema = z.strictObject({
   name: z.string(),
-  unit: z.enum(["ns", "µs", "ms", "ms/s", "KB", "KB/s", "requests/s", "records/s"]),
+  unit: z.enum(["ns", "µs", "ms", "ms/s", "bytes", "KB", "KB/s", "requests/s", "records/s"]),
   ours: z.number(),
   floor: z.number().optional(),
   peers: z.record(z.string(), z.number().positive()).optional(),

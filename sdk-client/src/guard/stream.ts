@@ -79,12 +79,14 @@ export interface PassOn {
 export function passOn(response: Response, input: PassOn): Response {
   const { attempt, opening } = input;
   const { reader, progress } = opening;
+  const leash: Leash = { attempt };
   let ended = false;
   let held = 0;
 
   const end = async (controller: ReadableStreamDefaultController<Uint8Array> | null, how: StreamEnd): Promise<void> => {
     if (ended) return;
     ended = true;
+    leash.attempt = null;
     const error = await input.onEnd(how);
     if (error !== null) controller?.error(error);
   };
@@ -131,12 +133,20 @@ export function passOn(response: Response, input: PassOn): Response {
     },
     { highWaterMark: 0 },
   );
-  abandoned.register(stream, attempt);
+  abandoned.register(stream, leash);
   return rebuilt(response, stream);
 }
 
+/**
+ * The attempt behind a stream, until the stream has ended: the stack of an attempt's abort holds the stream whose `cancel` it
+ * came from, which would then keep itself alive for ever.
+ */
+interface Leash {
+  attempt: Attempt | null;
+}
+
 /** A stream that nobody can read any more ends its call: the connection and the entry among the running calls. */
-const abandoned = new FinalizationRegistry((attempt: Attempt) => attempt.stop({ kind: "aborted" }));
+const abandoned = new FinalizationRegistry((leash: Leash) => leash.attempt?.stop({ kind: "aborted" }));
 
 /** The response for a stream of which nothing was passed on: the bytes so far, to be read once. */
 export async function heldOnly(response: Response, opening: Opening): Promise<Response> {
