@@ -7,6 +7,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^andon-client\/anthropic$/, replacement: here("./sdk-client/src/anthropic.ts") },
+      { find: /^andon-client\/fetch$/, replacement: here("./sdk-client/src/fetch.ts") },
       { find: /^andon-client$/, replacement: here("./sdk-client/src/index.ts") },
     ],
   },

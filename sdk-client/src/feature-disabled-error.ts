@@ -6,8 +6,8 @@ import type { DecisionReason } from "./wire/protocol.ts";
 import type { Revision } from "./wire/revision.ts";
 
 const BRAND = Symbol.for("andon.feature-disabled");
-/** How many links of a `cause` chain are looked at; a cycle ends there too. */
-const MAX_CAUSES = 8;
+/** How many errors around ours are looked through; a cycle ends there too. */
+const MAX_WRAPPERS = 8;
 
 /** What an off decision says about itself. */
 export interface FeatureDisabledDetails {
@@ -25,7 +25,10 @@ export interface FeatureDisabledDetails {
  */
 export class FeatureDisabledError extends Error {
   static readonly code = "ANDON_FEATURE_DISABLED";
+  static readonly status = 403;
   declare readonly code: typeof FeatureDisabledError.code;
+  /** LangChain sends a call again for 90 s on an error without a status of this kind. It tells nothing else. */
+  declare readonly status: typeof FeatureDisabledError.status;
   declare readonly flag: string;
   declare readonly reason: DecisionReason;
   declare readonly revision: Revision | null;
@@ -52,18 +55,19 @@ export function featureDisabledOn(base: ErrorBase, details: FeatureDisabledDetai
   return error;
 }
 
-/** True for a {@link FeatureDisabledError}, also when another error wraps it as its `cause`. */
+/** True for a {@link FeatureDisabledError}, also when another error wraps it as its `cause` or `lastError`. */
 export function isFeatureDisabled(error: unknown): boolean {
   return findFeatureDisabled(error) !== null;
 }
 
-/** The {@link FeatureDisabledError} in an error or its `cause` chain, with flag, reason and revision; else null. */
+/** The {@link FeatureDisabledError} in an error or those it wraps, with flag, reason and revision; else null. */
 export function findFeatureDisabled(error: unknown): FeatureDisabledError | null {
   let current = error;
-  for (let link = 0; link < MAX_CAUSES; link += 1) {
+  for (let link = 0; link < MAX_WRAPPERS; link += 1) {
     if (isBranded(current)) return current;
     if (!(current instanceof Error)) return null;
-    current = current.cause;
+    // The AI SDK's `RetryError` has no cause.
+    current = current.cause ?? ("lastError" in current ? current.lastError : null);
   }
   return null;
 }
@@ -82,6 +86,7 @@ function brand(error: Error, details: FeatureDisabledDetails): asserts error is 
   });
   Object.assign(error, {
     code: FeatureDisabledError.code,
+    status: FeatureDisabledError.status,
     flag: details.flag,
     reason: details.reason,
     revision: details.revision,

@@ -20,6 +20,8 @@ export interface Door {
    * when it falls asleep, with what wakes it, and gives what is called when it has woken. Doors that cannot tell have none.
    */
   onSleep?(begun: (wake: () => void) => () => void): void;
+  /** What the caller gets of a call that was aborted. */
+  aborted(): Error;
   /** The class that errors for this caller derive from. */
   errorBase(): Promise<ErrorBase>;
 }

@@ -9,7 +9,11 @@ import { type ErrorBase, type FeatureDisabledError, featureDisabledOn } from "..
 import { DEFAULT_OFF_MESSAGE, type Decision } from "../wire/protocol.ts";
 
 /** Codes of `error.code`. */
-export type GuardErrorCode = "ANDON_ANSWER_BROKEN" | "ANDON_DEADLINE" | "ANDON_MIDDLEWARE_ORDER";
+export type GuardErrorCode =
+  | "ANDON_ANSWER_BROKEN"
+  | "ANDON_DEADLINE"
+  | "ANDON_MIDDLEWARE_ORDER"
+  | "ANDON_PROVIDER_FAILED";
 
 export interface GuardError extends Error {
   readonly code: GuardErrorCode;
@@ -34,7 +38,7 @@ export async function featureDisabled(
 export function answerBroken(base: ErrorBase, flag: string, origin: unknown): GuardError {
   const why = origin instanceof Error ? origin.message : String(origin);
   const message = `The answer broke off before it was complete: ${why}.`;
-  return Object.assign(build(base, "AnswerBrokenError", "ANDON_ANSWER_BROKEN", flag, message), {
+  return Object.assign(guardError(base, "AnswerBrokenError", "ANDON_ANSWER_BROKEN", flag, message), {
     origin,
   });
 }
@@ -42,7 +46,7 @@ export function answerBroken(base: ErrorBase, flag: string, origin: unknown): Gu
 /** The guard's `deadlineMs` passed before an answer. */
 export function deadlinePassed(base: ErrorBase, flag: string, deadlineMs: number): GuardError {
   const message = `No answer within the deadline of ${deadlineMs} ms.`;
-  return build(base, "DeadlineError", "ANDON_DEADLINE", flag, message);
+  return guardError(base, "DeadlineError", "ANDON_DEADLINE", flag, message);
 }
 
 /** The SDK's refusal fallbacks stand behind the guard. Nothing was sent; no other model mends it. */
@@ -51,7 +55,7 @@ export function middlewareOrder(base: ErrorBase, flag: string): GuardError {
     "guard(...) must come after betaRefusalFallbackMiddleware(...): " +
     "middleware: [betaRefusalFallbackMiddleware([...]), guard(andon, { flag })]. " +
     "Behind the guard its calls would pass unseen, so that nothing was sent.";
-  return build(base, "MiddlewareOrderError", "ANDON_MIDDLEWARE_ORDER", flag, message);
+  return guardError(base, "MiddlewareOrderError", "ANDON_MIDDLEWARE_ORDER", flag, message);
 }
 
 /** True for the error of {@link middlewareOrder}. */
@@ -75,7 +79,7 @@ export async function errorOfStop(door: Door, flag: string, stop: Stop): Promise
     case "killed":
       return featureDisabled(door, stop.decision);
     case "aborted":
-      return aborted();
+      return door.aborted();
     case "deadline":
       return deadlinePassed(await door.errorBase(), flag, stop.limitMs);
     case "limit":
@@ -98,12 +102,23 @@ export function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown));
 }
 
-function build(base: ErrorBase, name: string, code: GuardErrorCode, flag: string, message: string): GuardError {
+/** `@langchain/core` 1.4, `errors/index.js`: without it a call is sent again, six times, whatever the error. */
+const LANGCHAIN_RETRYABLE = Symbol.for("langchain.errors.retryable");
+
+/** An error for callers of the guard. */
+export function guardError(
+  base: ErrorBase,
+  name: string,
+  code: GuardErrorCode,
+  flag: string,
+  message: string,
+): GuardError {
   const error = new base(message);
   Object.defineProperties(error, {
     name: { value: name, enumerable: false, configurable: true, writable: true },
     // See the header: the SDK reads the text, and a flag may be called "timeout-helper".
     toString: { value: () => name, enumerable: false, configurable: true, writable: true },
+    [LANGCHAIN_RETRYABLE]: { value: false, enumerable: false, configurable: true },
   });
   return Object.assign(error, { code, flag });
 }

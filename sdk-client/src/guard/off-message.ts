@@ -1,6 +1,7 @@
 /**
  * The flag's off message as an ordinary Message of the Claude API, for flags whose `offMode` is `message`: JSON, or the
- * same as an event stream. It carries the text, costs nothing, and names the model the caller asked for.
+ * same as an event stream. It carries the text, costs nothing, and names the model the caller asked for. No `citations`
+ * of null, which the SDK's types allow: the API sends none, and `@ai-sdk/anthropic` 3 refuses such an answer.
  */
 import type { Decision } from "../wire/protocol.ts";
 
@@ -42,7 +43,7 @@ function wholeMessage(id: string, input: OffMessageInput): Record<string, unknow
     type: "message",
     role: "assistant",
     model: input.model,
-    content: [{ type: "text", text: input.decision.message, citations: null }],
+    content: [{ type: "text", text: input.decision.message }],
     stop_reason: "end_turn",
     stop_sequence: null,
     stop_details: null,
@@ -60,7 +61,7 @@ function eventStream(id: string, input: OffMessageInput): string {
     {
       type: "content_block_start",
       index: 0,
-      content_block: { type: "text", text: "", citations: null },
+      content_block: { type: "text", text: "" },
     },
     { type: "content_block_delta", index: 0, delta: { type: "text_delta", text } },
     { type: "content_block_stop", index: 0 },

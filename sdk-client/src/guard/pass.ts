@@ -5,7 +5,8 @@
 import type { ModelTable } from "../evaluate/model-table.ts";
 import type { RequestLike } from "./types.ts";
 
-const RETRY_COUNT_HEADER = "x-stainless-retry-count";
+/** How often a request was sent before, as the SDK tells the API. */
+export const RETRY_COUNT_HEADER = "x-stainless-retry-count";
 
 export interface Pass {
   /** Monotonic time of the first attempt, in milliseconds. */

@@ -67,6 +67,8 @@ export async function withTextBody<R extends RequestLike>(request: R): Promise<R
   const { body } = request;
   const isBytes = body instanceof ArrayBuffer || body instanceof Uint8Array || body instanceof Blob;
   if (!isBytes && !(body instanceof ReadableStream)) return request;
+  // It counts the bytes of what may be changed yet.
+  request.headers.delete("content-length");
   if (!request.headers.has("content-type")) request.headers.set("content-type", "application/json");
   return { ...request, body: await new Response(body).text() };
 }

@@ -39,6 +39,11 @@ export function jitteredPauseMs(retries: number): number {
 export function isRetriedBySdk({ status, headers }: Response): boolean {
   const said = headers.get("x-should-retry");
   if (said !== null) return said === "true";
+  return isRetriedStatus(status);
+}
+
+/** The statuses that call for another try, to the SDK and to other libraries. */
+export function isRetriedStatus(status: number): boolean {
   return status === 408 || status === 409 || status === 429 || status >= 500;
 }
 

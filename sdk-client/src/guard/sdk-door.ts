@@ -1,5 +1,6 @@
 /** The door of `@anthropic-ai/sdk` middleware: what its context tells of a call. */
 import type { Door } from "./door.ts";
+import { aborted } from "./errors.ts";
 import type { ErrorBase } from "../feature-disabled-error.ts";
 import { givenBody } from "./order.ts";
 import type { MiddlewareContextLike, RequestOptionsLike } from "./types.ts";
@@ -44,6 +45,10 @@ export class SdkDoor implements Door {
     setTimeout(() => {
       options.signal = signal;
     });
+  }
+
+  aborted(): Error {
+    return aborted();
   }
 
   /**

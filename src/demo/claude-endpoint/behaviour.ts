@@ -9,6 +9,8 @@ export interface Answer {
   text?: string;
   /** A thinking block before the text. */
   thinking?: string;
+  /** A tool call after the text; the answer then stops for it. */
+  toolUse?: { name: string; input: Record<string, unknown> };
   stopReason?: "end_turn" | "max_tokens" | "refusal" | "stop_sequence";
   /** Of a refusal: its `stop_details.category`; null by default. */
   category?: string | null;

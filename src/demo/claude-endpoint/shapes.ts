@@ -48,6 +48,7 @@ export interface Draft {
   thinking: string | null;
   /** One entry per token. */
   tokens: string[];
+  toolUse: { id: string; name: string; input: Record<string, unknown> } | null;
   stopReason: string;
   category: string | null;
   usage: InputUsage;
@@ -63,7 +64,8 @@ export function draft(id: string, body: Record<string, unknown>, answer: Answer)
     model: String(body["model"]),
     thinking: answer.thinking ?? null,
     tokens: isCut ? words.slice(0, maxTokens) : words,
-    stopReason: answer.stopReason ?? (isCut ? "max_tokens" : "end_turn"),
+    toolUse: answer.toolUse === undefined ? null : { id: id.replace("msg_", "toolu_"), ...answer.toolUse },
+    stopReason: answer.stopReason ?? (isCut ? "max_tokens" : answer.toolUse === undefined ? "end_turn" : "tool_use"),
     category: answer.category ?? null,
     usage: {
       input: estimateTokens(body),
@@ -100,6 +102,7 @@ export function wholeMessage(answer: Draft): Record<string, unknown> {
   const content: unknown[] = [];
   if (answer.thinking !== null) content.push(thinkingBlock(answer.thinking));
   if (answer.tokens.length > 0) content.push({ type: "text", text: answer.tokens.join("") });
+  if (answer.toolUse !== null) content.push({ type: "tool_use", ...answer.toolUse });
   return {
     ...emptyMessage(answer),
     content,
@@ -143,7 +146,7 @@ export interface StreamEvents {
   /** The thinking block, if any, and the opening of the text block. */
   open: string;
   token(text: string): string;
-  /** From the end of the text block to `message_stop`; usage is cumulative. */
+  /** From the end of the text block, with a tool call, to `message_stop`; usage is cumulative. */
   finish: string;
 }
 
@@ -158,9 +161,19 @@ export function streamEvents(answer: Draft): StreamEvents {
     token: (text) => sse({ type: "content_block_delta", index, delta: { type: "text_delta", text } }),
     finish:
       sse({ type: "content_block_stop", index }) +
+      (answer.toolUse === null ? "" : toolEvents(index + 1, answer.toolUse)) +
       sse({ type: "message_delta", delta, usage: usageBody(answer.usage, answer.tokens.length) }) +
       sse({ type: "message_stop" }),
   };
+}
+
+function toolEvents(index: number, { input, ...block }: NonNullable<Draft["toolUse"]>): string {
+  const delta = { type: "input_json_delta", partial_json: JSON.stringify(input) };
+  return (
+    sse({ type: "content_block_start", index, content_block: { type: "tool_use", ...block, input: {} } }) +
+    sse({ type: "content_block_delta", index, delta }) +
+    sse({ type: "content_block_stop", index })
+  );
 }
 
 function thinkingEvents(thinking: string): string {
