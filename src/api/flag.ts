@@ -57,7 +57,9 @@ const effectiveSchema = z.object({
     .number()
     .nullable()
     .openapi({ description: "The effective step: where in its chain calls start now; null when off." }),
-  blocked: z.array(z.string()).openapi({ description: "Models of its chain that are blocked." }),
+  blocked: z
+    .array(z.string())
+    .openapi({ description: "Models of its chain that are blocked; without a chain, all that are." }),
 });
 export type EffectiveResource = z.infer<typeof effectiveSchema>;
 

@@ -8,6 +8,7 @@ import { writeHeard } from "../../src/services/instances/writes.ts";
 import { listInstances } from "../../src/services/instances/instances.ts";
 import { getReceipts } from "../../src/services/instances/receipts.ts";
 import { setMaster } from "../support/changes.ts";
+import { freshDatabase } from "../support/database.ts";
 import { adminCtx, makeToken, startTestServer, type TestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
@@ -79,6 +80,34 @@ it("one that goes in the moment of the kill, answered and never heard of again, 
   expect(await getReceipts(ctx(), "production")).toMatchObject({ live: 2, applied: 0, lost: 1, behind: 2 });
   expect(await instance("pausing")).toMatchObject({ state: "live", disconnectedSeconds: null });
   for (const name of ["answered", "pausing"]) await call(name, { method: "DELETE" });
+});
+
+it("clients of a server that stops are lost, but for those that come to another one: a restart makes no ghosts", async () => {
+  const database = await freshDatabase("postgres");
+  const [stopping, other] = [await startTestServer({ database }), await startTestServer({ database })];
+  try {
+    const authorization = `Bearer ${await makeToken(stopping.deps, { kind: "sdk" })}`;
+    const etagOf = stopping.deps.snapshots.environmentByKey("production")?.etag ?? "";
+    const poll = (url: string, name: string, wait: number) =>
+      fetch(`${url}/sdk/v1/snapshot`, {
+        headers: { authorization, "andon-instance": name, "if-none-match": etagOf, prefer: `wait=${wait}` },
+      });
+    const parked = ["ends-meanwhile", "moves"].map((name) => poll(stopping.url, name, 25));
+    await until("both are parked", () => stopping.deps.snapshots.longPolls === 2);
+    await poll(stopping.url, "does-not-wait", 0);
+    stopping.drain();
+    await Promise.all(parked);
+    await Promise.all([poll(stopping.url, "ends-meanwhile", 25), poll(other.url, "moves", 0)]);
+    await stopping.close();
+    const states = async () => {
+      const { items } = await listInstances(adminCtx(other.deps), "production");
+      return Object.fromEntries(items.map(({ instance: name, state }) => [name, state]));
+    };
+    await until("the loss shows", async () => (await states())["ends-meanwhile"] === "lost", SHOWN_MS);
+    expect(await states()).toEqual({ "ends-meanwhile": "lost", moves: "live", "does-not-wait": "live" });
+  } finally {
+    await other.close();
+  }
 });
 
 it("one that had applied a change and was lost since no longer counts as applied, and is no straggler", async () => {

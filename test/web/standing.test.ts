@@ -135,6 +135,18 @@ describe("the board and the flag's page", () => {
     );
   });
 
+  it("without a chain each request names its model: what of those is refused while a model is blocked is said", async () => {
+    await world.api("POST", `${PRODUCTION}/flags`, { key: "free", name: "Free", chain: null });
+    expect(await row("free")).toContain("On the model each request names ·");
+    await put(`models/${OPUS}`, { blocked: true, reason: "outage" });
+    expect(await row("free")).toContain(
+      `On the model each request names, if it can be read and is not ${OPUS}: blocked ·`,
+    );
+    await put(`models/${OPUS}`, { blocked: false, reason: "over" });
+    expect(await row("free")).toContain("On the model each request names ·");
+    await world.api("DELETE", `${PRODUCTION}/flags/free`);
+  });
+
   it("an override, more money, and a later block: the block, and not the last change of the switch", async () => {
     await budget({});
     await spend(1);

@@ -84,6 +84,15 @@ it("keys that are made up have a bound, are never a flag's, and are forgotten wh
   expect(items.every(({ isKey, meant }) => !isKey && meant === null)).toBe(true);
   await page.goto(`${world.server.url}/e/production`);
   await page.getByText("Applications ask for 50 flags or more that nobody has made").waitFor();
+  await pruneRecentCalls(world.server.deps);
+  const slip = callFor(0.01, { flag: "summarise-ticket", at: clock.nowMs() });
+  await report(world.server.deps, [slip]);
+  await report(
+    world.server.deps,
+    made.map((call) => ({ ...call, id: `${call.id}-3` })),
+  );
+  expect((await unknown()).items, "a slip gets a place among them, and is told first").toHaveLength(50);
+  expect((await unknown()).items[0]).toMatchObject({ key: "summarise-ticket", meant: "summarize-ticket" });
   clock.moveTo(clock.nowMs() + 61 * 60_000);
   await report(world.server.deps, [callFor(0.01, { flag: "drafts-reply", at: clock.nowMs() })]);
   await pruneRecentCalls(world.server.deps);

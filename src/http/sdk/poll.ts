@@ -67,7 +67,12 @@ function poll(deps: Deps, c: AppContext): Response | Promise<Response> {
     if (process !== null && waitMs > 0) deps.instances.answered(process, sighting);
     return full(deps, served, acceptsGzip(header));
   }
-  if (waitMs === 0 || !mayPark(deps)) return notModified(deps, served.etag);
+  if (waitMs === 0) return notModified(deps, served.etag);
+  if (!mayPark(deps)) {
+    // As below: what it is told here is the last that this server hears of it.
+    if (process !== null && deps.snapshots.draining) deps.instances.disconnected(process, sighting);
+    return notModified(deps, served.etag);
+  }
   const gzip = acceptsGzip(header);
   return park(deps, c, { environmentId, tokenId, served, waitMs, gzip, process, sighting });
 }
@@ -99,9 +104,9 @@ function park(deps: Deps, c: AppContext, parking: Parking): Promise<Response> {
     deps.snapshots.whenChanged(environmentId, served.revision, { timeoutMs: waitMs, connection }, (gone) => {
       try {
         if (process !== null) {
-          if (gone) deps.instances.disconnected(process, sighting);
-          // A server that stops sends its clients to another one.
-          else if (!deps.snapshots.draining) deps.instances.answered(process, sighting);
+          // A server that stops lets all go: to another one, which is where they are next heard of, if they run.
+          if (gone || deps.snapshots.draining) deps.instances.disconnected(process, sighting);
+          else deps.instances.answered(process, sighting);
         }
         // The token may have been revoked meanwhile.
         if (deps.tokens.byId(tokenId) === null) throw unauthenticated();

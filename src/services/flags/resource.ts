@@ -58,7 +58,7 @@ export function flagResource(
             },
     },
     trips: around.trips.filter((trip) => trip.flag === flag.key).map(tripResource),
-    effective: flagEffective(flag, around),
+    effective: effectiveResource(flag, around, steps.length > 0),
     sends: [],
     standing: standingResource(standingOf(standingFacts(flag, around))),
     evaluated: evaluations === undefined ? null : { ...evaluations, at: evaluations.at.toISOString() },
@@ -66,6 +66,12 @@ export function flagResource(
     createdAt: flag.createdAt.toISOString(),
     updatedAt: flag.updatedAt.toISOString(),
   };
+}
+
+/** Of a flag without a chain every blocked model counts: each of its requests names its own. */
+function effectiveResource(flag: StoredFlag, around: Surroundings, hasChain: boolean): FlagResource["effective"] {
+  const effective = flagEffective(flag, around);
+  return hasChain ? effective : { ...effective, blocked: around.blocks.map(({ model }) => model) };
 }
 
 function switchResource(value: Switch): SwitchResource {

@@ -39,7 +39,7 @@ export function UnknownFlagsLine({ unknown, base, admin, nowMs }: UnknownFlagsLi
         {`Applications ask for ${count(items.length, "flag")}${isFull ? " or more" : ""} that nobody has made`}
       </h2>
       <p class="dim">
-        Nothing here can stop those calls but the master switch. <Place id="unknown-burn" />
+        Nothing here can stop those calls but the master switch, or a block of their model. <Place id="unknown-burn" />
       </p>
       <ul class="list">
         {items.slice(0, SHOWN).map(({ key, meant, askedAt, instance, app, isKey }) => (

@@ -214,7 +214,10 @@ export function RestoreMasterPage(props: Common & { flags: readonly FlagResource
       <div>
         <h2>What this will do</h2>
         <ul>
-          <li>Turns {count(flags.length - stayOff.length, "flag")} on again, at once and for everybody.</li>
+          <li>
+            Turns {count(flags.length - stayOff.length, "flag")} on again, all at once, each as its own rules and chain
+            say.
+          </li>
           {stayOff.length > 0 ? (
             <li>
               {listed(stayOff)} {stayOff.length === 1 ? "stays" : "stay"} off: killed by themselves, or by a budget.

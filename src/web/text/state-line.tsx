@@ -2,7 +2,7 @@
 import type { FlagResource } from "../../api/flag.ts";
 import { standingWords } from "../../domain/standing-words.ts";
 import { Words } from "./standing-words.tsx";
-import { killTrip, lightOf, percent } from "./text.ts";
+import { killTrip, lightOf, listed, percent } from "./text.ts";
 
 /** What the flag does now, since when, by whom and why. */
 export function StateLine({ flag, nowMs }: { flag: FlagResource; nowMs: number }) {
@@ -75,11 +75,15 @@ function UnderMaster({ flag }: { flag: FlagResource }) {
   );
 }
 
+/** A request that names its own model is refused when that is blocked; while any is, also a name that cannot be read. */
 function Model({ flag }: { flag: FlagResource }) {
-  return flag.effective.model === null ? (
-    <span>the model each request names</span>
-  ) : (
-    <code data-model>{flag.effective.model}</code>
+  const { model, blocked } = flag.effective;
+  if (model !== null) return <code data-model>{model}</code>;
+  if (blocked.length === 0) return <span>the model each request names</span>;
+  return (
+    <span>
+      the model each request names, if it can be read and is not <code>{listed(blocked)}</code>: blocked
+    </span>
   );
 }
 
