@@ -2,10 +2,15 @@
 import { z } from "@hono/zod-openapi";
 import type { ChainStep, Rule } from "../../sdk-client/src/wire/protocol.ts";
 import {
+  MAX_CALLS_AT_A_TIME,
   MAX_DESCRIPTION_CHARS,
+  MAX_INPUT_BYTES,
   MAX_NAME_CHARS,
   MAX_OFF_MESSAGE_CHARS,
+  MAX_OUTPUT_TOKENS,
+  MAX_REQUESTS_PER_MINUTE,
   MAX_RULES,
+  MAX_TOKENS_PER_DAY,
   MAX_URL_CHARS,
 } from "../domain/limits.ts";
 import { chainNameSchema } from "./chain.ts";
@@ -21,6 +26,34 @@ const runbookUrlSchema = text(MAX_URL_CHARS).refine(isWebUrl, "must be an http o
 const steps: z.ZodArray<z.ZodType<ChainStep>> = z.array(chainStepSchema);
 const rules: z.ZodArray<z.ZodType<Rule>> = z.array(ruleSchema, "must be a list of rules");
 
+/** A whole number from 1; left out: no limit. */
+function limit(most: number) {
+  const words = `must be a whole number, 1 to ${String(most)}`;
+  return z.number(words).int(words).min(1, words).max(most, words);
+}
+
+const callLimitsSchema = z
+  .strictObject({
+    concurrent: optionalField(limit(MAX_CALLS_AT_A_TIME)),
+    requestsPerMinute: optionalField(limit(MAX_REQUESTS_PER_MINUTE)),
+    tokensPerDay: optionalField(limit(MAX_TOKENS_PER_DAY)),
+  })
+  .openapi("CallLimits", {
+    description:
+      "Calls at a time, calls begun in any minute, tokens of all classes in a day (UTC). What is left out is not limited.",
+  });
+
+const limitsSchema = z
+  .strictObject({
+    flag: optionalField(callLimitsSchema),
+    user: optionalField(callLimitsSchema),
+    session: optionalField(callLimitsSchema),
+  })
+  .openapi("FlagLimits", {
+    description:
+      "For the flag as a whole, each of its users and each session. Every instance counts its own calls: n instances together let up to n times as many through. Replaced whole.",
+  });
+
 const flagFields = {
   name: requiredText(MAX_NAME_CHARS, "must not be empty"),
   description: optionalField(text(MAX_DESCRIPTION_CHARS)),
@@ -33,6 +66,14 @@ const flagFields = {
   clampMaxTokens: optionalField(z.boolean("must be true or false")),
   chainOnly: optionalField(z.boolean("must be true or false")).openapi({
     description: "True: only models of its chain are sent, whatever a request names.",
+  }),
+  limits: optionalField(limitsSchema),
+  maxInputBytes: optionalField(limit(MAX_INPUT_BYTES).nullable()).openapi({
+    description: "Largest body of a request, in bytes; larger ones are refused. In a message batch: of each request.",
+  }),
+  maxOutputTokens: optionalField(limit(MAX_OUTPUT_TOKENS).nullable()).openapi({
+    description:
+      "Largest `max_tokens`: a request that asks for more is lowered to it with clampMaxTokens, else refused.",
   }),
   rules: optionalField(rules.max(MAX_RULES, `must be at most ${String(MAX_RULES)} rules`)),
   rollout: optionalField(z.number("must be a percentage").min(0, "must be 0 to 100").max(100, "must be 0 to 100")),
@@ -91,6 +132,9 @@ export const flagSchema = z
     abortInFlight: z.boolean(),
     clampMaxTokens: z.boolean(),
     chainOnly: z.boolean(),
+    limits: limitsSchema,
+    maxInputBytes: z.number().nullable(),
+    maxOutputTokens: z.number().nullable(),
     rules,
     rollout: z.number(),
     switch: switchSchema,

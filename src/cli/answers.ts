@@ -19,9 +19,22 @@ const FLAG = {
   effective: true,
   sends: true,
   standing: true,
+  limits: true,
+  maxInputBytes: true,
+  maxOutputTokens: true,
+  clampMaxTokens: true,
 } as const;
 /** What servers before 0.2 do not tell; nor do they tell a standing. */
-const OLDER_FLAG = { rollout: 100, steps: [], trips: [], sends: [] };
+const OLDER_FLAG = {
+  rollout: 100,
+  steps: [],
+  trips: [],
+  sends: [],
+  limits: {},
+  maxInputBytes: null,
+  maxOutputTokens: null,
+  clampMaxTokens: false,
+};
 
 export const flagAnswer = tolerant(flagSchema.pick(FLAG).partial({ standing: true }), OLDER_FLAG);
 export type FlagAnswer = z.infer<typeof flagAnswer>;

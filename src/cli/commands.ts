@@ -25,7 +25,7 @@ import { EVERY_FLAG } from "../domain/fleet.ts";
 import { REASONS, RESTORE_REASONS } from "../domain/reasons.ts";
 import { askAfterKill, requireReason } from "./reason.ts";
 import { sayProof, waitForReceipts } from "./proof.ts";
-import { flagLine } from "./flag-text.ts";
+import { flagLine, limitLines } from "./flag-text.ts";
 import {
   auditLine,
   declaredLines,
@@ -59,7 +59,7 @@ export async function status(io: Io, key: string | undefined, options: Common): 
     const { items } = await api.call(`${base}/instances`, instancesAnswer);
     const own = items.filter(({ local }) => local !== null && (local.includes(EVERY_FLAG) || local.includes(key)));
     const lines = refusingLines({ items: own, local: 0 });
-    return show(io, options, { ...flag, refusing: refusingOf(own) }, [flagLine(flag), ...lines]);
+    return show(io, options, { ...flag, refusing: refusingOf(own) }, [flagLine(flag), ...limitLines(flag), ...lines]);
   }
   const master = await api.call(`${base}/master`, masterAnswer);
   const flags = await api.call(`${base}/flags`, flagsAnswer);

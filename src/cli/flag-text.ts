@@ -4,6 +4,7 @@
  */
 import type { FlagAnswer } from "./answers.ts";
 import { usd } from "../domain/alert-text.ts";
+import { capWords, limitWords } from "../domain/limit-words.ts";
 import { reached, standingText, whoAndWhy } from "./text.ts";
 
 type Trip = FlagAnswer["trips"][number];
@@ -14,6 +15,15 @@ export function flagLine(flag: FlagAnswer): string {
   const isOff = flag.effective.state === "off";
   if (flag.standing !== undefined) return `${flag.key}: ${standingState(flag, flag.standing)}${sent(flag)}`;
   return `${flag.key}: ${isOff ? offState(flag) : onState(flag)}${sent(flag)}`;
+}
+
+/** `limits: each user: 20 a minute (each instance counts its own calls)`; none without limits. */
+export function limitLines(flag: FlagAnswer): string[] {
+  const limits = limitWords(flag);
+  return [
+    ...(limits.length === 0 ? [] : [`limits: ${limits.join("; ")} (each instance counts its own calls)`]),
+    ...capWords(flag).map((cap) => `takes ${cap}`),
+  ];
 }
 
 const SENT: Readonly<Record<string, (model: string) => string>> = {

@@ -3,7 +3,7 @@
  * because it is from before there was such a thing, has a default here.
  */
 import { z } from "zod";
-import type { ChainStep, Rule } from "../../sdk-client/src/wire/protocol.ts";
+import type { ChainStep, FlagLimits, Rule } from "../../sdk-client/src/wire/protocol.ts";
 import type { FlagState, StoredFlag } from "./flag.ts";
 
 const moment = z.union([z.iso.datetime().transform((text) => new Date(text)), z.date()]);
@@ -40,6 +40,9 @@ export type Definition = Pick<
   | "abortInFlight"
   | "clampMaxTokens"
   | "chainOnly"
+  | "limits"
+  | "maxInputBytes"
+  | "maxOutputTokens"
   | "rules"
   | "rollout"
 >;
@@ -56,6 +59,10 @@ export const definition: z.ZodType<Definition> = z.object({
   clampMaxTokens: z.boolean(),
   // Entries from before flags could be held to their chain have none.
   chainOnly: z.boolean().default(false),
+  // Nor had they limits.
+  limits: z.custom<FlagLimits>(object).default({}),
+  maxInputBytes: z.number().nullable().default(null),
+  maxOutputTokens: z.number().nullable().default(null),
   rules: z.array(z.custom<Rule>(object)),
   rollout: z.number(),
 });

@@ -1,7 +1,14 @@
 /**
  * A flag as stored, and what follows from it: its switch and level as unions, what is in force, and where it stands.
  */
-import type { ChainStep, OffCause, OffMode, Rule, SwitchState } from "../../sdk-client/src/wire/protocol.ts";
+import type {
+  ChainStep,
+  FlagLimits,
+  OffCause,
+  OffMode,
+  Rule,
+  SwitchState,
+} from "../../sdk-client/src/wire/protocol.ts";
 import type { ModelTable } from "../../sdk-client/src/evaluate/model-table.ts";
 import { type Effective, effectiveOf } from "./effective.ts";
 import { inForce, type InForce, type TripInForce } from "./in-force.ts";
@@ -56,6 +63,9 @@ export interface StoredFlag extends FlagState, StandingColumns {
   abortInFlight: boolean;
   clampMaxTokens: boolean;
   chainOnly: boolean;
+  limits: FlagLimits;
+  maxInputBytes: number | null;
+  maxOutputTokens: number | null;
   rules: Rule[];
   rollout: number;
   salt: string;

@@ -14,6 +14,13 @@ export const MAX_OFF_MESSAGE_CHARS = 1_000;
 export const MAX_URL_CHARS = 2_000;
 export const MAX_CHAIN_STEPS = 16;
 export const MAX_RULES = 50;
+/** Largest limits that a flag may have; a limit is at least 1. */
+export const MAX_CALLS_AT_A_TIME = 100_000;
+export const MAX_REQUESTS_PER_MINUTE = 100_000;
+export const MAX_TOKENS_PER_DAY = 1_000_000_000_000;
+/** The largest body that the Claude API takes is a message batch of 256 MB. */
+export const MAX_INPUT_BYTES = 256 * 1024 * 1024;
+export const MAX_OUTPUT_TOKENS = 1_000_000;
 export const MAX_CONDITIONS = 20;
 export const MAX_CONDITION_VALUES = 1_000;
 export const MAX_BODY_BYTES = 256 * 1024;

@@ -3,6 +3,7 @@ import { modelNames, type NameOf } from "../../sdk-client/src/evaluate/model-tab
 import { type PriceTable, priceRowsOf } from "../../sdk-client/src/pricing/price-table.ts";
 import type {
   ChainStep,
+  FlagLimits,
   OffCause,
   OffMode,
   Rule,
@@ -23,6 +24,9 @@ export interface SnapshotFlagSource {
   abortInFlight: boolean;
   clampMaxTokens: boolean;
   chainOnly: boolean;
+  limits: FlagLimits;
+  maxInputBytes: number | null;
+  maxOutputTokens: number | null;
   rules: readonly Rule[];
   rollout: number;
   salt: string;
@@ -102,5 +106,8 @@ function compileFlag(
     abortInFlight: flag.abortInFlight,
     clampMaxTokens: flag.clampMaxTokens,
     chainOnly: flag.chainOnly,
+    ...(Object.keys(flag.limits).length > 0 && { limits: flag.limits }),
+    ...(flag.maxInputBytes !== null && { maxInputBytes: flag.maxInputBytes }),
+    ...(flag.maxOutputTokens !== null && { maxOutputTokens: flag.maxOutputTokens }),
   };
 }

@@ -7,9 +7,12 @@
 import { isObject } from "./json.ts";
 import { isPriceRow, type PriceRow } from "./price-row.ts";
 import { parseRevision } from "./revision.ts";
+import { LIMIT_NAMES, LIMIT_SCOPES } from "./protocol.ts";
 import type {
+  CallLimits,
   ChainStep,
   Condition,
+  FlagLimits,
   Rule,
   Snapshot,
   SnapshotBreaker,
@@ -118,7 +121,7 @@ function readFlag(key: string, value: unknown, warn: Warn): SnapshotFlag {
     return fallback;
   };
   const state = switchState(flag["state"], `${path}.state`);
-  const cause = flag["cause"];
+  const { cause, limits, maxInputBytes, maxOutputTokens } = flag;
   return {
     state,
     ...(cause === "manual" || cause === "trigger" || cause === "budget" ? { cause } : {}),
@@ -133,7 +136,26 @@ function readFlag(key: string, value: unknown, warn: Warn): SnapshotFlag {
     abortInFlight: flag["abortInFlight"] === true,
     clampMaxTokens: flag["clampMaxTokens"] === true,
     chainOnly: flag["chainOnly"] === true,
+    ...(isObject(limits) ? { limits: readLimits(limits) } : {}),
+    ...(isLimit(maxInputBytes) ? { maxInputBytes } : {}),
+    ...(isLimit(maxOutputTokens) ? { maxOutputTokens } : {}),
   };
+}
+
+/** A limit that is not understood does not limit: it must not turn a feature off. */
+function readLimits(limits: JsonObject): FlagLimits {
+  const read: FlagLimits = {};
+  for (const scope of LIMIT_SCOPES) {
+    const given = limits[scope];
+    if (!isObject(given)) continue;
+    const kept: CallLimits = {};
+    for (const name of LIMIT_NAMES) {
+      const limit = given[name];
+      if (isLimit(limit)) kept[name] = limit;
+    }
+    if (Object.keys(kept).length > 0) read[scope] = kept;
+  }
+  return read;
 }
 
 /** A rule that is not understood is left out whole: with a condition less it would decide for too many. */
@@ -208,6 +230,10 @@ function isTextOrNull(value: unknown): value is string | null {
 
 function isLevel(value: unknown): value is number {
   return typeof value === "number" && Number.isInteger(value) && value >= 0;
+}
+
+function isLimit(value: unknown): value is number {
+  return isLevel(value) && value > 0;
 }
 
 function isPercent(value: unknown): value is number {

@@ -64,6 +64,19 @@ export interface SnapshotChain {
   steps: readonly ChainStep[];
 }
 
+/** Limits of calls: at a time, begun in any minute, and tokens in a day (UTC). What is absent is not limited. */
+export interface CallLimits {
+  concurrent?: number;
+  requestsPerMinute?: number;
+  tokensPerDay?: number;
+}
+
+/** For the flag as a whole, for each of its users and for each session. */
+export const LIMIT_SCOPES = ["flag", "user", "session"] as const;
+export type LimitScope = (typeof LIMIT_SCOPES)[number];
+export const LIMIT_NAMES = ["concurrent", "requestsPerMinute", "tokensPerDay"] as const satisfies (keyof CallLimits)[];
+export type FlagLimits = Partial<Record<LimitScope, CallLimits>>;
+
 export interface SnapshotFlag {
   state: SwitchState;
   /** Only when `state` is `off`. */
@@ -86,6 +99,12 @@ export interface SnapshotFlag {
   clampMaxTokens: boolean;
   /** True: a model outside the chain is never sent, even while nothing is blocked and the level is 0. */
   chainOnly: boolean;
+  /** Counted by each instance for itself; absent without any, as from servers before there were limits. */
+  limits?: FlagLimits;
+  /** Largest request body in bytes; absent: no limit. */
+  maxInputBytes?: number;
+  /** Largest `max_tokens` of a request: one that asks for more is lowered to it with `clampMaxTokens`, else refused. */
+  maxOutputTokens?: number;
 }
 
 /** A model that every chain with another usable step passes over. */

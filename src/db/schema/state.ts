@@ -17,7 +17,14 @@ import {
   timestamp,
 } from "drizzle-orm/pg-core";
 import { sql } from "drizzle-orm";
-import type { ChainStep, OffCause, OffMode, Rule, SwitchState } from "../../../sdk-client/src/wire/protocol.ts";
+import type {
+  ChainStep,
+  FlagLimits,
+  OffCause,
+  OffMode,
+  Rule,
+  SwitchState,
+} from "../../../sdk-client/src/wire/protocol.ts";
 import type { ActorRecord } from "../../domain/actor.ts";
 import type { NotCountedBecause, StoppedBy } from "../../domain/fleet.ts";
 import type { CauseKind, StandingState } from "../../domain/standing.ts";
@@ -86,6 +93,9 @@ export const flags = pgTable(
     abortInFlight: boolean("abort_in_flight").notNull().default(false),
     clampMaxTokens: boolean("clamp_max_tokens").notNull().default(false),
     chainOnly: boolean("chain_only").notNull().default(false),
+    limits: jsonb("limits").$type<FlagLimits>().notNull().default({}),
+    maxInputBytes: integer("max_input_bytes"),
+    maxOutputTokens: integer("max_output_tokens"),
     rules: jsonb("rules").$type<Rule[]>().notNull().default([]),
     rollout: doublePrecision("rollout").notNull().default(100),
     salt: text("salt").notNull(),

@@ -33,6 +33,12 @@ const rule: z.ZodType<Rule> = ruleSchema;
 const revision = z.string().openapi({ example: "k3f9.42", description: "`<lineage>.<n>`" });
 const count = z.number().int().min(0);
 
+const callLimits = z.strictObject({
+  concurrent: z.number().optional(),
+  requestsPerMinute: z.number().optional(),
+  tokensPerDay: z.number().optional(),
+});
+
 const snapshotFlag = z
   .strictObject({
     state: switchState,
@@ -48,6 +54,12 @@ const snapshotFlag = z
     abortInFlight: z.boolean(),
     clampMaxTokens: z.boolean(),
     chainOnly: z.boolean(),
+    limits: z
+      .strictObject({ flag: callLimits.optional(), user: callLimits.optional(), session: callLimits.optional() })
+      .optional()
+      .openapi({ description: "Each instance counts its own calls." }),
+    maxInputBytes: z.number().optional(),
+    maxOutputTokens: z.number().optional(),
   })
   .openapi("SnapshotFlag");
 

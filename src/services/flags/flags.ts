@@ -36,6 +36,9 @@ const DEFINITION_FIELDS = new Set<string>([
   "abortInFlight",
   "clampMaxTokens",
   "chainOnly",
+  "limits",
+  "maxInputBytes",
+  "maxOutputTokens",
   "rules",
   "rollout",
 ] satisfies (keyof FlagDefinition)[]);
@@ -271,6 +274,9 @@ export function definitionOf(flag: FlagDefinition): FlagDefinition {
     abortInFlight: flag.abortInFlight,
     clampMaxTokens: flag.clampMaxTokens,
     chainOnly: flag.chainOnly,
+    limits: flag.limits,
+    maxInputBytes: flag.maxInputBytes,
+    maxOutputTokens: flag.maxOutputTokens,
     rules: flag.rules,
     rollout: flag.rollout,
   };

@@ -7,6 +7,7 @@ import { CONDITION_OPERATORS, type ConditionOperator } from "../../../sdk-client
 import { FLAG_KEY_PATTERN, MAX_CONDITIONS, MAX_RULES } from "../../domain/limits.ts";
 import { createFlagBody, type FlagResource } from "../../api/flag.ts";
 import type { Form } from "../shell/page-context.ts";
+import { type LimitDraft, limitDraftFrom, limitDraftOf, limitsOfDraft } from "./limit-fields.tsx";
 import { formatValue, parseValue } from "./rule-value.ts";
 import { parseForm } from "../form/submit.ts";
 
@@ -35,6 +36,7 @@ export interface FlagDraft {
   abortInFlight: boolean;
   clampMaxTokens: boolean;
   chainOnly: boolean;
+  limits: LimitDraft;
   rollout: string;
   rules: RuleDraft[];
 }
@@ -51,6 +53,7 @@ const EMPTY_FLAG: FlagDraft = {
   abortInFlight: false,
   clampMaxTokens: false,
   chainOnly: false,
+  limits: {},
   rollout: "100",
   rules: [],
 };
@@ -74,6 +77,7 @@ export function draftOf(flag: FlagResource): FlagDraft {
     abortInFlight,
     clampMaxTokens,
     chainOnly,
+    limits: limitDraftOf(flag),
     runbookUrl: flag.runbookUrl ?? "",
     chain: flag.chain ?? "",
     offMessage: flag.offMessage ?? "",
@@ -112,6 +116,7 @@ export function draftFrom(form: Form): FlagDraft {
     abortInFlight: form.has("abortInFlight"),
     clampMaxTokens: form.has("clampMaxTokens"),
     chainOnly: form.has("chainOnly"),
+    limits: limitDraftFrom(form),
     rollout: form.trimmed("rollout"),
     rules,
   };
@@ -152,6 +157,7 @@ export function reshaped(draft: FlagDraft, operation: string): FlagDraft | null 
 export function parseDraft(draft: FlagDraft): z.output<typeof createFlagBody> {
   return parseForm(createFlagBody, {
     ...draft,
+    ...limitsOfDraft(draft.limits),
     runbookUrl: draft.runbookUrl === "" ? null : draft.runbookUrl,
     chain: draft.chain === "" ? null : draft.chain,
     offMessage: draft.offMessage === "" ? null : draft.offMessage,

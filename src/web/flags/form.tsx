@@ -9,6 +9,7 @@ import {
 } from "../../domain/limits.ts";
 import type { FlagDraft } from "./draft.ts";
 import { EditForm, Checkbox, Choices, Field, type FieldErrors, FormErrors, Select } from "../form/parts.tsx";
+import { LIMIT_FIELDS, LimitFields } from "./limit-fields.tsx";
 import { RuleFields } from "./rule-fields.tsx";
 
 export interface FlagFormProps {
@@ -27,7 +28,7 @@ const FIELDS = ["key", "name", "description", "owner", "runbookUrl", "chain", "o
 
 export function FlagForm({ draft, errors, chains, action, cancel, version, title }: FlagFormProps) {
   const isNew = version === null;
-  const fields = [...FIELDS, ...[...errors.keys()].filter((path) => path.startsWith("rules."))];
+  const fields = [...FIELDS, ...LIMIT_FIELDS, ...[...errors.keys()].filter((path) => path.startsWith("rules."))];
   return (
     <EditForm action={action} version={version}>
       <h1>{title}</h1>
@@ -117,6 +118,9 @@ export function FlagForm({ draft, errors, chains, action, cancel, version, title
         />
         <RuleList draft={draft} errors={errors} />
       </Group>
+      <Group title="Limits">
+        <LimitFields draft={draft} errors={errors} />
+      </Group>
       <Group title="For on-call">
         <Field
           name="description"
@@ -141,12 +145,6 @@ export function FlagForm({ draft, errors, chains, action, cancel, version, title
           errors={errors}
           inputmode="url"
           hint="https://…"
-        />
-        <Checkbox
-          name="clampMaxTokens"
-          label="Hold max_tokens to the step's limit"
-          checked={draft.clampMaxTokens}
-          hint="For chains whose steps have a limit."
         />
       </Group>
       <div class="acts">

@@ -24,6 +24,8 @@ import { StateLine } from "../text/state-line.tsx";
 import { CallsChart, SpendChart } from "./spend-charts.tsx";
 import { RecentCalls, Spenders } from "./spenders.tsx";
 import { isHeldOff } from "../../domain/effective.ts";
+import { someIn } from "../../domain/fleet.ts";
+import { capWords, fleetLimitWords, limitWords } from "../../domain/limit-words.ts";
 import { killTrip, lightOf, percent } from "../text/text.ts";
 
 const HISTORY = 20;
@@ -106,7 +108,7 @@ export function flagPages(deps: Deps): Hono<PageEnv> {
                 </a>
               ) : null}
             </div>
-            <Definition flag={flag} nowMs={nowMs} />
+            <Definition flag={flag} instances={someIn(fleet, "live").count} nowMs={nowMs} />
           </section>
         </div>
         <section class="card">
@@ -245,7 +247,7 @@ function Chain({ flag, environment }: { flag: FlagResource; environment: string 
   );
 }
 
-function Definition({ flag, nowMs }: { flag: FlagResource; nowMs: number }) {
+function Definition({ flag, instances, nowMs }: { flag: FlagResource; instances: number; nowMs: number }) {
   return (
     <dl class="facts">
       <dt>While it is off</dt>
@@ -256,6 +258,10 @@ function Definition({ flag, nowMs }: { flag: FlagResource; nowMs: number }) {
       <dt>A kill</dt>
       <dd>
         {flag.abortInFlight ? "also aborts running calls and streams" : "stops new calls; running ones may finish"}
+      </dd>
+      <dt>Limits</dt>
+      <dd>
+        <Limits flag={flag} instances={instances} />
       </dd>
       <dt>Rollout</dt>
       <dd>{flag.rollout === 100 ? "everybody" : `${percent(flag.rollout)} of users`}</dd>
@@ -297,6 +303,22 @@ function Definition({ flag, nowMs }: { flag: FlagResource; nowMs: number }) {
         <Moment at={flag.createdAt} nowMs={nowMs} />
       </dd>
     </dl>
+  );
+}
+
+function Limits({ flag, instances }: { flag: FlagResource; instances: number }) {
+  const limits = limitWords(flag);
+  const words = [...limits, ...capWords(flag)];
+  if (words.length === 0) return "none";
+  return (
+    <>
+      <ul>
+        {words.map((one) => (
+          <li>{one}</li>
+        ))}
+      </ul>
+      {limits.length === 0 ? null : <p class="dim">{fleetLimitWords(instances)}</p>}
+    </>
   );
 }
 
