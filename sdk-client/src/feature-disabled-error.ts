@@ -34,6 +34,9 @@ export class FeatureDisabledError extends Error {
   declare readonly revision: Revision | null;
   /** For developers: what to change in the call, where a change of it would help. */
   declare readonly hint?: string;
+  /** With reason `BUDGET`: the limit that is reached, and when to try again; null when time does not tell. */
+  declare readonly limit?: { readonly name: string; readonly scope: string; readonly allowed: number };
+  declare readonly until?: Date | null;
 
   constructor(details: FeatureDisabledDetails) {
     super(details.message);

@@ -2,6 +2,7 @@
 import type { Breakers } from "./breaker.ts";
 import type { Door } from "./door.ts";
 import type { GuardHost, UsageDraft } from "../guard-host.ts";
+import type { Place } from "./limits.ts";
 import type { Pass } from "./pass.ts";
 import type { Fitting } from "./body.ts";
 import type { Body, Subject } from "./request.ts";
@@ -28,6 +29,8 @@ export interface CallInput {
   /** Sends the request with this signal, and with this body unless null. */
   send(signal: AbortSignal, body: string | null): Promise<Response>;
   subject: Subject;
+  /** What the call holds of its flag's limits, until it ends; null without limits. */
+  place: Place | null;
   body: Body;
   fitting: Fitting;
   stream: boolean;

@@ -236,6 +236,7 @@ export class GuardedCall implements RunningCall {
     this.#clearDeadline();
     this.#input.request.signal?.removeEventListener("abort", this.#onAbort);
     this.#inFlight.leave(this);
+    this.#input.place?.leave();
   }
 
   #clearDeadline(): void {

@@ -18,7 +18,7 @@ export type Caps = Pick<SnapshotFlag, "maxInputBytes" | "maxOutputTokens" | "cla
 /** A request as it may be sent: as it is, with another body, or not at all. */
 export type Capped = { kind: "fits" } | { kind: "clamped"; body: Body } | { kind: "refused"; refusal: LimitRefusal };
 
-const FITS: Capped = { kind: "fits" };
+export const FITS: Capped = { kind: "fits" };
 
 /** Holds one message request to the caps. `encoded` is its body as it would be sent. */
 export function capMessage(body: Body, encoded: unknown, caps: Caps): Capped {
@@ -51,7 +51,8 @@ export function capBatch(batch: Body, encoded: unknown, caps: Caps): Capped {
 }
 
 /** The choices with the cap on what their steps set: a step cannot ask for more than the flag allows. */
-export function capChoices(choices: readonly ModelChoice[], { maxOutputTokens: cap }: Caps): readonly ModelChoice[] {
+export function capChoices(choices: readonly ModelChoice[], caps: Caps | undefined): readonly ModelChoice[] {
+  const cap = caps?.maxOutputTokens;
   if (cap === undefined) return choices;
   return choices.map((choice) => {
     const asked = choice.step?.set?.["max_tokens"];

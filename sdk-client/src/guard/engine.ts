@@ -8,18 +8,21 @@ import { Breakers } from "./breaker.ts";
 import { planBatch } from "./batch.ts";
 import { bodyFor } from "./body.ts";
 import { GuardedCall } from "./call.ts";
+import { capBatch, capChoices, capMessage, FITS } from "./caps.ts";
 import type { Door } from "./door.ts";
 import { callKind, modelOfPath, onlyStops } from "./endpoints.ts";
-import { featureDisabled } from "./errors.ts";
+import { featureDisabled, type RefusalDetails } from "./errors.ts";
 import type { GuardHost } from "../guard-host.ts";
 import { type Naming, type RefusedName, refusedAnywhere, refusedInMessage } from "./names.ts";
+import type { LimitRefusal } from "./limit-refusal.ts";
+import { limitsOf, type LimitSubject, type Place } from "./limits.ts";
 import { layerAround, sendsWith } from "./nesting.ts";
 import { offMessage } from "./off-message.ts";
-import { passOf, type Passes } from "./pass.ts";
-import { type Body, readBody, takeSubject, withTextBody } from "./request.ts";
+import { passOf, type Passes, retriesOf } from "./pass.ts";
+import { type Body, readBody, type Subject, takeSubject, withTextBody } from "./request.ts";
 import { parseObject } from "../wire/json.ts";
 import type { GuardOptions, RequestLike } from "./types.ts";
-import type { Decision } from "../wire/protocol.ts";
+import type { Decision, FlagLimits } from "../wire/protocol.ts";
 import { Writers } from "./writers.ts";
 
 /** How long the first call of a process waits for a first snapshot. */
@@ -41,6 +44,7 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
   const passes: Passes = new WeakMap();
   const breakers = new Breakers();
   const writers = writersOf(host);
+  const limits = limitsOf(host);
   return async (given, next, door) => {
     const kind = callKind(given);
     const isGuarded = kind !== "read" && kind !== "other";
@@ -56,7 +60,8 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
     const decision = isWork
       ? host.evaluate(subject.flag, subject.context, unknown)
       : host.decide(subject.flag, subject.context);
-    const chainOnly = host.flag(subject.flag)?.chainOnly ?? false;
+    const settings = host.flag(subject.flag);
+    const chainOnly = settings?.chainOnly ?? false;
     const { models } = host;
     const plan = (requested: string, luck = NO_LUCK): ModelChoice[] =>
       planModels({
@@ -75,39 +80,60 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
     const isHeld = decision.level > 0 || chainOnly || models.hasBlocks;
     // A breaker refuses no call: what it has taken out is only left out where that can be.
     const naming = isHeld ? namingFor(ANY_LUCK) : null;
+    const isCapped = isWork && settings?.maxOutputTokens !== undefined;
     // What is held is read as it will be sent: other middleware may have changed it since.
-    const body = known === null || isHeld || models.hasBreakers ? parseObject(request.body) : known;
+    const body = known === null || isHeld || isCapped || models.hasBreakers ? parseObject(request.body) : known;
     const model = body?.["model"];
     const stream = door.stream ?? body?.["stream"] === true;
-    const off = (reason: Decision, hint: string | null = null): Promise<Response> => {
+    const off = (reason: Decision, details: RefusalDetails = {}): Promise<Response> => {
       if (around !== undefined) around.isTaken = true;
-      const asMessage = kind === "message" && host.flag(subject.flag)?.offMode === "message";
-      return refuse(door, reason, asMessage && typeof model === "string" ? { model, stream } : null, hint);
+      const asMessage = kind === "message" && settings?.offMode === "message";
+      return refuse(door, reason, asMessage && typeof model === "string" ? { model, stream } : null, details);
+    };
+    const limited = ({ message, hint, limit, until }: LimitRefusal): Promise<Response> => {
+      host.logger.debug({ flag: subject.flag, limit, until }, `A call was refused: ${hint}`);
+      // What trying again does not mend is said in its own words.
+      const words = limit.scope === "request" ? message : settings?.offMessage || message;
+      return off({ ...decision, enabled: false, reason: "BUDGET", message: words }, { hint, limit, until });
     };
     const noModel = (hint: string): Promise<Response> => {
       host.logger.error({ flag: subject.flag, url: request.url }, `A call was refused: ${hint}`);
-      return off({ ...decision, enabled: false, reason: "NO_MODEL" }, hint);
+      return off({ ...decision, enabled: false, reason: "NO_MODEL" }, { hint });
     };
     const noModelFor = (requested: string): Promise<Response> =>
       models.isReadable(requested)
         ? off({ ...decision, enabled: false, reason: "NO_MODEL" })
         : noModel(whyUnreadable(requested));
 
-    if (isWork && !decision.enabled && !(kind === "work" && onlyStops(body))) return off(decision);
+    const isStop = kind === "work" && onlyStops(body);
+    if (isWork && !decision.enabled && !isStop) return off(decision);
+    // A guard of the same flag around this one has let the call in.
+    const isCounted = isWork && !isStop && around?.flag !== subject.flag;
+    const counting = isCounted && settings?.limits !== undefined ? limitedBy(settings.limits, request, subject) : null;
+    const full = counting === null ? null : limits.check(counting);
+    if (full !== null) return limited(full);
     const isUnread = body === null && request.body !== undefined && request.body !== null;
     if (isGuarded && naming !== null && isUnread) return noModel(UNREADABLE_BODY);
     if (kind === "work" || kind === "other") {
       const name = naming === null ? null : refusedInWork(request.url, body, naming);
-      return name === null ? next(request) : noModel(whyRefused(name));
+      if (name !== null) return noModel(whyRefused(name));
+      return counting === null ? next(request) : leaveAfter(limits.enter(counting), next(request));
     }
     const leavingOut = isHeld || models.hasBreakers ? namingFor(NO_LUCK) : null;
     const fitting = { models, writers, naming: leavingOut, refusing: naming };
     if (kind === "batch") {
-      const batch = planBatch(body ?? {}, (requested) => plan(requested)[0], fitting);
+      const capped = settings === undefined ? FITS : capBatch(body ?? {}, request.body, settings);
+      if (capped.kind === "refused") return limited(capped.refusal);
+      const asked = capped.kind === "clamped" ? capped.body : (body ?? {});
+      const batch = planBatch(asked, (requested) => capChoices(plan(requested), settings)[0], fitting);
       if (batch.kind === "noModel") return noModelFor(batch.requested);
       if (batch.kind === "refused") return noModel(whyRefused(batch.name));
       if (request.signal) sendsWith(subject.layer, request.signal);
-      return next(batch.kind === "changed" ? { ...request, body: batch.body } : request);
+      const clamped = capped.kind === "clamped" ? JSON.stringify(capped.body) : null;
+      const changed = batch.kind === "changed" ? batch.body : clamped;
+      const place = counting === null ? null : limits.enter(counting);
+      const sent = next(changed === null ? request : { ...request, body: changed });
+      return place === null ? sent : leaveAfter(place, sent);
     }
     // A body without a model is the API's to refuse.
     if (body === null || typeof model !== "string") return next(request);
@@ -124,19 +150,27 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
       return next(counted === null ? request : { ...request, body: JSON.stringify(counted) });
     }
 
+    const capped = settings === undefined ? FITS : capMessage(body, request.body, settings);
+    if (capped.kind === "refused") return limited(capped.refusal);
+    const isClamped = capped.kind === "clamped";
+    const outgoing = isClamped ? { ...request, body: JSON.stringify(capped.body) } : request;
+
     if (around !== undefined) around.isTaken = true;
+    const place = counting === null ? null : limits.enter(counting);
+    subject.layer.place = place;
     const nowMs = performance.now();
     const call = new GuardedCall({
       host,
       options,
       door,
-      request,
+      request: outgoing,
       send: (signal, changed) => {
         sendsWith(subject.layer, signal);
-        return next(changed === null ? { ...request, signal } : { ...request, signal, body: changed });
+        return next(changed === null ? { ...outgoing, signal } : { ...outgoing, signal, body: changed });
       },
       subject,
-      body,
+      place,
+      body: isClamped ? capped.body : body,
       fitting,
       stream,
       revision: decision.revision,
@@ -146,16 +180,35 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
       settled: (outcome, used) => {
         host.logger.debug(outcome, "attempt");
         if (subject.layer.isTaken) return;
-        for (const each of used) host.record(each);
+        for (const each of used) {
+          host.record(each);
+          place?.used(each.usage);
+          around?.place?.used(each.usage);
+        }
       },
     });
-    return call.run(choices, nowMs);
+    return call.run(capChoices(choices, settings), nowMs);
   };
 }
 
 /** The address of a cloud may name the model, which the body does not then. */
 function refusedInWork(url: string, body: Body | null, naming: Naming): RefusedName | null {
   return refusedAnywhere({ model: modelOfPath(url) }, naming) ?? refusedAnywhere(body ?? {}, naming);
+}
+
+/** What a call is counted under. The SDK's retries are the same call. */
+function limitedBy(limits: FlagLimits, request: RequestLike, { flag, context }: Subject): LimitSubject {
+  const { targetingKey: user, session } = context;
+  return { flag, limits, user, session, isRetry: retriesOf(request) > 0 };
+}
+
+/** Gives the place up when the answer's headers are there. */
+async function leaveAfter<T>(place: Place, sent: Promise<T>): Promise<T> {
+  try {
+    return await sent;
+  } finally {
+    place.leave();
+  }
 }
 
 const UNREADABLE_BODY =
@@ -197,9 +250,9 @@ async function refuse(
   door: Door,
   decision: Decision,
   asked: { model: string; stream: boolean } | null,
-  hint: string | null,
+  details: RefusalDetails,
 ): Promise<Response> {
-  const error = await featureDisabled(door, decision, hint);
+  const error = await featureDisabled(door, decision, details);
   if (asked === null) throw error;
   return offMessage({ ...asked, decision: { ...decision, message: error.message } });
 }

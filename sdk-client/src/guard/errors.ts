@@ -5,6 +5,7 @@
  */
 import type { Stop } from "./attempt.ts";
 import type { Door } from "./door.ts";
+import type { LimitReached } from "./limit-refusal.ts";
 import { type ErrorBase, type FeatureDisabledError, featureDisabledOn } from "../feature-disabled-error.ts";
 import { DEFAULT_OFF_MESSAGE, type Decision } from "../wire/protocol.ts";
 
@@ -20,15 +21,23 @@ export interface GuardError extends Error {
   readonly flag: string;
 }
 
-/** The error for a caller whose flag is off. `hint` is for developers: what to change, where something can be. */
+/** What an error says beside the decision. */
+export interface RefusalDetails {
+  /** For developers: what to change, where something can be. */
+  hint?: string;
+  /** The limit that is reached, and when the call may be let in again; null when time does not tell. */
+  limit?: LimitReached;
+  until?: Date | null;
+}
+
+/** The error for a caller whose flag is off, or who is over a limit of it. */
 export async function featureDisabled(
   door: Door,
   decision: Decision,
-  hint: string | null = null,
+  details: RefusalDetails = {},
 ): Promise<FeatureDisabledError> {
   const message = decision.message === "" ? DEFAULT_OFF_MESSAGE : decision.message;
-  const error = featureDisabledOn(await door.errorBase(), { ...decision, message });
-  return hint === null ? error : Object.assign(error, { hint });
+  return Object.assign(featureDisabledOn(await door.errorBase(), { ...decision, message }), details);
 }
 
 /**

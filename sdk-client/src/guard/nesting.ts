@@ -4,14 +4,18 @@
  */
 import { isMiddlewareOrder } from "./errors.ts";
 import { findFeatureDisabled } from "../feature-disabled-error.ts";
+import type { Place } from "./limits.ts";
 
 /** What a guard leaves for those inside it. */
 export interface Layer {
+  readonly flag: string;
   /** What the `andon-*` headers said of the call: the guard that comes first takes them off. */
   readonly user: string | null;
   readonly session: string | null;
   /** A guard inside has taken the attempt that is under way: it records it, or refused to send it. */
   isTaken: boolean;
+  /** Where the call is counted for its flag's limits: what a guard inside records is counted there too. */
+  place: Place | null;
 }
 
 /**

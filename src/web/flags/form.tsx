@@ -119,7 +119,7 @@ export function FlagForm({ draft, errors, chains, action, cancel, version, title
         <RuleList draft={draft} errors={errors} />
       </Group>
       <Group title="Limits">
-        <LimitFields draft={draft} errors={errors} />
+        <LimitFields draft={draft.limits} clampMaxTokens={draft.clampMaxTokens} errors={errors} />
       </Group>
       <Group title="For on-call">
         <Field

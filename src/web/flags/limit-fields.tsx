@@ -3,7 +3,6 @@ import { LIMIT_NAMES, LIMIT_SCOPES, type LimitScope } from "../../../sdk-client/
 import type { FlagResource } from "../../api/flag.ts";
 import { Checkbox, Field, type FieldErrors } from "../form/parts.tsx";
 import type { Form } from "../shell/page-context.ts";
-import type { FlagDraft } from "./draft.ts";
 
 /** By the paths of the API: `limits.user.concurrent`. */
 export type LimitDraft = Readonly<Record<string, string>>;
@@ -15,7 +14,6 @@ const PATHS = LIMIT_SCOPES.flatMap((scope) =>
 export const LIMIT_FIELDS: readonly string[] = [...PATHS.map(({ path }) => path), ...CAPS];
 
 export function limitDraftOf(flag: FlagResource): LimitDraft {
-  const shown = (limit: number | null | undefined): string => (limit == null ? "" : String(limit));
   return Object.fromEntries([
     ...PATHS.map(({ scope, name, path }) => [path, shown(flag.limits[scope]?.[name])]),
     ...CAPS.map((name) => [name, shown(flag[name])]),
@@ -36,6 +34,10 @@ export function limitsOfDraft(draft: LimitDraft): Record<string, unknown> {
   return { limits, ...Object.fromEntries(CAPS.map((name) => [name, numberOf(draft[name])])) };
 }
 
+function shown(limit: number | null | undefined): string {
+  return limit === null || limit === undefined ? "" : String(limit);
+}
+
 /** Null when empty; not a number when it is none, which the API says of it. */
 function numberOf(typed = ""): number | null {
   const digits = typed.replaceAll(/[\s,_]/g, "");
@@ -45,7 +47,13 @@ function numberOf(typed = ""): number | null {
 const WHOM: Readonly<Record<LimitScope, string>> = { flag: "All calls", user: "Each user", session: "Each session" };
 const UNITS = { concurrent: "calls at a time", requestsPerMinute: "requests a minute", tokensPerDay: "tokens a day" };
 
-export function LimitFields({ draft, errors }: { draft: FlagDraft; errors: FieldErrors }) {
+interface LimitFieldsProps {
+  draft: LimitDraft;
+  clampMaxTokens: boolean;
+  errors: FieldErrors;
+}
+
+export function LimitFields({ draft, clampMaxTokens, errors }: LimitFieldsProps) {
   return (
     <>
       <p class="hint">
@@ -59,7 +67,7 @@ export function LimitFields({ draft, errors }: { draft: FlagDraft; errors: Field
             <Field
               name={`limits.${scope}.${name}`}
               label={`${WHOM[scope]}: ${UNITS[name]}`}
-              value={draft.limits[`limits.${scope}.${name}`] ?? ""}
+              value={draft[`limits.${scope}.${name}`] ?? ""}
               errors={errors}
               inputmode="numeric"
             />
@@ -69,7 +77,7 @@ export function LimitFields({ draft, errors }: { draft: FlagDraft; errors: Field
       <Field
         name="maxInputBytes"
         label="Largest request, bytes"
-        value={draft.limits["maxInputBytes"] ?? ""}
+        value={draft["maxInputBytes"] ?? ""}
         errors={errors}
         inputmode="numeric"
         hint="Of the whole body, images and documents included. About four bytes of text are a token."
@@ -77,14 +85,14 @@ export function LimitFields({ draft, errors }: { draft: FlagDraft; errors: Field
       <Field
         name="maxOutputTokens"
         label="Largest max_tokens"
-        value={draft.limits["maxOutputTokens"] ?? ""}
+        value={draft["maxOutputTokens"] ?? ""}
         errors={errors}
         inputmode="numeric"
       />
       <Checkbox
         name="clampMaxTokens"
         label="Lower max_tokens instead of refusing"
-        checked={draft.clampMaxTokens}
+        checked={clampMaxTokens}
         hint="A request that asks for more is sent with the largest max_tokens. Its answer may then end early."
       />
     </>
