@@ -235,13 +235,13 @@ describe("caps on a request", () => {
     expect(endpoint.calls.filter(({ model }) => model === OPUS)).toHaveLength(1);
   });
 
-  const asking = {
+  const asking: Record<string, object> = {
     max_tokens: { max_tokens: 500 },
     "a fallback": { fallbacks: [{ model: SONNET, max_tokens: 500 }] },
     "an advisor": { tools: [{ type: "advisor_20260301", name: "advisor", model: OPUS, max_tokens: 500 }] },
   };
   it.each(Object.entries(asking))("hold %s of a request to the flag's largest", async (_, more) => {
-    const body = { ...ASK, ...more };
+    const body = Object.assign({}, ASK, more);
     const strict = clientOf(host({ maxOutputTokens: 100 }));
     expect((await refusal(strict.messages.create(body))).limit).toBe("request.maxOutputTokens");
     expect(endpoint.calls).toHaveLength(0);

@@ -1,5 +1,5 @@
 /** What the counts of limits promise for any order of calls: properties of the one class, on a clock that the test owns. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, it } from "vitest";
 import { Limits, type LimitSubject, type Place } from "../../sdk-client/src/guard/limits.ts";
 import { NO_USAGE } from "../../sdk-client/src/wire/usage-protocol.ts";
