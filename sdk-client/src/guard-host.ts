@@ -3,8 +3,8 @@ import type { ModelTable } from "./evaluate/model-table.ts";
 import type { ChainStep, Decision, EvaluationContext, SnapshotFlag } from "./wire/protocol.ts";
 import type { UsageRecord } from "./wire/usage-protocol.ts";
 
-/** A record as the guard makes it; the host adds the id and the time. */
-export type UsageDraft = Omit<UsageRecord, "id" | "at">;
+/** A record as the guard makes it; the host adds the time, and the id unless it has one. */
+export type UsageDraft = Omit<UsageRecord, "id" | "at"> & { id?: string };
 
 export interface GuardHost {
   /** Never throws. `onUnknown` answers for flags that no snapshot knows. */
@@ -13,6 +13,8 @@ export interface GuardHost {
   decide(flag: string, context?: EvaluationContext): Decision;
   /** Takes note of what an attempt used. Never throws. */
   record(used: UsageDraft): void;
+  /** Sends the usage that waits, within a bound. False when not all was acknowledged. Never rejects. */
+  flush(): Promise<boolean>;
   /** The flag as the current snapshot has it; undefined when the flag or the snapshot is unknown. */
   flag(key: string): SnapshotFlag | undefined;
   /** The steps of the flag's chain, blocked models included; `[]` without a chain. */

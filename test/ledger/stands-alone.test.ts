@@ -166,3 +166,15 @@ describe("a record", () => {
     expect(await expectJson(send(), answerShape)).toEqual({ ...first, duplicate: true });
   });
 });
+
+describe("a record that counts once", () => {
+  it("counts once in whichever batches it comes, also at the same time and twice in one; others count each time", async () => {
+    const key = "read-twice";
+    await expectStatus(harness.call("POST", `${PRODUCTION}/flags`, { body: { key, name: "x" } }), 201);
+    const result = (id: string) => call({ id, flag: key, once: true, batch: true });
+    const results = [result("msgbatch_1:a:0"), result("msgbatch_1:b:0"), call({ id: "c", flag: key })];
+    const readings = [results, results, [...results, result("msgbatch_1:a:0"), result("msgbatch_1:d:0")]];
+    await Promise.all(readings.map((records, n) => expectStatus(post(records, n === 0 ? other : undefined), 200)));
+    expect(await attemptsOf(key)).toBe(3 + 3);
+  });
+});

@@ -7,7 +7,7 @@ import { addUsage, clamp, promptTokens, readUsage, type UsagePart } from "../pri
 import { isObject } from "../wire/json.ts";
 import { NO_USAGE, type TokenUsage } from "../wire/usage-protocol.ts";
 import type { Memory } from "./memory.ts";
-import { promptBound } from "./prompt-bound.ts";
+import { MAX_PROMPT_TOKENS, promptBound } from "./prompt-bound.ts";
 import { readRefusals, withoutWaived } from "./refusal.ts";
 import type { Body } from "./request.ts";
 import { serverToolsOf, type ServerTools, usesIn } from "./server-tools.ts";
@@ -16,8 +16,8 @@ import { isPlaceholder, type StreamUsage, tokensOf } from "./stream-usage.ts";
 /** What was sent, as far as it decides what is billed. */
 export interface Asked {
   choice: ModelChoice;
-  /** The body as the caller gave it. */
-  body: Body;
+  /** The body as the caller gave it; null when the request was not seen. */
+  body: Body | null;
   /** The body as it was sent. */
   encoded: () => string;
   /** Where the request went, as a record's `geo` tells it; null for a global endpoint. */
@@ -109,7 +109,7 @@ function scaled(usage: TokenUsage, tokens: number): TokenUsage {
 function unfinished(asked: Asked, seen: Seen, parts: UsagePart[], shown: number): UsagePart[] {
   const [main, ...others] = parts;
   if (main === undefined) return parts;
-  const tools = serverToolsOf(asked.body);
+  const tools = serverToolsOf(asked.body ?? {});
   const { stream } = seen;
   const hasBegun = stream !== null && stream.usage !== null;
   const uses = hasBegun ? stream.toolUses : usesIn(tools, seen.elapsedMs);
@@ -174,11 +174,12 @@ function fallbacksOf({ choice, body }: Asked): string[] {
 function learn({ memory, body }: Asked, seen: Seen, main: UsagePart | undefined, id: unknown): void {
   if (main === undefined) return;
   memory.pace.saw(main, main.usage.output, seen.elapsedMs - (seen.firstTokenMs ?? 0));
-  if (body["thread"] !== undefined) memory.threads.answered(body["thread"], id, main.usage);
+  if (body?.["thread"] !== undefined) memory.threads.answered(body["thread"], id, main.usage);
 }
 
 /** Nothing is known of the prompt but what was sent. */
 function bound({ body, encoded, documentTokens, memory }: Asked): TokenUsage {
+  if (body === null) return { ...NO_USAGE, input: MAX_PROMPT_TOKENS };
   const before = body["thread"] === undefined ? null : memory.threads.before(body["thread"]);
   return promptBound(body, encoded(), { documentTokens, before });
 }
@@ -190,9 +191,9 @@ function part({ choice, body }: Asked, usage: TokenUsage, exact: boolean): Usage
 }
 
 /** A field of the body as sent: the step's patch goes over the caller's. */
-function fieldOf({ step }: ModelChoice, body: Body, field: string): unknown {
+function fieldOf({ step }: ModelChoice, body: Body | null, field: string): unknown {
   if (step?.unset?.includes(field) === true) return undefined;
-  return step?.set?.[field] ?? body[field];
+  return step?.set?.[field] ?? body?.[field];
 }
 
 interface Shown {

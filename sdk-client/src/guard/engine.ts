@@ -6,6 +6,7 @@ import { type ModelChoice, planModels } from "../evaluate/chain-plan.ts";
 import { ANY_LUCK, NO_LUCK } from "../evaluate/effective-state.ts";
 import { Breakers } from "./breaker.ts";
 import { planBatch } from "./batch.ts";
+import { countingResults, readsResultsOf } from "./batch-results.ts";
 import { bodyFor } from "./body.ts";
 import { GuardedCall } from "./call.ts";
 import { capBatch, capChoices, capMessage, FITS } from "./caps.ts";
@@ -52,7 +53,12 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
     const known = kind === "message" ? readBody(request, door.body) : null;
     const around = layerAround(request.signal);
     const subject = takeSubject(request.headers, known, options, around);
-    if (kind === "read") return next(request);
+    if (kind === "read") {
+      const batchId = readsResultsOf(request);
+      if (batchId === null) return next(request);
+      if (around !== undefined) around.isTaken = true;
+      return countingResults(host, await next(request), { flag: subject.flag, batchId });
+    }
     if (!host.hasState && isGuarded) await firstState(host);
     else if (isGuarded && host.isTooOld(options.maxStaleMs)) await host.fresh({ maxStaleMs: options.maxStaleMs });
 

@@ -9,7 +9,7 @@ import type { Before } from "./threads.ts";
 import { NO_USAGE, type TokenUsage } from "../wire/usage-protocol.ts";
 
 /** The largest context window there is, in tokens. */
-const MAX_PROMPT_TOKENS = 1_000_000;
+export const MAX_PROMPT_TOKENS = 1_000_000;
 /** More than any image costs, in tokens; its encoded bytes say nothing about that. */
 const MAX_IMAGE_TOKENS = 5_000;
 /** A page is read as an image and as text, of 1,500 to 3,000 tokens: https://platform.claude.com/docs/en/build-with-claude/pdf-support */

@@ -117,6 +117,8 @@ export class UsageSums {
       above,
       // The first detail to go when there is no room.
       this.#span === 0 ? (record.revision ?? null) : null,
+      // So is that it counts once: a sum of it has no id of its own.
+      this.#span === 0 && record.once === true ? record.id : null,
     ]);
   }
 }

@@ -94,6 +94,8 @@ export interface UsageRecord {
   promptTokens?: number;
   /** What else an attempt used, beside the record of its answer: counts as tokens and money, not as an attempt. */
   part?: string;
+  /** Counts once by its `id`, whoever sends it and however often: what can be read again, such as a batch's results. */
+  once?: boolean;
 }
 
 interface Bounds {
@@ -142,6 +144,7 @@ export const RECORD_FIELDS = {
   part: LABEL,
   batch: DETAIL,
   fast: DETAIL,
+  once: DETAIL,
   status: { is: "whole", min: 0, max: 999, optional: true },
   firstTokenMs: { is: "number", min: 0, max: DAY_MS, optional: true },
   count: { is: "whole", min: 1, max: 1_000_000, optional: true },

@@ -46,6 +46,17 @@ export const usageBatches = pgTable(
   (t) => [primaryKey({ columns: [t.environmentId, t.batchId] }), index("usage_batches_received_at").on(t.receivedAt)],
 );
 
+/** Records that count once, whoever sends them and however often (`once`). Pruned when they cannot be read any more. */
+export const usageOnce = pgTable(
+  "usage_once",
+  {
+    environmentId: environmentId(),
+    id: text("id").notNull(),
+    at: moment("at").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.environmentId, t.id] }), index("usage_once_at").on(t.at)],
+);
+
 /** What is summed of usage, by whatever span. */
 const usageSums = () => ({
   /** First attempts, so calls; `attempts` counts all. */

@@ -123,6 +123,7 @@ const record = z
     count: z.number().int().min(1).optional().openapi({ description: "Attempts that this record sums up." }),
     promptTokens: count.optional(),
     part: z.string().optional(),
+    once: z.boolean().optional().openapi({ description: "Counts once by its `id`, in whichever batches it comes." }),
   })
   .openapi("UsageRecord", { description: "One attempt at one model call. Never content." });
 

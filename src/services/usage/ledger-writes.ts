@@ -36,6 +36,29 @@ export async function claimBatches(
   return new Set(returnedRows(claimed).map((row) => String(row["batch_id"])));
 }
 
+/**
+ * The records without those that count once and have been counted, by this transaction or another. One that another
+ * transaction is writing is waited for.
+ */
+export async function withoutCounted(
+  tx: Db,
+  environmentId: string,
+  records: PricedRecord[],
+  at: Date,
+): Promise<PricedRecord[]> {
+  const ids = new Set(records.flatMap(({ record }) => (record.once === true ? [record.id] : [])));
+  if (ids.size === 0) return records;
+  const claimed = await tx.execute(sql`
+    insert into usage_once (environment_id, id, at)
+    select ${environmentId}, id, ${at.toISOString()}::timestamptz
+    from jsonb_array_elements_text(cast(${JSON.stringify([...ids].toSorted())} as text)::jsonb) as id
+    on conflict do nothing
+    returning id`);
+  const fresh = new Set(returnedRows(claimed).map((row) => String(row["id"])));
+  // The first of each counts; what is taken out of the set is not fresh any more.
+  return records.filter(({ record }) => record.once !== true || fresh.delete(record.id));
+}
+
 /** Writes down what was rejected of a claimed batch after all. */
 export async function amendBatch(tx: Db, environmentId: string, batch: BatchRow): Promise<void> {
   await tx

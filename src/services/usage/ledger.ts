@@ -33,6 +33,7 @@ import {
   readBatches,
   type WindowRow,
   type WindowSum,
+  withoutCounted,
 } from "./ledger-writes.ts";
 import { addFleetCalls } from "../models/fleet-calls.ts";
 import { readPrices } from "../models/price-rows.ts";
@@ -186,7 +187,8 @@ async function count(
     nowMs,
     modelOf: realModels(served?.snapshot.aliases),
   });
-  const records = await queue.names.fold(tx, environmentId, affordable, {
+  const uncounted = await withoutCounted(tx, environmentId, affordable, new Date(nowMs));
+  const records = await queue.names.fold(tx, environmentId, uncounted, {
     nowMs,
     table,
     budgets,

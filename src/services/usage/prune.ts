@@ -5,7 +5,7 @@
 import { and, asc, desc, eq, inArray, lt, lte, type SQL } from "drizzle-orm";
 import type { Deps } from "../../deps.ts";
 import { environments } from "../../db/schema/state.ts";
-import { usageBatches, usageMinutes, usageNames, usageRecent, usageRollups } from "../../db/schema/money.ts";
+import { usageBatches, usageMinutes, usageNames, usageOnce, usageRecent, usageRollups } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
 import { GRAINS } from "../../domain/rollups.ts";
 import { pruneFleetCalls } from "../models/fleet-calls.ts";
@@ -17,6 +17,8 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 /** A client that was cut off for longer, after a batch whose answer it never got, counts that one batch twice. */
 const BATCHES_KEPT_MS = 3 * DAY_MS;
+/** The results of a message batch can be read for 29 days after it was made. */
+const ONCE_KEPT_MS = 32 * DAY_MS;
 /** A month's budget needs its minutes when it is edited; the usage page shows a quarter. */
 const MINUTES_KEPT_MS = 100 * DAY_MS;
 const PORTION_ROWS = 10_000;
@@ -37,6 +39,17 @@ export async function pruneUsage({ db, clock }: Pruned): Promise<void> {
       .limit(PORTION_ROWS);
     const last = old.at(-1);
     if (last !== undefined) await db.delete(usageBatches).where(lte(usageBatches.receivedAt, last.at));
+    return old.length;
+  });
+  await inPortions(async () => {
+    const old = await db
+      .select({ at: usageOnce.at })
+      .from(usageOnce)
+      .where(lt(usageOnce.at, before(ONCE_KEPT_MS)))
+      .orderBy(asc(usageOnce.at))
+      .limit(PORTION_ROWS);
+    const last = old.at(-1);
+    if (last !== undefined) await db.delete(usageOnce).where(lte(usageOnce.at, last.at));
     return old.length;
   });
   await db.delete(usageNames).where(lt(usageNames.admittedAt, before(NAME_KEPT_MS)));
