@@ -6,7 +6,7 @@ import type { OnUnknown } from "./evaluate/evaluate.ts";
 import { type LocalKill, parseLocalKill } from "./evaluate/local-override.ts";
 import { type AndonLogger, isLogger } from "./logger.ts";
 import type { Snapshot } from "./wire/protocol.ts";
-import { builtin } from "./runtime.ts";
+import { builtin } from "./builtin.ts";
 import type { FetchLike } from "./sync/transport-fetch.ts";
 
 export interface AndonOptions {

@@ -1,6 +1,5 @@
 /**
- * What the client takes from the process it runs in: two clocks, timers, chance, and Node's built-in modules where
- * there are any. Injected, so that tests own time. Durations are measured on the monotonic clock only; the wall clock
+ * What the client takes from the process it runs in: two clocks, timers, chance, the environment. Injected, so that tests own time. Durations are measured on the monotonic clock only; the wall clock
  * serves nothing but HTTP dates.
  */
 
@@ -46,26 +45,6 @@ let boot: string | null = null;
 export function bootId(): string {
   boot ??= globalThis.crypto.randomUUID();
   return boot;
-}
-
-interface BuiltinModules {
-  "node:crypto": typeof import("node:crypto");
-  "node:fs": typeof import("node:fs");
-  "node:http": typeof import("node:http");
-  "node:https": typeof import("node:https");
-  "node:os": typeof import("node:os");
-  "node:path": typeof import("node:path");
-  "node:zlib": typeof import("node:zlib");
-}
-
-/** A built-in module of Node (Bun and Deno have them too); undefined elsewhere. Keeps bundlers from resolving them. */
-export function builtin<Name extends keyof BuiltinModules>(name: Name): BuiltinModules[Name] | undefined {
-  try {
-    return typeof process === "undefined" ? undefined : process.getBuiltinModule(name);
-  } catch {
-    // Older and other runtimes lack the function; the `process` of Next.js's edge runtime has functions that throw.
-    return undefined;
-  }
 }
 
 /** The process environment; empty where there is none. */

@@ -59,6 +59,27 @@ describe("the client from this clone", () => {
     SLOW_MS,
   );
 
+  it(
+    "compiles without the types of Node: the core has none, and its options and errors neither",
+    async () => {
+      const { path } = await folder;
+      const code = `
+        import { Andon, isFeatureDisabled, type AndonOptions, type Decision } from "andon-client";
+        const options: AndonOptions = { fetch: (url, init) => fetch(url, init) };
+        const andon = new Andon(options);
+        export const decision: Decision = andon.evaluate("support-chat", { targetingKey: "user-1" });
+        export const isOff: boolean = isFeatureDisabled(new Error("no"));
+        await andon.close();
+      `;
+      await writeFile(join(path, "edge.mts"), code);
+      const strict = ["--strict", "--noEmit", "--target", "es2022", "--module", "nodenext", "--types", ""];
+      await exec(process.execPath, [join(ROOT, "node_modules/typescript/bin/tsc"), ...strict, "edge.mts"], {
+        cwd: path,
+      });
+    },
+    SLOW_MS,
+  );
+
   it("is installed by the same lines on the board, in the README and in its own", async () => {
     const its = await readFile(join(ROOT, "sdk-client/README.md"), "utf8");
     for (const text of [await readme(), its]) expect(text).toContain(INSTALL_LINES.join("\n"));

@@ -3,7 +3,7 @@
  * the process; sixteen hexadecimal digits of its SHA-256 do.
  */
 import { isObject } from "../wire/json.ts";
-import { builtin } from "../runtime.ts";
+import { builtin } from "../builtin.ts";
 
 const HASH_CHARS = 16;
 /** Prompts are mostly constants of the application: a few are remembered, so that a call costs one lookup. */

@@ -6,7 +6,7 @@
 import type { AndonLogger } from "../logger.ts";
 import { parseSnapshot } from "../wire/parse-snapshot.ts";
 import type { Snapshot } from "../wire/protocol.ts";
-import { builtin } from "../runtime.ts";
+import { builtin } from "../builtin.ts";
 import { MAX_BODY_BYTES } from "./transport.ts";
 
 const FORMAT = 1;

@@ -4,7 +4,7 @@
  */
 import type { ClientRequest, IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
-import { builtin } from "../runtime.ts";
+import { builtin } from "../builtin.ts";
 import { decodeUtf8, MAX_BODY_BYTES, tooLarge } from "./transport.ts";
 import type { Transport, TransportRequest, TransportResponse } from "./transport.ts";
 
