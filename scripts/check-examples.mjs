@@ -139,7 +139,6 @@ function run(example) {
 }
 
 function snapshot() {
-  const both = (prefix) => ({ steps: [OPUS, SONNET].map((model) => ({ model: prefix + model })) });
   return {
     version: 1,
     environment: "examples",
@@ -150,6 +149,10 @@ function snapshot() {
     chains: { default: both(""), bedrock: both("anthropic.") },
     blockedModels: [],
   };
+}
+
+function both(prefix) {
+  return { steps: [OPUS, SONNET].map((model) => ({ model: prefix + model })) };
 }
 
 function flagFor() {
