@@ -53,6 +53,33 @@ test("a server that answers at once in spite of Prefer is polled once per interv
   }
 });
 
+test("a server that has lost its database parks nobody: the next polls come soon, to find another one, and not for ever", async () => {
+  const harness = await startHarness({ pollIntervalMs: 5_000 });
+  let stale = true;
+  await harness.server.until(() => harness.server.parkedCount === 1);
+  harness.server.inject((_request, response) => {
+    response.writeHead(304, { etag: '"a.1"', ...(stale && { "andon-stale": "4" }) }).end();
+  });
+  const delays = async (count: number): Promise<number[]> => {
+    const seen: number[] = [];
+    while (seen.length < count) {
+      const { delayMs } = await harness.nextPolled();
+      if (delayMs > 0) seen.push(delayMs);
+      await harness.pass(delayMs);
+    }
+    return seen;
+  };
+  const [soon, later] = [await delays(6), await delays(3)];
+  expect(soon.every((delayMs) => delayMs >= 900 && delayMs <= 1_000)).toBe(true);
+  expect(later.every((delayMs) => delayMs >= 4_500 && delayMs <= 5_000)).toBe(true);
+  stale = false;
+  await delays(2);
+  stale = true;
+  // The first may be under way already.
+  const [, ...again] = await delays(7);
+  expect(Math.max(...again), "once there was one that knows more").toBeLessThanOrEqual(1_000);
+});
+
 test("without parking the receipt is sent at once and then an interval passes", async () => {
   const harness = await startHarness({ pollIntervalMs: 5_000, waitSeconds: 0 });
   expect(await harness.nextPolled()).toEqual({ outcome: "snapshot", delayMs: 0 });

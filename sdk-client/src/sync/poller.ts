@@ -49,6 +49,12 @@ const PARKED_AT_LEAST_MS = 1_000;
 /** Polls without a pause in one interval before each gets a short one: bounds the load when news never ends. */
 const MAX_IMMEDIATE_POLLS = 20;
 const SHORT_PAUSE_MS = 100;
+/**
+ * A server that has lost its database parks nobody. So many polls then follow soon, at a fifth of the interval: the next
+ * may land at a server that knows more. Bounded, for when none does.
+ */
+const STALE_POLLS = 6;
+const STALE_SHARE = 0.2;
 /** How long a parked poll has to bring news that was heard of elsewhere, before it is taken for dead. */
 const NEWS_GRACE_MS = 500;
 
@@ -64,6 +70,8 @@ export class Poller {
   /** False until the server answered, and after a failure: then it must answer at once, not park. */
   #inContact = false;
   #immediatePolls = 0;
+  /** Since a server was last heard of that has its database. */
+  #stalePolls = 0;
   #windowStartMs = 0;
   #lastNews: Revision | null = null;
   #cancelNews: (() => void) | null = null;
@@ -160,7 +168,9 @@ export class Poller {
         const mayPark = this.#options.waitSeconds > 0;
         const parked = asked.waitSeconds > 0 && asked.tookMs >= PARKED_AT_LEAST_MS;
         const wasProbe = mayPark && asked.waitSeconds === 0;
-        return parked || wasProbe ? this.#atOnce() : this.#interval();
+        if (parked || wasProbe) return this.#atOnce();
+        const looks = asked.waitSeconds > 0 && outcome.serverStaleMs > 0 && this.#stalePolls++ < STALE_POLLS;
+        return this.#interval() * (looks ? STALE_SHARE : 1);
       }
       case "snapshot": {
         for (const warning of outcome.warnings) {
@@ -183,6 +193,7 @@ export class Poller {
     this.#failures = 0;
     this.#lastCause = null;
     this.#inContact = true;
+    if (serverStaleMs === 0) this.#stalePolls = 0;
     this.#host.contact(serverStaleMs, startedMs);
     if (failures === 0) return;
     this.#logger.info({ failures }, "Andon answers again");

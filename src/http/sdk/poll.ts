@@ -192,7 +192,7 @@ function unauthenticated(): AppError {
 function notModified(deps: Deps, etag: string): Response {
   const stale = deps.snapshots.staleSeconds();
   const headers: Record<string, string> = { ETag: etag, "Cache-Control": CACHE_CONTROL };
-  if (stale > 0) headers[HEADER_STALE] = String(stale);
+  if (stale > 0) tellStale(headers, stale);
   return new Response(null, { status: 304, headers });
 }
 
@@ -210,8 +210,14 @@ function headersOf(deps: Deps, served: PreparedSnapshot, gzip: boolean): Record<
     Vary: "Accept-Encoding",
   };
   if (gzip) headers["Content-Encoding"] = "gzip";
-  if (stale > 0) headers[HEADER_STALE] = String(stale);
+  if (stale > 0) tellStale(headers, stale);
   return headers;
+}
+
+/** The connection ends with the answer: where they are balanced, the next one may lead to a server that knows more. */
+function tellStale(headers: Record<string, string>, seconds: number): void {
+  headers[HEADER_STALE] = String(seconds);
+  headers["Connection"] = "close";
 }
 
 function notReady(): AppError {
