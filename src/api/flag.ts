@@ -106,8 +106,9 @@ export type EffectiveResource = z.infer<typeof effectiveSchema>;
 
 const sentModelSchema = z.object({
   model: z.string(),
-  why: z.enum(["OUTSIDE", "PASSED", "LOWER"]).openapi({
-    description: "Outside the chain; a step that is passed now; or lower than where calls start, alone.",
+  why: z.enum(["OUTSIDE", "PASSED", "BREAKER", "LOWER"]).openapi({
+    description:
+      "Outside the chain; a step that is passed now; one that a breaker has taken out; or lower than where calls start, alone.",
   }),
   attempts: z.number(),
   nanoUsd: z.number(),

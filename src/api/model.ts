@@ -13,6 +13,27 @@ export const modelBody = z
   .refine((body) => body.blocked || body.until === undefined, { path: ["until"], message: "only a block has an end" })
   .openapi("PutModel");
 
+export const restoreModelBody = z.strictObject({ reason: reasonSchema }).openapi("RestoreModel");
+
+const breakerSchema = z
+  .object({
+    state: z.enum(["open", "probing", "overridden"]).openapi({
+      description: "Out; out but for its probes; or in use, because somebody restored it.",
+    }),
+    since: time.openapi({ description: "When it was taken out." }),
+    reason: z.string().openapi({ example: "31 of 40 calls failed on 5 of 5 instances in 60 s" }),
+    calls: z.number(),
+    failures: z.number(),
+    instances: z.number(),
+    failingInstances: z.number(),
+    probeAt: time.nullable().openapi({ description: "Of `open`: when it is probed next." }),
+    probeShare: z.number().nullable().openapi({ description: "Of `probing`: which share of its calls is." }),
+    overriddenBy: z.string().nullable(),
+    overrideReason: z.string().nullable(),
+  })
+  .openapi("Breaker", { description: "What a breaker has done with a model that failed on most instances." });
+export type BreakerResource = z.infer<typeof breakerSchema>;
+
 export const modelResourceSchema = z
   .object({
     model: z.string(),
@@ -21,6 +42,8 @@ export const modelResourceSchema = z
     by: z.string().nullable(),
     since: time.nullable(),
     until: time.nullable(),
+    /** Null while no breaker has taken it out. A block by hand stands beside it. */
+    breaker: breakerSchema.nullable(),
     /** Names of the chains that have it as a step. */
     usedBy: z.array(z.string()),
   })
@@ -28,6 +51,7 @@ export const modelResourceSchema = z
 export type ModelResource = z.infer<typeof modelResourceSchema>;
 
 export const changedModelSchema = modelResourceSchema.extend({ revision, auditId, warnings }).openapi("ChangedModel");
+export const restoredModelSchema = modelResourceSchema.extend({ revision }).openapi("RestoredModel");
 
 export const aliasesBody = z
   .strictObject({

@@ -68,12 +68,14 @@ export async function status(io: Io, key: string | undefined, options: Common): 
   const unknown = await api.call(`${base}/unknown-flags`, unknownFlagsAnswer);
   const fleet = await api.call(`${base}/instances`, instancesAnswer);
   const blocked = models.items.filter((model) => model.blocked);
+  const out = models.items.filter(({ breaker }) => breaker?.state === "open" || breaker?.state === "probing");
   const refusing = refusingOf(fleet.items);
-  const all = { master, flags: flags.items, blocked, unknown: unknown.items, refusing, receipts: newest };
+  const all = { master, flags: flags.items, blocked, out, unknown: unknown.items, refusing, receipts: newest };
   return show(io, options, all, [
     `${options.env}, revision ${flags.revision}. ${receiptsLine(newest)}`,
     ...refusingLines(fleet),
     masterLine(master),
+    ...out.map(({ model, breaker }) => `${model}: taken out by its breaker, ${breaker?.reason ?? ""}`),
     ...blocked.map(
       ({ model, by, reason }) =>
         `${model}: blocked${by === null ? "" : ` by ${by}`}${reason === null ? "" : `, "${reason}"`}`,

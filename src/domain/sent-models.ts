@@ -13,8 +13,11 @@ const MAX_SENT_MODELS = 5;
 /** A model that calls of a flag use and its row would not name. */
 export interface SentModel {
   model: string;
-  /** Not a model of the chain; a step that is passed now (its level or a block); or a lower one than calls start at. */
-  why: "OUTSIDE" | "PASSED" | "LOWER";
+  /**
+   * Not a model of the chain; a step that is passed now (its level or a block); one that a breaker has taken out (its
+   * probes, and calls that have no other); or a lower one than calls start at.
+   */
+  why: "OUTSIDE" | "PASSED" | "BREAKER" | "LOWER";
   attempts: number;
   nanoUsd: number;
   /** Unix time in milliseconds at which the newest of them began, and the instance it ran in. */
@@ -52,7 +55,8 @@ export function sentModels(
   const sent = new Map<string, SentModel>();
   for (const call of known) {
     const name = models.nameOf(call.model);
-    const why = !chain.has(name) ? "OUTSIDE" : !usable.has(name) ? "PASSED" : usesFirst ? null : "LOWER";
+    const passed = models.outAt(name) >= 0 && !models.isBlocked(name) ? "BREAKER" : "PASSED";
+    const why = !chain.has(name) ? "OUTSIDE" : !usable.has(name) ? passed : usesFirst ? null : "LOWER";
     if (why === null) continue;
     const before = sent.get(name);
     if (before === undefined) sent.set(name, sentAs(call, why));

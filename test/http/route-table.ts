@@ -62,6 +62,11 @@ export const ROUTES: Readonly<Record<string, RouteEntry>> = {
     path: `${ENV}/models/claude-opus-5-5`,
     body: { ...REASON, blocked: true },
   },
+  "POST /v1/environments/:env/models/:id/restore": {
+    demand: "operator",
+    path: `${ENV}/models/claude-opus-5-5/restore`,
+    body: REASON,
+  },
   "GET /v1/environments/:env/unknown-flags": { demand: "viewer", path: `${ENV}/unknown-flags` },
   "GET /v1/environments/:env/aliases": { demand: "viewer", path: `${ENV}/aliases` },
   "PUT /v1/environments/:env/aliases": { demand: "admin", path: `${ENV}/aliases`, body: { aliases: {} } },

@@ -19,7 +19,7 @@ const FAILED = { outcome: "error", status: 529, errorType: "overloaded_error" } 
 interface Answer {
   effective: unknown;
   standing: { cause: unknown };
-  items: { steps: { text: string }[] }[];
+  items: { model?: string; action?: string; steps: { text: string }[] }[];
 }
 
 interface World {
@@ -186,5 +186,65 @@ describe("a model that fails on most instances", () => {
     expect(await incidents()).toMatchObject([{ resolvedAt: expect.any(String) }]);
     await turn();
     expect(out()).toEqual([]);
+  });
+});
+
+describe("a model that on-call restores over its breaker", () => {
+  const model = async () => (await ok(world.a.api("GET", `${P}/models`))).items.find((one) => one.model === OPUS);
+  const failing = async () => {
+    for (const instance of ["host-1", "host-2", "host-3"]) await calls(instance, 10, FAILED);
+  };
+  const restore = (body: object) => world.a.api("POST", `${P}/models/${OPUS}/restore`, body);
+
+  it("cannot be restored while no breaker has taken it out", async () => {
+    pass(120);
+    await turn();
+    expect((await restore({ reason: "try" })).status).toBe(409);
+  });
+
+  it("is in use while it still fails, told as such, and not taken out again before it has recovered", async () => {
+    await failing();
+    await turn();
+    expect(await model()).toMatchObject({ blocked: false, breaker: { state: "open", failures: 30, instances: 3 } });
+    const restored = await ok(restore({ reason: "only one region" }));
+    expect(restored).toMatchObject({ breaker: { state: "overridden", overrideReason: "only one region" } });
+    expect(await effective()).toMatchObject({ state: "on", model: OPUS });
+    for (let n = 0; n < 3; n += 1) {
+      pass(50);
+      await failing();
+      await turn();
+      expect(out()).toEqual([]);
+    }
+    expect(await incidents()).toMatchObject([{ resolvedAt: null }, {}]);
+  });
+
+  it("is watched again once it has recovered, and its incident is closed", async () => {
+    pass(61);
+    await calls("host-1", 5);
+    await turn();
+    expect(await model()).toMatchObject({ breaker: null });
+    expect(await incidents()).toMatchObject([{ resolvedAt: expect.any(String) }, {}]);
+    await failing();
+    await turn();
+    expect(out()).toEqual([{ model: OPUS, probeShare: 0 }]);
+  });
+
+  it("stays blocked by hand, without probes, until that block is lifted", async () => {
+    await ok(world.a.api("PUT", `${P}/models/${OPUS}`, { blocked: true, reason: "bad answers" }));
+    pass(31);
+    await turn();
+    expect(environmentOf(world.b)?.snapshot.blockedModels).toEqual([OPUS]);
+    expect((await ok(world.a.api("GET", `${P}/flags/support-chat`))).standing.cause).toMatchObject({ kind: "BLOCK" });
+    await ok(world.a.api("PUT", `${P}/models/${OPUS}`, { blocked: false, reason: "good again" }));
+    expect(out()).toEqual([{ model: OPUS, probeShare: 0.5 }]);
+  });
+
+  it("tells it all in the audit", async () => {
+    const { items } = await ok(world.a.api("GET", `${P}/audit?limit=100`));
+    const told = items.filter(({ action }) => action?.startsWith("breaker.")).map(({ action }) => action);
+    expect(told.toReversed()).toEqual([
+      ...["opened", "probing", "reopened", "probing", "closed"].map((what) => `breaker.${what}`),
+      ...["opened", "overridden", "closed", "opened", "probing"].map((what) => `breaker.${what}`),
+    ]);
   });
 });

@@ -2,13 +2,15 @@
 import { and, asc, eq } from "drizzle-orm";
 import { modelNames, type NameOf } from "../../../sdk-client/src/evaluate/model-table.ts";
 import { requireEnvironment } from "../../authorize.ts";
-import { type Changed, type Undoable, undoableChange } from "../../change.ts";
+import { change, type Changed, type Undoable, undoableChange } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
 import { read } from "../../transaction.ts";
 import { chains, modelBlocks } from "../../db/schema/state.ts";
-import type { Db, ModelBlockRow } from "../../db/types.ts";
+import type { Db, ModelBlockRow, ModelBreakerRow } from "../../db/types.ts";
 import { same } from "../../domain/same.ts";
 import type { ModelResource } from "../../api/model.ts";
+import { AppError } from "../../errors.ts";
+import { breakerResource, overrideBreaker, standingBreakers } from "./breaker-rows.ts";
 import { checkModels } from "./known-models.ts";
 
 /** The models of all chains and all blocked ones, by id. */
@@ -22,10 +24,14 @@ export async function listModels(
     const steps = await readSteps(db, environment.id);
     const blocks = await db.select().from(modelBlocks).where(eq(modelBlocks.environmentId, environment.id));
     const blocked = new Map(blocks.map((row) => [nameOf(row.model), row]));
-    const spellings = [...steps.map(({ model }) => model), ...blocks.map((row) => row.model)];
-    return [...new Set(spellings)]
-      .toSorted()
-      .map((model) => modelResource(model, blocked.get(nameOf(model)), usersOf(steps, model, nameOf)));
+    const breakers = new Map((await standingBreakers(db, environment.id)).map((row) => [row.model, row]));
+    const named = [...steps.map(({ model }) => model), ...blocks.map((row) => row.model)];
+    const known = new Set(named.map(nameOf));
+    const spellings = [...named, ...[...breakers.keys()].filter((name) => !known.has(name))];
+    return [...new Set(spellings)].toSorted().map((model) => {
+      const name = nameOf(model);
+      return modelResource(model, blocked.get(name), breakers.get(name), usersOf(steps, model, nameOf));
+    });
   });
   return { items, revision: ctx.deps.snapshots.revisionOf(environment.id, environment.revision) };
 }
@@ -41,6 +47,7 @@ export async function putModel(
   return undoableChange(ctx, environment.id, async ({ tx, at, environment: locked, record }) => {
     const nameOf = modelNames(locked.aliases);
     const users = usersOf(await readSteps(tx, environment.id), model, nameOf);
+    const breaker = (await standingBreakers(tx, environment.id)).find((row) => row.model === nameOf(model));
     const current = await findBlock(tx, environment.id, model, nameOf);
     // A block of a name that nobody has stops nothing, and looks as if it did.
     const isNew = input.blocked && current === undefined;
@@ -48,7 +55,7 @@ export async function putModel(
     const before = blockOf(current);
     const next = input.blocked ? blockedAs(before, input, ctx.actor.name, at) : null;
     if (same(before, next)) {
-      return { value: modelResource(model, current, users), auditId: null, warnings };
+      return { value: modelResource(model, current, breaker, users), auditId: null, warnings };
     }
     // A block stays under the spelling that it was made with: lifting it by another lifts it.
     const target = current?.model ?? model;
@@ -60,7 +67,7 @@ export async function putModel(
       before,
       after: blockOf(row),
     });
-    return { value: modelResource(model, row, users), auditId, warnings };
+    return { value: modelResource(model, row, breaker, users), auditId, warnings };
   });
 }
 
@@ -79,6 +86,27 @@ export interface Block {
   by: string;
   since: Date;
   until: Date | null;
+}
+
+/**
+ * On-call lets a model run that a breaker has taken out: it is in use again, and not taken out before it has recovered. A
+ * block by hand stays. CONFLICT when no breaker has taken it out.
+ */
+export async function restoreModel(
+  ctx: Ctx,
+  environmentKey: string,
+  model: string,
+  { reason }: { reason: string },
+): Promise<Changed<ModelResource>> {
+  const environment = await requireEnvironment(ctx, environmentKey, "operator");
+  return change(ctx, environment.id, async (open) => {
+    const { tx, environment: locked } = open;
+    const nameOf = modelNames(locked.aliases);
+    const breaker = await overrideBreaker(ctx, open, nameOf(model), reason);
+    if (breaker === null) throw new AppError("CONFLICT", `No breaker has taken ${model} out.`);
+    const users = usersOf(await readSteps(tx, environment.id), model, nameOf);
+    return modelResource(model, await findBlock(tx, environment.id, model, nameOf), breaker, users);
+  });
 }
 
 /** Sets or (with undefined) removes the block of a model. */
@@ -136,7 +164,12 @@ function usersOf(steps: readonly Step[], model: string, nameOf: NameOf): string[
   return [...new Set(steps.filter((step) => nameOf(step.model) === wanted).map((step) => step.chain))];
 }
 
-function modelResource(model: string, row: ModelBlockRow | undefined, usedBy: string[]): ModelResource {
+function modelResource(
+  model: string,
+  row: ModelBlockRow | undefined,
+  breaker: ModelBreakerRow | undefined,
+  usedBy: string[],
+): ModelResource {
   return {
     model,
     blocked: row !== undefined,
@@ -144,6 +177,7 @@ function modelResource(model: string, row: ModelBlockRow | undefined, usedBy: st
     by: row?.by ?? null,
     since: row?.since.toISOString() ?? null,
     until: row?.until?.toISOString() ?? null,
+    breaker: breakerResource(breaker),
     usedBy,
   };
 }

@@ -3,15 +3,12 @@
  * taken back by itself. Decided under the environment's lock, so that it happens once, whatever the number of servers.
  */
 import { and, asc, eq } from "drizzle-orm";
-import { modelNames } from "../../../sdk-client/src/evaluate/model-table.ts";
 import { usableSteps } from "../../../sdk-client/src/evaluate/effective-state.ts";
-import { requireEnvironment } from "../../authorize.ts";
-import { type Change, change, type Changed } from "../../change.ts";
+import { type Change, change } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
 import { environments, flags, modelBreakers } from "../../db/schema/state.ts";
 import type { Db, EnvironmentRow, ModelBreakerRow } from "../../db/types.ts";
 import {
-  type Breaker,
   type BreakerMove,
   breaches,
   type FleetCalls,
@@ -21,9 +18,9 @@ import {
   whyOut,
 } from "../../domain/breaker.ts";
 import { flagInForce, stepsOf } from "../../domain/flag.ts";
-import { AppError } from "../../errors.ts";
 import { readSurroundingRows, surroundingsOf } from "../flags/surroundings.ts";
 import { noteBreaker, resolveEndedIncidents } from "../incidents/incidents.ts";
+import { breakerOf } from "./breaker-rows.ts";
 import { failingModels, readFleet, readProbes, readWanted } from "./fleet-calls.ts";
 
 /** Looks at all models of an environment and does what is due. Takes no lock when nothing is. */
@@ -39,31 +36,6 @@ export async function runBreakers(ctx: Ctx, environmentId: string): Promise<void
     for (const move of now.moves) await apply(open, move);
     for (const trip of now.trips) await takeOut(ctx, open, trip);
     if (now.moves.some(({ move }) => move.to === "closed")) await resolveEndedIncidents(ctx, open);
-  });
-}
-
-/** On-call lets a model run that a breaker has taken out, until it has recovered. CONFLICT when none has. */
-export async function overrideBreaker(
-  ctx: Ctx,
-  environmentKey: string,
-  model: string,
-  { reason }: { reason: string | null },
-): Promise<Changed<ModelBreakerRow>> {
-  const environment = await requireEnvironment(ctx, environmentKey, "operator");
-  return change(ctx, environment.id, async ({ tx, at, environment: locked, record }) => {
-    const name = modelNames(locked.aliases)(model);
-    const own = and(eq(modelBreakers.environmentId, environment.id), eq(modelBreakers.model, name));
-    const [row] = await tx.select().from(modelBreakers).where(own);
-    if (row === undefined || row.state === "closed")
-      throw new AppError("CONFLICT", `No breaker has taken ${model} out.`);
-    if (row.state === "overridden") return row;
-    const [after] = await tx
-      .update(modelBreakers)
-      .set({ state: "overridden", stateSince: at, overriddenBy: ctx.actor.name, overrideReason: reason })
-      .where(own)
-      .returning();
-    await record({ action: "breaker.overridden", target: name, reason });
-    return after ?? row;
   });
 }
 
@@ -177,20 +149,5 @@ async function apply(open: Change, { row, probes, move }: Move): Promise<void> {
       await tx.update(modelBreakers).set(set).where(own);
       await record({ action: "breaker.probing", target, after: { probeShare } });
     }
-  }
-}
-
-/** Null for one that has closed. */
-function breakerOf(row: ModelBreakerRow): Breaker | null {
-  const { state, rounds, stateSince: since } = row;
-  switch (state) {
-    case "open":
-      return { state, rounds, probeAt: row.probeAt ?? since };
-    case "probing":
-      return { state, rounds, since, probeShare: row.probeShare ?? 0 };
-    case "overridden":
-      return { state, rounds, since };
-    case "closed":
-      return null;
   }
 }

@@ -19,6 +19,7 @@ export function SentModels({ flag, base, admin }: SentModelsProps) {
       .map(({ model }) => model)
       .toSorted();
   const [outside, passed, lower] = [names("OUTSIDE"), names("PASSED"), names("LOWER")];
+  const probed = names("BREAKER");
   const [first] = outside;
   return (
     <p class="lag sends">
@@ -30,6 +31,11 @@ export function SentModels({ flag, base, admin }: SentModelsProps) {
       {passed.length === 0 ? null : (
         <>
           Still sends <code>{listed(passed)}</code>, which its chain has stepped past.{" "}
+        </>
+      )}
+      {probed.length === 0 ? null : (
+        <>
+          A few calls use <code>{listed(probed)}</code>, to probe it or for want of another.{" "}
         </>
       )}
       {lower.length === 0 ? null : (

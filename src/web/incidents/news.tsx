@@ -2,6 +2,7 @@
  * Open incidents, on top of the board: what happened by itself, since when, whether it has arrived everywhere, and what
  * can be done about it.
  */
+import { modelNames } from "../../../sdk-client/src/evaluate/model-table.ts";
 import { timesUsual } from "../../domain/attention.ts";
 import type { IncidentResource } from "../../api/incident.ts";
 import type { FlagResource } from "../../api/flag.ts";
@@ -25,6 +26,8 @@ const PROOF_SHOWN_MS = 2 * 60_000;
 
 /** More than these are hidden: they are found on the page of incidents, and on the rows of their flags. */
 export const SHOWN_INCIDENTS = 2;
+
+const nameOf = modelNames();
 
 /** What turned something off comes first, then what downgraded, then what only tells; each newest first. */
 export function IncidentNews({ board, operator }: { board: Board; operator: boolean }) {
@@ -143,6 +146,11 @@ function Incident({ incident, rows, killed, over, board, operator }: News & { bo
         {operator && incident.acknowledgedAt === null ? (
           <Acknowledge id={incident.id} base={base} title={incident.title} />
         ) : null}
+        {operator && incident.model !== null ? (
+          <a class="button extra" href={`${base}/models`} aria-label={`Model ${incident.model}…`}>
+            Model…
+          </a>
+        ) : null}
         {operator && incident.budget !== null ? (
           <a
             class="button extra"
@@ -152,7 +160,7 @@ function Incident({ incident, rows, killed, over, board, operator }: News & { bo
             Raise…
           </a>
         ) : null}
-        {operator ? <Restore rows={rows} base={base} /> : null}
+        {operator && incident.model === null ? <Restore rows={rows} base={base} /> : null}
         <a class="button extra" href={`${base}/incidents#incident-${incident.id}`}>
           Timeline
         </a>
@@ -199,8 +207,12 @@ function Acknowledge({ id, base, title }: { id: string; base: string; title: str
   );
 }
 
-/** Whether a trip of the incident's budget is in force for the flag. */
+/** Whether a trip of the incident's budget, or the breaker of its model, is in force for the flag. */
 export function concerns(incident: IncidentResource, flag: FlagResource): boolean {
+  const { cause } = flag.standing;
+  if (incident.model !== null) {
+    return cause.kind === "BREAKER" && cause.models.some((model) => nameOf(model) === incident.model);
+  }
   return flag.trips.some((trip) => trip.budget.id === incident.budget?.id);
 }
 

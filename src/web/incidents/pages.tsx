@@ -47,7 +47,8 @@ export function incidentPages(deps: Deps): Hono<PageEnv> {
           <section class="card">
             <p>
               <b>No incident {cursor === undefined ? "yet" : "before that"}.</b> One opens when a budget reaches a step
-              of its ladder, grows with each further step, and closes when its cause ends.
+              of its ladder or a breaker takes a model out, grows with each further step, and closes when its cause
+              ends.
             </p>
             <p>
               <a href={`${base}/budgets`}>Budgets</a> · <a href={`${base}/channels`}>where its alerts go</a>
@@ -111,7 +112,7 @@ function Incident({ incident, lapsed, spent, base, nowMs, operator }: IncidentPr
   const inForce = open && lapsed?.all !== true;
   const strongest = incident.steps.some((step) => step.action === "kill")
     ? "off"
-    : incident.steps.some((step) => step.action === "downgrade")
+    : incident.steps.some((step) => step.action === "downgrade" || step.action === "breaker")
       ? "downgraded"
       : "";
   return (
@@ -159,6 +160,11 @@ function Incident({ incident, lapsed, spent, base, nowMs, operator }: IncidentPr
               </button>
             </form>
           ) : null}
+          {incident.model === null ? null : (
+            <a class="button" href={`${base}/models`} aria-label={`Model ${incident.model}…`}>
+              Model…
+            </a>
+          )}
           {incident.budget === null ? null : (
             <a
               class="button"

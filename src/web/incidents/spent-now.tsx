@@ -44,8 +44,8 @@ function LastMark({ incident: { steps, alerts } }: { incident: IncidentResource 
   // On a phone there is room for "150 %, 02:41", and the sentence is behind "More".
   return (
     <>
-      <span class="wide-only">{isTold && tells ? "alerted at " : "reached "}</span>
-      {`${last.atPercent} %, `}
+      <span class="wide-only">{last.action === "breaker" ? "" : isTold && tells ? "alerted at " : "reached "}</span>
+      {last.action === "breaker" ? `${last.atPercent} % of its calls failed, ` : `${last.atPercent} %, `}
     </>
   );
 }

@@ -2,10 +2,10 @@
 import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
 import { MODEL_PATTERN } from "../../domain/limits.ts";
-import type { ModelResource } from "../../api/model.ts";
+import type { BreakerResource, ModelResource } from "../../api/model.ts";
 import { AppError, invalid } from "../../errors.ts";
 import { getAliases, setAlias } from "../../services/models/aliases.ts";
-import { listModels, putModel } from "../../services/models/blocks.ts";
+import { listModels, putModel, restoreModel } from "../../services/models/blocks.ts";
 import { done } from "../shell/act.tsx";
 import { AliasCard } from "./alias-card.tsx";
 import { Field, type FieldErrors, FormErrors, NO_ERRORS } from "../form/parts.tsx";
@@ -67,6 +67,19 @@ export function modelPages(deps: Deps): Hono<PageEnv> {
         until: null,
       });
       return done(c, `/e/${environment}/models`, `Unblocked ${model}: chains use it again.`);
+    });
+  });
+  app.post("/e/:environment/models/restore", async (c) => {
+    const { environment } = c.req.param();
+    const model = (await readForm(c)).trimmed("model");
+    return pressed(c, `/e/${environment}/models`, async () => {
+      if (!MODEL_PATTERN.test(model)) throw new AppError("INVALID", "That is not a model id.");
+      await restoreModel(serviceContext(c, deps), environment, model, { reason: "restored on the board" });
+      return done(
+        c,
+        `/e/${environment}/models`,
+        `Restored ${model}: chains use it again. Its breaker acts again once the model has recovered.`,
+      );
     });
   });
   app.post("/e/:environment/models/aliases", async (c) => {
@@ -183,8 +196,8 @@ function ModelEntry({
     <li class="entry">
       <div>
         <p>
-          <span class={`light ${model.blocked ? "off" : "on"}`} aria-hidden="true"></span> <code>{model.model}</code>{" "}
-          {model.blocked ? <b class="word off">Blocked</b> : <span class="word on">In use</span>}
+          <span class={`light ${lightOf(model)}`} aria-hidden="true"></span> <code>{model.model}</code>{" "}
+          {model.blocked ? <b class="word off">Blocked</b> : isOut(model) ? null : <span class="word on">In use</span>}
           {model.blocked && model.since !== null ? (
             <>
               {" "}
@@ -200,6 +213,11 @@ function ModelEntry({
             </>
           ) : null}
         </p>
+        {model.breaker === null ? null : (
+          <p>
+            <BreakerLine breaker={model.breaker} nowMs={nowMs} />
+          </p>
+        )}
         <p class="dim">{model.usedBy.length === 0 ? "in no chain" : `in ${model.usedBy.join(", ")}`}</p>
       </div>
       {!operator ? null : model.blocked ? (
@@ -208,14 +226,74 @@ function ModelEntry({
           <button aria-label={`Unblock ${model.model}`}>Unblock</button>
         </form>
       ) : (
-        <a
-          class="button danger"
-          href={`${base}?model=${encodeURIComponent(model.model)}#block`}
-          aria-label={`Block ${model.model}`}
-        >
-          Block…
-        </a>
+        <div class="acts">
+          {isOut(model) ? (
+            <form method="post" action={`${base}/restore`}>
+              <input type="hidden" name="model" value={model.model} />
+              <button aria-label={`Restore ${model.model} over its breaker`}>Restore</button>
+            </form>
+          ) : null}
+          <a
+            class="button danger"
+            href={`${base}?model=${encodeURIComponent(model.model)}#block`}
+            aria-label={`Block ${model.model}`}
+          >
+            Block…
+          </a>
+        </div>
       )}
     </li>
   );
+}
+
+/** Whether its breaker keeps it out. */
+function isOut({ breaker }: ModelResource): boolean {
+  return breaker !== null && breaker.state !== "overridden";
+}
+
+function lightOf(model: ModelResource): "off" | "downgraded" | "on" {
+  return model.blocked ? "off" : isOut(model) ? "downgraded" : "on";
+}
+
+/** "Out since 02:41 by its breaker — 31 of 40 calls failed … · probed again 02:42". */
+function BreakerLine({ breaker, nowMs }: { breaker: BreakerResource; nowMs: number }) {
+  const { state, since, reason, probeAt, probeShare, overriddenBy, overrideReason } = breaker;
+  const taken = (
+    <>
+      since <Moment at={since} nowMs={nowMs} /> by its breaker — {reason}
+    </>
+  );
+  switch (state) {
+    case "open":
+      return (
+        <>
+          <b class="word downgraded">Out</b> {taken}
+          {probeAt === null ? null : (
+            <>
+              {" · probed from "}
+              <Moment at={probeAt} nowMs={nowMs} />
+              {" on"}
+            </>
+          )}
+        </>
+      );
+    case "probing":
+      return (
+        <>
+          <b class="word downgraded">Out</b> {taken} · {shareText(probeShare ?? 0)} of its calls probe it
+        </>
+      );
+    case "overridden":
+      return (
+        <>
+          Taken out {taken} · restored{overriddenBy === null ? "" : ` by ${overriddenBy}`}
+          {overrideReason === null ? "" : ` (${overrideReason})`}, until it has recovered
+        </>
+      );
+  }
+}
+
+/** "50 %", "0.4 %". */
+function shareText(share: number): string {
+  return `${Number((100 * share).toPrecision(2))} %`;
 }
