@@ -37,7 +37,7 @@ beforeAll(async () => {
       token,
       logger: SILENT,
       flushIntervalMs: 50,
-      pollIntervalMs: 50,
+      pollIntervalMs: 100,
       instance: `host-${n}`,
     };
     return new Andon(options, { env: {}, runtime: { ...systemRuntime, nowMs: () => clock.nowMs() } });
