@@ -80,6 +80,11 @@ async function turn() {
 const out = () => environmentOf(world.b)?.snapshot.breakers ?? [];
 const effective = async (flag = "support-chat") => (await ok(world.a.api("GET", `${P}/flags/${flag}`))).effective;
 const incidents = async () => (await ok(world.a.api("GET", `${P}/incidents`))).items;
+const model = async () => (await ok(world.a.api("GET", `${P}/models`))).items.find((one) => one.model === OPUS);
+const failing = async () => {
+  for (const instance of ["host-1", "host-2", "host-3"]) await calls(instance, 10, FAILED);
+};
+const restore = (body: object) => world.a.api("POST", `${P}/models/${OPUS}/restore`, body);
 const pass = (seconds: number) => world.clock.advance(seconds * 1_000);
 
 describe("nothing is taken out", () => {
@@ -105,9 +110,9 @@ describe("nothing is taken out", () => {
     ["by refusals of the model", { "host-1": 20, "host-2": 20, "host-3": 20 }, {}, { outcome: "refused", status: 200 }],
   ] satisfies [string, Record<string, number>, Record<string, number>, Partial<UsageRecord>][])(
     "%s",
-    async (_, failing, well, how) => {
+    async (_, bad, well, how) => {
       pass(120);
-      for (const [instance, n] of Object.entries(failing)) await calls(instance, n, how);
+      for (const [instance, n] of Object.entries(bad)) await calls(instance, n, how);
       for (const [instance, n] of Object.entries(well)) await calls(instance, n);
       await turn();
       expect(out()).toEqual([]);
@@ -190,12 +195,6 @@ describe("a model that fails on most instances", () => {
 });
 
 describe("a model that on-call restores over its breaker", () => {
-  const model = async () => (await ok(world.a.api("GET", `${P}/models`))).items.find((one) => one.model === OPUS);
-  const failing = async () => {
-    for (const instance of ["host-1", "host-2", "host-3"]) await calls(instance, 10, FAILED);
-  };
-  const restore = (body: object) => world.a.api("POST", `${P}/models/${OPUS}/restore`, body);
-
   it("cannot be restored while no breaker has taken it out", async () => {
     pass(120);
     await turn();
