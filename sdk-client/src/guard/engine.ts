@@ -20,8 +20,9 @@ import { limitsOf, type LimitSubject, type Place } from "./limits.ts";
 import { layerAround, sendsWith } from "./nesting.ts";
 import { offMessage } from "./off-message.ts";
 import { passOf, type Passes, retriesOf } from "./pass.ts";
-import { type Body, readBody, type Subject, takeSubject, withTextBody } from "./request.ts";
+import { type Body, namesModelTwice, readBody, type Subject, takeSubject, withTextBody } from "./request.ts";
 import { parseObject } from "../wire/json.ts";
+import { continuable, threadNotFound } from "./continuing.ts";
 import type { GuardOptions, RequestLike } from "./types.ts";
 import type { Decision, FlagLimits } from "../wire/protocol.ts";
 import { Writers } from "./writers.ts";
@@ -159,9 +160,13 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
     const capped = settings === undefined ? FITS : capMessage(body, request.body, settings);
     if (capped.kind === "refused") return limited(capped.refusal);
     const isClamped = capped.kind === "clamped";
-    const outgoing = isClamped ? { ...request, body: JSON.stringify(capped.body) } : request;
+    // A text that names its model twice is sent as it was read: the API might read the other one.
+    const isRewritten = isClamped || (isHeld && namesModelTwice(request.body));
+    const outgoing = isRewritten ? { ...request, body: JSON.stringify(isClamped ? capped.body : body) } : request;
 
     if (around !== undefined) around.isTaken = true;
+    const sendable = continuable(body, choices);
+    if (sendable.length === 0) return threadNotFound();
     const place = counting === null ? null : limits.enter(counting);
     subject.layer.place = place;
     const nowMs = performance.now();
@@ -193,7 +198,7 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
         }
       },
     });
-    return call.run(capChoices(choices, settings), nowMs);
+    return call.run(capChoices(sendable, settings), nowMs);
   };
 }
 

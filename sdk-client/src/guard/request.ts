@@ -50,13 +50,18 @@ export function readBody(request: RequestLike, given: unknown): Body | null {
   return isObject(given) && isModelOf(sent, given) ? given : parseObject(sent);
 }
 
+/** True for a text with more than one field `model`, wherever they stand. */
+export function namesModelTwice(sent: unknown): boolean {
+  return typeof sent === "string" && sent.indexOf(MODEL_KEY) !== sent.lastIndexOf(MODEL_KEY);
+}
+
 /**
  * Other middleware may have named another model in the encoded body since. A text with a second `model` is parsed: the
  * first that is found may be that of a tool.
  */
 function isModelOf(sent: string, given: Record<string, unknown>): boolean {
   const at = sent.indexOf(MODEL_KEY);
-  if (at < 0 || at !== sent.lastIndexOf(MODEL_KEY)) return false;
+  if (at < 0 || namesModelTwice(sent)) return false;
   return sent.startsWith(JSON.stringify(given["model"] ?? null), at + MODEL_KEY.length);
 }
 

@@ -1,6 +1,6 @@
 /**
  * The part of `@anthropic-ai/sdk`'s middleware interface that the guard uses, in its own words: the shapes are the same
- * in 0.101 to 1.x, so one guard fits every one of them, and the package needs no SDK to be installed.
+ * in 0.103 to 1.x, so one guard fits every one of them, and the package needs no SDK to be installed.
  */
 import type { EvaluationContext } from "../wire/protocol.ts";
 
