@@ -57,9 +57,12 @@ function forAnotherModel(body: Body, model: string, { nameOf }: ModelTable): Rec
   }
   // It is redeemed by the very request that was refused, and is an error in any other.
   delete changed["fallback_credit_token"];
-  // As the SDK's own fallbacks do: few models know this kind of thinking (`betaRefusalFallbackMiddleware`, 1.14.0).
+  // Few models know this kind of thinking, and some cannot be told not to think: each may do what it does unasked.
   const thinking = changed["thinking"];
-  if (isObject(thinking) && thinking["type"] === "between_tools") thinkNot(changed);
+  if (isObject(thinking) && thinking["type"] === "between_tools") {
+    thinkNot(changed);
+    delete changed["thinking"];
+  }
   return changed;
 }
 
