@@ -42,6 +42,15 @@ const post =
   (claude) =>
     claude.post(path, { body });
 const messages = (changes: object): Call => post("/v1/messages", { ...ASK, model: SONNET, ...changes });
+/** A call whose encoded body other middleware has replaced. */
+const writing =
+  (body: string): Call =>
+  (claude) => {
+    const edited = claude.withOptions({
+      middleware: [(request, next) => next({ ...request, body }), ...claude.middleware],
+    });
+    return edited.messages.create({ ...ASK, model: SONNET });
+  };
 const ADVISOR = { type: "advisor_20260301", name: "advisor", model: OPUS };
 const SPELLINGS = [
   "claude-opus-5-5",
@@ -119,7 +128,7 @@ const NAMING_OPUS: readonly (readonly [string, Call])[] = [
   ["a body that is text", post("/v1/messages", JSON.stringify(ASK))],
   [
     "a body that names its model twice",
-    post("/v1/messages", JSON.stringify({ ...ASK, model: OPUS }).replace(/}$/, `,"model":"${SONNET}"}`)),
+    writing(JSON.stringify({ ...ASK, model: OPUS }).replace(/}$/, `,"model":"${SONNET}"}`)),
   ],
   ["a body of bytes", post("/v1/messages", new TextEncoder().encode(JSON.stringify(ASK)))],
   ["another method", (claude) => claude.put("/v1/messages", { body: ASK })],
@@ -130,19 +139,7 @@ const NAMING_OPUS: readonly (readonly [string, Call])[] = [
   ],
   [
     "what other middleware writes into the encoded body",
-    (claude) => {
-      const edited = claude.withOptions({
-        middleware: [
-          (request, next) =>
-            next({
-              ...request,
-              body: JSON.stringify({ ...ASK, tools: [{ ...ADVISOR, model: SONNET }], fallbacks: [{ model: OPUS }] }),
-            }),
-          ...claude.middleware,
-        ],
-      });
-      return edited.messages.create({ ...ASK, model: SONNET });
-    },
+    writing(JSON.stringify({ ...ASK, tools: [{ ...ADVISOR, model: SONNET }], fallbacks: [{ model: OPUS }] })),
   ],
 ];
 
