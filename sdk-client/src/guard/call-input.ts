@@ -3,6 +3,7 @@ import type { Breakers } from "./breaker.ts";
 import type { Door } from "./door.ts";
 import type { GuardHost, UsageDraft } from "../guard-host.ts";
 import type { Place } from "./limits.ts";
+import type { Pacer } from "./pacing.ts";
 import type { Pass } from "./pass.ts";
 import type { Fitting } from "./body.ts";
 import type { Body, Subject } from "./request.ts";
@@ -31,6 +32,8 @@ export interface CallInput {
   subject: Subject;
   /** What the call holds of its flag's limits, until it ends; null without limits. */
   place: Place | null;
+  /** Takes note of how much is left of rate limits; null where nothing paces by it. */
+  pacer: Pacer | null;
   body: Body;
   fitting: Fitting;
   stream: boolean;

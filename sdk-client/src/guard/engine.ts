@@ -19,6 +19,7 @@ import type { LimitRefusal } from "./limit-refusal.ts";
 import { limitsOf, type LimitSubject, type Place } from "./limits.ts";
 import { layerAround, sendsWith } from "./nesting.ts";
 import { offMessage } from "./off-message.ts";
+import { paceBy, pacerOf, waitForRoom } from "./pacing.ts";
 import { passOf, type Passes, retriesOf } from "./pass.ts";
 import { type Body, namesModelTwice, readBody, type Subject, takeSubject, withTextBody } from "./request.ts";
 import { parseObject } from "../wire/json.ts";
@@ -29,6 +30,9 @@ import { Writers } from "./writers.ts";
 
 /** How long the first call of a process waits for a first snapshot. */
 const FIRST_STATE_TIMEOUT_MS = 1_000;
+
+/** Rough, for pacing alone: what is left of a limit is told in thousands of tokens. */
+const CHARS_PER_TOKEN = 4;
 
 /** Sends one request of a door as the flag allows; `next` sends what it is given to the API. */
 export type Engine = <R extends RequestLike>(
@@ -47,6 +51,7 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
   const breakers = new Breakers();
   const writers = writersOf(host);
   const limits = limitsOf(host);
+  if (options.pace === true) paceBy(host);
   return async (given, next, door) => {
     const kind = callKind(given);
     const isGuarded = kind !== "read" && kind !== "other";
@@ -62,6 +67,18 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
     }
     if (!host.hasState && isGuarded) await firstState(host);
     else if (isGuarded && host.isTooOld(options.maxStaleMs)) await host.fresh({ maxStaleMs: options.maxStaleMs });
+
+    const pass = options.pace === true && known !== null ? passOf(passes, request, door.call, performance.now()) : null;
+    const pacer = pacerOf(host);
+    if (pass !== null && pacer !== null && known !== null) {
+      await waitForRoom(pacer, {
+        model: () => modelNow(host, subject, known),
+        promptTokens: Math.ceil(String(request.body).length / CHARS_PER_TOKEN),
+        signal: request.signal,
+        deadlineMs: pass.startedMs + (options.deadlineMs ?? Number.POSITIVE_INFINITY),
+        onChange: (listener) => host.onApplied(listener),
+      });
+    }
 
     const isWork = isGuarded && kind !== "count";
     const decision = isWork
@@ -185,7 +202,8 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
       fitting,
       stream,
       revision: decision.revision,
-      pass: passOf(passes, request, door.call, nowMs),
+      pass: pass ?? passOf(passes, request, door.call, nowMs),
+      pacer,
       breakers,
       off,
       settled: (outcome, used) => {
@@ -205,6 +223,18 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
 /** The address of a cloud may name the model, which the body does not then. */
 function refusedInWork(url: string, body: Body | null, naming: Naming): RefusedName | null {
   return refusedAnywhere({ model: modelOfPath(url) }, naming) ?? refusedAnywhere(body ?? {}, naming);
+}
+
+/** The model that a call would be sent to now, by the name it is known by; null when none would be. */
+function modelNow(host: GuardHost, { flag, context }: Subject, body: Body): string | null {
+  const decision = host.decide(flag, context);
+  const requested = body["model"];
+  if (!decision.enabled || typeof requested !== "string") return null;
+  const { models } = host;
+  const chainOnly = host.flag(flag)?.chainOnly ?? false;
+  const plan = { requested, steps: host.chain(flag), level: decision.level, chainOnly, models, nowMs: Date.now() };
+  const [first] = planModels({ ...plan, luck: NO_LUCK });
+  return first === undefined ? null : models.nameOf(first.model);
 }
 
 /** What a call is counted under. The SDK's retries are the same call. */

@@ -77,6 +77,8 @@ export class Trial {
   async #exchange(): Promise<Result> {
     const received = await this.#receive();
     this.#meter.received(received);
+    const { pacer, host } = this.#input.call;
+    pacer?.note(host.models.nameOf(this.#input.choice.model), received.headers, performance.now(), Date.now());
     if (!received.ok) {
       const text = await this.attempt.wait(readBounded(received));
       return this.#judged(rebuilt(received, text), readError(text));

@@ -72,6 +72,11 @@ export interface GuardOptions {
    * Default: the largest window.
    */
   documentTokens?: number | undefined;
+  /**
+   * For work that can wait, such as a nightly job: hold calls back while less than a fifth is left of the model's rate
+   * limit, as its last answers told, for five minutes at most; `deadlineMs`, an abort and a kill end the wait. Default false.
+   */
+  pace?: boolean | undefined;
   /** Attributes for rules and rollout, for every call of this client. */
   context?: EvaluationContext | undefined;
 }
