@@ -53,6 +53,12 @@ it("a name like no other is taken, and said to be unknown to all", async () => {
   await call("DELETE", "/chains/own");
 });
 
+it("a chain says when it is defined what its models cannot take", async () => {
+  const chain = await expectJson(putChain("own", ["claude-opus-5-5", "claude-haiku-4-5"]), warned, 201);
+  expect(chain.warnings).toEqual([expect.stringMatching(/^Step 2, claude-haiku-4-5, refuses .*200,000 tokens/)]);
+  await call("DELETE", "/chains/own");
+});
+
 it("lifting a block asks nothing", async () => {
   await block("claude-opus-5-9", { newModel: true });
   await expectStatus(call("PUT", "/models/claude-opus-5-9", { blocked: false, reason: "Over" }), 200);

@@ -9,6 +9,7 @@ import { read } from "../../transaction.ts";
 import { chains, flags } from "../../db/schema/state.ts";
 import type { ChainRow, Db } from "../../db/types.ts";
 import { CHAIN_NAME_PATTERN, MAX_CHAINS_PER_ENVIRONMENT } from "../../domain/limits.ts";
+import { abilityWarnings } from "../../domain/model-abilities.ts";
 import type { ChainResource } from "../../api/chain.ts";
 import { same } from "../../domain/same.ts";
 import { AppError, invalid } from "../../errors.ts";
@@ -63,7 +64,10 @@ export async function putChain(
     const current = await findChain(tx, environment.id, name);
     const users = (await usersByChain(tx, environment.id)).get(name) ?? [];
     const named = input.steps.map(({ model }, step) => ({ path: `steps.${step}.model`, model }));
-    warnings = await checkModels(tx, open.environment, named, input.newModel === true);
+    warnings = [
+      ...(await checkModels(tx, open.environment, named, input.newModel === true)),
+      ...abilityWarnings(input.steps, modelNames(open.environment.aliases)),
+    ];
     if (current === undefined) {
       if (ifMatch !== undefined) throw new AppError("PRECONDITION_FAILED", `There is no chain "${name}" any more.`);
       const chainCount = await tx.$count(chains, eq(chains.environmentId, environment.id));
