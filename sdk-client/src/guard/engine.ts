@@ -49,6 +49,8 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
   const unknown = { onUnknown: options.onUnknown === "off" ? ("off" as const) : ("on" as const) };
   const passes: Passes = new WeakMap();
   const breakers = new Breakers();
+  const timeoutMs = Math.min(FIRST_STATE_TIMEOUT_MS, options.deadlineMs ?? Infinity);
+  const freshness = { maxStaleMs: options.maxStaleMs, timeoutMs };
   const writers = writersOf(host);
   const limits = limitsOf(host);
   if (options.pace === true) paceBy(host);
@@ -65,8 +67,9 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
       if (around !== undefined) around.isTaken = true;
       return countingResults(host, await next(request), { flag: subject.flag, batchId });
     }
-    if (!host.hasState && isGuarded) await firstState(host);
-    else if (isGuarded && host.isTooOld(options.maxStaleMs)) await host.fresh({ maxStaleMs: options.maxStaleMs });
+    const startedMs = performance.now();
+    if (!host.hasState && isGuarded) await atMost(options.deadlineMs, firstState(host));
+    else if (isGuarded && host.isTooOld(options.maxStaleMs)) await host.fresh(freshness);
 
     const pass = options.pace === true && known !== null ? passOf(passes, request, door.call, performance.now()) : null;
     const pacer = pacerOf(host);
@@ -202,7 +205,7 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
       fitting,
       stream,
       revision: decision.revision,
-      pass: pass ?? passOf(passes, request, door.call, nowMs),
+      pass: pass ?? passOf(passes, request, door.call, startedMs),
       pacer,
       breakers,
       off,
@@ -275,6 +278,14 @@ function firstState(host: GuardHost): Promise<unknown> {
   const wait = host.ready({ timeoutMs: FIRST_STATE_TIMEOUT_MS });
   firstStates.set(host, wait);
   return wait;
+}
+
+/** Waits for `work`, and not past a call's deadline. */
+function atMost(deadlineMs: number | undefined, work: Promise<unknown>): Promise<unknown> {
+  if (deadlineMs === undefined || deadlineMs >= FIRST_STATE_TIMEOUT_MS) return work;
+  let timer: NodeJS.Timeout | undefined;
+  const passed = new Promise<void>((resolve) => void (timer = setTimeout(resolve, deadlineMs)));
+  return Promise.race([work, passed]).finally(() => clearTimeout(timer));
 }
 
 /** A refusal for a name that cannot be read is mended in Andon, not in the application. */

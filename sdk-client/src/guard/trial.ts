@@ -48,6 +48,8 @@ export class Trial {
   readonly #number: number;
   #isChanged = false;
   #isStreaming = false;
+  /** What the record calls the error, where its status does not say. */
+  #errorType: string | null = null;
 
   constructor(input: TrialInput) {
     this.#input = input;
@@ -183,6 +185,8 @@ export class Trial {
     const { choice } = this.#input;
     const verdict = judgeError(response.status, error, { model: choice.model, isChanged: this.#isChanged });
     if (verdict === "failed") this.#count(false);
+    if (verdict === "outOfMoney") this.#errorType = "billing_error";
+    else if (response.status === 402) this.#errorType = error.code;
     if (verdict !== "answer") {
       return { kind: "failed", verdict, detail: `status ${response.status}`, failure: { response, error: null } };
     }
@@ -277,7 +281,7 @@ export class Trial {
       this.#settle({ outcome: "error", errorType: "answer_broken" }, detail);
     } else {
       const { ok, status } = response;
-      const errorType = ok ? null : (this.#meter.streamError ?? errorTypeOf(status));
+      const errorType = ok ? null : (this.#errorType ?? this.#meter.streamError ?? errorTypeOf(status));
       this.#settle(
         { outcome: ok ? "ok" : "error", errorType, usedNothing: !ok && !this.#meter.hasBegun },
         `status ${status}`,
