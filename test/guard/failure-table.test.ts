@@ -68,6 +68,13 @@ const straight = (opus: Act, status: number, more: Partial<Row> = {}): Row => ({
   gets: { status },
   ...more,
 });
+const overtaken = (opus: Act): Row => ({
+  opus,
+  options: { deadlineMs: SHORT_MS },
+  sent: [OPUS],
+  gets: DEADLINE,
+  tookMs: [SHORT_MS, 1_000],
+});
 const quick: [number, number] = [0, 1_000];
 const timed = { attemptTimeoutMs: SHORT_MS };
 const whole = { only: "whole" } as const;
@@ -259,12 +266,9 @@ const ROWS: Record<string, Row> = {
     gets: BROKEN,
   },
 
-  ...Object.fromEntries(
-    Object.entries({ hangs, hangsInBody, hangsInError }).map(([name, act]) => [
-      `deadlineMs: ${name}`,
-      { opus: act, options: { deadlineMs: SHORT_MS }, sent: [OPUS], gets: DEADLINE, tookMs: [SHORT_MS, 1_000] } as Row,
-    ]),
-  ),
+  "deadlineMs: a hung request": overtaken(hangs),
+  "deadlineMs: a hung body": overtaken(hangsInBody),
+  "deadlineMs: a hung error": overtaken(hangsInError),
   "deadlineMs: bounds all attempts together": {
     opus: hangs,
     sonnet: hangs,

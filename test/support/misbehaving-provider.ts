@@ -132,8 +132,8 @@ export function streams(deltas: number, end: "ends" | "resets" | "hangs" | { err
 }
 
 function message(model: string, usage: object, stopReason: string | null): object {
-  const content = stopReason === null ? [] : [{ type: "text", text: "one two" }];
-  return { id: "msg_1", type: "message", role: "assistant", model, content, stop_reason: stopReason, usage };
+  const blocks = stopReason === null ? [] : [{ type: "text", text: "one two" }];
+  return { id: "msg_1", type: "message", role: "assistant", model, content: blocks, stop_reason: stopReason, usage };
 }
 
 function json(res: ServerResponse, status: number, body: object, headers: Record<string, string> = {}): void {
