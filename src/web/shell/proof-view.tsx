@@ -43,7 +43,7 @@ export function ProofView({ proof, fresh, what }: { proof: TimedProof; fresh: bo
       {behind.count === 0 ? null : <p class="lag">Not yet: {names(behind, straggler)}</p>}
       {lost.count === 0 ? null : <p class="lag">{capital(lostWords(lost, hadApplied(proof.n)))}</p>}
       {held.count === 0 ? null : <p class="lag">{heldWords(held, following === 0 ? "alone" : "proof")}</p>}
-      {silent.count === 0 ? null : <p class="lag">{silentBeside(silent)}</p>}
+      {silent.count === 0 ? null : <p class="lag silent">{silentBeside(silent)}</p>}
       {notCountedWords(notCounted).map((words) => (
         <p class="lag">{words}</p>
       ))}
