@@ -7,7 +7,7 @@ import {
   isFeatureDisabled,
 } from "../../sdk-client/src/fetch.ts";
 import { guardStats } from "../../sdk-client/src/anthropic.ts";
-import { OVERLOADED } from "../../src/demo/claude-endpoint/claude-endpoint.ts";
+import { type Behaviour, OVERLOADED } from "../../src/demo/claude-endpoint/claude-endpoint.ts";
 import { FLAG, flagOf, HAIKU, offFor, OPUS, snapshotOf, SONNET } from "../support/guard-snapshots.ts";
 import { ASK, errorOf, modelsSent, startWorld, type World } from "../support/guard-world.ts";
 import { until } from "../support/until.ts";
@@ -118,6 +118,12 @@ describe("a request", () => {
   });
 });
 
+const SPENT = "enforced_spend_limit_reached";
+
+function failed(status: number, type: string, more: Partial<Extract<Behaviour, { kind: "error" }>> = {}): Behaviour {
+  return { kind: "error", status, type, ...more };
+}
+
 const offline: typeof fetch = () => Promise.reject(new TypeError("fetch failed"));
 
 describe("an answer", () => {
@@ -158,6 +164,64 @@ describe("an answer", () => {
     const error = await errorOf(guarded({ fetch: offline })(url(), init()));
     expect(error).toMatchObject({ code: "ANDON_PROVIDER_FAILED", origin: expect.any(TypeError) });
     expect(error.cause).toBeUndefined();
+  });
+});
+
+/** What the API says, and what comes of it: an answer of the next model, the API's own answer at once, or the typed error. */
+const TABLE: readonly [string, Behaviour, "next" | "through" | "out"][] = [
+  ["400", failed(400, "invalid_request_error"), "through"],
+  ["401", failed(401, "authentication_error"), "through"],
+  ["402", failed(402, "billing_error"), "through"],
+  ["403", failed(403, "permission_error"), "through"],
+  ["404", failed(404, "not_found_error"), "through"],
+  ["413", failed(413, "request_too_large"), "through"],
+  ["422", failed(422, "invalid_request_error"), "through"],
+  ["404 of a model", failed(404, "not_found_error", { message: `model: ${OPUS}` }), "next"],
+  ["403 of a model", failed(403, "permission_error", { message: `no access to the model ${OPUS}` }), "next"],
+  ["408", failed(408, "timeout_error"), "next"],
+  ["409", failed(409, "conflict_error"), "next"],
+  ["429", failed(429, "rate_limit_error", { headers: { "retry-after": "60" } }), "next"],
+  ["500", failed(500, "api_error"), "next"],
+  ["520", failed(520, "api_error"), "next"],
+  ["529", OVERLOADED, "next"],
+  ["a reset", { kind: "reset" }, "next"],
+  ["429 of a spend limit", failed(429, "rate_limit_error", { details: { error_code: SPENT } }), "out"],
+];
+
+describe.each([
+  ["whole", TEXT],
+  ["streamed", STREAM],
+])("the table of failures, %s", (_kind, body) => {
+  it.each(TABLE)("%s", async (_row, behaviour, then) => {
+    world.endpoint.behave(OPUS, behaviour);
+    const asked = guarded()(url(), init(body));
+    if (then === "next") {
+      expect(await (await asked).text()).toContain(SONNET);
+      expect(modelsSent(world)).toEqual([OPUS, SONNET]);
+      return;
+    }
+    const status = behaviour.kind === "error" ? behaviour.status : null;
+    if (then === "through") expect((await asked).status).toBe(status);
+    else expect(await errorOf(asked)).toMatchObject({ code: "ANDON_PROVIDER_FAILED", status });
+    expect(modelsSent(world)).toEqual([OPUS]);
+  });
+});
+
+describe("a stream", () => {
+  it.each([
+    ["an end", { kind: "truncate", afterTokens: 0 }],
+    ["a reset", { kind: "reset", afterTokens: 0 }],
+    ["an overload", { kind: "streamError", type: "overloaded_error", afterTokens: 0 }],
+  ] satisfies [string, Behaviour][])("%s before content goes to the next model", async (_row, behaviour) => {
+    world.endpoint.behave(OPUS, behaviour);
+    expect(await (await guarded()(url(), init(STREAM))).text()).toContain(SONNET);
+    expect(modelsSent(world)).toEqual([OPUS, SONNET]);
+  });
+
+  it("an end after content is an error of the stream, not its end", async () => {
+    world.endpoint.behave("*", { kind: "truncate", afterTokens: 3 });
+    const response = await guarded()(url(), init(STREAM));
+    expect(await errorOf(response.text())).toMatchObject({ code: "ANDON_ANSWER_BROKEN" });
   });
 });
 
