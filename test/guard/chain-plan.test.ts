@@ -32,6 +32,11 @@ const situation = fc.record({
   blocked: fc.uniqueArray(fc.constantFrom(...NAMES), { maxLength: 4 }),
 });
 
+const takenOut = fc.uniqueArray(
+  fc.record({ model: fc.constantFrom(...NAMES), probeShare: fc.constantFrom(0, 0.1, 0.5) }),
+  { maxLength: 5, selector: (breaker) => breaker.model },
+);
+
 interface Situation {
   requested: string;
   steps: { model: string }[];
@@ -39,10 +44,12 @@ interface Situation {
   chainOnly?: boolean;
   blocked: string[];
   aliases?: Record<string, string>;
+  breakers?: { model: string; probeShare: number }[];
+  luck?: number;
 }
 
-function plan({ blocked, aliases, ...given }: Situation): string[] {
-  const models = modelTable({ blocked, aliases });
+function plan({ blocked, aliases, breakers, ...given }: Situation): string[] {
+  const models = modelTable({ blocked, aliases, breakers });
   return planModels({ chainOnly: false, ...given, models, nowMs: NOW_MS }).map((choice) => choice.model);
 }
 
@@ -140,7 +147,34 @@ describe("planModels", () => {
     );
   });
 
+  it("is never empty because of breakers, and names what they took out only as a probe or for want of another", () => {
+    fc.assert(
+      fc.property(situation, takenOut, fc.double({ min: 0, max: 1, noNaN: true }), (given, out, luck) => {
+        const without = plan(given).map(canonicalModel);
+        const planned = plan({ ...given, breakers: out, luck }).map(canonicalModel);
+        expect(planned.length > 0).toBe(without.length > 0);
+        for (const name of planned) expect(given.blocked).not.toContain(name);
+        const isOut = (name: string): boolean =>
+          out.some((breaker) => breaker.model === name && luck >= breaker.probeShare);
+        const inUse = without.filter((name) => !isOut(name));
+        if (inUse.length === without.length && without.length > 0) expect(planned).toEqual(without);
+        // A chain that has a step in use sends nothing else.
+        const isOfChain = seen(given).position >= 0;
+        if (isOfChain && inUse.length > 0) expect(planned).toEqual(inUse);
+        if (isOfChain && inUse.length === 0) expect(planned.length).toBeLessThanOrEqual(1);
+      }),
+      { numRuns: 3_000 },
+    );
+  });
+
   const steps = [{ model: OPUS }, { model: SONNET }, { model: HAIKU }];
+
+  it("stays on the step that was taken out last when all of a chain are", () => {
+    const out = [SONNET, HAIKU, OPUS].map((id) => ({ model: id, probeShare: 0 }));
+    expect(plan({ requested: OPUS, steps, level: 0, blocked: [], breakers: out })).toEqual([OPUS]);
+    expect(plan({ requested: SONNET, steps, level: 0, blocked: [], breakers: out })).toEqual([HAIKU]);
+    expect(plan({ requested: OPUS, steps: [], level: 0, blocked: [], breakers: out })).toEqual([OPUS]);
+  });
 
   it("keeps the request's own spelling of a model it does not replace", () => {
     expect(plan({ requested: `${OPUS}-20251001`, steps, level: 0, blocked: [] })).toEqual([

@@ -34,6 +34,8 @@ beforeAll(async () => {
   const a = await startTestServer({ clock });
   const b = await startTestServer({ clock, database: a.deps.config.database });
   world = { clock, a, b };
+  const hook = { kind: "webhook", name: "pager", url: "http://127.0.0.1:9/nowhere" };
+  await ok(a.api("POST", `${P}/channels`, hook));
   await ok(a.api("PUT", `${P}/chains/main`, { steps: [{ model: OPUS }, { model: SONNET }] }));
   await ok(a.api("PUT", `${P}/chains/alone`, { steps: [{ model: OPUS }] }));
   await ok(a.api("POST", `${P}/flags`, { key: "support-chat", name: "Support chat", chain: "main" }));
@@ -151,6 +153,8 @@ describe("a model that fails on most instances", () => {
     );
     await turn();
     expect(await incidents()).toHaveLength(1);
+    const { items: alerts } = await ok(world.a.api("GET", `${P}/alerts`));
+    expect(alerts).toMatchObject([{ type: "incident.breaker", title: `${OPUS} is failing: its breaker took it out` }]);
   });
 
   it("says so, since when and why, and stays where it is the last", async () => {

@@ -3,7 +3,7 @@
  * the model that was asked for, never a blocked model, one that a breaker has taken out only as its probe or for want of
  * another, never a model twice; for a model outside the chain never a dearer one, unless its flag is held to its chain.
  */
-import { NO_LUCK, usableSteps } from "./effective-state.ts";
+import { ANY_LUCK, NO_LUCK, usableSteps } from "./effective-state.ts";
 import { isDearer, type ModelTable } from "./model-table.ts";
 import type { ChainStep } from "../wire/protocol.ts";
 
@@ -33,8 +33,13 @@ export interface ModelChoice {
   replaced: boolean;
 }
 
-/** The models to try, best first. Empty when none is usable (reason `NO_MODEL`). */
+/** The models to try, best first. Empty when none is usable (reason `NO_MODEL`), which no breaker is the cause of. */
 export function planModels(input: PlanInput): ModelChoice[] {
+  const planned = planWith(input);
+  return planned.length > 0 || !input.models.hasBreakers ? planned : planWith({ ...input, luck: ANY_LUCK });
+}
+
+function planWith(input: PlanInput): ModelChoice[] {
   const { requested, steps, models } = input;
   if (steps.length === 0) return models.isBlocked(requested) ? [] : [asAsked(requested)];
   const wanted = models.nameOf(requested);
@@ -46,7 +51,7 @@ export function planModels(input: PlanInput): ModelChoice[] {
 }
 
 function outsideChain({ requested, steps, level, chainOnly, models, nowMs, luck }: PlanInput): ModelChoice[] {
-  const usable = usableSteps(steps, Math.max(level, 0), models);
+  const usable = usableSteps(steps, Math.max(level, 0), models, luck);
   const isBlocked = models.isBlocked(requested);
   if (usable.length === 0) return [];
   // What cannot be read has no price either: a step in its place might be dearer.
