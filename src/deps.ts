@@ -153,6 +153,13 @@ export interface InstanceTracker {
   flush(): Promise<void>;
 }
 
+/** Evaluations of a flag; `sdk` when a guard asked too: the version of its SDK, `""` when not known. */
+export interface EvaluationCount {
+  on: number;
+  off: number;
+  sdk?: string;
+}
+
 export interface Submission {
   batchId: string;
   instance: string;
@@ -164,7 +171,7 @@ export interface Submission {
   indexes?: readonly number[];
   rejected: { index: number; path: string; message: string }[];
   /** Evaluations by flag since the instance's last batch. */
-  checks?: ReadonlyMap<string, { on: number; off: number }>;
+  checks?: ReadonlyMap<string, EvaluationCount>;
 }
 
 export interface Counted {

@@ -181,6 +181,11 @@ export class Andon implements GuardHost {
     else this.logger.error({ problem: parsed.problem }, "A record given to report() is not valid; it is not sent");
   }
 
+  /** Takes a guard's note that it holds calls of the flag. */
+  guarded(flag: string, sdk: string): void {
+    this.#checks.guarded(flag, sdk);
+  }
+
   /** Takes a guard's note of what an attempt used. */
   record(used: UsageDraft): void {
     this.#add({ id: crypto.randomUUID(), at: this.#runtime.nowMs(), ...used });

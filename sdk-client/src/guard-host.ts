@@ -11,6 +11,8 @@ export interface GuardHost {
   evaluate(flag: string, context?: EvaluationContext, options?: { onUnknown?: "on" | "off" }): Decision;
   /** The same, for a decision that was counted before: it does not count as another check. */
   decide(flag: string, context?: EvaluationContext): Decision;
+  /** Takes note that a guard holds calls of the flag, and of which SDK's version; `""` when that is not known. */
+  guarded(flag: string, sdk: string): void;
   /** Takes note of what an attempt used. Never throws. */
   record(used: UsageDraft): void;
   /** Sends the usage that waits, within a bound. False when not all was acknowledged. Never rejects. */

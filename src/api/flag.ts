@@ -151,6 +151,10 @@ export const flagSchema = z
       .object({ at: time, on: z.number(), off: z.number() })
       .nullable()
       .openapi({ description: "How often clients evaluated it, and when one last told so; null: never." }),
+    guarded: z
+      .object({ at: time, sdk: z.string().nullable() })
+      .nullable()
+      .openapi({ description: "When a guard last held a call of it, and its SDK's version; null: it is not wired." }),
     version: z.number(),
     createdAt: time,
     updatedAt: time,

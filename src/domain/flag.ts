@@ -95,6 +95,10 @@ export interface Evaluations {
   at: Date;
   on: number;
   off: number;
+  /** When a guard last held a call of it; null when none has told. */
+  guardedAt: Date | null;
+  /** The version of that guard's SDK, when it is known. */
+  sdk: string | null;
 }
 
 export function switchOf(flag: FlagState): Switch {

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { assertGuarded, guardClient, isFeatureDisabled } from "../../sdk-client/src/anthropic.ts";
 import { FLAG, snapshotOf } from "../support/guard-snapshots.ts";
+import { startUsageWorld } from "../support/usage-world.ts";
 import { ASK, errorOf, SDKS, startWorld, type World } from "../support/guard-world.ts";
 
 let world: World;
@@ -25,6 +26,18 @@ describe.each(SDKS)("$name", ({ Sdk }) => {
     expect(isFeatureDisabled(await errorOf(guarded.messages.create(ASK)))).toBe(true);
     await world.change(snapshotOf());
     expect((await plain.messages.create(ASK)).model).toBe(ASK.model);
+  });
+
+  it("a guard tells the server that it holds calls, and of which SDK", async () => {
+    const usage = await startUsageWorld();
+    usage.andon.isEnabled("asked-only");
+    await usage.client(Sdk).messages.create(ASK);
+    await usage.finish();
+    const told = [...usage.server.counted.values()].map(({ checks = {} }) => checks);
+    expect(told).toContainEqual({
+      "asked-only": { on: 1, off: 0 },
+      [FLAG]: { on: 1, off: 0, sdk: expect.stringMatching(/^\d+\.\d+\.\d+$/) },
+    });
   });
 
   it("clients that show their requests to no middleware, or in the shape of a cloud, are refused", () => {

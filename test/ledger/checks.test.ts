@@ -12,6 +12,7 @@ const NOW = "2026-03-02T09:00:00.000Z";
 
 const flagShape = z.looseObject({
   evaluated: z.strictObject({ at: z.string(), on: z.number(), off: z.number() }).nullable(),
+  guarded: z.strictObject({ at: z.string(), sdk: z.string().nullable() }).nullable(),
 });
 
 let harness: Harness;
@@ -28,6 +29,7 @@ const post = (body: unknown) => harness.call("POST", "/sdk/v1/usage", { token: h
 const report = (counts: unknown, batch = batchOf([])) => post({ ...batch, checks: counts });
 const evaluated = async (key = "support-chat") =>
   (await expectJson(harness.call("GET", `${FLAGS}/${key}`), flagShape)).evaluated;
+const guarded = async () => (await expectJson(harness.call("GET", `${FLAGS}/support-chat`), flagShape)).guarded;
 
 const checks = (count: unknown) => ({ "support-chat": count });
 
@@ -44,6 +46,19 @@ describe("evaluations of a flag", () => {
     clock.advance(60_000);
     await expectStatus(report({ "support-chat": { on: 0, off: 5 } }), 200);
     expect(await evaluated()).toEqual({ at: "2026-03-02T09:01:00.000Z", on: 3, off: 6 });
+  });
+
+  it("tell whether a guard asked, and of which SDK; of clients that say nothing of it their usage tells", async () => {
+    expect(await guarded()).toBeNull();
+    await expectStatus(report(checks({ on: 1, off: 0 })), 200);
+    expect(await guarded()).toBeNull();
+    await expectStatus(report(checks({ on: 1, off: 0 }), batchOf([callFor(1, { at: clock.nowMs() })])), 200);
+    expect(await guarded()).toEqual({ at: NOW, sdk: null });
+    clock.advance(60_000);
+    await expectStatus(report(checks({ on: 0, off: 1, sdk: "1.14.0" })), 200);
+    await expectStatus(report(checks({ on: 0, off: 1, sdk: "<b>" })), 200);
+    await expectStatus(report(checks({ on: 1, off: 0 })), 200);
+    expect(await guarded()).toEqual({ at: "2026-03-02T09:01:00.000Z", sdk: "1.14.0" });
   });
 
   it("of many batches at once are all counted", async () => {

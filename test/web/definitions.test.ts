@@ -127,7 +127,7 @@ describe("the form of a flag", () => {
 });
 
 describe("the page of a flag", () => {
-  it("says that nobody ever evaluated it, and then when somebody last did", async () => {
+  it("says that nobody ever evaluated it, then when somebody last did, and whether a guard holds its calls", async () => {
     await world.server.api("POST", `${PRODUCTION}/flags`, { key: "wired", name: "Wired" });
     const page = "/e/production/flags/wired";
     expect(await get(page)).toContain("Never evaluated: no application asks for <code>wired</code> yet.");
@@ -135,6 +135,12 @@ describe("the page of a flag", () => {
     const usage = { ...batchOf([]), checks: { wired: { on: 1, off: 0 } } };
     expect((await world.server.api("POST", "/sdk/v1/usage", usage, token)).status).toBe(200);
     expect(await get(page)).toMatch(/Last evaluated <time datetime="/);
+    expect(await get(page)).toContain("Not wired: it is evaluated, and no guarded call was seen yet.");
+    expect(await get("/e/production")).toContain("Not wired");
+    const guarded = { ...batchOf([]), checks: { wired: { on: 1, off: 0, sdk: "1.14.0" } } };
+    expect((await world.server.api("POST", "/sdk/v1/usage", guarded, token)).status).toBe(200);
+    expect(await get(page)).toMatch(/Last guarded call <time[^>]*>[^<]*<\/time>, by @anthropic-ai\/sdk 1\.14\.0\./);
+    expect(await get("/e/production")).not.toContain("Not wired");
   });
 });
 

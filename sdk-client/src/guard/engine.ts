@@ -34,6 +34,9 @@ const FIRST_STATE_TIMEOUT_MS = 1_000;
 /** Rough, for pacing alone: what is left of a limit is told in thousands of tokens. */
 const CHARS_PER_TOKEN = 4;
 
+/** The version of an Anthropic SDK, on each of its requests. */
+const VERSION_HEADER = "x-stainless-package-version";
+
 /** Sends one request of a door as the flag allows; `next` sends what it is given to the API. */
 export type Engine = <R extends RequestLike>(
   request: R,
@@ -54,6 +57,8 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
   const writers = writersOf(host);
   const limits = limitsOf(host);
   if (options.pace === true) paceBy(host);
+  /** The version of the SDK whose calls these are; null before the first. */
+  let sdk: string | null = null;
   return async (given, next, door) => {
     const kind = callKind(given);
     const isGuarded = kind !== "read" && kind !== "other";
@@ -87,6 +92,10 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
     const decision = isWork
       ? host.evaluate(subject.flag, subject.context, unknown)
       : host.decide(subject.flag, subject.context);
+    if (isWork) {
+      sdk ??= request.headers.get(VERSION_HEADER) ?? "";
+      host.guarded(subject.flag, sdk);
+    }
     const settings = host.flag(subject.flag);
     const chainOnly = settings?.chainOnly ?? false;
     const { models } = host;

@@ -7,6 +7,8 @@ import { MAX_CHECKED_FLAGS, RECORD_FIELDS } from "../wire/usage-protocol.ts";
 export interface Checks {
   on: number;
   off: number;
+  /** A guard asked too: the version of the SDK whose calls it holds, `""` when that is not known. */
+  sdk?: string;
 }
 
 export class CheckCounts {
@@ -24,6 +26,12 @@ export class CheckCounts {
     else checks.off += 1;
   }
 
+  /** Takes note that a guard holds calls of the flag. */
+  guarded(flag: string, sdk: string): void {
+    const checks = flag === this.#lastFlag ? this.#last : this.#find(flag);
+    checks.sdk = sdk;
+  }
+
   /** Takes the counts out. */
   take(): Record<string, Checks> {
     const taken = Object.fromEntries(this.#counts);
@@ -34,8 +42,9 @@ export class CheckCounts {
 
   /** Adds counts that were taken and surely not counted. */
   putBack(taken: Readonly<Record<string, Checks>>): void {
-    for (const [flag, { on, off }] of Object.entries(taken)) {
+    for (const [flag, { on, off, sdk }] of Object.entries(taken)) {
       const checks = this.#find(flag);
+      if (sdk !== undefined) checks.sdk ??= sdk;
       checks.on += on;
       checks.off += off;
     }

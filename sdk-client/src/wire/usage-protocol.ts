@@ -193,8 +193,8 @@ export interface UsageBatch {
   batchId: string;
   instance: string;
   records: UsageRecord[];
-  /** How often each flag was evaluated since the last batch. */
-  checks?: Record<string, { on: number; off: number }>;
+  /** How often each flag was evaluated since the last batch; `sdk` when a guard asked too, see `Checks`. */
+  checks?: Record<string, { on: number; off: number; sdk?: string }>;
 }
 
 export interface UsageAnswer {

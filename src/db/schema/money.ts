@@ -237,6 +237,10 @@ export const flagChecks = pgTable(
     checkedAt: moment("checked_at").notNull(),
     on: amount("on_count"),
     off: amount("off_count"),
+    /** When a guard last said that it holds calls of the flag. */
+    guardedAt: moment("guarded_at"),
+    /** The version of that guard's SDK, when it is known. */
+    sdk: text("sdk"),
   },
   (t) => [primaryKey({ columns: [t.environmentId, t.flag] })],
 );

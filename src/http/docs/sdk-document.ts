@@ -134,7 +134,7 @@ export const usageBatchSchema = z
     instance: z.string(),
     records: z.array(record).max(MAX_RECORDS_PER_BATCH),
     checks: z
-      .record(z.string(), z.object({ on: count, off: count }))
+      .record(z.string(), z.object({ on: count, off: count, sdk: z.string().optional() }))
       .optional()
       .openapi({ description: "How often each flag was evaluated since the last batch." }),
   })

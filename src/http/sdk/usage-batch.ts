@@ -2,7 +2,7 @@
  * Reads a usage batch. A faulty envelope (the counts of checks are part of it) refuses the batch; a faulty record is rejected alone, by its index and path,
  * so that one bad record never loses the money of the others.
  */
-import type { Submission } from "../../deps.ts";
+import type { EvaluationCount, Submission } from "../../deps.ts";
 import { isObject } from "../../../sdk-client/src/wire/json.ts";
 import {
   MAX_CHECKED_FLAGS,
@@ -72,9 +72,12 @@ function envelopeOf(body: unknown): Envelope {
 
 type Checks = NonNullable<Submission["checks"]>;
 
+/** `1.14.0`, `1.0.0-alpha.1`: what else a client may call its SDK is not kept. */
+const SDK_VERSION = /^[\w.+-]{1,32}$/;
+
 /** Evaluations by flag, or the first fault. A name that is no flag key is left out: there is nothing to keep it with. */
 function checksOf(value: unknown): { checks: Checks; fault: Fault | null } {
-  const checks = new Map<string, { on: number; off: number }>();
+  const checks = new Map<string, EvaluationCount>();
   const refuse = (path: string, message: string) => ({ checks, fault: { path, message } });
   if (value === undefined) return { checks, fault: null };
   if (!isObject(value)) return refuse("checks", "must be an object of flags");
@@ -82,11 +85,13 @@ function checksOf(value: unknown): { checks: Checks; fault: Fault | null } {
   if (entries.length > MAX_CHECKED_FLAGS) return refuse("checks", `may hold at most ${MAX_CHECKED_FLAGS} flags`);
   for (const [flag, counts] of entries) {
     if (!FLAG_KEY_PATTERN.test(flag)) continue;
-    const { on, off }: Readonly<Record<string, unknown>> = isObject(counts) ? counts : {};
+    const { on, off, sdk }: Readonly<Record<string, unknown>> = isObject(counts) ? counts : {};
     const path = `checks.${flag}`;
     const fault = wholeFault(on, `${path}.on`, 0, MAX_CHECKS) ?? wholeFault(off, `${path}.off`, 0, MAX_CHECKS);
     if (fault !== null) return { checks, fault };
-    if (typeof on === "number" && typeof off === "number" && on + off > 0) checks.set(flag, { on, off });
+    if (typeof on === "number" && typeof off === "number" && on + off > 0) {
+      checks.set(flag, typeof sdk === "string" ? { on, off, sdk: SDK_VERSION.test(sdk) ? sdk : "" } : { on, off });
+    }
   }
   return { checks, fault: null };
 }

@@ -6,41 +6,52 @@ import { and, eq, sql } from "drizzle-orm";
 import { jsonRows } from "../../db/json-rows.ts";
 import { flagChecks } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
+import type { Submission } from "../../deps.ts";
 import type { Evaluations } from "../../domain/flag.ts";
 
 /** Adds what the batches report; flags that do not exist are left out. Rows are written in the order of their keys. */
 export async function addEvaluations(
   tx: Db,
   environmentId: string,
-  batches: readonly { checks?: ReadonlyMap<string, { on: number; off: number }> }[],
+  batches: readonly Pick<Submission, "checks" | "records">[],
   at: Date,
 ): Promise<void> {
-  const sums = new Map<string, { flag: string; on: number; off: number }>();
-  for (const { checks } of batches) {
-    for (const [flag, { on, off }] of checks ?? []) {
-      const sum = sums.get(flag);
-      if (sum === undefined) sums.set(flag, { flag, on, off });
-      else {
-        sum.on += on;
-        sum.off += off;
-      }
+  const sums = new Map<string, { flag: string; on: number; off: number; guarded: boolean; sdk: string | null }>();
+  for (const { checks, records } of batches) {
+    for (const [flag, { on, off, sdk }] of checks ?? []) {
+      const sum = sums.get(flag) ?? { flag, on: 0, off: 0, guarded: false, sdk: null };
+      sums.set(flag, sum);
+      sum.on += on;
+      sum.off += off;
+      // Clients of before said nothing of their guards, which report usage all the same.
+      sum.guarded ||= sdk !== undefined || records.some((record) => record.flag === flag);
+      sum.sdk = sdk || sum.sdk;
     }
   }
   if (sums.size === 0) return;
   await tx.execute(sql`
-    insert into flag_checks as known (environment_id, flag, checked_at, on_count, off_count)
-    select ${environmentId}, v.flag, ${at.toISOString()}::timestamptz, v."on", v."off"
+    insert into flag_checks as known (environment_id, flag, checked_at, on_count, off_count, guarded_at, sdk)
+    select ${environmentId}, v.flag, ${at.toISOString()}::timestamptz, v."on", v."off",
+      case when v.guarded then ${at.toISOString()}::timestamptz end, v.sdk
     from jsonb_to_recordset(cast(${JSON.stringify([...sums.values()])} as text)::jsonb)
-      as v(flag text, "on" bigint, "off" bigint)
+      as v(flag text, "on" bigint, "off" bigint, guarded boolean, sdk text)
       join flags on flags.environment_id = ${environmentId} and flags.key = v.flag
     order by v.flag
     on conflict (environment_id, flag) do update set
       checked_at = greatest(known.checked_at, excluded.checked_at),
       on_count = least(known.on_count + excluded.on_count, ${Number.MAX_SAFE_INTEGER}),
-      off_count = least(known.off_count + excluded.off_count, ${Number.MAX_SAFE_INTEGER})`);
+      off_count = least(known.off_count + excluded.off_count, ${Number.MAX_SAFE_INTEGER}),
+      guarded_at = coalesce(excluded.guarded_at, known.guarded_at),
+      sdk = coalesce(excluded.sdk, known.sdk)`);
 }
 
-const CHECKS = { at: flagChecks.checkedAt, on: flagChecks.on, off: flagChecks.off };
+const CHECKS = {
+  at: flagChecks.checkedAt,
+  on: flagChecks.on,
+  off: flagChecks.off,
+  guardedAt: flagChecks.guardedAt,
+  sdk: flagChecks.sdk,
+};
 
 /** Of all flags of the environment, by key. */
 export async function readEvaluations(db: Db, environmentId: string): Promise<Map<string, Evaluations>> {

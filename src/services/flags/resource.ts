@@ -64,7 +64,8 @@ export function flagResource(
     effective: effectiveResource(flag, around, steps.length > 0),
     sends: [],
     standing: standingResource(standingOf(standingFacts(flag, around))),
-    evaluated: evaluations === undefined ? null : { ...evaluations, at: evaluations.at.toISOString() },
+    evaluated: evaluations === undefined ? null : evaluatedResource(evaluations),
+    guarded: evaluations === undefined ? null : guardedResource(evaluations),
     version: flag.version,
     createdAt: flag.createdAt.toISOString(),
     updatedAt: flag.updatedAt.toISOString(),
@@ -75,6 +76,14 @@ export function flagResource(
 function effectiveResource(flag: StoredFlag, around: Surroundings, hasChain: boolean): FlagResource["effective"] {
   const effective = flagEffective(flag, around);
   return hasChain ? effective : { ...effective, blocked: around.blocks.map(({ model }) => model) };
+}
+
+function evaluatedResource({ at, on, off }: Evaluations): FlagResource["evaluated"] {
+  return { at: at.toISOString(), on, off };
+}
+
+function guardedResource({ guardedAt, sdk }: Evaluations): FlagResource["guarded"] {
+  return guardedAt === null ? null : { at: guardedAt.toISOString(), sdk };
 }
 
 function switchResource(value: Switch): SwitchResource {

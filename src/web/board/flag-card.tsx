@@ -12,6 +12,7 @@ import { ProofView } from "../shell/proof-view.tsx";
 import { Running } from "../shell/running.tsx";
 import { missesReason, UndoPlace, WhyPlace } from "./own-parts.tsx";
 import { isAwaited } from "../../domain/fleet.ts";
+import { NotWired } from "../flags/not-wired.tsx";
 import { SentModels } from "../flags/sent-models.tsx";
 import { StateLine } from "../text/state-line.tsx";
 import { isHeldOff } from "../../domain/effective.ts";
@@ -75,6 +76,7 @@ export function FlagCard({ row, board, operator, admin, money }: FlagCardProps) 
         <StateLine flag={flag} nowMs={board.nowMs} />
       </p>
       <SentModels flag={flag} base={base} admin={admin} />
+      {isFresh ? null : <NotWired flag={flag} />}
       {isFresh ? proof : null}
       {tellsHeld ? null : <HeldLine fleet={board.fleet} flag={key} />}
       {isFresh ? null : proof}

@@ -1,4 +1,5 @@
 /** The page of one flag: its state and chain, how it is defined, and who did what to it. */
+import { NOT_WIRED } from "./not-wired.tsx";
 import { Hono } from "hono";
 import type { Deps, Ctx } from "../../deps.ts";
 import { oneReading } from "../../transaction.ts";
@@ -161,7 +162,7 @@ async function story(ctx: Ctx, environment: string, key: string) {
 }
 
 /** A switch that no code asks does nothing: better seen now than when it is needed. */
-function Evaluated({ flag: { key, evaluated }, nowMs }: { flag: FlagResource; nowMs: number }) {
+function Evaluated({ flag: { key, evaluated, guarded }, nowMs }: { flag: FlagResource; nowMs: number }) {
   if (evaluated === null) {
     return (
       <>
@@ -171,7 +172,15 @@ function Evaluated({ flag: { key, evaluated }, nowMs }: { flag: FlagResource; no
   }
   return (
     <>
-      Last evaluated <Moment at={evaluated.at} nowMs={nowMs} />.
+      Last evaluated <Moment at={evaluated.at} nowMs={nowMs} />.{" "}
+      {guarded === null ? (
+        NOT_WIRED
+      ) : (
+        <>
+          Last guarded call <Moment at={guarded.at} nowMs={nowMs} />
+          {guarded.sdk === null ? "" : `, by @anthropic-ai/sdk ${guarded.sdk}`}.
+        </>
+      )}
     </>
   );
 }
