@@ -13,6 +13,11 @@ export interface Door {
   readonly stream: boolean | undefined;
   /** The library's own limit for one request in milliseconds; when it passes, no next model can be sent. */
   readonly timeoutMs: number | undefined;
+  /**
+   * True when the library makes an error of an `error` event in a stream. The AI SDK resolves `text` with what came before it:
+   * for such libraries the guard ends the stream with an error.
+   */
+  readonly throwsErrorEvents: boolean;
   /** True when the caller has aborted the call; false when it was the library's own timeout. */
   isCallerGone(): boolean;
   /**

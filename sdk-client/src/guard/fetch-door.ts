@@ -14,6 +14,7 @@ export class FetchDoor implements Door {
   readonly body = undefined;
   readonly stream = undefined;
   readonly timeoutMs = undefined;
+  readonly throwsErrorEvents = false;
   readonly #request: FetchRequest;
   readonly #flag: string;
   #sleeps: ((wake: () => void) => () => void) | null = null;

@@ -6,6 +6,7 @@ import { givenBody } from "./order.ts";
 import type { MiddlewareContextLike, RequestOptionsLike } from "./types.ts";
 
 export class SdkDoor implements Door {
+  readonly throwsErrorEvents = true;
   readonly #ctx: MiddlewareContextLike;
 
   constructor(ctx: MiddlewareContextLike) {

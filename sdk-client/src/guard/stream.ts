@@ -73,6 +73,8 @@ export interface PassOn {
   idleTimeoutMs: number | undefined;
   /** Called once when nothing more will be read. Gives the error for the caller; null for a complete answer. */
   onEnd(end: StreamEnd): Promise<Error | null>;
+  /** The error for a stream in which the API reported one after content; null to let it end there. */
+  onErrorEvent(): Promise<Error> | null;
 }
 
 /** The response for the caller: what was held, then the rest as it comes. */
@@ -89,6 +91,12 @@ export function passOn(response: Response, input: PassOn): Response {
     leash.attempt = null;
     const error = await input.onEnd(how);
     if (error !== null) controller?.error(error);
+  };
+
+  const close = async (controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> => {
+    const error = progress.errorData === null ? null : await input.onErrorEvent();
+    if (error === null) controller.close();
+    else controller.error(error);
   };
 
   const stream = new ReadableStream<Uint8Array>(
@@ -111,7 +119,7 @@ export function passOn(response: Response, input: PassOn): Response {
           chunk = await readWithin(reader, attempt, input.idleTimeoutMs);
         } catch (error) {
           if (error instanceof Stopped) await end(controller, { kind: "stopped", stop: error.stop });
-          else if (progress.isOver) controller.close();
+          else if (progress.isOver) await close(controller);
           else await end(controller, { kind: "broken", error });
           return;
         }
@@ -121,7 +129,7 @@ export function passOn(response: Response, input: PassOn): Response {
           if (progress.isOver) await end(null, { kind: "complete" });
           controller.enqueue(chunk.value);
         } else if (progress.isOver) {
-          controller.close();
+          await close(controller);
         } else {
           await end(controller, { kind: "broken", error: new Error("it ended early") });
         }

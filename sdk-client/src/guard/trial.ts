@@ -152,7 +152,10 @@ export class Trial {
     this.#isStreaming = true;
     this.#input.onStream();
     const onEnd = (end: StreamEnd): Promise<Error | null> => this.#endStream(usage, end);
-    return { kind: "answer", response: passOn(response, { opening, attempt, idleTimeoutMs, onEnd }) };
+    const onErrorEvent = (): Promise<Error> | null =>
+      this.#input.call.door.throwsErrorEvents ? null : this.#brokenBy("the API reported an error in it");
+    const passed = passOn(response, { opening, attempt, idleTimeoutMs, onEnd, onErrorEvent });
+    return { kind: "answer", response: passed };
   }
 
   async #endStream(usage: StreamUsage, end: StreamEnd): Promise<Error | null> {
