@@ -14,12 +14,13 @@ import type { DatabaseConfig } from "../../src/config.ts";
 import { ServerProcess } from "../../src/demo/story/server-process.ts";
 import { startCluster } from "../support/postgres.ts";
 import { median } from "../support/statistics.ts";
+import { bill } from "./bill.ts";
 import { crowd, type CrowdVerdict } from "./crowd.ts";
 import type { CrowdSample } from "./crowd-verdict.ts";
 import { soak, type SoakVerdict } from "./soak.ts";
 import { killFirstStart, killUnderChanges } from "./switches.ts";
 
-const SOAKS = ["books", "switches", "crowd", "demo", "benches"] as const;
+const SOAKS = ["books", "switches", "crowd", "bill", "demo", "benches"] as const;
 type SoakName = (typeof SOAKS)[number];
 const DATABASES = ["embedded", "postgres"] as const;
 type DatabaseName = (typeof DATABASES)[number];
@@ -38,6 +39,8 @@ const FIRST_START_MS = 5_000;
 const EXIT_USAGE = 2;
 const EXIT_INTERRUPTED = 130;
 const SECRET_BYTES = 32;
+const BILL_REQUESTS = 10_000;
+const MAX_SEED = 1_000_000;
 
 const HELP = `Usage: npm run soak [-- NAME] [-- --kills N] [-- --database NAME] [-- --minutes N]
 
@@ -48,6 +51,8 @@ const HELP = `Usage: npm run soak [-- NAME] [-- --kills N] [-- --database NAME] 
   crowd  ten boards stay open while the whole fleet is replaced every ten seconds, half of the times without a goodbye,
          and usage flows, on tables as full as after hours of it: memory and the time of a kill must stay as they were,
          and every table within its bound
+  bill   ten thousand requests of every kind and end through guarded clients, against an endpoint that keeps a bill, while
+         the flag is killed, downgraded and its models are blocked: no call may be recorded below its bill
   demo   the whole demo: all that it claims must hold
   benches  every bench at its quickest: each must print a figure
 
@@ -91,6 +96,7 @@ async function main(): Promise<number> {
       for (const database of given.databases) faults += await switchesOn(database, given.kills, stop.signal);
       if (given.databases.includes("embedded")) faults += await firstStarts(given.kills, stop.signal);
     }
+    if (given.names.includes("bill")) faults += await billOn(stop.signal);
     if (given.names.includes("demo")) faults += await command("demo", "src/demo/main.js", [], stop.signal);
     if (given.names.includes("benches")) {
       faults += await command("benches", "bench/main.js", ["--quick", "--json"], stop.signal);
@@ -167,6 +173,26 @@ async function switchesOn(database: DatabaseName, kills: number, signal: AbortSi
     return tell(faults, `${database}: ${acknowledged} acknowledged changes, ${kills} kills`);
   } finally {
     await cluster?.stop();
+    await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+async function billOn(signal: AbortSignal): Promise<number> {
+  say(`bill: ${BILL_REQUESTS} requests of every kind and end`);
+  const folder = await mkdtemp(join(tmpdir(), "andon-soak-"));
+  const server = await ServerProcess.on(join(folder, "data"));
+  try {
+    await server.start();
+    const { url, adminToken } = server;
+    const found = await bill({ url, adminToken, calls: BILL_REQUESTS, seed: randomInt(MAX_SEED), signal });
+    const { faults, calls, billedCalls, exactCalls, billNanoUsd, ledgerNanoUsd, seed } = found;
+    const factor = (ledgerNanoUsd / billNanoUsd).toFixed(2);
+    return tell(
+      faults,
+      `bill: ${calls} calls, ${billedCalls} of them billed, ${exactCalls} to the nano-USD; the ledger has ${factor} times the bill (seed ${seed})`,
+    );
+  } finally {
+    await server.stop();
     await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   }
 }
