@@ -63,7 +63,7 @@ async function look(db: Db, environment: EnvironmentRow, now: Date): Promise<{ t
   const moves: Move[] = [];
   for (const row of rows) {
     const breaker = breakerOf(row);
-    if (breaker === null) continue;
+    if (breaker === null || (breaker.state === "open" && now < breaker.probeAt)) continue;
     const { model, countsFrom } = row;
     const fleet = await readFleet(db, environment.id, model, { now, revision: 0 });
     const probes = await readProbes(db, environment.id, model, countsFrom);
