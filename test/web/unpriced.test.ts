@@ -36,6 +36,9 @@ it("calls of today at models without a price are told of on the board and among 
       "12 calls today at a model without a price (gpt-9), counted at the dearest rate. Add a price…",
     );
   }
+  expect(await pages.text("/e/production/flags/support-chat"), "whose cost is a guess too").toContain(
+    "estimated, of calls that broke off. In both, 12 attempts at a model without a price, at the dearest rate.",
+  );
   await call("gpt-10", 1, NOON_MS);
   for (const path of paths) {
     expect(await pages.text(path)).toContain("13 calls today at models without a price (gpt-9 and gpt-10)");

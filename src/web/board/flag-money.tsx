@@ -162,7 +162,7 @@ export function BurnNow({ usage: { burnNanoUsdPerHour: burn, off } }: { usage: F
           still {burnText(burn)}: {listed(still)}
         </b>
       ) : (
-        <span class="dim">$0/h</span>
+        <span class="dim">{usdPerHour(0)}</span>
       )}
       <span class="dim">
         {was > 0 ? `, was ${usdPerHour(was)}` : ""}

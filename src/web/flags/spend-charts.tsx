@@ -23,6 +23,7 @@ export function SpendChart({ spend, budget, nowMs }: ChartsProps) {
   const line = cumulative(spend, nowMs);
   const sum = line.at(-1)?.value ?? 0;
   const exact = spend.usage.reduce((total, row) => total + Number(row.exactNanoUsd), 0);
+  const unpriced = spend.usage.reduce((total, row) => total + (row.unpriced ?? 0), 0);
   const marks = tripsOf(spend, budget).map(({ sinceMs, action, model }) => ({
     atMs: sinceMs,
     value: valueAt(line, sinceMs),
@@ -59,6 +60,9 @@ export function SpendChart({ spend, budget, nowMs }: ChartsProps) {
       />
       <p class="dim">
         {usd(exact)} exact, by the provider's own count; {usd(sum - exact)} estimated, of calls that broke off.
+        {unpriced === 0
+          ? null
+          : ` In both, ${count(unpriced, "attempt")} at a model without a price, at the dearest rate.`}
       </p>
       <Table spend={spend} nowMs={nowMs} />
     </section>
