@@ -45,4 +45,6 @@ export interface GuardLogger {
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
   error(fields: object, message: string): void;
+  /** False for levels that go nowhere, for which nothing need be put together. As pino's. */
+  isLevelEnabled?(level: string): boolean;
 }

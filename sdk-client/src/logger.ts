@@ -24,7 +24,8 @@ export function consoleLogger(monotonicMs: () => number): AndonLogger {
     lastAtMs.set(message, nowMs);
     console[level](`[andon] ${message}`, fields);
   };
-  return { debug: ignore, info: ignore, warn: write("warn"), error: write("error") };
+  const isLevelEnabled = (level: string): boolean => level === "warn" || level === "error";
+  return { debug: ignore, info: ignore, warn: write("warn"), error: write("error"), isLevelEnabled };
 }
 
 /** True for anything with the four methods. */
@@ -50,6 +51,14 @@ export function safeLogger(logger: AndonLogger): AndonLogger {
     info: guarded("info"),
     warn: guarded("warn"),
     error: guarded("error"),
+    isLevelEnabled: (level) => {
+      try {
+        return logger.isLevelEnabled?.(level) !== false;
+      } catch {
+        // As above: then lines are written, and that says so.
+        return true;
+      }
+    },
   };
 }
 

@@ -32,6 +32,8 @@ export interface ModelTable {
   readonly ratesOf: (id: string, atMs: number) => BaseRates | null;
   /** Prompt sizes above which some price goes up, in tokens, ascending. */
   readonly promptThresholds: () => readonly number[];
+  /** The built-in prices, and those of the snapshot over them. */
+  readonly prices: () => PriceTable;
 }
 
 export interface ModelFacts {
@@ -90,6 +92,7 @@ export function modelTable(facts: ModelFacts): ModelTable {
       return row === null ? null : { input: row.rates.input, output: row.rates.output };
     },
     promptThresholds: () => pricesNow().table.promptThresholds,
+    prices: () => pricesNow().table,
   };
 }
 

@@ -27,6 +27,8 @@ export interface Door {
   onSleep?(begun: (wake: () => void) => () => void): void;
   /** What the caller gets of a call that was aborted. */
   aborted(): Error;
+  /** The library's own OpenTelemetry span of the call; absent where it makes none. */
+  readonly span?: unknown;
   /** The class that errors for this caller derive from. */
   errorBase(): Promise<ErrorBase>;
 }

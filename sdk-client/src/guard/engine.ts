@@ -10,6 +10,7 @@ import { countingResults, readsResultsOf } from "./batch-results.ts";
 import { bodyFor } from "./body.ts";
 import { GuardedCall } from "./call.ts";
 import { capBatch, capChoices, capMessage, FITS } from "./caps.ts";
+import { CallTelling } from "./call-line.ts";
 import type { Door } from "./door.ts";
 import { callKind, modelOfPath, onlyStops } from "./endpoints.ts";
 import { featureDisabled, type RefusalDetails } from "./errors.ts";
@@ -60,6 +61,7 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
   /** The version of the SDK whose calls these are; null before the first. */
   let sdk: string | null = null;
   return async (given, next, door) => {
+    const startedMs = performance.now();
     const kind = callKind(given);
     const isGuarded = kind !== "read" && kind !== "other";
     const request = isGuarded && typeof given.body !== "string" ? await withTextBody(given) : given;
@@ -121,10 +123,16 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
     const body = known === null || isHeld || isCapped || models.hasBreakers ? parseObject(request.body) : known;
     const model = body?.["model"];
     const stream = door.stream ?? body?.["stream"] === true;
-    const off = (reason: Decision, details: RefusalDetails = {}): Promise<Response> => {
+    const told = { host, options, door, subject, decision, stream, startedMs };
+    const telling =
+      kind === "message" && typeof model === "string" ? new CallTelling({ ...told, body: body ?? {}, model }) : null;
+    const off = async (reason: Decision, details: RefusalDetails = {}): Promise<Response> => {
       if (around !== undefined) around.isTaken = true;
       const asMessage = kind === "message" && settings?.offMode === "message";
-      return refuse(door, reason, asMessage && typeof model === "string" ? { model, stream } : null, details);
+      const error = await featureDisabled(door, reason, details);
+      telling?.off(reason, error);
+      if (!asMessage || typeof model !== "string") throw error;
+      return offMessage({ model, stream, decision: { ...reason, message: error.message } });
     };
     const limited = ({ message, hint, limit, until }: LimitRefusal): Promise<Response> => {
       host.logger.debug({ flag: subject.flag, limit, until }, `A call was refused: ${hint}`);
@@ -199,6 +207,8 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
     const place = counting === null ? null : limits.enter(counting);
     subject.layer.place = place;
     const nowMs = performance.now();
+    const pass = passOf(passes, request, door.call, nowMs);
+    const attemptsBefore = pass.attempts;
     const call = new GuardedCall({
       host,
       options,
@@ -216,6 +226,7 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
       revision: decision.revision,
       pass: pass ?? passOf(passes, request, door.call, startedMs),
       pacer,
+      pass,
       breakers,
       off,
       settled: (outcome, used) => {
@@ -226,9 +237,19 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
           place?.used(each.usage);
           around?.place?.used(each.usage);
         }
+        telling?.settled(outcome, used);
       },
     });
-    return call.run(capChoices(sendable, settings), nowMs);
+    let error: unknown = null;
+    try {
+      return await call.run(capChoices(sendable, settings), nowMs);
+    } catch (thrown) {
+      error = thrown;
+      throw thrown;
+    } finally {
+      // A guard inside tells of the call itself.
+      if (!subject.layer.isTaken) telling?.returned(error, pass.attempts - attemptsBefore);
+    }
   };
 }
 
@@ -305,15 +326,4 @@ function whyUnreadable(model: string): string {
 
 function whyRefused({ model, path }: RefusedName): string {
   return `its body names ${model} in \`${path}\`, which its flag may not use now. Leave it out, or name another model`;
-}
-
-async function refuse(
-  door: Door,
-  decision: Decision,
-  asked: { model: string; stream: boolean } | null,
-  details: RefusalDetails,
-): Promise<Response> {
-  const error = await featureDisabled(door, decision, details);
-  if (asked === null) throw error;
-  return offMessage({ ...asked, decision: { ...decision, message: error.message } });
 }

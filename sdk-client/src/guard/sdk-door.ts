@@ -52,6 +52,11 @@ export class SdkDoor implements Door {
     return aborted();
   }
 
+  /** SDKs from 0.134 keep it with the options, for their retries too. */
+  get span(): unknown {
+    return this.#ctx.options?.__span?.span;
+  }
+
   /**
    * The `AnthropicError` class of the SDK behind the context; `Error` when that cannot be had. The SDK refuses to parse
    * a response somebody else is reading, and its refusal is an instance of the class: no import could find the right one

@@ -18,6 +18,8 @@ export interface RequestOptionsLike {
   signal?: AbortSignal | null | undefined;
   timeout?: number | undefined;
   path?: string | undefined;
+  /** Of 0.134 and later. */
+  __span?: { span?: unknown } | undefined;
 }
 
 export interface MiddlewareContextLike {
@@ -77,6 +79,10 @@ export interface GuardOptions {
    * limit, as its last answers told, for five minutes at most; `deadlineMs`, an abort and a kill end the wait. Default false.
    */
   pace?: boolean | undefined;
+   * What may be told of the content of a request, in the `content` of its log line: whatever this makes of it. Without it no
+   * content is ever logged.
+   */
+  logContent?: ((content: { system: unknown; messages: unknown }) => unknown) | undefined;
   /** Attributes for rules and rollout, for every call of this client. */
   context?: EvaluationContext | undefined;
 }
