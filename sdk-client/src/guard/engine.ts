@@ -207,8 +207,8 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
     const place = counting === null ? null : limits.enter(counting);
     subject.layer.place = place;
     const nowMs = performance.now();
-    const pass = passOf(passes, request, door.call, nowMs);
-    const attemptsBefore = pass.attempts;
+    const ownPass = pass ?? passOf(passes, request, door.call, nowMs);
+    const attemptsBefore = ownPass.attempts;
     const call = new GuardedCall({
       host,
       options,
@@ -225,8 +225,8 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
       stream,
       revision: decision.revision,
       pass: pass ?? passOf(passes, request, door.call, startedMs),
+      pass: ownPass,
       pacer,
-      pass,
       breakers,
       off,
       settled: (outcome, used) => {
@@ -248,7 +248,7 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
       throw thrown;
     } finally {
       // A guard inside tells of the call itself.
-      if (!subject.layer.isTaken) telling?.returned(error, pass.attempts - attemptsBefore);
+      if (!subject.layer.isTaken) telling?.returned(error, ownPass.attempts - attemptsBefore);
     }
   };
 }

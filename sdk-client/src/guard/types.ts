@@ -79,6 +79,7 @@ export interface GuardOptions {
    * limit, as its last answers told, for five minutes at most; `deadlineMs`, an abort and a kill end the wait. Default false.
    */
   pace?: boolean | undefined;
+  /**
    * What may be told of the content of a request, in the `content` of its log line: whatever this makes of it. Without it no
    * content is ever logged.
    */
