@@ -61,7 +61,6 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
   /** The version of the SDK whose calls these are; null before the first. */
   let sdk: string | null = null;
   return async (given, next, door) => {
-    const startedMs = performance.now();
     const kind = callKind(given);
     const isGuarded = kind !== "read" && kind !== "other";
     const request = isGuarded && typeof given.body !== "string" ? await withTextBody(given) : given;
@@ -207,7 +206,7 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
     const place = counting === null ? null : limits.enter(counting);
     subject.layer.place = place;
     const nowMs = performance.now();
-    const ownPass = pass ?? passOf(passes, request, door.call, nowMs);
+    const ownPass = pass ?? passOf(passes, request, door.call, startedMs);
     const attemptsBefore = ownPass.attempts;
     const call = new GuardedCall({
       host,
@@ -224,7 +223,6 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
       fitting,
       stream,
       revision: decision.revision,
-      pass: pass ?? passOf(passes, request, door.call, startedMs),
       pass: ownPass,
       pacer,
       breakers,
