@@ -24,7 +24,6 @@ export function consoleLogger(monotonicMs: () => number): AndonLogger {
     lastAtMs.set(message, nowMs);
     console[level](`[andon] ${message}`, fields);
   };
-  const isLevelEnabled = (level: string): boolean => level === "warn" || level === "error";
   return { debug: ignore, info: ignore, warn: write("warn"), error: write("error"), isLevelEnabled };
 }
 
@@ -60,6 +59,10 @@ export function safeLogger(logger: AndonLogger): AndonLogger {
       }
     },
   };
+}
+
+function isLevelEnabled(level: string): boolean {
+  return level === "warn" || level === "error";
 }
 
 function ignore(): void {

@@ -38,10 +38,15 @@ afterAll(async () => {
   await Promise.all([endpoint.close(), provider.shutdown()]);
 });
 
+function info(fields: object, message: string): void {
+  if (message === "Claude call") lines.push({ ...fields });
+}
+
+function hidingRecipe({ system }: { system: unknown }): string {
+  return String(system).replaceAll("recipe", "[…]");
+}
+
 function hostOf(flag: Parameters<typeof flagOf>[0] = {}): Andon {
-  const info = (fields: object, message: string): void => {
-    if (message === "Claude call") lines.push({ ...fields });
-  };
   const andon = new Andon(
     { bootstrap: snapshotOf({ flags: { [FLAG]: flagOf(flag) } }), logger: { ...SILENT, info } },
     { env: {} },
@@ -114,8 +119,7 @@ describe.each(SDKS)("$name", ({ Sdk }) => {
   });
 
   it("content is told as the scrubber leaves it, and not at all when that throws", async () => {
-    const logContent = ({ system }: { system: unknown }) => String(system).replaceAll("recipe", "[…]");
-    await make(hostOf(), { logContent }).messages.create({ ...ASK, system: SYSTEM });
+    await make(hostOf(), { logContent: hidingRecipe }).messages.create({ ...ASK, system: SYSTEM });
     await make(hostOf(), { logContent: () => JSON.parse("{") }).messages.create({ ...ASK, system: SYSTEM });
     expect(lines.map((line) => line["content"])).toEqual([SYSTEM.replaceAll("recipe", "[…]"), undefined]);
   });

@@ -160,8 +160,8 @@ export class CallTelling {
       copyTexts(last, line);
     }
     const { targetingKey, session } = subject.context;
-    if (targetingKey !== undefined && targetingKey !== null) line.user ??= String(targetingKey);
-    if (session !== undefined && session !== null) line.session ??= String(session);
+    if (typeof targetingKey === "string") line.user ??= targetingKey;
+    if (typeof session === "string") line.session ??= session;
     const hash = line.systemHash ?? systemHash(body["system"]);
     if (hash !== undefined) line.systemHash = hash;
     if (error !== null) line.errorClass = classOf(error);

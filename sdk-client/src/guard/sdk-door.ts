@@ -1,6 +1,7 @@
 /** The door of `@anthropic-ai/sdk` middleware: what its context tells of a call. */
 import type { Door } from "./door.ts";
 import { aborted } from "./errors.ts";
+import { isObject } from "../wire/json.ts";
 import type { ErrorBase } from "../feature-disabled-error.ts";
 import { givenBody } from "./order.ts";
 import type { MiddlewareContextLike, RequestOptionsLike } from "./types.ts";
@@ -54,7 +55,9 @@ export class SdkDoor implements Door {
 
   /** SDKs from 0.134 keep it with the options, for their retries too. */
   get span(): unknown {
-    return this.#ctx.options?.__span?.span;
+    const { options } = this.#ctx;
+    const call: unknown = options === undefined ? undefined : Reflect.get(options, "__span");
+    return isObject(call) ? call["span"] : undefined;
   }
 
   /**

@@ -18,8 +18,6 @@ export interface RequestOptionsLike {
   signal?: AbortSignal | null | undefined;
   timeout?: number | undefined;
   path?: string | undefined;
-  /** Of 0.134 and later. */
-  __span?: { span?: unknown } | undefined;
 }
 
 export interface MiddlewareContextLike {
