@@ -26,7 +26,8 @@ export class Stopped extends Error {
 
 export class Attempt {
   readonly #controller = new AbortController();
-  readonly #limits = new Map<LimitName, NodeJS.Timeout>();
+  /** Most attempts have none. */
+  #limits: Map<LimitName, NodeJS.Timeout> | null = null;
   #stop: Stop | null = null;
   #interrupt: ((reason: Stopped) => void) | null = null;
   #onStop: ((stop: Stop) => void) | null = null;
@@ -58,6 +59,7 @@ export class Attempt {
   /** Stops the attempt after `limitMs`, unless the limit is cleared first. No limit when undefined. */
   limit(name: LimitName, limitMs: number | undefined): void {
     if (limitMs === undefined) return;
+    this.#limits ??= new Map();
     this.#limits.set(
       name,
       setTimeout(() => this.stop({ kind: "limit", name, limitMs }), limitMs),
@@ -65,11 +67,12 @@ export class Attempt {
   }
 
   clearLimit(name: LimitName): void {
-    clearTimeout(this.#limits.get(name));
-    this.#limits.delete(name);
+    clearTimeout(this.#limits?.get(name));
+    this.#limits?.delete(name);
   }
 
   clearLimits(): void {
+    if (this.#limits === null) return;
     for (const timer of this.#limits.values()) clearTimeout(timer);
     this.#limits.clear();
   }

@@ -37,6 +37,12 @@ export interface ProviderFailure {
 
 export class Breakers {
   readonly #breakers = new Map<string, Breaker>();
+  #open = 0;
+
+  /** Nothing need be asked while none is open. */
+  get hasOpen(): boolean {
+    return this.#open > 0;
+  }
 
   /**
    * The models of `models` that may be tried now, in order: closed ones, and before them one that is due for its probe.
@@ -59,6 +65,7 @@ export class Breakers {
 
   succeeded(model: string, nowMs: number): void {
     const breaker = this.#of(model);
+    if (breaker.failures >= FAILURES_TO_OPEN) this.#open -= 1;
     breaker.failures = 0;
     breaker.succeededMs = nowMs;
   }
@@ -75,6 +82,7 @@ export class Breakers {
     breaker.failedMs = nowMs;
     if (breaker.failures < FAILURES_TO_OPEN) return false;
     if (!wasOpen) {
+      this.#open += 1;
       breaker.openedMs = nowMs;
       breaker.pauseMs = FIRST_PAUSE_MS;
     }
@@ -85,9 +93,10 @@ export class Breakers {
   #of(model: string): Breaker {
     const known = this.#breakers.get(model);
     if (known !== undefined) return known;
-    for (const [oldest] of this.#breakers) {
+    for (const [oldest, breaker] of this.#breakers) {
       if (this.#breakers.size < MAX_MODELS) break;
       this.#breakers.delete(oldest);
+      if (breaker.failures >= FAILURES_TO_OPEN) this.#open -= 1;
     }
     const made: Breaker = {
       failures: 0,

@@ -63,7 +63,7 @@ export class GuardedCall implements RunningCall {
   async #tryAll(choices: readonly ModelChoice[]): Promise<Response> {
     const { pass, host } = this.#input;
     this.#isAlone = choices.length === 1;
-    await this.#pause(pass.waitUntilMs - performance.now());
+    if (pass.waitUntilMs > 0) await this.#pause(pass.waitUntilMs - performance.now());
     let rest = this.#usable(choices);
     if (rest.length === 0 && pass.first === null) return this.#allOut(choices);
     for (;;) {
@@ -81,13 +81,14 @@ export class GuardedCall implements RunningCall {
   }
 
   /** The choices that have not failed in this call, without those that are out. */
-  #usable(choices: readonly ModelChoice[]): ModelChoice[] {
+  #usable(choices: readonly ModelChoice[]): readonly ModelChoice[] {
     const { pass, breakers, host } = this.#input;
-    if (pass.attempts === 0) {
+    if (pass.attempts === 0 && breakers.hasOpen) {
       const models = choices.map(({ model }) => model);
       const admitted = breakers.admit(models, performance.now());
       for (const model of models) if (!admitted.includes(model)) pass.failed.add(host.models.nameOf(model));
     }
+    if (pass.failed.size === 0) return choices;
     return choices.filter(({ model }) => !hasFailed(pass, model, host.models));
   }
 

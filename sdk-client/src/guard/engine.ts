@@ -77,7 +77,7 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
     if (!host.hasState && isGuarded) await atMost(options.deadlineMs, firstState(host));
     else if (isGuarded && host.isTooOld(options.maxStaleMs)) await host.fresh(freshness);
 
-    const pass = options.pace === true && known !== null ? passOf(passes, request, door.call, performance.now()) : null;
+    const pass = options.pace === true && known !== null ? passOf(passes, request, door.call, startedMs) : null;
     const pacer = pacerOf(host);
     if (pass !== null && pacer !== null && known !== null) {
       await waitForRoom(pacer, {
