@@ -158,6 +158,8 @@ export interface EvaluationCount {
   on: number;
   off: number;
   sdk?: string;
+  /** Calls that a limit refused. */
+  limited?: number;
 }
 
 export interface Submission {

@@ -186,6 +186,11 @@ export class Andon implements GuardHost {
     this.#checks.guarded(flag, sdk);
   }
 
+  /** Counts a call that a guard refused by a limit of the flag. */
+  limited(flag: string): void {
+    this.#checks.limited(flag);
+  }
+
   /** Takes a guard's note of what an attempt used. */
   record(used: UsageDraft): void {
     this.#add({ id: crypto.randomUUID(), at: this.#runtime.nowMs(), ...used });

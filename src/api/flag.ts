@@ -155,6 +155,10 @@ export const flagSchema = z
       .object({ at: time, sdk: z.string().nullable() })
       .nullable()
       .openapi({ description: "When a guard last held a call of it, and its SDK's version; null: it is not wired." }),
+    limited: z
+      .object({ at: time, calls: z.number() })
+      .nullable()
+      .openapi({ description: "Calls that its limits refused, and when a client last told of one; null: none." }),
     version: z.number(),
     createdAt: time,
     updatedAt: time,

@@ -99,6 +99,9 @@ export interface Evaluations {
   guardedAt: Date | null;
   /** The version of that guard's SDK, when it is known. */
   sdk: string | null;
+  /** Calls that a limit refused, and when one last told of such; null: never. */
+  limited: number;
+  limitedAt: Date | null;
 }
 
 export function switchOf(flag: FlagState): Switch {

@@ -219,6 +219,24 @@ describe("what a refusal looks like", () => {
   });
 });
 
+it("the server is told how many calls were refused by limits, apart from what the flag let in", async () => {
+  const reports: unknown[] = [];
+  const server = async (_url: string, init?: { method?: string; body?: unknown }) => {
+    if (init?.method === "POST") reports.push(JSON.parse(String(init.body)));
+    return Response.json({ accepted: 0 });
+  };
+  const bootstrap = snapshotOf({ flags: { [FLAG]: flagOf({ limits: { flag: { requestsPerMinute: 1 } } }) } });
+  const url = "http://andon.test";
+  const andon = new Andon({ url, token: "andon_sdk_test", fetch: server, bootstrap, logger: SILENT }, { env: {} });
+  hosts.push(andon);
+  const client = clientOf(andon);
+  await client.messages.create(ASK);
+  await errorOf(client.messages.create(ASK));
+  await errorOf(client.messages.create(ASK));
+  await andon.flush();
+  expect(reports).toMatchObject([{ checks: { [FLAG]: { on: 3, off: 0, limited: 2 } } }]);
+});
+
 describe("caps on a request", () => {
   const long = { ...ASK, messages: [{ role: "user" as const, content: "ü".repeat(600) }] };
 

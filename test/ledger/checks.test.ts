@@ -31,6 +31,12 @@ const evaluated = async (key = "support-chat") =>
   (await expectJson(harness.call("GET", `${FLAGS}/${key}`), flagShape)).evaluated;
 const guarded = async () => (await expectJson(harness.call("GET", `${FLAGS}/support-chat`), flagShape)).guarded;
 
+const limitedShape = z.looseObject({
+  limited: z.strictObject({ at: z.string(), calls: z.number() }).nullable(),
+});
+
+const limited = async () => (await expectJson(harness.call("GET", `${FLAGS}/support-chat`), limitedShape)).limited;
+
 const checks = (count: unknown) => ({ "support-chat": count });
 
 describe("evaluations of a flag", () => {
@@ -59,6 +65,17 @@ describe("evaluations of a flag", () => {
     await expectStatus(report(checks({ on: 0, off: 1, sdk: "<b>" })), 200);
     await expectStatus(report(checks({ on: 1, off: 0 })), 200);
     expect(await guarded()).toEqual({ at: "2026-03-02T09:01:00.000Z", sdk: "1.14.0" });
+  });
+
+  it("tell apart what was let in and then refused by a limit, and when that was last", async () => {
+    expect(await limited()).toBeNull();
+    await expectStatus(report({ "support-chat": { on: 3, off: 0, limited: 2 } }), 200);
+    const at = new Date(clock.nowMs()).toISOString();
+    expect(await limited()).toEqual({ at, calls: 2 });
+    clock.advance(60_000);
+    await expectStatus(report({ "support-chat": { on: 1, off: 0 } }), 200);
+    await expectStatus(report({ "support-chat": { on: 0, off: 0, limited: -1 } }), 422);
+    expect(await limited()).toEqual({ at, calls: 2 });
   });
 
   it("of many batches at once are all counted", async () => {

@@ -37,6 +37,29 @@ async function flag(key: string): Promise<unknown> {
 const FLAG = { key: "translate", name: "Translate", offMode: "error", rollout: "100", chain: "", do: "save" };
 
 describe("the form of a flag", () => {
+  it("takes limits and caps, says what is wrong with one beside it, and its page says what they come to", async () => {
+    const limits = { key: "limited", name: "Limited", "limits.user.requestsPerMinute": "20", maxOutputTokens: "4,096" };
+    const half = { ...FLAG, ...limits, "limits.flag.concurrent": "1.5" };
+    const again = await (await post("/e/production/flags/new", half)).text();
+    expect(again).toContain("must be a whole number, 1 to 100000");
+    expect(again).toContain('name="limits.flag.concurrent" aria-invalid="true"');
+    expect(again).toContain('value="4,096"');
+    await post("/e/production/flags/new", { ...FLAG, ...limits, "limits.flag.concurrent": "" });
+    expect(await flag("limited")).toMatchObject({
+      limits: { user: { requestsPerMinute: 20 } },
+      maxInputBytes: null,
+      maxOutputTokens: 4_096,
+    });
+    const page = await get("/e/production/flags/limited");
+    expect(page).toContain("<li>each user: 20 a minute</li>");
+    expect(page).toContain("<li>max_tokens of at most 4,096: a request for more is refused</li>");
+    expect(page).toContain("Each instance counts its own calls.");
+    const edit = await get("/e/production/flags/limited/edit");
+    expect(edit).toMatch(/name="limits\.user\.requestsPerMinute"[^>]*value="20"/);
+    await post("/e/production/flags/limited/edit", { ...FLAG, key: "limited", name: "Limited", version: "1" });
+    expect(await flag("limited")).toMatchObject({ limits: {}, maxOutputTokens: null });
+  });
+
   it("grows rules and conditions by its buttons and keeps what was typed", async () => {
     const grown = await post("/e/production/flags/new", { ...FLAG, name: "Half typed", do: "add-rule" });
     const page = await grown.text();

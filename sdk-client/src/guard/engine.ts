@@ -135,6 +135,7 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
     };
     const limited = ({ message, hint, limit, until }: LimitRefusal): Promise<Response> => {
       host.logger.debug({ flag: subject.flag, limit, until }, `A call was refused: ${hint}`);
+      host.limited(subject.flag);
       // What trying again does not mend is said in its own words.
       const words = limit.scope === "request" ? message : settings?.offMessage || message;
       return off({ ...decision, enabled: false, reason: "BUDGET", message: words }, { hint, limit, until });

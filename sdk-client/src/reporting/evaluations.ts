@@ -9,6 +9,8 @@ export interface Checks {
   off: number;
   /** A guard asked too: the version of the SDK whose calls it holds, `""` when that is not known. */
   sdk?: string;
+  /** Calls that a limit of the flag refused; left out for none. */
+  limited?: number;
 }
 
 export class CheckCounts {
@@ -32,6 +34,12 @@ export class CheckCounts {
     checks.sdk = sdk;
   }
 
+  /** A call that was let in by the flag was refused by one of its limits. */
+  limited(flag: string, calls = 1): void {
+    const checks = this.#find(flag);
+    checks.limited = (checks.limited ?? 0) + calls;
+  }
+
   /** Takes the counts out. */
   take(): Record<string, Checks> {
     const taken = Object.fromEntries(this.#counts);
@@ -42,7 +50,8 @@ export class CheckCounts {
 
   /** Adds counts that were taken and surely not counted. */
   putBack(taken: Readonly<Record<string, Checks>>): void {
-    for (const [flag, { on, off, sdk }] of Object.entries(taken)) {
+    for (const [flag, { on, off, sdk, limited }] of Object.entries(taken)) {
+      if (limited !== undefined) this.limited(flag, limited);
       const checks = this.#find(flag);
       if (sdk !== undefined) checks.sdk ??= sdk;
       checks.on += on;

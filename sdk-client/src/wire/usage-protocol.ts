@@ -194,7 +194,7 @@ export interface UsageBatch {
   instance: string;
   records: UsageRecord[];
   /** How often each flag was evaluated since the last batch; `sdk` when a guard asked too, see `Checks`. */
-  checks?: Record<string, { on: number; off: number; sdk?: string }>;
+  checks?: Record<string, { on: number; off: number; sdk?: string; limited?: number }>;
 }
 
 export interface UsageAnswer {

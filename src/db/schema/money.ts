@@ -241,6 +241,9 @@ export const flagChecks = pgTable(
     guardedAt: moment("guarded_at"),
     /** The version of that guard's SDK, when it is known. */
     sdk: text("sdk"),
+    // Calls that a limit of the flag refused, and when that was last told.
+    limited: amount("limited_count"),
+    limitedAt: moment("limited_at"),
   },
   (t) => [primaryKey({ columns: [t.environmentId, t.flag] })],
 );

@@ -134,9 +134,11 @@ export const usageBatchSchema = z
     instance: z.string(),
     records: z.array(record).max(MAX_RECORDS_PER_BATCH),
     checks: z
-      .record(z.string(), z.object({ on: count, off: count, sdk: z.string().optional() }))
+      .record(z.string(), z.object({ on: count, off: count, sdk: z.string().optional(), limited: count.optional() }))
       .optional()
-      .openapi({ description: "How often each flag was evaluated since the last batch." }),
+      .openapi({
+        description: "How often each flag was evaluated since the last batch, and how many calls its limits refused.",
+      }),
   })
   .openapi("UsageBatch");
 

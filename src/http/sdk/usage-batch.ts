@@ -85,13 +85,18 @@ function checksOf(value: unknown): { checks: Checks; fault: Fault | null } {
   if (entries.length > MAX_CHECKED_FLAGS) return refuse("checks", `may hold at most ${MAX_CHECKED_FLAGS} flags`);
   for (const [flag, counts] of entries) {
     if (!FLAG_KEY_PATTERN.test(flag)) continue;
-    const { on, off, sdk }: Readonly<Record<string, unknown>> = isObject(counts) ? counts : {};
+    const { on, off, sdk, limited }: Readonly<Record<string, unknown>> = isObject(counts) ? counts : {};
     const path = `checks.${flag}`;
-    const fault = wholeFault(on, `${path}.on`, 0, MAX_CHECKS) ?? wholeFault(off, `${path}.off`, 0, MAX_CHECKS);
+    const fault =
+      wholeFault(on, `${path}.on`, 0, MAX_CHECKS) ??
+      wholeFault(off, `${path}.off`, 0, MAX_CHECKS) ??
+      (limited === undefined ? null : wholeFault(limited, `${path}.limited`, 0, MAX_CHECKS));
     if (fault !== null) return { checks, fault };
-    if (typeof on === "number" && typeof off === "number" && on + off > 0) {
-      checks.set(flag, typeof sdk === "string" ? { on, off, sdk: SDK_VERSION.test(sdk) ? sdk : "" } : { on, off });
-    }
+    if (typeof on !== "number" || typeof off !== "number") continue;
+    const counted: EvaluationCount = { on, off };
+    if (typeof sdk === "string") counted.sdk = SDK_VERSION.test(sdk) ? sdk : "";
+    if (typeof limited === "number" && limited > 0) counted.limited = limited;
+    if (on + off + (counted.limited ?? 0) > 0) checks.set(flag, counted);
   }
   return { checks, fault: null };
 }

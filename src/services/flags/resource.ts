@@ -66,6 +66,7 @@ export function flagResource(
     standing: standingResource(standingOf(standingFacts(flag, around))),
     evaluated: evaluations === undefined ? null : evaluatedResource(evaluations),
     guarded: evaluations === undefined ? null : guardedResource(evaluations),
+    limited: evaluations === undefined ? null : limitedResource(evaluations),
     version: flag.version,
     createdAt: flag.createdAt.toISOString(),
     updatedAt: flag.updatedAt.toISOString(),
@@ -84,6 +85,10 @@ function evaluatedResource({ at, on, off }: Evaluations): FlagResource["evaluate
 
 function guardedResource({ guardedAt, sdk }: Evaluations): FlagResource["guarded"] {
   return guardedAt === null ? null : { at: guardedAt.toISOString(), sdk };
+}
+
+function limitedResource({ limited, limitedAt }: Evaluations): FlagResource["limited"] {
+  return limitedAt === null ? null : { at: limitedAt.toISOString(), calls: limited };
 }
 
 function switchResource(value: Switch): SwitchResource {

@@ -27,7 +27,7 @@ import { RecentCalls, Spenders } from "./spenders.tsx";
 import { isHeldOff } from "../../domain/effective.ts";
 import { someIn } from "../../domain/fleet.ts";
 import { capWords, fleetLimitWords, limitWords } from "../../domain/limit-words.ts";
-import { killTrip, lightOf, percent } from "../text/text.ts";
+import { count, killTrip, lightOf, percent } from "../text/text.ts";
 
 const HISTORY = 20;
 
@@ -270,7 +270,7 @@ function Definition({ flag, instances, nowMs }: { flag: FlagResource; instances:
       </dd>
       <dt>Limits</dt>
       <dd>
-        <Limits flag={flag} instances={instances} />
+        <Limits flag={flag} instances={instances} nowMs={nowMs} />
       </dd>
       <dt>Rollout</dt>
       <dd>{flag.rollout === 100 ? "everybody" : `${percent(flag.rollout)} of users`}</dd>
@@ -315,7 +315,7 @@ function Definition({ flag, instances, nowMs }: { flag: FlagResource; instances:
   );
 }
 
-function Limits({ flag, instances }: { flag: FlagResource; instances: number }) {
+function Limits({ flag, instances, nowMs }: { flag: FlagResource; instances: number; nowMs: number }) {
   const limits = limitWords(flag);
   const words = [...limits, ...capWords(flag)];
   if (words.length === 0) return "none";
@@ -326,6 +326,11 @@ function Limits({ flag, instances }: { flag: FlagResource; instances: number }) 
           <li>{one}</li>
         ))}
       </ul>
+      {flag.limited === null ? null : (
+        <p>
+          {count(flag.limited.calls, "call")} refused so far, the last <Moment at={flag.limited.at} nowMs={nowMs} />.
+        </p>
+      )}
       {limits.length === 0 ? null : <p class="dim">{fleetLimitWords(instances)}</p>}
     </>
   );
