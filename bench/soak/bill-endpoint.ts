@@ -88,6 +88,12 @@ class Exchange {
     return Math.min(most, Math.floor(((performance.now() - this.#startedMs) * TOKENS_PER_SECOND) / 1_000));
   }
 
+  /** The clouds have no fallback on the server's side, and none goes to the model that declined. */
+  get fallsBack(): boolean {
+    const { model } = this;
+    return this.body["fallbacks"] !== undefined && !model.startsWith(REGIONAL) && model !== FALLBACK;
+  }
+
   bill(output: number, model = this.model): void {
     this.#bill(model, this.prompt, output);
   }
@@ -221,7 +227,7 @@ const WHOLE: Readonly<Record<string, Play>> = {
     to.json(to.message({ content: words(to.output), usage: to.usage(to.output, { iterations }) }));
   },
   async fellBack(to) {
-    if (to.body["fallbacks"] === undefined) return WHOLE["answered"]?.(to);
+    if (!to.fallsBack) return WHOLE["answered"]?.(to);
     if (!(await to.write(to.output))) return;
     const category = pick(to.random, [...WAIVED, ...BILLED]);
     if (BILLED.some((billed) => billed === category)) to.bill(0);
@@ -284,7 +290,7 @@ const STREAMED: Readonly<Record<string, Play>> = {
     to.end(to.usage(1), refusal(pick(to.random, BILLED)));
   },
   async fellBackMidway(to) {
-    if (to.body["fallbacks"] === undefined) return STREAMED["answered"]?.(to);
+    if (!to.fallsBack) return STREAMED["answered"]?.(to);
     to.send(to.start());
     const before = await to.text(2);
     to.bill(before);
