@@ -5,7 +5,7 @@
 import type { OnUnknown } from "./evaluate/evaluate.ts";
 import { type LocalKill, parseLocalKill } from "./evaluate/local-override.ts";
 import { type AndonLogger, isLogger } from "./logger.ts";
-import type { Snapshot } from "./wire/protocol.ts";
+import { MAX_WAIT_SECONDS, type Snapshot } from "./wire/protocol.ts";
 import { builtin } from "./builtin.ts";
 import type { FetchLike } from "./sync/transport-fetch.ts";
 
@@ -95,7 +95,7 @@ export function resolveOptions(given: AndonOptions | undefined, env: Env): Resol
     server: server(options, env, complain),
     flushIntervalMs: number("flushIntervalMs", 1_000, [100, 60_000]),
     pollIntervalMs: number("pollIntervalMs", 5_000, [100, 3_600_000]),
-    waitSeconds: Math.floor(number("waitSeconds", 25, [0, 300])),
+    waitSeconds: Math.min(Math.floor(number("waitSeconds", 25, [0, 300])), MAX_WAIT_SECONDS),
     cacheFile: cacheFile(options.cacheFile, complain),
     bootstrap: options.bootstrap,
     fetch: fetchOption(options.fetch, complain),

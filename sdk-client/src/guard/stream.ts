@@ -14,7 +14,7 @@ const MAX_OPENING_BYTES = 262_144;
 /** The same while waiting for the whole answer (`bufferStreams`): several times the longest that a model writes. */
 const MAX_WHOLE_BYTES = 16_777_216;
 
-/** Why a stream ended without a complete answer. */
+/** How a stream ended: with a complete answer, or why without one. */
 export type StreamEnd = { kind: "complete" } | { kind: "stopped"; stop: Stop } | { kind: "broken"; error: unknown };
 
 /** The beginning of a stream: its bytes so far, and what they say. */

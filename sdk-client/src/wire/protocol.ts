@@ -181,6 +181,10 @@ export const HEADER_BOOT = "Andon-Boot";
 export const HEADER_LOCAL = "Andon-Local";
 /** Longest value of that header; a client that holds off more says `*`. */
 export const LOCAL_MAX_CHARS = 1024;
+
+/** Longest time a poll is parked; not above the idle timeouts of common load balancers (60 s and more). */
+export const MAX_WAIT_SECONDS = 60;
+
 /** With a report of usage: the client's clock as it is sent, Unix time in milliseconds. Tells how far off that clock is. */
 export const HEADER_SENT = "Andon-Sent";
 export const HEADER_APP = "Andon-App";

@@ -7,6 +7,7 @@ import {
   HEADER_LOCAL,
   HEADER_SDK,
   LOCAL_MAX_CHARS,
+  MAX_WAIT_SECONDS,
 } from "../../../sdk-client/src/wire/protocol.ts";
 import { parseRevision } from "../../../sdk-client/src/wire/revision.ts";
 import { type Fault, AppError } from "../../errors.ts";
@@ -15,8 +16,6 @@ export const INSTANCE_MAX_CHARS = 128;
 const LABEL_MAX_CHARS = 128;
 const BOOT_MAX_CHARS = 64;
 const ETAG_MAX_CHARS = 128;
-/** Longest time a poll is parked; below the idle timeouts of common load balancers (60 s and more). */
-export const WAIT_MAX_SECONDS = 60;
 
 const PRINTABLE = /^[\x20-\x7e]*$/;
 const BEARER = /^Bearer +([\w.~+/=-]{1,512})$/i;
@@ -95,7 +94,7 @@ export function appliedOf(header: HeaderReader): { lineage: string; n: number } 
 /** Milliseconds that the client is ready to wait for a change; 0 when it is not. */
 export function waitMsOf(header: HeaderReader): number {
   const seconds = WAIT.exec(header("prefer") ?? "")?.[1];
-  return seconds === undefined ? 0 : Math.min(Number(seconds), WAIT_MAX_SECONDS) * 1000;
+  return seconds === undefined ? 0 : Math.min(Number(seconds), MAX_WAIT_SECONDS) * 1000;
 }
 
 /** True when the client takes gzip. A refusal by `q=0` counts. */

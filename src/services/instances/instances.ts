@@ -8,7 +8,7 @@ import { instances, receipts, revisions } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import { countOf, LOST_COUNTED_SECONDS, type RunState, someIn } from "../../domain/fleet.ts";
 import { lineageOf, PROCESS_ID } from "./fleet.ts";
-import { replaceLost } from "./writes.ts";
+import { replaceLost } from "./replace-lost.ts";
 import { byName, countStopped, flushedFleet, LISTED_MAX, REVISIONS_KEPT } from "./receipts.ts";
 
 /** Stopped instances, and those silent for longer than they count, are remembered for a day, and no more than so many. */

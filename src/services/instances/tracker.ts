@@ -8,7 +8,8 @@ import type { InstanceTracker, Sighting } from "../../deps.ts";
 import { isDatabaseAway } from "../../database-away.ts";
 import type { Db } from "../../db/types.ts";
 import { Coalesced } from "../shared/coalesce.ts";
-import { type Heard, type Process, replaceLost, tellReturned, writeHeard, writeNotCounted } from "./writes.ts";
+import { replaceLost } from "./replace-lost.ts";
+import { type Heard, type Process, tellReturned, writeHeard, writeNotCounted } from "./writes.ts";
 import { NewInstances } from "./new-instances.ts";
 import { type Answered, OverduePolls } from "../snapshots/overdue-polls.ts";
 

@@ -1,9 +1,9 @@
 /** The hot SQL of sightings and receipts: one statement each for a whole batch, never going back. */
-import { type SQL, sql } from "drizzle-orm";
+import { sql } from "drizzle-orm";
 import type { Db } from "../../db/types.ts";
 import { recordOf, systemActor } from "../../domain/actor.ts";
 import type { Action } from "../../domain/audit.ts";
-import { LIVE_SECONDS, type NotCountedBecause } from "../../domain/fleet.ts";
+import type { NotCountedBecause } from "../../domain/fleet.ts";
 
 /** One process, as it names itself. */
 export interface Process {
@@ -91,29 +91,6 @@ export async function writeHeard(tx: Db, batch: readonly Heard[], nowMs: number)
 }
 
 /**
- * A lost process whose name a new one has taken since is over: nothing else, short of a goodbye, says so. Idempotent;
- * of the given names, or of all.
- */
-export async function replaceLost(db: Db, names?: readonly Process[]): Promise<void> {
-  const running =
-    names === undefined
-      ? sql`instances as old where old.stopped_at is null`
-      : sql`(select distinct e, i from jsonb_to_recordset(cast(${JSON.stringify(names.map(nameOf))} as text)::jsonb) as v(e text, i text)) as named
-          cross join lateral (select ctid, * from instances
-            where environment_id = e and instance = i offset 0) as old where old.stopped_at is null`;
-  // By the whole key and by where the row is, whatever the planner believes of the table: see `writeHeard`.
-  await db.execute(sql`
-    update instances as known set stopped_at = clock_timestamp(), stopped_by = 'successor'
-    from (
-      select old.ctid from ${running} and exists (
-        select 1 from instances as successor
-        where successor.environment_id = old.environment_id and successor.instance = old.instance
-          and successor.boot <> old.boot and successor.first_seen > ${LOST_AT} offset 0)
-    ) as ended
-    where known.ctid = ended.ctid and known.stopped_at is null`);
-}
-
-/**
  * A process that was declared dead and was heard of since: it counts again by that, and the audit says that somebody was
  * wrong. Once for each time; whichever server comes first.
  */
@@ -162,13 +139,6 @@ const IS_LATER = sql`excluded.last_seen >= known.last_seen`;
 const IS_NEWER = sql`(excluded.revision is not null and (known.revision is null
   or (known.lineage = excluded.lineage and excluded.revision > known.revision)
   or (known.lineage <> excluded.lineage and excluded.applied_at > known.applied_at)))`;
-
-/** When `old` was lost; a later sighting makes it null. */
-const LOST_AT: SQL = sql`coalesce(old.disconnected_at, old.last_seen + ${LIVE_SECONDS} * interval '1 second')`;
-
-function nameOf({ environmentId, instance }: Process): { e: string; i: string } {
-  return { e: environmentId, i: instance };
-}
 
 function compare(a: string, b: string): number {
   if (a === b) return 0;

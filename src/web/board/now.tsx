@@ -11,7 +11,7 @@ import { fleetWords, notCountedWords } from "../text/fleet.ts";
 import { SHOWN_INCIDENTS } from "../incidents/news.tsx";
 import { Moment } from "../shell/moment.tsx";
 import { periodNow, usdLimit } from "../text/money.ts";
-import { Words } from "../text/standing-words.tsx";
+import { Words } from "../text/words.tsx";
 import { UnpricedLine } from "./unpriced-line.tsx";
 import { count } from "../text/text.ts";
 

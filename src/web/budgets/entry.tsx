@@ -4,7 +4,7 @@ import { NANO_PER_USD } from "../../domain/budget.ts";
 import type { BudgetResource } from "../../api/budget.ts";
 import type { FlagResource } from "../../api/flag.ts";
 import { standingWords } from "../../domain/standing-words.ts";
-import { Words } from "../text/standing-words.tsx";
+import { Words } from "../text/words.tsx";
 import { aPeriod } from "../../domain/window.ts";
 import { LimitLine } from "../board/flag-money.tsx";
 import { Moment } from "../shell/moment.tsx";

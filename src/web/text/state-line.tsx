@@ -1,7 +1,7 @@
 /** The state of a flag in one sentence, beginning with the word of its light. */
 import type { FlagResource } from "../../api/flag.ts";
 import { standingWords } from "../../domain/standing-words.ts";
-import { Words } from "./standing-words.tsx";
+import { Words } from "./words.tsx";
 import { killTrip, lightOf, listed, percent } from "./text.ts";
 
 /** What the flag does now, since when, by whom and why. */
