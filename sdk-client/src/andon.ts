@@ -6,6 +6,7 @@ import { SnapshotCache } from "./sync/cache.ts";
 import { CheckCounts } from "./reporting/evaluations.ts";
 import type { CompiledFlag } from "./evaluate/compile.ts";
 import { evaluate, type EvaluationSettings, type OnUnknown } from "./evaluate/evaluate.ts";
+import { type WhyFallback, whyFallback } from "./degrade.ts";
 import { type AndonEvent, type AndonEvents, type AndonListener, callSafely, Emitter } from "./events.ts";
 import { addExitFlush, dropExitFlush, EXIT_FLUSH_MS } from "./reporting/exit-flush.ts";
 import { Freshness } from "./sync/freshness.ts";
@@ -19,7 +20,14 @@ import { parseSnapshot } from "./wire/parse-snapshot.ts";
 import type { ServerLink } from "./sync/request.ts";
 import { poll } from "./sync/poll.ts";
 import { Poller, type Verdict } from "./sync/poller.ts";
-import type { ChainStep, Decision, EvaluationContext, Snapshot, SnapshotFlag } from "./wire/protocol.ts";
+import {
+  DEFAULT_OFF_MESSAGE,
+  type ChainStep,
+  type Decision,
+  type EvaluationContext,
+  type Snapshot,
+  type SnapshotFlag,
+} from "./wire/protocol.ts";
 import type { Revision } from "./wire/revision.ts";
 import type { UsageRecord } from "./wire/usage-protocol.ts";
 import { parseReport, type UsageReport } from "./reporting/record.ts";
@@ -163,6 +171,32 @@ export class Andon implements GuardHost {
     this.#checks.count(flag, decision.enabled);
     if (decision.reason === "UNKNOWN" && this.#store.origin === "live") this.#unknownFlags.tell(flag);
     return decision;
+  }
+
+  /**
+   * Runs `ai` while the flag is on, and `fallback` when it is off or Claude failed: an error of the guard, a failed connection,
+   * or a status other than 400, 413 and 422. Every other error of `ai` is thrown on, as those of `fallback` are.
+   */
+  async run<T>(
+    flag: string,
+    context: EvaluationContext | undefined,
+    ai: (decision: Decision) => T | Promise<T>,
+    fallback: (why: WhyFallback) => T | Promise<T>,
+  ): Promise<T> {
+    const decision = this.evaluate(flag, context);
+    const message = decision.message === "" ? DEFAULT_OFF_MESSAGE : decision.message;
+    if (!decision.enabled) return fallback({ because: "off", message, error: null });
+    let why: WhyFallback;
+    try {
+      return await ai(decision);
+    } catch (error) {
+      const because = whyFallback(error);
+      if (because === null) throw error;
+      const told = because === "off" && error instanceof Error ? error.message : message;
+      why = { because, message: told, error };
+    }
+    this.logger.warn({ flag, because: why.because, err: why.error }, "The path without AI answers");
+    return fallback(why);
   }
 
   /** As `evaluate`, without counting as a check of the flag. */

@@ -3,6 +3,7 @@
  * works without that SDK installed.
  */
 export { Andon, type Readiness } from "./andon.ts";
+export type { WhyFallback } from "./degrade.ts";
 export type { OnUnknown } from "./evaluate/evaluate.ts";
 export type { AndonEvent, AndonEvents, AndonListener } from "./events.ts";
 export { FeatureDisabledError, isFeatureDisabled } from "./feature-disabled-error.ts";
