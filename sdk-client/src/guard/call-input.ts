@@ -42,7 +42,7 @@ export interface CallInput {
   /** What the call was decided by; null without any state. */
   revision: Revision | null;
   /** The flag's way to say no: its off message, or the error thrown. */
-  readonly off: (decision: Decision) => Promise<Response>;
+  off(decision: Decision): Promise<Response>;
   /** Called once for every attempt that was sent, with what it used. */
   settled(outcome: AttemptOutcome, used: readonly UsageDraft[]): void;
 }

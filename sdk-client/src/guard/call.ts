@@ -157,10 +157,10 @@ export class GuardedCall implements RunningCall {
 
   /** Breakers have left out every model of the call. */
   #allOut(choices: readonly ModelChoice[]): Promise<Response> {
-    const { host, off } = this.#input;
+    const { host } = this.#input;
     const models = choices.map(({ model }) => model);
     host.logger.warn({ flag: this.flag, models }, "no model is left: each keeps failing; single calls probe them");
-    return off({ ...host.decide(this.flag, this.context), enabled: false, reason: "NO_MODEL" });
+    return this.#input.off({ ...host.decide(this.flag, this.context), enabled: false, reason: "NO_MODEL" });
   }
 
   /** A failure that the SDK retries: the pause before that is kept here, where a kill and the deadline end it. */

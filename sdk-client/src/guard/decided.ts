@@ -1,0 +1,207 @@
+/**
+ * One request with what was decided for it, whatever its kind: its flag's settings, the models it may use, and the ways to
+ * say no. Invariant: nothing is made here that only a flag with limits, caps or blocks needs.
+ */
+import { type ModelChoice, planModels } from "../evaluate/chain-plan.ts";
+import { ANY_LUCK, NO_LUCK } from "../evaluate/effective-state.ts";
+import type { Fitting } from "./body.ts";
+import { CallTelling } from "./call-line.ts";
+import type { Door } from "./door.ts";
+import { type CallKind, onlyStops } from "./endpoints.ts";
+import { featureDisabled, type RefusalDetails } from "./errors.ts";
+import type { Guarding } from "./guarding.ts";
+import type { LimitRefusal } from "./limit-refusal.ts";
+import type { LimitSubject, Place } from "./limits.ts";
+import type { Naming, RefusedName } from "./names.ts";
+import type { Layer } from "./nesting.ts";
+import { offMessage } from "./off-message.ts";
+import { retriesOf } from "./pass.ts";
+import type { Body, Subject } from "./request.ts";
+import type { RequestLike } from "./types.ts";
+import { parseObject } from "../wire/json.ts";
+import type { Decision, SnapshotFlag } from "../wire/protocol.ts";
+
+export interface AskedRequest<R extends RequestLike> {
+  guarding: Guarding;
+  kind: Exclude<CallKind, "read">;
+  request: R;
+  next: (request: R) => Promise<Response>;
+  door: Door;
+  /** The body of a message, where it could be read. */
+  known: Body | null;
+  subject: Subject;
+  /** The guard around this one. */
+  around: Layer | undefined;
+  startedMs: number;
+}
+
+export class DecidedRequest<R extends RequestLike> {
+  readonly asked: AskedRequest<R>;
+  readonly decision: Decision;
+  /** The flag's; undefined for one that no snapshot knows. */
+  readonly settings: SnapshotFlag | undefined;
+  /** Not every model may be named now. A breaker refuses no call: it does not count. */
+  readonly isHeld: boolean;
+  /** Null when it is not the text of a JSON object. */
+  readonly body: Body | null;
+  /** What the body names; null when it names none. */
+  readonly model: string | null;
+  readonly stream: boolean;
+  /** Of a message that names a model. */
+  readonly telling: CallTelling | null;
+
+  constructor(asked: AskedRequest<R>) {
+    const { guarding, kind, request, door, known, subject, startedMs } = asked;
+    const { host, options } = guarding;
+    const { flag, context } = subject;
+    this.asked = asked;
+    if (kind === "count" || kind === "other") this.decision = host.decide(flag, context);
+    else {
+      this.decision = host.evaluate(flag, context, guarding.unknown);
+      host.guarded(flag, guarding.sdkOf(request.headers));
+    }
+    const { decision } = this;
+    const settings = host.flag(flag);
+    this.settings = settings;
+    this.isHeld = decision.level > 0 || settings?.chainOnly === true || host.models.hasBlocks;
+    // What is held is read as it will be sent: other middleware may have changed it since.
+    const isChanged = this.isHeld || settings?.maxOutputTokens !== undefined || host.models.hasBreakers;
+    const body = known === null || isChanged ? parseObject(request.body) : known;
+    const model = body?.["model"];
+    this.body = body;
+    this.model = typeof model === "string" ? model : null;
+    this.stream = door.stream ?? body?.["stream"] === true;
+    this.telling =
+      kind !== "message" || body === null || this.model === null
+        ? null
+        : new CallTelling({
+            host,
+            options,
+            door,
+            subject,
+            decision,
+            stream: this.stream,
+            startedMs,
+            body,
+            model: this.model,
+          });
+  }
+
+  /** Why work may not begin: its flag is off, a limit is reached, or nobody can tell its models. Null: it may. */
+  refusal(counting: LimitSubject | null): Promise<Response> | null {
+    if (!this.decision.enabled && !this.isStop) return this.off(this.decision);
+    const full = counting === null ? null : this.asked.guarding.limits.check(counting);
+    return full === null ? this.unread() : this.limited(full);
+  }
+
+  /** What cannot be read cannot be held. */
+  unread(): Promise<Response> | null {
+    const { body } = this.asked.request;
+    const isUnread = this.isHeld && this.body === null && body !== undefined && body !== null;
+    return isUnread ? this.noModel(UNREADABLE_BODY) : null;
+  }
+
+  /** What it is counted under; null without limits, and within a guard of the same flag, which has let it in. */
+  counting(): LimitSubject | null {
+    const { request, subject, around } = this.asked;
+    const { flag, context } = subject;
+    const limits = this.settings?.limits;
+    if (limits === undefined || this.isStop || around?.flag === flag) return null;
+    // The SDK's retries are the same call.
+    return { flag, limits, user: context.targetingKey, session: context.session, isRetry: retriesOf(request) > 0 };
+  }
+
+  /** Counts it from now on. */
+  enter(counting: LimitSubject | null): Place | null {
+    return counting === null ? null : this.asked.guarding.limits.enter(counting);
+  }
+
+  /** Passes while the flag is off. */
+  get isStop(): boolean {
+    return this.asked.kind === "work" && onlyStops(this.body);
+  }
+
+  /** The models to try for a name, best first. `luck` says which of those that a breaker has taken out it may probe. */
+  plan(requested: string, luck = NO_LUCK): ModelChoice[] {
+    const { guarding, subject } = this.asked;
+    const { host } = guarding;
+    return planModels({
+      requested,
+      steps: host.chain(subject.flag),
+      level: this.decision.level,
+      chainOnly: this.settings?.chainOnly ?? false,
+      models: host.models,
+      nowMs: Date.now(),
+      luck,
+    });
+  }
+
+  /** By what bodies are fitted. What a breaker has taken out is left out where that can be. */
+  fitting(): Fitting {
+    const { host, writers } = this.asked.guarding;
+    const naming = this.isHeld || host.models.hasBreakers ? this.#naming(NO_LUCK) : null;
+    return { models: host.models, writers, naming, refusing: this.refusing() };
+  }
+
+  /** What a body may name; null while it may name every model. */
+  refusing(): Naming | null {
+    return this.isHeld ? this.#naming(ANY_LUCK) : null;
+  }
+
+  #naming(luck: number): Naming {
+    const { models } = this.asked.guarding.host;
+    return {
+      mayName: (model) => this.plan(model, luck)[0]?.replaced === false,
+      isModel: (text) => models.isReadable(text),
+    };
+  }
+
+  /** The flag's way to say no: its off message, or the error thrown. */
+  async off(reason: Decision, details: RefusalDetails = {}): Promise<Response> {
+    const { kind, around, door } = this.asked;
+    if (around !== undefined) around.isTaken = true;
+    const error = await featureDisabled(door, reason, details);
+    this.telling?.off(reason, error);
+    const asMessage = kind === "message" && this.settings?.offMode === "message";
+    if (!asMessage || this.model === null) throw error;
+    return offMessage({ model: this.model, stream: this.stream, decision: { ...reason, message: error.message } });
+  }
+
+  limited({ message, hint, limit, until }: LimitRefusal): Promise<Response> {
+    const { guarding, subject } = this.asked;
+    guarding.host.logger.debug({ flag: subject.flag, limit, until }, `A call was refused: ${hint}`);
+    guarding.host.limited(subject.flag);
+    // What trying again does not mend is said in its own words.
+    const words = limit.scope === "request" ? message : this.settings?.offMessage || message;
+    return this.off({ ...this.decision, enabled: false, reason: "BUDGET", message: words }, { hint, limit, until });
+  }
+
+  /** Refused for a name in its body that may not be used and cannot be left out. */
+  refusedName({ model, path }: RefusedName): Promise<Response> {
+    return this.noModel(
+      `its body names ${model} in \`${path}\`, which its flag may not use now. Leave it out, or name another model`,
+    );
+  }
+
+  /** Refused because no model may be used in place of this one. */
+  noModelFor(requested: string): Promise<Response> {
+    return this.asked.guarding.host.models.isReadable(requested)
+      ? this.off({ ...this.decision, enabled: false, reason: "NO_MODEL" })
+      : this.noModel(whyUnreadable(requested));
+  }
+
+  noModel(hint: string): Promise<Response> {
+    const { guarding, subject, request } = this.asked;
+    guarding.host.logger.error({ flag: subject.flag, url: request.url }, `A call was refused: ${hint}`);
+    return this.off({ ...this.decision, enabled: false, reason: "NO_MODEL" }, { hint });
+  }
+}
+
+const UNREADABLE_BODY =
+  "its body is no JSON object, so that nobody can tell which models it names, and not every model may be used now";
+
+/** A refusal for a name that cannot be read is mended in Andon, not in the application. */
+function whyUnreadable(model: string): string {
+  const why = `${model} does not say which model it is, and a model is blocked in this environment`;
+  return `${why}. Map the name to its model under Models, or PUT /aliases`;
+}

@@ -1,0 +1,131 @@
+/** A message: the kind of request that the whole guard is for. */
+import type { ModelChoice } from "../evaluate/chain-plan.ts";
+import type { GuardHost, UsageDraft } from "../guard-host.ts";
+import type { Breakers } from "./breaker.ts";
+import type { Fitting } from "./body.ts";
+import { GuardedCall } from "./call.ts";
+import type { AttemptOutcome, CallInput } from "./call-input.ts";
+import { capChoices, capMessage, FITS } from "./caps.ts";
+import { continuable, threadNotFound } from "./continuing.ts";
+import type { DecidedRequest } from "./decided.ts";
+import type { Door } from "./door.ts";
+import type { Place } from "./limits.ts";
+import { refusedInMessage } from "./names.ts";
+import { sendsWith } from "./nesting.ts";
+import { type Pacer, pacerOf } from "./pacing.ts";
+import { type Pass, passOf } from "./pass.ts";
+import { type Body, namesModelTwice, type Subject } from "./request.ts";
+import type { GuardOptions, RequestLike } from "./types.ts";
+import type { Decision } from "../wire/protocol.ts";
+import type { Revision } from "../wire/revision.ts";
+
+/** Sends a message to the first usable model of its flag's chain, or says why it may not be sent. */
+export function sendMessage<R extends RequestLike>(decided: DecidedRequest<R>): Promise<Response> {
+  const { body, model, settings } = decided;
+  const { request, next, around } = decided.asked;
+  const counting = decided.counting();
+  const no = decided.refusal(counting);
+  if (no !== null) return no;
+  // A body without a model is the API's to refuse.
+  if (body === null || model === null) return next(request);
+
+  const choices = decided.plan(model, Math.random());
+  if (choices.length === 0) return decided.noModelFor(model);
+  const fitting = decided.fitting();
+  const name = fitting.refusing === null ? null : refusedInMessage(body, fitting.refusing);
+  if (name !== null) return decided.refusedName(name);
+  const capped = settings === undefined ? FITS : capMessage(body, request.body, settings);
+  if (capped.kind === "refused") return decided.limited(capped.refusal);
+  const clamped = capped.kind === "clamped" ? capped.body : null;
+
+  if (around !== undefined) around.isTaken = true;
+  const sendable = continuable(body, choices);
+  if (sendable.length === 0) return Promise.resolve(threadNotFound());
+  // A text that names its model twice is sent as it was read: the API might read the other one.
+  const isRewritten = clamped !== null || (decided.isHeld && namesModelTwice(request.body));
+  const outgoing = isRewritten ? { ...request, body: JSON.stringify(clamped ?? body) } : request;
+  const place = decided.enter(counting);
+  const message = new Message(decided, { request: outgoing, body: clamped ?? body, fitting, place });
+  return message.run(capChoices(sendable, settings));
+}
+
+/** A message that may be sent: what its attempts are made of, and where they are told of. */
+class Message<R extends RequestLike> implements CallInput {
+  readonly host: GuardHost;
+  readonly options: GuardOptions;
+  readonly door: Door;
+  readonly request: R;
+  readonly subject: Subject;
+  readonly place: Place | null;
+  readonly pacer: Pacer | null;
+  readonly body: Body;
+  readonly fitting: Fitting;
+  readonly stream: boolean;
+  readonly pass: Pass;
+  readonly breakers: Breakers;
+  readonly revision: Revision | null;
+  readonly #decided: DecidedRequest<R>;
+
+  constructor(decided: DecidedRequest<R>, sent: { request: R; body: Body; fitting: Fitting; place: Place | null }) {
+    const { guarding, door, subject, startedMs } = decided.asked;
+    this.host = guarding.host;
+    this.options = guarding.options;
+    this.door = door;
+    this.request = sent.request;
+    this.subject = subject;
+    this.place = sent.place;
+    subject.layer.place = sent.place;
+    this.pacer = pacerOf(guarding.host);
+    this.body = sent.body;
+    this.fitting = sent.fitting;
+    this.stream = decided.stream;
+    this.pass = passOf(guarding.passes, sent.request, door.call, startedMs);
+    this.breakers = guarding.breakers;
+    this.revision = decided.decision.revision;
+    this.#decided = decided;
+  }
+
+  async run(choices: readonly ModelChoice[]): Promise<Response> {
+    const { telling } = this.#decided;
+    const attemptsBefore = this.pass.attempts;
+    let error: unknown = null;
+    try {
+      return await new GuardedCall(this).run(choices, performance.now());
+    } catch (thrown) {
+      error = thrown;
+      throw thrown;
+    } finally {
+      // A guard inside tells of the call itself.
+      if (!this.subject.layer.isTaken) telling?.returned(error, this.pass.attempts - attemptsBefore);
+    }
+  }
+
+  send(signal: AbortSignal, body: string | null): Promise<Response> {
+    sendsWith(this.subject.layer, signal);
+    return this.#decided.asked.next(copied(this.request, signal, body));
+  }
+
+  off(decision: Decision): Promise<Response> {
+    return this.#decided.off(decision);
+  }
+
+  settled(outcome: AttemptOutcome, used: readonly UsageDraft[]): void {
+    this.host.logger.debug(outcome, "attempt");
+    if (this.subject.layer.isTaken) return;
+    for (const each of used) {
+      this.host.record(each);
+      this.place?.used(each.usage);
+      this.#decided.asked.around?.place?.used(each.usage);
+    }
+    this.#decided.telling?.settled(outcome, used);
+  }
+}
+
+/** The request with this signal, and with this body unless null. A spread with members after it is several times dearer. */
+function copied<R extends RequestLike>(request: R, signal: AbortSignal, body: string | null): R {
+  const copy = { ...request };
+  const written: RequestLike = copy;
+  written.signal = signal;
+  if (body !== null) written.body = body;
+  return copy;
+}

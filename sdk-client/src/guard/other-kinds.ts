@@ -1,0 +1,98 @@
+/** The kinds of request besides a message: each is held to its flag as far as it makes a model work. */
+import { planBatch } from "./batch.ts";
+import { countingResults } from "./batch-results.ts";
+import { bodyFor } from "./body.ts";
+import { capBatch, capChoices, FITS } from "./caps.ts";
+import type { DecidedRequest } from "./decided.ts";
+import { modelOfPath } from "./endpoints.ts";
+import type { GuardHost } from "../guard-host.ts";
+import type { Place } from "./limits.ts";
+import { type RefusedName, refusedAnywhere, refusedInMessage } from "./names.ts";
+import { type Layer, sendsWith } from "./nesting.ts";
+import type { RequestLike } from "./types.ts";
+
+/** The results of a batch, counted as they are read. */
+export async function readResults(
+  host: GuardHost,
+  send: () => Promise<Response>,
+  { flag, around, batchId }: { flag: string; around: Layer | undefined; batchId: string },
+): Promise<Response> {
+  if (around !== undefined) around.isTaken = true;
+  return countingResults(host, await send(), { flag, batchId });
+}
+
+/** A batch of messages: the models and caps of each of its items, as if it were sent alone. */
+export async function sendBatch<R extends RequestLike>(decided: DecidedRequest<R>): Promise<Response> {
+  const { settings } = decided;
+  const { request, next, subject } = decided.asked;
+  const counting = decided.counting();
+  const no = decided.refusal(counting);
+  if (no !== null) return no;
+  const body = decided.body ?? {};
+  const capped = settings === undefined ? FITS : capBatch(body, request.body, settings);
+  if (capped.kind === "refused") return decided.limited(capped.refusal);
+  const isClamped = capped.kind === "clamped";
+  const choose = (requested: string) => capChoices(decided.plan(requested), settings)[0];
+  const batch = planBatch(isClamped ? capped.body : body, choose, decided.fitting());
+  if (batch.kind === "noModel") return decided.noModelFor(batch.requested);
+  if (batch.kind === "refused") return decided.refusedName(batch.name);
+  if (request.signal) sendsWith(subject.layer, request.signal);
+  const clamped = isClamped ? JSON.stringify(capped.body) : null;
+  const changed = batch.kind === "changed" ? batch.body : clamped;
+  const place = decided.enter(counting);
+  return leaveAfter(place, next(changed === null ? request : { ...request, body: changed }));
+}
+
+/** A count of tokens makes none: it passes while the flag is off, and its model is the one that would be sent. */
+export async function sendCount<R extends RequestLike>(decided: DecidedRequest<R>): Promise<Response> {
+  const { body, model } = decided;
+  const { request, next } = decided.asked;
+  const no = decided.unread();
+  if (no !== null) return no;
+  // A body without a model is the API's to refuse.
+  if (body === null || model === null) return next(request);
+  // Counting costs nothing and proves nothing: it probes no model.
+  const [first] = decided.plan(model);
+  if (first === undefined) return decided.noModelFor(model);
+  const fitting = decided.fitting();
+  const name = fitting.refusing === null ? null : refusedInMessage(body, fitting.refusing);
+  if (name !== null) return decided.refusedName(name);
+  // What a step sets is for making a message: counting knows neither limits nor temperatures.
+  const counted = bodyFor(body, { ...first, step: null }, fitting);
+  return next(counted === null ? request : { ...request, body: JSON.stringify(counted) });
+}
+
+/** Work in another shape: it is sent as it is, or not at all. */
+export async function sendWork<R extends RequestLike>(decided: DecidedRequest<R>): Promise<Response> {
+  const { request, next } = decided.asked;
+  const counting = decided.counting();
+  const no = decided.refusal(counting);
+  if (no !== null) return no;
+  const name = refusedInWork(decided);
+  if (name !== null) return decided.refusedName(name);
+  return leaveAfter(decided.enter(counting), next(request));
+}
+
+/** Whatever makes no model work passes, unless it names a model that may not be used. */
+export async function sendOther<R extends RequestLike>(decided: DecidedRequest<R>): Promise<Response> {
+  const { request, next } = decided.asked;
+  const name = refusedInWork(decided);
+  return name === null ? next(request) : decided.refusedName(name);
+}
+
+/** The address of a cloud may name the model, which the body does not then. */
+function refusedInWork<R extends RequestLike>(decided: DecidedRequest<R>): RefusedName | null {
+  const naming = decided.refusing();
+  if (naming === null) return null;
+  const named = { model: modelOfPath(decided.asked.request.url) };
+  return refusedAnywhere(named, naming) ?? refusedAnywhere(decided.body ?? {}, naming);
+}
+
+/** Gives the place up when the answer's headers are there. */
+async function leaveAfter<T>(place: Place | null, sent: Promise<T>): Promise<T> {
+  try {
+    return await sent;
+  } finally {
+    place?.leave();
+  }
+}
