@@ -227,7 +227,8 @@ export class Andon implements GuardHost {
 
   /** Takes a guard's note of what an attempt used. */
   record(used: UsageDraft): void {
-    this.#add({ id: crypto.randomUUID(), at: this.#runtime.nowMs(), ...used });
+    if (this.#reporter === null) this.#wake();
+    else this.#add({ id: crypto.randomUUID(), at: this.#runtime.nowMs(), ...used });
   }
 
   #add(record: UsageRecord): void {

@@ -63,11 +63,11 @@ export function usableSteps(
   luck: number = NO_LUCK,
 ): ChainStep[] {
   // A model that stands before the start as well was passed over there.
-  const seen = new Set(steps.slice(0, start).map(({ model }) => models.nameOf(model)));
+  const seen = steps.slice(0, start).map(({ model }) => models.nameOf(model));
   const allowed = steps.slice(start).filter(({ model }) => {
     const name = models.nameOf(model);
-    if (seen.has(name) || models.isBlocked(model)) return false;
-    seen.add(name);
+    if (seen.includes(name) || models.isBlocked(model)) return false;
+    seen.push(name);
     return true;
   });
   const usable = allowed.filter(({ model }) => models.admits(model, luck));

@@ -85,7 +85,7 @@ export class CallTelling {
   settled({ attempt }: AttemptOutcome, used: readonly UsageDraft[]): void {
     this.#attempts = attempt;
     this.#settled += 1;
-    this.#used.push(...used);
+    for (const each of used) this.#used.push(each);
     this.#last = used[0] ?? this.#last;
     if (this.#returned !== null) this.#tell(this.#returned.error);
   }
@@ -154,7 +154,9 @@ export class CallTelling {
     if (decision.revision !== null) line.revision = decision.revision;
     if (last !== null) {
       line.model = last.model;
-      line.tokens = this.#used.reduce((sum, { usage }) => addUsage(sum, usage), NO_USAGE);
+      // Most calls have used one thing.
+      line.tokens =
+        this.#used.length === 1 ? last.usage : this.#used.reduce((sum, { usage }) => addUsage(sum, usage), NO_USAGE);
       line.costNanoUsd = this.#cost();
       line.exact = this.#used.every(({ exact }) => exact);
       copyTexts(last, line);

@@ -17,6 +17,8 @@ import type { Decision, EvaluationContext } from "../wire/protocol.ts";
 /** A rate limit that ends within this time is waited for, once per model, before the next is tried. */
 const SHORT_WAIT_MS = 2_000;
 
+const ONCE = { once: true };
+
 type Failed = Extract<Result, { kind: "failed" }>;
 
 export class GuardedCall implements RunningCall {
@@ -44,8 +46,8 @@ export class GuardedCall implements RunningCall {
   }
 
   /** Tries the choices in order. Resolves with the response for the caller, throws the error for the caller. */
-  async run(choices: readonly ModelChoice[], nowMs: number): Promise<Response> {
-    this.#begin(nowMs);
+  async run(choices: readonly ModelChoice[]): Promise<Response> {
+    this.#begin();
     try {
       return await this.#tryAll(choices);
     } catch (error) {
@@ -67,13 +69,17 @@ export class GuardedCall implements RunningCall {
     let rest = this.#usable(choices);
     if (rest.length === 0 && pass.first === null) return this.#allOut(choices);
     for (;;) {
-      const [choice, ...later] = rest;
+      const [choice] = rest;
       if (choice === undefined) return this.#over();
-      const result = await this.#try(choice, later.length === 0);
+      const isLast = rest.length === 1;
+      let result = await this.#send(choice, isLast);
+      if (result.kind === "failed" && result.verdict === "limited")
+        result = await this.#afterShortWait(choice, result, isLast);
       if (result.kind === "answer") return result.response;
-      const answer = await this.#forCaller(result, later.length === 0);
+      const answer = await this.#forCaller(result, isLast);
       if (answer !== null) return answer;
       noteFailure(pass, choice.model, host.models, result.failure);
+      const later = rest.slice(1);
       const tokens = this.#window(choice);
       rest = result.verdict === "tooLong" ? later.filter((next) => this.#window(next) > tokens) : later;
       if (rest.length > 0) host.logger.warn({ flag: this.flag, model: choice.model, why: result.detail }, "next model");
@@ -86,22 +92,21 @@ export class GuardedCall implements RunningCall {
     if (pass.attempts === 0 && breakers.hasOpen) {
       const models = choices.map(({ model }) => model);
       const admitted = breakers.admit(models, performance.now());
-      for (const model of models) if (!admitted.includes(model)) pass.failed.add(host.models.nameOf(model));
+      for (const model of models) if (!admitted.includes(model)) pass.failed.push(host.models.nameOf(model));
     }
-    if (pass.failed.size === 0) return choices;
+    if (pass.failed.length === 0) return choices;
     return choices.filter(({ model }) => !hasFailed(pass, model, host.models));
   }
 
-  /** One attempt, and a second one where the model asks for a short pause first. */
-  async #try(choice: ModelChoice, isLast: boolean): Promise<Result> {
-    const result = await this.#send(choice, isLast);
-    if (result.kind === "answer" || result.verdict !== "limited" || isLast) return result;
+  /** A second attempt where the model asks for a short pause first; else what the first one came to. */
+  async #afterShortWait(choice: ModelChoice, result: Failed, isLast: boolean): Promise<Result> {
+    if (isLast) return result;
     const { pass, host, options } = this.#input;
     const name = host.models.nameOf(choice.model);
     const waitMs = askedPauseMs(result.failure.response?.headers ?? new Headers(), Date.now());
-    if (options.fallbackOn429 === false || pass.waitedFor.has(name)) return result;
+    if (options.fallbackOn429 === false || pass.waitedFor.includes(name)) return result;
     if (waitMs === null || waitMs > SHORT_WAIT_MS || this.#isPastDeadline(waitMs)) return result;
-    pass.waitedFor.add(name);
+    pass.waitedFor.push(name);
     await this.#pause(waitMs);
     return this.#send(choice, isLast);
   }
@@ -215,14 +220,15 @@ export class GuardedCall implements RunningCall {
     return windowTokens(this.#input.host.models.nameOf(choice.model));
   }
 
-  #begin(nowMs: number): void {
+  #begin(): void {
     const { request, options, pass } = this.#input;
     this.#inFlight.enter(this);
-    if (request.signal?.aborted === true) this.#onAbort();
-    else request.signal?.addEventListener("abort", this.#onAbort, { once: true });
+    const { signal } = request;
+    if (signal?.aborted === true) this.#onAbort();
+    else signal?.addEventListener("abort", this.#onAbort, ONCE);
     const limitMs = options.deadlineMs;
     if (limitMs === undefined) return;
-    const leftMs = pass.startedMs + limitMs - nowMs;
+    const leftMs = pass.startedMs + limitMs - performance.now();
     const stop = { kind: "deadline", limitMs } as const;
     if (leftMs <= 0) this.#halt(stop);
     else this.#deadline = setTimeout(() => this.#halt(stop), leftMs);

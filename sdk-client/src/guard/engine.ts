@@ -50,7 +50,8 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
     const asked = new DecidedRequest({ guarding, kind, request, next, door, known, subject, around, startedMs });
     switch (kind) {
       case "message":
-        return sendMessage(asked);
+        // One turn of the event loop's queue; a promise that is returned as it is takes three.
+        return await sendMessage(asked);
       case "batch":
         return sendBatch(asked);
       case "count":

@@ -1,5 +1,5 @@
 /**
- * The running calls of one host, per flag, and the kill in flight. Invariant: a call is ended only by its flag being
+ * The running calls of one host, and the kill in flight. Invariant: a call is ended only by its flag being
  * switched off (master, kill or trip) while `abortInFlight` is set; a rule or rollout never ends a running call.
  */
 import type { GuardHost } from "../guard-host.ts";
@@ -22,7 +22,7 @@ export interface GuardStats {
 
 export class InFlight {
   readonly #host: GuardHost;
-  readonly #running = new Map<string, Set<RunningCall>>();
+  readonly #running = new Set<RunningCall>();
   /** Bounded by the flags of the snapshot: only a known flag can abort. */
   readonly #aborted = new Map<string, number>();
 
@@ -33,33 +33,30 @@ export class InFlight {
   }
 
   enter(call: RunningCall): void {
-    const calls = this.#running.get(call.flag);
-    if (calls === undefined) this.#running.set(call.flag, new Set([call]));
-    else calls.add(call);
+    this.#running.add(call);
   }
 
   leave(call: RunningCall): void {
-    const calls = this.#running.get(call.flag);
-    if (calls?.delete(call) === true && calls.size === 0) this.#running.delete(call.flag);
+    this.#running.delete(call);
   }
 
   stats(): GuardStats {
     const running: Record<string, number> = {};
-    for (const [flag, calls] of this.#running) running[flag] = calls.size;
+    for (const { flag } of this.#running) running[flag] = (running[flag] ?? 0) + 1;
     return { running, aborted: Object.fromEntries(this.#aborted) };
   }
 
   #applied(): void {
-    for (const [flag, calls] of this.#running) {
+    const ended = new Map<string, number>();
+    for (const call of this.#running) {
+      const { flag } = call;
       if (this.#host.flag(flag)?.abortInFlight !== true) continue;
-      let aborted = 0;
-      for (const call of calls) {
-        const decision = this.#host.decide(flag, call.context);
-        if (decision.enabled || !SWITCHED_OFF.has(decision.reason)) continue;
-        call.kill(decision);
-        aborted += 1;
-      }
-      if (aborted === 0) continue;
+      const decision = this.#host.decide(flag, call.context);
+      if (decision.enabled || !SWITCHED_OFF.has(decision.reason)) continue;
+      call.kill(decision);
+      ended.set(flag, (ended.get(flag) ?? 0) + 1);
+    }
+    for (const [flag, aborted] of ended) {
       this.#aborted.set(flag, (this.#aborted.get(flag) ?? 0) + aborted);
       this.#host.logger.info({ flag, aborted }, "running calls ended: the flag was switched off");
     }

@@ -13,7 +13,7 @@ import type { Place } from "./limits.ts";
 import { refusedInMessage } from "./names.ts";
 import { sendsWith } from "./nesting.ts";
 import { type Pacer, pacerOf } from "./pacing.ts";
-import { type Pass, passOf } from "./pass.ts";
+import { keepPass, type Pass, passOf } from "./pass.ts";
 import { type Body, namesModelTwice, type Subject } from "./request.ts";
 import type { GuardOptions, RequestLike } from "./types.ts";
 import type { Decision } from "../wire/protocol.ts";
@@ -90,9 +90,12 @@ class Message<R extends RequestLike> implements CallInput {
     const attemptsBefore = this.pass.attempts;
     let error: unknown = null;
     try {
-      return await new GuardedCall(this).run(choices, performance.now());
+      const response = await new GuardedCall(this).run(choices);
+      if (!response.ok || this.pass.failed.length > 0) this.#keepPass();
+      return response;
     } catch (thrown) {
       error = thrown;
+      this.#keepPass();
       throw thrown;
     } finally {
       // A guard inside tells of the call itself.
@@ -103,6 +106,10 @@ class Message<R extends RequestLike> implements CallInput {
   send(signal: AbortSignal, body: string | null): Promise<Response> {
     sendsWith(this.subject.layer, signal);
     return this.#decided.asked.next(copied(this.request, signal, body));
+  }
+
+  #keepPass(): void {
+    keepPass(this.#decided.asked.guarding.passes, this.door.call, this.pass);
   }
 
   off(decision: Decision): Promise<Response> {

@@ -52,6 +52,8 @@ export class AttemptMeter {
   #answer: { message: Body | null; text: string } | null = null;
   #stream: StreamUsage | null = null;
 
+  #endedMs = 0;
+
   /** @param attempt 1 for the call's first attempt */
   constructor(sent: Sent, choice: ModelChoice, attempt: number) {
     this.#sent = sent;
@@ -95,6 +97,7 @@ export class AttemptMeter {
 
   /** One record for the attempt, first, and one for each further model or kind of work that it used. */
   end(how: AttemptEnd): UsageDraft[] {
+    this.#endedMs = performance.now();
     return this.#parts(how).map((part) => this.#draft(part, how));
   }
 
@@ -109,7 +112,7 @@ export class AttemptMeter {
       exact: part.exact,
       usage: part.usage,
       attempt: this.#attempt,
-      latencyMs: Math.round(performance.now() - this.#startedMs),
+      latencyMs: Math.round(this.#endedMs - this.#startedMs),
     };
     if (part.kind !== "message") draft.part = part.kind;
     if (part.batch) draft.batch = true;
@@ -145,7 +148,7 @@ export class AttemptMeter {
       isWhole: how.outcome === "ok",
       answer: this.#answer,
       stream: this.#stream,
-      elapsedMs: performance.now() - this.#startedMs,
+      elapsedMs: this.#endedMs - this.#startedMs,
       firstTokenMs: this.#firstTokenMs,
     });
   }

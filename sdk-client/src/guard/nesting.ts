@@ -19,20 +19,23 @@ export interface Layer {
 }
 
 /**
- * Keyed by the signal of each attempt, which only what is inside of that attempt is given. Not by the call: other
- * middleware may send one call several times, one after the other through the same guard.
+ * On the signal of each attempt, which only what is inside of that attempt is given. Not on the call: other middleware may
+ * send one call several times, one after the other through the same guard. A `WeakMap` would cost the collector dearly.
  */
-const layers = new WeakMap<AbortSignal, Layer>();
+const LAYER = Symbol("andon.layer");
+
+type Marked = AbortSignal & { [LAYER]?: Layer };
 
 /** The guard around a request; undefined for the outermost. */
 export function layerAround(signal: AbortSignal | null | undefined): Layer | undefined {
-  return signal === null || signal === undefined ? undefined : layers.get(signal);
+  const marked: Marked | null | undefined = signal;
+  return marked?.[LAYER];
 }
 
 /** To be called before a guard sends on with this signal: guards inside will find its layer. */
-export function sendsWith(layer: Layer, signal: AbortSignal): void {
+export function sendsWith(layer: Layer, signal: Marked): void {
   layer.isTaken = false;
-  layers.set(signal, layer);
+  signal[LAYER] = layer;
 }
 
 /**

@@ -4,7 +4,7 @@ import { NO_LUCK } from "../evaluate/effective-state.ts";
 import type { GuardHost } from "../guard-host.ts";
 import type { Guarding } from "./guarding.ts";
 import { pacerOf, waitForRoom } from "./pacing.ts";
-import { passOf } from "./pass.ts";
+import { keepPass, passOf } from "./pass.ts";
 import type { Body, Subject } from "./request.ts";
 import type { RequestLike } from "./types.ts";
 
@@ -25,6 +25,7 @@ export async function holdBack({ host, options, passes }: Guarding, waiting: Wai
   const { request, call, subject, body, startedMs } = waiting;
   // The deadline counts from the call's first request.
   const pass = passOf(passes, request, call, startedMs);
+  keepPass(passes, call, pass);
   const pacer = pacerOf(host);
   if (pacer === null) return;
   await waitForRoom(pacer, {

@@ -14,9 +14,9 @@ export interface Pass {
   /** Attempts sent so far. */
   attempts: number;
   /** The models that failed or are left out, by the names they are compared by. */
-  readonly failed: Set<string>;
+  readonly failed: string[];
   /** The models whose rate limit was waited for, by the same names. */
-  readonly waitedFor: Set<string>;
+  readonly waitedFor: string[];
   /** What the caller gets when all fail: the first failure; a model that declined to answer comes before errors. */
   first: Failure | null;
   /** Monotonic time before which the next request must not be sent, in milliseconds: the provider asked to wait. */
@@ -29,30 +29,35 @@ export type Failure = { response: Response; error: null } | { response: null; er
 /** The passes of one guard, keyed by the object that all requests of one call share. */
 export type Passes = WeakMap<object, Pass>;
 
-/** The pass of this call: a new one for its first request, the same one for the SDK's retries of it. */
+/** The pass of this call: a new one for its first request, the one that was kept for the SDK's retries of it. */
 export function passOf(passes: Passes, request: RequestLike, call: object | undefined, nowMs: number): Pass {
   const known = call === undefined ? undefined : passes.get(call);
   if (known !== undefined && retriesOf(request) !== 0) return known;
-  const pass: Pass = {
+  // Other middleware sends the same call from its beginning.
+  if (known !== undefined && call !== undefined) passes.delete(call);
+  return {
     startedMs: nowMs,
     attempts: 0,
-    failed: new Set(),
-    waitedFor: new Set(),
+    failed: [],
+    waitedFor: [],
     first: null,
     waitUntilMs: 0,
   };
+}
+
+/** Keeps the pass for the SDK's retries. To be called where there may be one: a call that was answered has none. */
+export function keepPass(passes: Passes, call: object | undefined, pass: Pass): void {
   if (call !== undefined) passes.set(call, pass);
-  return pass;
 }
 
 /** True when the model has failed in this pass. */
 export function hasFailed(pass: Pass, model: string, models: ModelTable): boolean {
-  return pass.failed.size > 0 && pass.failed.has(models.nameOf(model));
+  return pass.failed.length > 0 && pass.failed.includes(models.nameOf(model));
 }
 
 /** Notes a failure, so that the model is not tried again in this call. */
 export function noteFailure(pass: Pass, model: string, models: ModelTable, failure: Failure): void {
-  pass.failed.add(models.nameOf(model));
+  pass.failed.push(models.nameOf(model));
   const isAnswer = failure.response?.ok === true;
   if (pass.first === null || (isAnswer && pass.first.response?.ok !== true)) pass.first = failure;
 }

@@ -46,6 +46,8 @@ export class Trial {
   readonly #meter: AttemptMeter;
   readonly #startedMs = performance.now();
   readonly #number: number;
+  /** Of the wait for headers. */
+  #waitTimer: NodeJS.Timeout | null = null;
   #isChanged = false;
   #isStreaming = false;
   /** What the record calls the error, where its status does not say. */
@@ -71,6 +73,7 @@ export class Trial {
     } catch (error) {
       return this.#failed(error);
     } finally {
+      this.#clearWait();
       this.attempt.clearLimits();
     }
   }
@@ -78,6 +81,7 @@ export class Trial {
   /** Reads the answer, a stream's only until its content begins. */
   async #exchange(): Promise<Result> {
     const received = await this.#receive();
+    this.#clearWait();
     this.#meter.received(received);
     const { pacer, host } = this.#input.call;
     pacer?.note(host.models.nameOf(this.#input.choice.model), received.headers, performance.now(), Date.now());
@@ -89,7 +93,7 @@ export class Trial {
       const isJson = received.headers.get("content-type")?.includes("json") === true;
       return this.#input.call.stream && received.body !== null && !isJson
         ? await this.#openStream(received, received.body)
-        : await this.#readWhole(received);
+        : this.#readWhole(received, await this.attempt.wait(received.arrayBuffer()));
     } catch (error) {
       if (error instanceof Stopped || isInnerNo(error)) throw error;
       this.#count(false);
@@ -97,26 +101,28 @@ export class Trial {
     }
   }
 
-  async #receive(): Promise<Response> {
+  #receive(): Promise<Response> {
     const { call, choice, isLast } = this.#input;
     const body = this.#body();
     this.#isChanged = choice.replaced || (body !== null && choice.step !== null);
     this.#meter.changed(body);
     const sent = call.send(this.attempt.signal, body);
     const { timeoutMs } = call.door;
-    const limitMs = timeoutMs === undefined || isLast ? null : timeoutMs * SHARE_OF_SDK_TIMEOUT;
-    const stop = (limit: number): void => this.attempt.stop({ kind: "limit", name: "attempt limit", limitMs: limit });
-    const timer = limitMs === null ? null : setTimeout(stop, limitMs, limitMs);
-    try {
-      return await this.attempt.wait(sent, (late) => this.#discard(late));
-    } finally {
-      if (timer !== null) clearTimeout(timer);
+    if (timeoutMs !== undefined && !isLast) {
+      const limitMs = timeoutMs * SHARE_OF_SDK_TIMEOUT;
+      const stop = (): void => this.attempt.stop({ kind: "limit", name: "attempt limit", limitMs });
+      this.#waitTimer = setTimeout(stop, limitMs);
     }
+    return this.attempt.wait(sent, (late) => this.#discard(late));
   }
 
-  async #readWhole(received: Response): Promise<Result> {
-    const { attempt } = this;
-    const { response, message, text } = buffered(received, await attempt.wait(received.arrayBuffer()));
+  #clearWait(): void {
+    if (this.#waitTimer !== null) clearTimeout(this.#waitTimer);
+    this.#waitTimer = null;
+  }
+
+  #readWhole(received: Response, bytes: ArrayBuffer): Result {
+    const { response, message, text } = buffered(received, bytes);
     const error = errorIn(message);
     if (error !== null) return this.#judged(asFailure(received, error, text), error);
     this.#meter.answered(message, text);

@@ -40,6 +40,8 @@ const CLAUDE = /^claude-(?:[a-z]+-)?\d{1,2}(?:-\d{1,2})?(?:-[a-z]+)?$/;
  * @see https://platform.claude.com/docs/en/about-claude/pricing "Regional and multi-region endpoint pricing"
  */
 export function spellsRegion(id: string): boolean {
+  // What nearly all ids are, told without taking them apart.
+  if (id.startsWith("claude-") && !id.includes("/")) return false;
   const prefix = VENDOR_PREFIX.exec(id.slice(id.lastIndexOf("/") + 1).toLowerCase());
   return prefix !== null && prefix[0] !== "global.anthropic.";
 }
