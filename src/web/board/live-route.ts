@@ -5,11 +5,12 @@
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
+import type { Actor } from "../../domain/actor.ts";
 import type { AppContext, AppEnv } from "../../http/app-env.ts";
 import { headerReader, outgoingOfGet, connectionOf } from "../../http/node-bindings.ts";
 import { readSession } from "../../http/middleware/session.ts";
-import { feedOf } from "./feed.tsx";
-import { encode, type Encoded, encodingOf } from "../shell/compress.ts";
+import { type Answer, feedOf } from "./feed.tsx";
+import { encode, type Encoded, type Encoding, encodingOf } from "../shell/compress.ts";
 import { ownPartsOf } from "./own-parts.tsx";
 import { boardRoleOf } from "../shell/page-context.ts";
 import { htmlHeaders, NO_STORE } from "../shell/render.tsx";
@@ -43,10 +44,24 @@ async function live(deps: Deps, c: AppContext): Promise<Response> {
   // The session may have ended meanwhile.
   if ((await readSession(c, deps)) === null) return signedOut(c, header("hx-request") === "true");
   if (answer === null) return new Response(null, { status: 204, headers: NO_STORE });
+  return send(outgoing, await answerFor(answer, actor, encoding));
+}
+
+const answersByActor = new WeakMap<Answer, Map<string, Promise<Encoded>>>();
+
+/** The answer with the visitor's own parts: made once for all boards of one person, who may have hundreds by a token. */
+function answerFor(answer: Answer, actor: Actor, encoding: Encoding): Promise<Encoded> {
+  const byActor = answersByActor.get(answer) ?? new Map<string, Promise<Encoded>>();
+  answersByActor.set(answer, byActor);
+  const known = byActor.get(actor.id);
+  if (known !== undefined) return known;
   const own = ownPartsOf(answer.board, actor);
-  const encoded =
-    own.length === 0 ? answer.encoded : await encode(answer.html + own.map(({ html }) => html).join(""), encoding);
-  return send(outgoing, encoded);
+  const made =
+    own.length === 0
+      ? Promise.resolve(answer.encoded)
+      : encode(answer.html + own.map(({ html }) => html).join(""), encoding);
+  byActor.set(actor.id, made);
+  return made;
 }
 
 function send(outgoing: ReturnType<typeof outgoingOfGet>, { body, headers }: Encoded): Response {
