@@ -63,12 +63,12 @@ export function usableSteps(
   luck: number = NO_LUCK,
 ): ChainStep[] {
   // A model that stands before the start as well was passed over there.
-  const seen = steps.slice(0, start).map(({ model }) => models.nameOf(model));
-  const allowed = steps.slice(start).filter(({ model }) => {
+  const seen: string[] = [];
+  const allowed = steps.filter(({ model }, position) => {
     const name = models.nameOf(model);
-    if (seen.includes(name) || models.isBlocked(model)) return false;
+    if (position >= start && (seen.includes(name) || models.isBlocked(model))) return false;
     seen.push(name);
-    return true;
+    return position >= start;
   });
   const usable = allowed.filter(({ model }) => models.admits(model, luck));
   return usable.length > 0

@@ -72,6 +72,7 @@ function isEntryFor(entry: unknown, name: string, nameOf: NameOf): boolean {
 }
 
 function stepChanges(body: Body, step: ChainStep): { set: Record<string, unknown>; unset: string[] } | null {
+  if (step.set === undefined && step.unset === undefined && step.maxTokens === undefined) return null;
   const set: Record<string, unknown> = {};
   for (const [field, value] of Object.entries(step.set ?? {})) {
     if (!PROTECTED_FIELDS.has(field) && !sameJson(body[field], value)) set[field] = value;
