@@ -7,7 +7,8 @@ export type { Cluster };
 
 export async function startCluster(options: Parameters<typeof startPlainCluster>[0] = {}): Promise<Cluster> {
   const cluster = await startPlainCluster(options);
-  if (shiftMs !== 0) await shiftClock(cluster);
+  // A standby has all that its primary has, and may not write.
+  if (shiftMs !== 0 && options.standbyOf === undefined) await shiftClock(cluster);
   return cluster;
 }
 
