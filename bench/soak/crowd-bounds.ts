@@ -8,7 +8,7 @@ import { LOST_COUNTED_SECONDS } from "../../src/domain/fleet.ts";
 import { MINUTE_MS } from "../../src/domain/ledger.ts";
 import { pruneJob } from "../../src/jobs/prune.ts";
 import { recentUsageJob } from "../../src/jobs/recent-usage.ts";
-import { REMEMBERED_MAX } from "../../src/services/instances/instances.ts";
+import { REMEMBERED_MAX } from "../../src/domain/fleet.ts";
 import { REVISIONS_KEPT } from "../../src/services/instances/receipts.ts";
 import { CALLS_KEPT_MS } from "../../src/services/usage/calls-by-revision.ts";
 import { callsIn, changesIn, CLIENTS, clientsIn, FLAGS, GENERATION_MS, lostIn } from "./crowd-shape.ts";

@@ -5,7 +5,7 @@ import type { Db } from "../../src/db/types.ts";
 import { MAX_KEYS_PER_FLAG } from "../../src/domain/calls.ts";
 import { LOST_COUNTED_SECONDS } from "../../src/domain/fleet.ts";
 import { MINUTE_MS } from "../../src/domain/ledger.ts";
-import { REMEMBERED_MAX } from "../../src/services/instances/instances.ts";
+import { REMEMBERED_MAX } from "../../src/domain/fleet.ts";
 import { REVISIONS_KEPT } from "../../src/services/instances/receipts.ts";
 import { CALLS_KEPT_MS } from "../../src/services/usage/calls-by-revision.ts";
 import { callsIn, CLIENTS, FLAGS, lostIn } from "./crowd-shape.ts";

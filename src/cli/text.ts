@@ -1,6 +1,6 @@
 /** How the commands speak: sentences in product words, times in UTC. */
 import { age } from "../domain/age.ts";
-import { EVERY_FLAG } from "../domain/fleet.ts";
+import { EVERY_FLAG, REMEMBERED_MAX } from "../domain/fleet.ts";
 import { refusingWords } from "../domain/refusing-words.ts";
 import { standingWords } from "../domain/standing-words.ts";
 import type {
@@ -108,7 +108,7 @@ function lifeSign(late: LateInstance): string {
 export function instanceLines(list: InstancesAnswer): string[] {
   const running = list.items.filter(({ state }) => state !== "stopped");
   return [
-    `${String(list.live)} live, ${String(list.lost)} lost (may still be serving), ${String(list.silent)} silent, ${String(list.stopped)} stopped`,
+    `${String(list.live)} live, ${String(list.lost)} lost (may still be serving), ${String(list.silent)} silent, ${String(list.stopped)}${list.stopped < REMEMBERED_MAX ? "" : " or more"} stopped`,
     ...running.map((one) => `${one.instance}${one.app === null ? "" : ` (${one.app})`}: ${instanceState(one)}`),
   ];
 }

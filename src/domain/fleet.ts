@@ -9,6 +9,8 @@ export const LIVE_SECONDS = 90;
 export const RECONNECT_SECONDS = 1;
 /** A lost instance may still be serving, and counts, for so long; from then on it is silent. */
 export const LOST_COUNTED_SECONDS = 3600;
+/** Stopped instances that are remembered of an environment: so many are "or more". */
+export const REMEMBERED_MAX = 1000;
 
 /** `lost`: its connection is gone without a goodbye. `silent`: nothing was heard of it for long, and nobody knows why. */
 export type RunState = "live" | "lost" | "silent";

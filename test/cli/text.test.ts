@@ -95,6 +95,12 @@ describe("the line of a flag", () => {
   });
 });
 
+it("more stopped instances than are remembered are no exact count", () => {
+  const count = { items: [], live: 1, lost: 0, silent: 0 };
+  expect(instanceLines(instancesAnswer.parse({ ...count, stopped: 1000 }))[0]).toContain("1000 or more stopped");
+  expect(instanceLines(instancesAnswer.parse({ ...count, stopped: 999 }))[0]).toContain("999 stopped");
+});
+
 it("how long ago is told as the board tells it: minutes and hours, not thousands of seconds", () => {
   const one = { id: "a", instance: "host-1", app: null, revision: null, local: null, declaredDead: null };
   const items = [

@@ -6,14 +6,13 @@ import type { Ctx } from "../../deps.ts";
 import { read } from "../../transaction.ts";
 import { instances, receipts, revisions } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
-import { countOf, LOST_COUNTED_SECONDS, type RunState, someIn } from "../../domain/fleet.ts";
+import { countOf, LOST_COUNTED_SECONDS, type RunState, someIn, REMEMBERED_MAX } from "../../domain/fleet.ts";
 import { lineageOf, PROCESS_ID } from "./fleet.ts";
 import { replaceLost } from "./replace-lost.ts";
 import { byName, countStopped, flushedFleet, LISTED_MAX, REVISIONS_KEPT } from "./receipts.ts";
 
-/** Stopped instances, and those silent for longer than they count, are remembered for a day, and no more than so many. */
+/** Stopped instances, and those silent for longer than they count, are remembered for a day. */
 const REMEMBERED_HOURS = 24;
-export const REMEMBERED_MAX = 1000;
 /** Instances forgotten in one statement; the job comes again. */
 const FORGOTTEN_MAX = 20_000;
 
