@@ -2,11 +2,12 @@
  * The public face of `andon-client`. The guard for the Anthropic SDK is in `andon-client/anthropic`, so that this part
  * works without that SDK installed.
  */
-export { Andon, type Readiness } from "./andon.ts";
+export { Andon } from "./andon.ts";
 export type { WhyFallback } from "./degrade.ts";
 export type { OnUnknown } from "./evaluate/evaluate.ts";
 export type { AndonEvent, AndonEvents, AndonListener } from "./events.ts";
 export { FeatureDisabledError, isFeatureDisabled } from "./feature-disabled-error.ts";
+export type { Readiness } from "./flag-client.ts";
 export type { GuardHost } from "./guard-host.ts";
 export type { AndonLogger } from "./logger.ts";
 export type { AndonOptions } from "./options.ts";

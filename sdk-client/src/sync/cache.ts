@@ -18,6 +18,11 @@ export interface CacheOwner {
   readonly token: string;
 }
 
+interface CacheOptions {
+  readonly server: CacheOwner | null;
+  readonly cacheFile: string | null;
+}
+
 interface Modules {
   fs: typeof import("node:fs");
   path: typeof import("node:path");
@@ -38,6 +43,11 @@ export class SnapshotCache {
     this.#owner = owner;
     this.#logger = logger;
     this.#modules = modules;
+  }
+
+  /** Null without a file to keep it in, or a server whose state to keep. */
+  static openFor(this: void, { server, cacheFile }: CacheOptions, logger: AndonLogger): SnapshotCache | null {
+    return server === null || cacheFile === null ? null : SnapshotCache.open(cacheFile, server, logger);
   }
 
   /** Null, with a log line, where there is no file system. */
