@@ -267,6 +267,8 @@ export const priceRows = pgTable("price_rows", {
   row: jsonb("row").$type<PriceRow>().notNull(),
   createdBy: text("created_by").notNull(),
   createdAt: moment("created_at").notNull().defaultNow(),
+  /** Null for rows from before it was kept here: the audit has it. */
+  reason: text("reason"),
 });
 
 export const budgets = pgTable(
