@@ -4,8 +4,12 @@
  */
 import { z } from "@hono/zod-openapi";
 import {
+  DEFAULT_MIN_TOKENS,
+  DEFAULT_RESERVE_WAIT_MS,
   MAX_LADDER_STEPS,
   MAX_LIMIT_NANO_USD,
+  MAX_MIN_TOKENS,
+  MAX_RESERVE_WAIT_MS,
   MAX_STEP_PERCENT,
   MIN_LIMIT_NANO_USD,
   MIN_STEP_PERCENT,
@@ -94,14 +98,29 @@ const timezoneSchema = z
   .string("must be a text")
   .max(MAX_ZONE_CHARS, `must be at most ${String(MAX_ZONE_CHARS)} characters`)
   .openapi({ example: "Europe/Berlin", description: "IANA time zone that the windows follow." });
-const enforcementSchema = z
-  .enum(["track", "trip", "reserve"], "must be track or trip")
-  .refine((value) => value !== "reserve", 'is not supported yet; use "trip", which acts as soon as usage is reported')
-  .transform((value) => (value === "track" ? ("track" as const) : ("trip" as const)))
-  .openapi({ type: "string", enum: ["track", "trip"], description: "`track` only tells; `trip` acts." });
+const enforcementSchema = z.enum(["track", "trip", "reserve"], "must be track, trip or reserve").openapi({
+  description:
+    "`track` only tells; `trip` acts on what was spent; under `reserve` no call is sent without money set aside for its worst case.",
+});
 const onUnavailableSchema = z
-  .literal("allow", 'must be "allow": denying calls while no server is reachable needs enforcement "reserve"')
-  .openapi({ description: "What clients do that reach no server; `deny` comes with `reserve`." });
+  .enum(["allow", "deny"], "must be allow or deny")
+  .openapi({ description: "What clients do with a call that they have no money for and no server to ask." });
+const reserveWaitSchema = z
+  .int("must be whole milliseconds")
+  .min(0, "must be 0 or more")
+  .max(MAX_RESERVE_WAIT_MS, `must be at most ${String(MAX_RESERVE_WAIT_MS)}`)
+  .openapi({
+    example: DEFAULT_RESERVE_WAIT_MS,
+    description: "Under `reserve`: how long a call waits for money that others hold. Agents need 10,000 to 30,000.",
+  });
+const minTokensSchema = z
+  .int("must be a whole number of tokens")
+  .min(1, "must be 1 or more")
+  .max(MAX_MIN_TOKENS, `must be at most ${String(MAX_MIN_TOKENS)}`)
+  .openapi({
+    example: DEFAULT_MIN_TOKENS,
+    description: "Under `reserve`: a call is refused sooner than clamped to fewer tokens of output.",
+  });
 const onResetSchema = z
   .enum(["restore", "stay"], "must be restore or stay")
   .openapi({ description: "Whether trips end with their window or stay until somebody restores." });
@@ -122,12 +141,14 @@ export const createBudgetBody = z
     timezone: timezoneSchema.default("UTC"),
     enforcement: enforcementSchema.default("trip"),
     onUnavailable: onUnavailableSchema.default("allow"),
+    reserveWaitMs: reserveWaitSchema.default(DEFAULT_RESERVE_WAIT_MS),
+    minTokens: minTokensSchema.default(DEFAULT_MIN_TOKENS),
     ladder: ladderSchema.default(DEFAULT_LADDER),
     onReset: onResetSchema.default("restore"),
   })
   .openapi("CreateBudget");
 /** All that people define of a budget. */
-export type BudgetDefinition = Omit<z.infer<typeof createBudgetBody>, "onUnavailable">;
+export type BudgetDefinition = z.infer<typeof createBudgetBody>;
 
 export const updateBudgetBody = z
   .strictObject({
@@ -138,6 +159,8 @@ export const updateBudgetBody = z
     timezone: optionalField(timezoneSchema),
     enforcement: optionalField(enforcementSchema),
     onUnavailable: optionalField(onUnavailableSchema),
+    reserveWaitMs: optionalField(reserveWaitSchema),
+    minTokens: optionalField(minTokensSchema),
     ladder: optionalField(ladderSchema),
     onReset: optionalField(onResetSchema),
   })
@@ -176,6 +199,8 @@ export const budgetSchema = z
     timezone: z.string(),
     enforcement: z.enum(["track", "trip", "reserve"]),
     onUnavailable: z.enum(["allow", "deny"]),
+    reserveWaitMs: z.number(),
+    minTokens: z.number(),
     ladder: z.array(storedStepSchema),
     onReset: z.enum(["restore", "stay"]),
     version: z.number(),

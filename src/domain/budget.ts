@@ -51,8 +51,12 @@ export interface Budget {
   /** IANA zone that the windows follow. */
   timezone: string;
   enforcement: Enforcement;
-  /** Under `reserve`: what a client does that can reach no server and has no lease left. */
+  /** What a client does that can reach no server and has no money left: of a lease, or of its credit to start calls. */
   onUnavailable: "allow" | "deny";
+  /** Under `reserve`: how long a call waits for money that others hold. */
+  reserveWaitMs: number;
+  /** Under `reserve`: a call is never clamped to fewer tokens of output. */
+  minTokens: number;
   ladder: readonly LadderStep[];
   /** Whether trips end with their window or stay until somebody restores. */
   onReset: "restore" | "stay";
@@ -71,6 +75,12 @@ export const MAX_LADDER_STEPS = 10;
 export const MIN_STEP_PERCENT = 1;
 export const MAX_STEP_PERCENT = 1_000;
 export const MAX_BUDGETS_PER_ENVIRONMENT = 500;
+/** What most calls of a chat take; agents need 10 to 30 s. */
+export const DEFAULT_RESERVE_WAIT_MS = 2_000;
+export const MAX_RESERVE_WAIT_MS = 120_000;
+/** Fewer tokens than this are rarely an answer. */
+export const DEFAULT_MIN_TOKENS = 256;
+export const MAX_MIN_TOKENS = 1_000_000;
 /** In a scope: one window for each user, or for each session. */
 export const EACH = "each";
 

@@ -9,11 +9,13 @@ import type {
   Rule,
   Snapshot,
   SnapshotBreaker,
+  SnapshotBudget,
   SnapshotChain,
   SnapshotFlag,
   SwitchState,
 } from "../../sdk-client/src/wire/protocol.ts";
 import type { Revision } from "../../sdk-client/src/wire/revision.ts";
+import type { Enforcement } from "./budget.ts";
 import { inForce, type TripInForce } from "./in-force.ts";
 
 export interface SnapshotFlagSource {
@@ -52,6 +54,19 @@ export interface SnapshotSource {
   /** Models whose prices operators added: what a client knows without the server may differ. */
   pricedModels: readonly string[];
   aliases: Readonly<Record<string, string>>;
+  budgets: readonly SnapshotBudgetSource[];
+}
+
+/** A budget as its row is. */
+export interface SnapshotBudgetSource {
+  id: string;
+  name: string;
+  flag: string | null;
+  model: string | null;
+  enforcement: Enforcement;
+  onUnavailable: "allow" | "deny";
+  reserveWaitMs: number;
+  minTokens: number;
 }
 
 /** The snapshot of one environment. Flags and chains keep the order of the source. */
@@ -70,7 +85,13 @@ export function compileSnapshot(source: SnapshotSource): Snapshot {
     ...(source.breakers.length > 0 && { breakers: source.breakers }),
     prices: priceRowsOf(source.priceTable, namedModels(source)),
     aliases: source.aliases,
+    ...(source.budgets.length > 0 && { budgets: source.budgets.flatMap(compileBudget) }),
   };
+}
+
+function compileBudget({ enforcement, flag, model, ...rest }: SnapshotBudgetSource): SnapshotBudget[] {
+  if (enforcement === "track") return [];
+  return [{ ...rest, ...(flag !== null && { flag }), ...(model !== null && { model }), enforcement }];
 }
 
 /** The models of all chains and those priced by hand, each once, in a fixed order. */

@@ -103,6 +103,7 @@ function snapshotOf(given: Case) {
     priceTable: priceTable().table,
     pricedModels: [],
     aliases: given.aliases ?? {},
+    budgets: [],
   });
   // As it travels.
   const parsed = parseSnapshot(JSON.parse(JSON.stringify(snapshot)));

@@ -16,6 +16,7 @@ import type {
   Rule,
   Snapshot,
   SnapshotBreaker,
+  SnapshotBudget,
   SnapshotChain,
   SnapshotFlag,
   SwitchState,
@@ -68,6 +69,7 @@ function readSnapshot(value: unknown, warn: Warn): Snapshot {
     ...(body["breakers"] === undefined ? {} : { breakers: readBreakers(body["breakers"], warn) }),
     ...(body["prices"] === undefined ? {} : { prices: readPrices(body["prices"], warn) }),
     ...(body["aliases"] === undefined ? {} : { aliases: readAliases(body["aliases"], warn) }),
+    ...(body["budgets"] === undefined ? {} : { budgets: items(body["budgets"], "budgets", warn).filter(isBudget) }),
   };
 }
 
@@ -82,6 +84,13 @@ function readBreakers(value: unknown, warn: Warn): SnapshotBreaker[] {
 }
 
 const NOTHING: JsonObject = {};
+
+/** A budget that is not understood is enforced by its ladder alone. */
+function isBudget(value: unknown): value is SnapshotBudget {
+  const { id, enforcement, reserveWaitMs, minTokens } = isObject(value) ? value : NOTHING;
+  const isEnforced = enforcement === "reserve" || enforcement === "trip";
+  return isText(id) && isEnforced && typeof reserveWaitMs === "number" && typeof minTokens === "number";
+}
 
 /** A mapping that is not understood is left out: its name counts as one that says nothing. */
 function readAliases(value: unknown, warn: Warn): Record<string, string> {

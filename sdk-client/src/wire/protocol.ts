@@ -114,6 +114,25 @@ export interface SnapshotBreaker {
   probeShare: number;
 }
 
+/** A budget as far as clients enforce it; all that is given of its scope must match a call. */
+export interface SnapshotBudget {
+  id: string;
+  name: string;
+  flag?: string;
+  model?: string;
+  /** One user's or session's id, or `each`. */
+  user?: string;
+  session?: string;
+  /** `reserve`: a call needs money set aside from a lease before it is sent. */
+  enforcement: "trip" | "reserve";
+  /** What a client does that reaches no server and has no money left. */
+  onUnavailable: "allow" | "deny";
+  /** How long a call waits for money that others hold. */
+  reserveWaitMs: number;
+  /** A call is not clamped to fewer tokens of output. */
+  minTokens: number;
+}
+
 /** The compiled state of one environment at one revision. */
 export interface Snapshot {
   version: 1;
@@ -135,6 +154,8 @@ export interface Snapshot {
   prices?: readonly PriceRow[];
   /** The model behind each name that does not say it (an inference profile, a deployment). */
   aliases?: Readonly<Record<string, string>>;
+  /** Budgets that clients enforce; absent without any. */
+  budgets?: readonly SnapshotBudget[];
 }
 
 export type DecisionReason =

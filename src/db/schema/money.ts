@@ -19,6 +19,7 @@ import {
 } from "drizzle-orm/pg-core";
 import type { PriceRow } from "../../../sdk-client/src/wire/price-row.ts";
 import type { Enforcement, LadderStep } from "../../domain/budget.ts";
+import type { LeaseStanding } from "../../domain/lease.ts";
 import type { LadderMemory } from "../../domain/ladder.ts";
 import type { Period } from "../../domain/window.ts";
 import { environments } from "./state.ts";
@@ -284,6 +285,10 @@ export const budgets = pgTable(
     period: text("period").$type<Period>().notNull(),
     timezone: text("timezone").notNull(),
     enforcement: text("enforcement").$type<Enforcement>().notNull(),
+    // What clients do that wait, that reach no server, and that clamp; see domain/budget.ts.
+    onUnavailable: text("on_unavailable").$type<"allow" | "deny">().notNull().default("allow"),
+    reserveWaitMs: integer("reserve_wait_ms").notNull().default(2_000),
+    minTokens: integer("min_tokens").notNull().default(256),
     ladder: jsonb("ladder").$type<LadderStep[]>().notNull(),
     onReset: text("on_reset").$type<"restore" | "stay">().notNull(),
     version: integer("version").notNull().default(1),
@@ -322,6 +327,11 @@ export const budgetWindows = pgTable(
     endsAt: moment("ends_at").notNull(),
     spentNanoUsd: money("spent_nano_usd"),
     exactNanoUsd: money("exact_nano_usd"),
+    // Under `reserve`: what leases hold, and what is held of leases whose clients went silent. Neither is spent.
+    reservedNanoUsd: amount("reserved_nano_usd"),
+    indeterminateNanoUsd: amount("indeterminate_nano_usd"),
+    /** Until then clients give idle money back: somebody waits, or did a moment ago. */
+    scarceUntil: moment("scarce_until"),
     /** The ladder's memory of this window, see domain/ladder.ts; null until a step was looked at. */
     ladderState: jsonb("ladder_state").$type<LadderMemory>(),
     /** Set once, when the end of the window was acted on. */
@@ -335,6 +345,83 @@ export const budgetWindows = pgTable(
     lookedAt: moment("looked_at"),
   },
   (t) => [primaryKey({ columns: [t.budgetId, t.startsAt] }), index("budget_windows_open").on(t.endsAt, t.closedAt)],
+);
+
+/**
+ * Slices of a `reserve` budget's window, each granted to one client process. All sums only grow; what is held is granted
+ * less released less settled. Changed under the lock of its window's row, which has the sum of all that is held.
+ */
+export const leases = pgTable(
+  "leases",
+  {
+    id: text("id").primaryKey(),
+    environmentId: environmentId(),
+    budgetId: text("budget_id")
+      .notNull()
+      .references(() => budgets.id, { onDelete: "cascade" }),
+    windowStartsAt: moment("window_starts_at").notNull(),
+    windowEndsAt: moment("window_ends_at").notNull(),
+    instance: text("instance").notNull(),
+    /** `open`: held counts as reserved; `indeterminate`: its client went silent; `ended`: nothing is held. */
+    state: text("state").$type<LeaseStanding>().notNull(),
+    /** Set when the budget began to count something else: nothing more is granted on it or started from it. */
+    recalled: boolean("recalled").notNull().default(false),
+    grantedNanoUsd: amount("granted_nano_usd"),
+    releasedNanoUsd: amount("released_nano_usd"),
+    /** Moved to spent by the records that named it. */
+    settledNanoUsd: amount("settled_nano_usd"),
+    // As its client said last.
+    spentNanoUsd: amount("spent_nano_usd"),
+    inFlightNanoUsd: amount("in_flight_nano_usd"),
+    grantedAt: moment("granted_at").notNull(),
+    renewedAt: moment("renewed_at").notNull(),
+    endedAt: moment("ended_at"),
+  },
+  (t) => [
+    index("leases_window").on(t.budgetId, t.windowStartsAt, t.state),
+    index("leases_environment").on(t.environmentId, t.state, t.renewedAt),
+    index("leases_ended").on(t.endedAt),
+  ],
+);
+
+/** Requests that were granted something: sent again, they are answered with it. Pruned when no client sends them any more. */
+export const leaseRequests = pgTable(
+  "lease_requests",
+  {
+    budgetId: text("budget_id")
+      .notNull()
+      .references(() => budgets.id, { onDelete: "cascade" }),
+    requestId: text("request_id").notNull(),
+    leaseId: text("lease_id").notNull(),
+    at: moment("at").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.budgetId, t.requestId] }), index("lease_requests_at").on(t.at)],
+);
+
+/**
+ * Calls that wait for money that others hold, at whatever server, oldest first. A server grants only what waits at itself
+ * and whose connection stands, so that the dead are granted nothing.
+ */
+export const leaseWants = pgTable(
+  "lease_wants",
+  {
+    budgetId: text("budget_id")
+      .notNull()
+      .references(() => budgets.id, { onDelete: "cascade" }),
+    requestId: text("request_id").notNull(),
+    instance: text("instance").notNull(),
+    /** The server where it waits. */
+    server: text("server").notNull(),
+    since: moment("since").notNull(),
+    /** As the client said it: a want that is repeated keeps its place. */
+    saidSinceMs: bigint("said_since_ms", { mode: "number" }).notNull(),
+    atLeastNanoUsd: bigint("at_least_nano_usd", { mode: "number" }).notNull(),
+    overtaken: integer("overtaken").notNull().default(0),
+    /** Its request waits until then; from then until `livesUntil` it keeps its place for being repeated. */
+    waitsUntil: moment("waits_until").notNull(),
+    livesUntil: moment("lives_until").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.budgetId, t.requestId] }), index("lease_wants_lives").on(t.livesUntil)],
 );
 
 /** An automatic kill or downgrade of one flag by a budget. In force while neither ended nor overridden. */

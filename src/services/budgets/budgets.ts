@@ -164,6 +164,9 @@ async function columnsOf(
   if (!isTimeZone(input.timezone)) {
     throw invalid("timezone", `"${input.timezone}" is not an IANA time zone; write it like "Europe/Berlin" or "UTC"`);
   }
+  if (input.onUnavailable === "deny" && input.enforcement === "track") {
+    throw invalid("onUnavailable", 'must be "allow" for a budget that only tracks: it never denies a call');
+  }
   if (input.scope.flag !== undefined) await requireFlag(tx, environment.id, input.scope.flag);
   const { model } = input.scope;
   if (model !== undefined && model !== modelBefore) {
@@ -177,6 +180,9 @@ async function columnsOf(
     period: input.period,
     timezone: input.timezone,
     enforcement: input.enforcement,
+    onUnavailable: input.onUnavailable,
+    reserveWaitMs: input.reserveWaitMs,
+    minTokens: input.minTokens,
     ladder: input.ladder,
     onReset: input.onReset,
   };
@@ -198,7 +204,10 @@ function definitionOf(row: BudgetRow): BudgetDefinition {
     limitUsd: limitNanoUsd / 1_000_000_000,
     period: rest.period,
     timezone: rest.timezone,
-    enforcement: rest.enforcement === "track" ? "track" : "trip",
+    enforcement: rest.enforcement,
+    onUnavailable: rest.onUnavailable,
+    reserveWaitMs: rest.reserveWaitMs,
+    minTokens: rest.minTokens,
     ladder: row.ladder,
     onReset: rest.onReset,
   };

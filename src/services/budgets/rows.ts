@@ -61,7 +61,9 @@ export function budgetOf(row: BudgetRow, raises: readonly RaiseRow[]): Budget {
     period: row.period,
     timezone: row.timezone,
     enforcement: row.enforcement,
-    onUnavailable: "allow",
+    onUnavailable: row.onUnavailable,
+    reserveWaitMs: row.reserveWaitMs,
+    minTokens: row.minTokens,
     ladder: row.ladder,
     onReset: row.onReset,
     raises: raises.map((raise) => ({

@@ -111,7 +111,10 @@ async function readFacts(ctx: Ctx, db: Db, environmentId: string, ids: string[],
 
 function resourceOf(row: BudgetRow, facts: Facts, nowMs: number): BudgetResource {
   const raises = facts.raises.filter((raise) => raise.budgetId === row.id);
-  const { scope, period, timezone, enforcement, onUnavailable, onReset } = budgetOf(row, raises);
+  const { scope, period, timezone, enforcement, onUnavailable, reserveWaitMs, minTokens, onReset } = budgetOf(
+    row,
+    raises,
+  );
   return {
     id: row.id,
     name: row.name,
@@ -121,6 +124,8 @@ function resourceOf(row: BudgetRow, facts: Facts, nowMs: number): BudgetResource
     timezone,
     enforcement,
     onUnavailable,
+    reserveWaitMs,
+    minTokens,
     ladder: row.ladder,
     onReset,
     version: row.version,
