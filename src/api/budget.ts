@@ -21,6 +21,7 @@ import { PERIODS } from "../domain/window.ts";
 import {
   flagKeySchema,
   modelSchema,
+  tagSchema,
   nanoUsd,
   reasonSchema,
   requiredText,
@@ -35,23 +36,31 @@ const MAX_ZONE_CHARS = 64;
 const MAX_LEVEL = MAX_CHAIN_STEPS - 1;
 const MIN_LIMIT_USD = MIN_LIMIT_NANO_USD / NANO_PER_USD;
 const MAX_LIMIT_USD = MAX_LIMIT_NANO_USD / NANO_PER_USD;
+
 const NOT_YET_SUBJECT =
-  "must be left out: budgets of single users or sessions are not supported yet; use a flag, a model or both";
+  "budgets of single users or sessions are not supported yet; use a flag, a tag, a model or a combination";
+const ONE_KIND = "must be left out beside a flag: a budget counts one flag or those with a tag";
+const MAX_SUBJECT_CHARS = 256;
+/** `each`, or one id. */
+const subjectSchema = requiredText(MAX_SUBJECT_CHARS, 'must be "each", or the id of one');
 
 const scopeSchema = z
   .strictObject(
     {
       flag: optionalField(flagKeySchema),
+      tag: optionalField(tagSchema),
       model: optionalField(modelSchema),
-      user: optionalField(z.never(NOT_YET_SUBJECT)),
-      session: optionalField(z.never(NOT_YET_SUBJECT)),
+      user: optionalField(subjectSchema),
+      session: optionalField(subjectSchema),
     },
     'must be an object such as {} (the whole environment) or {"flag": "support-chat"}',
   )
-  .transform(({ flag, model }) => ({ ...(flag !== undefined && { flag }), ...(model !== undefined && { model }) }))
+  .refine(({ flag, tag }) => flag === undefined || tag === undefined, { path: ["tag"], message: ONE_KIND })
+  .refine(({ user, session }) => user === undefined && session === undefined, { message: NOT_YET_SUBJECT })
   .openapi({
     type: "object",
-    description: "What counts: all that is given must match. `{}` is the whole environment.",
+    description:
+      'What counts: all that is given must match. `{}` is the whole environment, `tag` the flags that have it. `user` and `session` are one id or "each": that user or session has a window of its own, and what the ladder does holds for it alone.',
     example: { flag: "support-chat" },
   });
 
@@ -124,6 +133,9 @@ const minTokensSchema = z
 const onResetSchema = z
   .enum(["restore", "stay"], "must be restore or stay")
   .openapi({ description: "Whether trips end with their window or stay until somebody restores." });
+const pausedSchema = z
+  .boolean("must be true or false")
+  .openapi({ description: "True: it counts, and neither alerts nor acts." });
 const periodSchema = z.enum(PERIODS, `must be one of ${PERIODS.join(", ")}`);
 
 /** What a budget does unless it says otherwise: one model down at 80 %, off at the limit. */
@@ -145,6 +157,7 @@ export const createBudgetBody = z
     minTokens: minTokensSchema.default(DEFAULT_MIN_TOKENS),
     ladder: ladderSchema.default(DEFAULT_LADDER),
     onReset: onResetSchema.default("restore"),
+    paused: pausedSchema.default(false),
   })
   .openapi("CreateBudget");
 /** All that people define of a budget. */
@@ -163,6 +176,7 @@ export const updateBudgetBody = z
     minTokens: optionalField(minTokensSchema),
     ladder: optionalField(ladderSchema),
     onReset: optionalField(onResetSchema),
+    paused: optionalField(pausedSchema),
   })
   .openapi("UpdateBudget");
 
@@ -190,6 +204,7 @@ export const budgetSchema = z
     name: z.string(),
     scope: z.object({
       flag: optionalField(z.string()),
+      tag: optionalField(z.string()),
       model: optionalField(z.string()),
       user: optionalField(z.string()),
       session: optionalField(z.string()),
@@ -203,6 +218,7 @@ export const budgetSchema = z
     minTokens: z.number(),
     ladder: z.array(storedStepSchema),
     onReset: z.enum(["restore", "stay"]),
+    paused: z.boolean(),
     version: z.number(),
     createdAt: time,
     updatedAt: time,

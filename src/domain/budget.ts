@@ -3,6 +3,7 @@
  * Invariant: money is an integer number of nano-USD (1e-9 USD) that never leaves the safe integers.
  */
 import type { NameOf } from "../../sdk-client/src/evaluate/model-table.ts";
+import { subjectIn } from "../../sdk-client/src/evaluate/subject.ts";
 import { OTHER } from "./other.ts";
 import type { Period } from "./window.ts";
 
@@ -15,6 +16,10 @@ export type Enforcement = "track" | "trip" | "reserve";
 export interface BudgetScope {
   flag?: string;
   model?: string;
+  /** Flags that have this tag. */
+  tag?: string;
+  /** Which flags those are now: filled in by who reads the budget, and no part of what people define. */
+  tagged?: readonly string[];
   /** One user's id, or `each`: every user has a window of their own. */
   user?: string;
   /** One session's id, or `each`. */
@@ -60,6 +65,8 @@ export interface Budget {
   ladder: readonly LadderStep[];
   /** Whether trips end with their window or stay until somebody restores. */
   onReset: "restore" | "stay";
+  /** It counts, and does nothing. */
+  paused: boolean;
   raises: readonly Raise[];
 }
 
@@ -81,8 +88,11 @@ export const MAX_RESERVE_WAIT_MS = 120_000;
 /** Fewer tokens than this are rarely an answer. */
 export const DEFAULT_MIN_TOKENS = 256;
 export const MAX_MIN_TOKENS = 1_000_000;
-/** In a scope: one window for each user, or for each session. */
-export const EACH = "each";
+
+/** The scope as people define it. */
+export function definedScope({ tagged: _now, ...scope }: BudgetScope): Omit<BudgetScope, "tagged"> {
+  return scope;
+}
 
 /** Nano-USD of an amount in USD as people write it, rounded to the nearest. */
 export function nanoUsd(usd: number): number {
@@ -119,24 +129,19 @@ export interface Spender {
 
 /**
  * Whose window a record counts in: null when the scope does not match, `""` when the budget has one window for all, else
- * the id of the user or session. A record without a user matches no budget about users.
+ * the user, the session or both. A record without a user matches no budget about users.
  */
 export function subjectOf(scope: BudgetScope, record: Spender, nameOf: NameOf): string | null {
-  // What is counted as `other` is of no one flag and no one model.
-  if (scope.flag !== undefined && (scope.flag !== record.flag || record.flag === OTHER)) return null;
-  if (scope.model !== undefined && record.model === OTHER) return null;
-  if (scope.model !== undefined && nameOf(scope.model) !== nameOf(record.model)) return null;
-  const user = matchOne(scope.user, record.user);
-  const session = matchOne(scope.session, record.session);
-  if (user === null || session === null) return null;
-  // A length in front of the user keeps two pairs apart whose joined ids look the same.
-  return user !== "" && session !== "" ? `${user.length}:${user}${session}` : user + session;
+  if (!countsWork(scope, record, nameOf)) return null;
+  return subjectIn(scope, record.user ?? null, record.session ?? null);
 }
 
-/** Null: no match; `""`: no window of its own; else the id that has one. */
-function matchOne(wanted: string | undefined, actual: string | null | undefined): string | null {
-  if (wanted === undefined) return "";
-  if (actual === undefined || actual === null || actual === "") return null;
-  if (wanted === EACH) return actual;
-  return wanted === actual ? "" : null;
+/** Whether the record's flag and model match, whoever it is for. */
+export function countsWork(scope: BudgetScope, record: Spender, nameOf: NameOf): boolean {
+  const { flag, model, tag } = scope;
+  // What is counted as `other` is of no one flag and no one model.
+  if ((flag !== undefined || tag !== undefined) && record.flag === OTHER) return false;
+  if (flag !== undefined && flag !== record.flag) return false;
+  if (tag !== undefined && scope.tagged?.includes(record.flag) !== true) return false;
+  return model === undefined || (record.model !== OTHER && nameOf(model) === nameOf(record.model));
 }

@@ -29,6 +29,7 @@ export interface SnapshotFlagSource {
   limits: FlagLimits;
   maxInputBytes: number | null;
   maxOutputTokens: number | null;
+  tags: readonly string[];
   rules: readonly Rule[];
   rollout: number;
   salt: string;
@@ -63,6 +64,7 @@ export interface SnapshotBudgetSource {
   name: string;
   flag: string | null;
   model: string | null;
+  tag: string | null;
   enforcement: Enforcement;
   onUnavailable: "allow" | "deny";
   reserveWaitMs: number;
@@ -85,13 +87,25 @@ export function compileSnapshot(source: SnapshotSource): Snapshot {
     ...(source.breakers.length > 0 && { breakers: source.breakers }),
     prices: priceRowsOf(source.priceTable, namedModels(source)),
     aliases: source.aliases,
-    ...(source.budgets.length > 0 && { budgets: source.budgets.flatMap(compileBudget) }),
+    ...(source.budgets.length > 0 && {
+      budgets: source.budgets.flatMap((budget) => compileBudget(budget, source.flags)),
+    }),
   };
 }
 
-function compileBudget({ enforcement, flag, model, ...rest }: SnapshotBudgetSource): SnapshotBudget[] {
+function compileBudget(budget: SnapshotBudgetSource, all: readonly SnapshotFlagSource[]): SnapshotBudget[] {
+  const { enforcement, flag, model, tag, ...rest } = budget;
   if (enforcement === "track") return [];
-  return [{ ...rest, ...(flag !== null && { flag }), ...(model !== null && { model }), enforcement }];
+  const flags = tag === null ? null : all.filter(({ tags }) => tags.includes(tag)).map(({ key }) => key);
+  return [
+    {
+      ...rest,
+      ...(flag !== null && { flag }),
+      ...(flags !== null && { flags }),
+      ...(model !== null && { model }),
+      enforcement,
+    },
+  ];
 }
 
 /** The models of all chains and those priced by hand, each once, in a fixed order. */

@@ -59,6 +59,7 @@ export function dailyBudget(fields: Partial<BudgetDefinition> = {}): BudgetDefin
       { atPercent: 100, action: "kill" },
     ],
     onReset: "restore",
+    paused: false,
     ...fields,
   };
 }

@@ -119,6 +119,8 @@ export interface SnapshotBudget {
   id: string;
   name: string;
   flag?: string;
+  /** In place of `flag`: those that have the budget's tag. */
+  flags?: readonly string[];
   model?: string;
   /** One user's or session's id, or `each`. */
   user?: string;

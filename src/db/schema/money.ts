@@ -20,6 +20,7 @@ import {
 import type { PriceRow } from "../../../sdk-client/src/wire/price-row.ts";
 import type { Enforcement, LadderStep } from "../../domain/budget.ts";
 import type { LeaseStanding } from "../../domain/lease.ts";
+import type { SubjectAction } from "../../domain/subject.ts";
 import type { LadderMemory } from "../../domain/ladder.ts";
 import type { Period } from "../../domain/window.ts";
 import { environments } from "./state.ts";
@@ -278,9 +279,16 @@ export const budgets = pgTable(
     id: text("id").primaryKey(),
     environmentId: environmentId(),
     name: text("name").notNull(),
-    /** Both null: the whole environment. */
+    /** All null: the whole environment. */
     flag: text("flag"),
     model: text("model"),
+    /** The flags that have this tag. */
+    tag: text("tag"),
+    /** One user's or session's id, or `each`. */
+    userScope: text("user_scope"),
+    sessionScope: text("session_scope"),
+    /** Counts, and does nothing. */
+    paused: boolean("paused").notNull().default(false),
     limitNanoUsd: bigint("limit_nano_usd", { mode: "number" }).notNull(),
     period: text("period").$type<Period>().notNull(),
     timezone: text("timezone").notNull(),
@@ -422,6 +430,64 @@ export const leaseWants = pgTable(
     livesUntil: moment("lives_until").notNull(),
   },
   (t) => [primaryKey({ columns: [t.budgetId, t.requestId] }), index("lease_wants_lives").on(t.livesUntil)],
+);
+
+/**
+ * What one user, session, or pair of both spent in one window of a budget about users or sessions. Only the window that runs
+ * has rows; bounded by MAX_SUBJECTS_PER_WINDOW.
+ */
+export const subjectWindows = pgTable(
+  "subject_windows",
+  {
+    budgetId: text("budget_id")
+      .notNull()
+      .references(() => budgets.id, { onDelete: "cascade" }),
+    startsAt: moment("starts_at").notNull(),
+    /** See `subjectOf` in domain/budget.ts. */
+    subject: text("subject").notNull(),
+    spentNanoUsd: money("spent_nano_usd"),
+    exactNanoUsd: money("exact_nano_usd"),
+    /** What holds for it; null: nothing. */
+    action: text("action").$type<SubjectAction>(),
+    /** Of a downgrade; null: one further than its flag. */
+    level: integer("level"),
+    /** What had been spent when a person lifted it: steps crossed by then do not count in this window. */
+    liftedNanoUsd: numeric("lifted_nano_usd", { mode: "number" }),
+    liftedBy: text("lifted_by"),
+  },
+  (t) => [
+    primaryKey({ columns: [t.budgetId, t.startsAt, t.subject] }),
+    // Few: every update of a row in an index costs one in each.
+    index("subject_windows_acted")
+      .on(t.budgetId, t.startsAt, t.spentNanoUsd.desc())
+      .where(sql`action is not null or lifted_by is not null`),
+  ],
+);
+
+/** The last number given to a verdict of an environment; a client that knows less than `floor` may have missed a lift. */
+export const verdictHeads = pgTable("verdict_heads", {
+  environmentId: environmentId().primaryKey(),
+  n: bigint("n", { mode: "number" }).notNull(),
+  floor: bigint("floor", { mode: "number" }).notNull().default(0),
+});
+
+/** The newest verdict about each user or session: a log that is only added to, less what newer entries have replaced. */
+export const verdicts = pgTable(
+  "verdicts",
+  {
+    environmentId: environmentId(),
+    budgetId: text("budget_id").notNull(),
+    subject: text("subject").notNull(),
+    n: bigint("n", { mode: "number" }).notNull(),
+    action: text("action").$type<SubjectAction | "lift">().notNull(),
+    level: integer("level"),
+    until: moment("until").notNull(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.environmentId, t.budgetId, t.subject] }),
+    index("verdicts_n").on(t.environmentId, t.n),
+    index("verdicts_until").on(t.until),
+  ],
 );
 
 /** An automatic kill or downgrade of one flag by a budget. In force while neither ended nor overridden. */

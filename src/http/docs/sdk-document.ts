@@ -69,6 +69,7 @@ const snapshotBudget = z
     id: z.string(),
     name: z.string(),
     flag: z.string().optional(),
+    flags: z.array(z.string()).optional().openapi({ description: "In place of `flag`: those with the budget's tag." }),
     model: z.string().optional(),
     user: z.string().optional(),
     session: z.string().optional(),

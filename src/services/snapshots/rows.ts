@@ -22,6 +22,7 @@ const FLAG_COLUMNS = {
   limits: flags.limits,
   maxInputBytes: flags.maxInputBytes,
   maxOutputTokens: flags.maxOutputTokens,
+  tags: flags.tags,
   rules: flags.rules,
   rollout: flags.rollout,
   salt: flags.salt,
@@ -37,6 +38,7 @@ const BUDGET_COLUMNS = {
   name: budgets.name,
   flag: budgets.flag,
   model: budgets.model,
+  tag: budgets.tag,
   enforcement: budgets.enforcement,
   onUnavailable: budgets.onUnavailable,
   reserveWaitMs: budgets.reserveWaitMs,
@@ -67,7 +69,11 @@ export function snapshotReader(db: Db): (environmentId: string) => Promise<Snaps
       flags: jsonRows(FLAG_COLUMNS, sql`from ${flags} where ${eq(flags.environmentId, id)}`, [flags.key]),
       budgets: jsonRows(
         BUDGET_COLUMNS,
-        sql`from ${budgets} where ${and(eq(budgets.environmentId, id), ne(budgets.enforcement, "track"))}`,
+        sql`from ${budgets} where ${and(
+          eq(budgets.environmentId, id),
+          ne(budgets.enforcement, "track"),
+          eq(budgets.paused, false),
+        )}`,
         [budgets.id],
       ),
       ...surroundingColumns(id),

@@ -25,6 +25,7 @@ export function budget(changes: Partial<Budget> = {}): Budget {
       { atPercent: 80, action: "downgrade" },
     ],
     onReset: "restore",
+    paused: false,
     raises: [],
     ...changes,
   };
