@@ -2,7 +2,7 @@
  * A budget: what it limits, by how much and for how long, and what follows from that alone.
  * Invariant: money is an integer number of nano-USD (1e-9 USD) that never leaves the safe integers.
  */
-import type { NameOf } from "../../sdk-client/src/evaluate/model-table.ts";
+import type { NameOf } from "../../sdk-client/src/evaluate/model-names.ts";
 import { subjectIn } from "../../sdk-client/src/evaluate/subject.ts";
 import { OTHER } from "./other.ts";
 import type { Period } from "./window.ts";

@@ -1,5 +1,5 @@
 /** Compiles the rows of one environment into the snapshot that clients poll. Pure: same rows, same snapshot. */
-import { modelNames, type NameOf } from "../../sdk-client/src/evaluate/model-table.ts";
+import { modelNames, type NameOf } from "../../sdk-client/src/evaluate/model-names.ts";
 import { type PriceTable, priceRowsOf } from "../../sdk-client/src/pricing/price-table.ts";
 import type {
   ChainStep,

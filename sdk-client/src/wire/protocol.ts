@@ -2,7 +2,6 @@
  * The wire types of the client API: what a server sends and what a client may rely on.
  * Clients ignore unknown fields; that is how the protocol evolves.
  */
-import type { PriceRow } from "./price-row.ts";
 import type { Revision } from "./revision.ts";
 
 export type SwitchState = "on" | "off";
@@ -107,6 +106,13 @@ export interface SnapshotFlag {
   maxOutputTokens?: number;
 }
 
+/** What is read of a price row wherever prices are not: the rest is looked at by who prices. */
+export interface PricedModel {
+  model: string;
+  aliases?: readonly string[];
+  long?: { abovePromptTokens: number };
+}
+
 /** A model that every chain with another usable step passes over. */
 export interface SnapshotBreaker {
   model: string;
@@ -153,7 +159,7 @@ export interface Snapshot {
    */
   breakers?: readonly SnapshotBreaker[];
   /** The price rows of the chains' models, and those of operators; absent from servers before there were prices. */
-  prices?: readonly PriceRow[];
+  prices?: readonly PricedModel[];
   /** The model behind each name that does not say it (an inference profile, a deployment). */
   aliases?: Readonly<Record<string, string>>;
   /** Budgets that clients enforce; absent without any. */

@@ -8,7 +8,7 @@ import { requireEnvironment } from "../../authorize.ts";
 import { Memo } from "../shared/memo.ts";
 import { read } from "../../transaction.ts";
 import { budgetRaises, budgets, budgetWindows } from "../../db/schema/money.ts";
-import type { NameOf } from "../../../sdk-client/src/evaluate/model-table.ts";
+import type { NameOf } from "../../../sdk-client/src/evaluate/model-names.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";
 import type { Surroundings } from "../../domain/flag.ts";
 import { overCause } from "../../domain/over-limit.ts";

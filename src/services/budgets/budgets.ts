@@ -1,6 +1,6 @@
 /** Budgets: made, edited and deleted by people; what they do by themselves is in `ladder-run.ts`. */
 import { and, eq, isNull, sql } from "drizzle-orm";
-import { modelNames } from "../../../sdk-client/src/evaluate/model-table.ts";
+import { modelNames } from "../../../sdk-client/src/evaluate/model-names.ts";
 import { requireEnvironment } from "../../authorize.ts";
 import { type Change, change, type Changed } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";

@@ -1,6 +1,6 @@
 /** What people see of a budget now: spent, limit, burn, when the limit will be reached, and the bound of overspending. */
 import { and, asc, eq, getTableColumns, gt, inArray, isNull, lte, sql } from "drizzle-orm";
-import { modelNames, type NameOf } from "../../../sdk-client/src/evaluate/model-table.ts";
+import { modelNames, type NameOf } from "../../../sdk-client/src/evaluate/model-names.ts";
 import { requireEnvironment } from "../../authorize.ts";
 import type { Ctx } from "../../deps.ts";
 import { read } from "../../transaction.ts";

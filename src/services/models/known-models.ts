@@ -3,7 +3,7 @@
  * the keyboard. What is refused and what only warned of depends on what an unknown name would do; see each caller.
  */
 import { eq } from "drizzle-orm";
-import { modelNames, type NameOf } from "../../../sdk-client/src/evaluate/model-table.ts";
+import { modelNames, type NameOf } from "../../../sdk-client/src/evaluate/model-names.ts";
 import { usageMinutes } from "../../db/schema/money.ts";
 import { chains, environments } from "../../db/schema/state.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";

@@ -1,5 +1,5 @@
 /** Limits with raises, who counts in which window, and what is shown beside the sum. */
-import { modelNames } from "../../../sdk-client/src/evaluate/model-table.ts";
+import { modelNames } from "../../../sdk-client/src/evaluate/model-names.ts";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
