@@ -5,6 +5,7 @@
 import { availableParallelism, cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { benchBoardFirst, benchBoardLive, benchBoardViewer, benchKillCrowded } from "./board/bench.ts";
+import { benchBoardPhone } from "./board/phone.ts";
 import { benchEvaluate } from "./evaluate/bench.ts";
 import { benchGuardOverhead } from "./guard/bench.ts";
 import { benchHeapStreams } from "./guard/heap.ts";
@@ -27,6 +28,7 @@ const BENCHES: ReadonlyMap<string, (effort: Effort) => Promise<Figure>> = new Ma
   ["board.first", benchBoardFirst],
   ["board.live", benchBoardLive],
   ["board.viewer", benchBoardViewer],
+  ["board.phone", benchBoardPhone],
   ["ingest.postgres", (effort) => benchIngest("postgres", effort)],
   ["ingest.pglite", (effort) => benchIngest("pglite", effort)],
   ["usage.query30d", benchUsage],
