@@ -204,6 +204,17 @@ export interface UsageBatch {
   records: UsageRecord[];
   /** How often each flag was evaluated since the last batch; `sdk` when a guard asked too, see `Checks`. */
   checks?: Record<string, { on: number; off: number; sdk?: string; limited?: number }>;
+  /**
+   * By flag, in nano-USD: the most that the calls can still cost that run now, or that wait for the answer to this batch
+   * to begin. Left out by clients that know of no budget which stops something.
+   */
+  runningNanoUsd?: Record<string, number>;
+}
+
+/** What the calls of one client may begin for, by their worst cases, between two answers. */
+export interface StartCredit {
+  budgetId: string;
+  nanoUsd: number;
 }
 
 export interface UsageAnswer {
@@ -211,5 +222,7 @@ export interface UsageAnswer {
   /** True when this batch was counted before: nothing was added. */
   duplicate: boolean;
   rejected: { index: number; path: string; message: string }[];
+  /** The newest that is committed: a client that decides by an older one has to poll before it starts on credit again. */
   revision: string;
+  credits?: StartCredit[];
 }

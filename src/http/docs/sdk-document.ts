@@ -162,6 +162,10 @@ export const usageBatchSchema = z
       .openapi({
         description: "How often each flag was evaluated since the last batch, and how many calls its limits refused.",
       }),
+    runningNanoUsd: z.record(z.string(), count).optional().openapi({
+      description:
+        "By flag, the most that the calls can still cost that run now, or wait for this batch's answer to begin: nano-USD.",
+    }),
   })
   .openapi("UsageBatch");
 
@@ -172,6 +176,10 @@ export const usageAnswerSchema = z
     duplicate: z.boolean(),
     rejected: z.array(z.strictObject({ index: z.number(), path: z.string(), message: z.string() })),
     revision,
+    credits: z
+      .array(z.strictObject({ budgetId: z.string(), nanoUsd: count }))
+      .optional()
+      .openapi({ description: "What calls may begin for until the next batch is answered, by their worst cases." }),
   })
   .openapi("UsageAnswer");
 
