@@ -14,6 +14,9 @@ export interface WhyFallback {
 /** Faults of the request itself, which a fallback would only hide. */
 const CALLERS_FAULT: ReadonlySet<number> = new Set([400, 413, 422]);
 
+/** Words of a 400 that says that the account is out of money, and is no fault of the request. */
+export const USAGE_LIMIT_TEXT = /usage limit|spend(?:ing)? limit|credit balance/i;
+
 /** Why a fallback may answer for this error; null when the error is the caller's to see. */
 export function whyFallback(error: unknown): WhyFallback["because"] | null {
   if (isFeatureDisabled(error)) return "off";
@@ -21,7 +24,10 @@ export function whyFallback(error: unknown): WhyFallback["because"] | null {
   const code: unknown = Reflect.get(error, "code");
   if (code === "ANDON_ANSWER_BROKEN" || code === "ANDON_DEADLINE" || code === "ANDON_PROVIDER_FAILED") return "failed";
   const status: unknown = Reflect.get(error, "status") ?? Reflect.get(error, "statusCode");
-  if (typeof status === "number") return status >= 400 && !CALLERS_FAULT.has(status) ? "failed" : null;
+  if (typeof status === "number") {
+    const isOwnFault = CALLERS_FAULT.has(status) && !(error instanceof Error && USAGE_LIMIT_TEXT.test(error.message));
+    return status >= 400 && !isOwnFault ? "failed" : null;
+  }
   // Connection errors of the Anthropic SDK have a status that is undefined, as its error of an abort by the caller has.
   return "status" in error && error instanceof Error && !/abort/i.test(error.message) ? "failed" : null;
 }

@@ -344,14 +344,16 @@ describe.each(SDKS)("$name", ({ Sdk }) => {
       .map((how) => ({ what, row, how })),
   );
 
-  it.each(cases)("$what ($how)", async ({ row, how }) => {
+  it.each(cases)("$what ($how)", async ({ what, row, how }) => {
     const acts = { [OPUS]: row.opus, [SONNET]: row.sonnet, [HAIKU]: row.haiku, [SMALL]: row.small };
     provider.script(Object.fromEntries(Object.entries(acts).flatMap(([model, act]) => (act ? [[model, act]] : []))));
     told.length = 0;
     await andon.flush();
     const from = ledger.records.length;
+    // Each row has an account of its own: one that is out of money stays so.
+    const client = makeClient(Sdk, andon, baseURL, { apiKey: `${what} ${how}`, ...row.options });
     const startedMs = performance.now();
-    const got = answered(makeClient(Sdk, andon, baseURL, row.options), row.ask ?? OPUS, how === "streamed");
+    const got = answered(client, row.ask ?? OPUS, how === "streamed");
     if (typeof row.gets === "string") expect(await got).toBe(row.gets);
     else expect(await errorOf(got)).toMatchObject(row.gets);
     const tookMs = performance.now() - startedMs;

@@ -25,6 +25,8 @@ export const ASK = {
 };
 
 export interface ClientOptions extends Partial<GuardOptions> {
+  /** Whose account it is. */
+  apiKey?: string;
   maxRetries?: number;
   timeout?: number;
   fetch?: typeof fetch;
@@ -86,9 +88,9 @@ export async function startWorld(flag: Partial<SnapshotFlag> = {}, changes: Part
 
 /** A guarded client of the given SDK. */
 export function makeClient(Sdk: Sdk, host: GuardHost, baseURL: string, options: ClientOptions = {}): Anthropic {
-  const { maxRetries, timeout, fetch, ...guardOptions } = options;
+  const { apiKey, maxRetries, timeout, fetch, ...guardOptions } = options;
   return new Sdk({
-    apiKey: "test",
+    apiKey: apiKey ?? "test",
     baseURL,
     middleware: [guard(host, { flag: FLAG, ...guardOptions })],
     ...(maxRetries === undefined ? {} : { maxRetries }),

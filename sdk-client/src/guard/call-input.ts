@@ -1,4 +1,5 @@
 /** What a guarded call is given, and what it tells of each of its attempts. */
+import type { Accounts } from "./accounts.ts";
 import type { Breakers } from "./breaker.ts";
 import type { Door } from "./door.ts";
 import type { GuardHost, UsageDraft } from "../guard-host.ts";
@@ -39,6 +40,7 @@ export interface CallInput {
   stream: boolean;
   pass: Pass;
   breakers: Breakers;
+  accounts: Accounts;
   /** What the call was decided by; null without any state. */
   revision: Revision | null;
   /** The flag's way to say no: its off message, or the error thrown. */

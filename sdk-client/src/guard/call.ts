@@ -2,7 +2,7 @@
  * One guarded call: its attempts down the chain, and how it ends. Invariants: it ends exactly once and leaves neither a
  * listener nor a timer nor an entry among the running calls; wherever it waits, a kill and the deadline end it.
  */
-import { withoutRetry } from "./answers.ts";
+import { rebuilt, withoutRetry } from "./answers.ts";
 import { Attempt, type Stop, Stopped } from "./attempt.ts";
 import type { CallInput } from "./call-input.ts";
 import type { ModelChoice } from "../evaluate/chain-plan.ts";
@@ -12,6 +12,7 @@ import { type InFlight, inFlightOf, type RunningCall } from "./in-flight.ts";
 import { type Failure, hasFailed, noteFailure, retriesOf } from "./pass.ts";
 import { askedPauseMs, isRetriedBySdk, jitteredPauseMs, ownPauseMs, retriedAtOnce } from "./retry-pause.ts";
 import { type Result, Trial } from "./trial.ts";
+import type { RequestLike } from "./types.ts";
 import type { Decision, EvaluationContext } from "../wire/protocol.ts";
 
 /** A rate limit that ends within this time is waited for, once per model, before the next is tried. */
@@ -65,6 +66,8 @@ export class GuardedCall implements RunningCall {
   async #tryAll(choices: readonly ModelChoice[]): Promise<Response> {
     const { pass, host } = this.#input;
     this.#isAlone = choices.length === 1;
+    const held = this.#heldByAccount();
+    if (held !== null) return held;
     if (pass.waitUntilMs > 0) await this.#pause(pass.waitUntilMs - performance.now());
     let rest = this.#usable(choices);
     if (rest.length === 0 && pass.first === null) return this.#allOut(choices);
@@ -135,9 +138,10 @@ export class GuardedCall implements RunningCall {
     switch (verdict) {
       case "outOfMoney":
         host.logger.error(fields, "the account's spend limit is reached: no retry");
-        return given(failure);
+        return this.#outOfMoney(failure);
       case "revoked":
         host.logger.error(fields, "the API key is not accepted: it was revoked, or may not do this");
+        if (this.#input.accounts.revoked(this.#payer, performance.now())) void host.flush();
         return given(failure);
       case "backOff":
         return this.#again(failure);
@@ -150,6 +154,29 @@ export class GuardedCall implements RunningCall {
       case "refused":
         return this.#isAlone ? given(failure) : null;
     }
+  }
+
+  /** What the call gets when its account is known to be out of money. */
+  #heldByAccount(): Response | null {
+    const { accounts, pass, host } = this.#input;
+    if (!accounts.hasOut || pass.attempts > 0) return null;
+    const held = accounts.held(this.#payer, performance.now());
+    if (held !== null) host.logger.debug({ flag: this.flag }, "not sent: the account is out of money");
+    return held;
+  }
+
+  async #outOfMoney(failure: Failure): Promise<Response> {
+    const { accounts, host } = this.#input;
+    const { response } = failure;
+    if (response === null) return given(failure);
+    const text = await response.text();
+    const { status, headers } = response;
+    if (accounts.outOfMoney(this.#payer, { status, headers, text }, performance.now())) void host.flush();
+    return withoutRetry(rebuilt(response, text));
+  }
+
+  get #payer(): { request: RequestLike; flag: string } {
+    return { request: this.#input.request, flag: this.flag };
   }
 
   /** All models have failed: the first failure is what the caller gets. */

@@ -2,6 +2,7 @@
  * What an answer of the API means for the call: the table of failures. Pure. Invariant: only what another model can mend
  * goes to the next model; what is the caller's or the account's fault goes straight through, once.
  */
+import { USAGE_LIMIT_TEXT } from "../degrade.ts";
 import { isObject, parseObject } from "../wire/json.ts";
 
 /**
@@ -44,7 +45,6 @@ export interface SentTo {
 const SPEND_CODES: ReadonlySet<string> = new Set(["enforced_spend_limit_reached", "contract_spend_limit_reached"]);
 /** Codes of a 402 that concern the organisation of one end user (`resources/shared.d.ts` of SDK 1.14.0). */
 const LINKED_ORGANIZATION = "linked_organization_";
-const USAGE_LIMIT_TEXT = /usage limit|spend(?:ing)? limit|credit balance/i;
 /** "prompt is too long: 210000 tokens > 200000 maximum", "input length and `max_tokens` exceed context limit: …". */
 const TOO_LONG_TEXT = /prompt is too long|exceeds? (?:the )?(?:model's )?(?:maximum )?context/i;
 const MODEL_WORD = /\bmodel\b/i;

@@ -1,4 +1,5 @@
 /** What all requests through one guard share. */
+import { type Accounts, accountsOf } from "./accounts.ts";
 import { Breakers } from "./breaker.ts";
 import { FIRST_STATE_TIMEOUT_MS } from "./first-state.ts";
 import type { GuardHost } from "../guard-host.ts";
@@ -18,6 +19,7 @@ export class Guarding {
   readonly freshness: { readonly maxStaleMs: number | undefined; readonly timeoutMs: number };
   readonly passes: Passes = new WeakMap();
   readonly breakers = new Breakers();
+  readonly accounts: Accounts;
   readonly writers: Writers;
   readonly limits: Limits;
   /** The version of the SDK whose calls these are; null before the first. */
@@ -31,6 +33,7 @@ export class Guarding {
     this.freshness = { maxStaleMs: options.maxStaleMs, timeoutMs };
     this.writers = writersOf(host);
     this.limits = limitsOf(host);
+    this.accounts = accountsOf(host);
     if (options.pace === true) paceBy(host);
   }
 

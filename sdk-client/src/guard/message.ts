@@ -1,6 +1,7 @@
 /** A message: the kind of request that the whole guard is for. */
 import type { ModelChoice } from "../evaluate/chain-plan.ts";
 import type { GuardHost, UsageDraft } from "../guard-host.ts";
+import type { Accounts } from "./accounts.ts";
 import type { Breakers } from "./breaker.ts";
 import type { Fitting } from "./body.ts";
 import { GuardedCall } from "./call.ts";
@@ -63,6 +64,7 @@ class Message<R extends RequestLike> implements CallInput {
   readonly stream: boolean;
   readonly pass: Pass;
   readonly breakers: Breakers;
+  readonly accounts: Accounts;
   readonly revision: Revision | null;
   readonly #decided: DecidedRequest<R>;
 
@@ -81,6 +83,7 @@ class Message<R extends RequestLike> implements CallInput {
     this.stream = decided.stream;
     this.pass = passOf(guarding.passes, sent.request, door.call, startedMs);
     this.breakers = guarding.breakers;
+    this.accounts = guarding.accounts;
     this.revision = decided.decision.revision;
     this.#decided = decided;
   }

@@ -195,6 +195,8 @@ export class Trial {
     const verdict = judgeError(response.status, error, { model: choice.model, isChanged: this.#isChanged });
     if (verdict === "failed") this.#count(false);
     if (verdict === "outOfMoney") this.#errorType = "billing_error";
+    // A 403 may also be about a model, or about what the key may do: this one is about the key.
+    else if (verdict === "revoked") this.#errorType = "authentication_error";
     else if (response.status === 402) this.#errorType = error.code;
     if (verdict !== "answer") {
       return { kind: "failed", verdict, detail: `status ${response.status}`, failure: { response, error: null } };
@@ -258,7 +260,9 @@ export class Trial {
   }
 
   #succeeded(): void {
-    this.#input.call.breakers.succeeded(this.#input.choice.model, performance.now());
+    const { breakers, accounts, request } = this.#input.call;
+    breakers.succeeded(this.#input.choice.model, performance.now());
+    if (accounts.hasOut) accounts.answered(request, this.#startedMs);
   }
 
   /** The encoded body to send; null when the request's own stands. */
