@@ -5,17 +5,13 @@
 import Anthropic from "@anthropic-ai/sdk";
 import { Andon } from "andon-client";
 import { guard, guardStats } from "andon-client/anthropic";
-import { setTimeout as sleep } from "node:timers/promises";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { by, type Effort } from "../support/effort.ts";
 import type { Figure } from "../support/figure.ts";
+import { heapBytes } from "../support/memory.ts";
 import { SILENT } from "../support/silent-logger.ts";
 
 const FLAG = "support-chat";
 const AT_ONCE = 30;
-/** Finalizers run in turns of their own, and free what the next collection takes. */
-const COLLECTIONS = 4;
 
 const EVENTS = [
   {
@@ -87,21 +83,4 @@ async function leaveOne(client: Anthropic, leaving: Leaving): Promise<void> {
   const first = await events.next();
   if (first.done === true) throw new Error("the stub's stream did not begin");
   if (leaving === "break") await events.return?.();
-}
-
-async function heapBytes(): Promise<number> {
-  const collect = collector();
-  for (let time = 0; time < COLLECTIONS; time += 1) {
-    collect();
-    await sleep(20);
-  }
-  return process.memoryUsage().heapUsed;
-}
-
-/** The garbage collector, without a flag for the whole process. */
-function collector(): () => void {
-  setFlagsFromString("--expose-gc");
-  const found: unknown = runInNewContext("gc");
-  if (typeof found !== "function") throw new Error("the garbage collector cannot be called");
-  return () => void Reflect.apply(found, undefined, []);
 }

@@ -193,6 +193,10 @@ const handover = (from: string, category: string | null) => ({
   trigger: { type: "refusal", category },
 });
 
+/** Those of one account that is out of money, or of a key that was revoked, trip the flag for good: 402 and 401 are left out. */
+const STATUSES = [400, 404, 408, 409, 413, 422, 429, 500, 502, 503, 504, 529] as const;
+const MAX_PINGS = 20;
+
 async function hangs(to: Exchange, tokens: number): Promise<void> {
   await to.wait(10_000);
   to.bill(Math.max(tokens, to.written));
@@ -238,8 +242,15 @@ const WHOLE: Readonly<Record<string, Play>> = {
     to.json(to.message({ model: FALLBACK, content, usage: to.usage(to.output, { iterations }) }));
   },
   failed(to) {
-    const status = pick(to.random, [400, 404, 429, 500, 503, 529]);
-    to.json({ type: "error", error: { type: "any_error", message: "any" } }, status);
+    to.json({ type: "error", error: { type: "any_error", message: "any" } }, pick(to.random, STATUSES));
+  },
+  failedByProxy(to) {
+    to.json("<html>a page of a proxy</html>", pick(to.random, [403, 502, 504, 520, 530]));
+  },
+  limited(to) {
+    const error = { type: "rate_limit_error", message: "any" };
+    to.res.writeHead(429, { "content-type": "application/json", "retry-after": pick(to.random, ["0", "1", "600"]) });
+    to.res.end(JSON.stringify({ type: "error", error }));
   },
   failedWith200(to) {
     to.json({ type: "error", error: { type: "overloaded_error", message: "Overloaded" } });
@@ -248,6 +259,25 @@ const WHOLE: Readonly<Record<string, Play>> = {
     if (!(await to.write(to.output))) return;
     to.bill(to.output);
     to.json("<html>a page of a proxy</html>");
+  },
+  async empty(to) {
+    if (!(await to.write(to.output))) return;
+    to.bill(to.output);
+    to.res.writeHead(200, { "content-type": "application/json" });
+    to.res.end();
+  },
+  async cutOff(to) {
+    if (!(await to.write(to.output))) return;
+    to.bill(to.output);
+    const whole = JSON.stringify(to.message({ content: words(to.output), usage: to.usage(to.output) }));
+    to.res.writeHead(200, { "content-type": "application/json", "content-length": whole.length });
+    to.res.write(whole.slice(0, whole.length / 2), () => to.res.destroy());
+  },
+  async hangMidway(to) {
+    const whole = JSON.stringify(to.message({ content: words(to.output), usage: to.usage(to.output) }));
+    to.res.writeHead(200, { "content-type": "application/json" });
+    to.res.write(whole.slice(0, whole.length / 2));
+    await hangs(to, to.output);
   },
   async reset(to) {
     await to.wait(to.random() * 100);
@@ -304,6 +334,24 @@ const STREAMED: Readonly<Record<string, Play>> = {
     if (after === to.output) to.end(to.usage(after, { iterations }));
   },
   failed: (to) => WHOLE["failed"]?.(to),
+  failedByProxy: (to) => WHOLE["failedByProxy"]?.(to),
+  limited: (to) => WHOLE["limited"]?.(to),
+  empty(to) {
+    to.bill(1);
+    to.res.writeHead(200, { "content-type": "text/event-stream" });
+    to.res.end();
+  },
+  async garbled(to) {
+    to.send(to.start());
+    to.bill(await to.text(to.output));
+    to.res.end('event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"te\n\n');
+  },
+  async pings(to) {
+    to.send(to.start());
+    for (let count = 0; count < MAX_PINGS && (await to.wait(100)); count += 1) to.send({ type: "ping" });
+    to.bill(to.written);
+    to.res.end();
+  },
   errorFirst(to) {
     to.send({ type: "error", error: { type: "overloaded_error", message: "Overloaded" } });
     to.res.end();
@@ -338,7 +386,8 @@ const STREAMED: Readonly<Record<string, Play>> = {
 export class BillEndpoint {
   /** What each call is billed, in nano-USD, by its number; all its attempts together. */
   readonly bills = new Map<string, number>();
-  requests = 0;
+  /** How each call was answered, by its number; the words of a fault. */
+  readonly answers = new Map<string, string[]>();
   /** How often each way to answer was played; each is some of all requests. */
   readonly played = new Map<string, number>();
   readonly #random: Random;
@@ -366,7 +415,6 @@ export class BillEndpoint {
   }
 
   async #serve(req: IncomingMessage, res: ServerResponse): Promise<void> {
-    this.requests += 1;
     const chunks: Buffer[] = [];
     for await (const chunk of req) chunks.push(Buffer.from(chunk));
     const body: Body = JSON.parse(Buffer.concat(chunks).toString("utf8"));
@@ -383,6 +431,7 @@ export class BillEndpoint {
     const [name, play] = this.#random() < 0.4 ? (plays[0] ?? pick(this.#random, plays)) : pick(this.#random, plays);
     const kind = `${to.isStream ? "stream" : "whole"} ${name}`;
     this.played.set(kind, (this.played.get(kind) ?? 0) + 1);
+    this.answers.set(call, [...(this.answers.get(call) ?? []), `${to.model} ${kind}`]);
     await play(to);
   }
 

@@ -1,46 +1,42 @@
 /**
- * The bill: calls of every kind and end through guarded clients, against an endpoint that keeps a bill of its own, while
- * switches, levels and blocks change. Invariants looked at: no call's records are below its bill, those of a call that are all
- * exact are equal to it, and the ledger holds what the records come to.
+ * The bill: calls of every kind and end through every door of the guard, against an endpoint that keeps a bill of its own, while
+ * the flag is killed, downgraded, its models are blocked, and the Andon server is restarted and killed. Invariants looked at: no
+ * call's records are below its bill, those of a call that are all exact are equal to it, the ledger holds what the records come
+ * to, and the application is left with nothing: no error unhandled, no timer, socket or heap, so that it ends by itself.
  */
-import Anthropic from "@anthropic-ai/sdk";
 import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
-import { Andon } from "../../sdk-client/src/index.ts";
-import {
-  guard,
-  type GuardHost,
-  type GuardOptions,
-  isFeatureDisabled,
-  type UsageDraft,
-} from "../../sdk-client/src/anthropic.ts";
-import { priceTable } from "../../sdk-client/src/pricing/price-table.ts";
-import { priceUsage } from "../../sdk-client/src/pricing/price.ts";
+import { freePort } from "../../src/demo/story/free-port.ts";
 import { OperatorApi, tokenSchema } from "../../src/demo/story/operator-api.ts";
+import type { ServerProcess } from "../../src/demo/story/server-process.ts";
 import { waitUntil } from "../../src/demo/story/wait.ts";
 import { ENVIRONMENT_PATH } from "../support/andon-server.ts";
-import { SILENT } from "../support/silent-logger.ts";
-import { BillEndpoint, DOCUMENT_TOKENS, randomOf, type Random } from "./bill-endpoint.ts";
+import { startWorker } from "../support/worker.ts";
+import { BillEndpoint, randomOf, type Random } from "./bill-endpoint.ts";
+import { type BillMessage, billMessageSchema, type BillTask, type Closed } from "./bill-protocol.ts";
 
 const FLAG = "billed";
 const CHAIN = ["claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-4-5"] as const;
-const MODELS = [...CHAIN, "claude-fable-5-2", "us.anthropic.claude-opus-5-5-v1:0"] as const;
-const ATTEMPT_MS = 1_500;
-const IDLE_MS = 1_000;
 const CHANGE_EVERY_MS = 400;
-const DRAIN_TIMEOUT_MS = 60_000;
+const MAX_AWAY_MS = 2_000;
+/** From the client's close to the end of its process. */
+const EXIT_MS = 5_000;
+/** A heap that grows by as much per call holds something of each; a call's own records and body are larger. */
+const MAX_HEAP_GROWTH_BYTES = 500;
+/** What modules, caches and compiled code of the libraries may still come to after the warm-up. */
+const HEAP_SLACK_BYTES = 3 * 1024 * 1024;
 const MAX_FAULTS = 20;
-const CALLS_PER_GUARD = 15;
-/** While the flag is off nobody reaches the endpoint. */
-const REFUSED_PAUSE_MS = 15;
-const CONCURRENT = 24;
+const OUTPUT_SHOWN_CHARS = 2_000;
 
 export interface BillOptions {
-  url: string;
-  adminToken: string;
-  /** Requests that reach the endpoint, at least. */
+  /** It is up, and is again when the run has ended. */
+  server: ServerProcess;
   calls: number;
   seed: number;
+  /** The server is stopped, or killed without warning, as often. */
+  restartEveryMs: number;
+  /** The whole run. */
+  timeoutMs: number;
   signal?: AbortSignal;
 }
 
@@ -48,13 +44,29 @@ export interface BillVerdict {
   /** Empty when everything held. */
   faults: string[];
   seed: number;
+  /** How calls ended, by door; each end with its number. */
+  ends: ReadonlyMap<string, ReadonlyMap<string, number>>;
+  /** How requests were answered, each kind with its number. */
+  played: ReadonlyMap<string, number>;
   /** Calls that were made, and those of them that cost something. */
   calls: number;
   billedCalls: number;
   exactCalls: number;
   billNanoUsd: number;
   ledgerNanoUsd: number;
-  played: ReadonlyMap<string, number>;
+  /** Restarts of the server, by how it ended. */
+  stops: number;
+  kills: number;
+  longestCallMs: number;
+  heapGrowthBytes: number;
+  exitMs: number | null;
+}
+
+/** What was recorded of one call, all its attempts together. */
+interface Recorded {
+  costNanoUsd: number;
+  isExact: boolean;
+  records: string[];
 }
 
 const usageSchema = z.object({
@@ -63,36 +75,29 @@ const usageSchema = z.object({
 
 /** Runs it on a server that is up. Rejects when it could not be run to its end; what did not hold is in the verdict. */
 export async function bill(options: BillOptions): Promise<BillVerdict> {
-  const random = randomOf(options.seed);
-  const endpoint = new BillEndpoint(randomOf(options.seed + 1));
-  const api = new OperatorApi(options.url, options.adminToken);
-  const token = await setUp(api);
-  const andon = new Andon({ url: options.url, token, flushIntervalMs: 200, logger: SILENT });
-  const done = new AbortController();
+  const { server, calls, seed } = options;
+  const endpoint = new BillEndpoint(randomOf(seed + 1));
+  const api = new OperatorApi(server.url, server.adminToken);
+  const account = new Account();
   try {
-    const baseURL = await endpoint.listen();
-    await andon.ready({ timeoutMs: 10_000 });
-    const drafts = new Map<string, UsageDraft[]>();
-    let clients = clientsOf(tapped(andon, drafts), baseURL);
-    const ids: string[] = [];
-    let next = 0;
-    const worker = async (): Promise<void> => {
-      while (endpoint.requests < options.calls) {
-        options.signal?.throwIfAborted();
-        next += 1;
-        // So many failures open every breaker: new guards have seen none.
-        if (next % CALLS_PER_GUARD === 0) clients = clientsOf(tapped(andon, drafts), baseURL);
-        await call(clients[next % clients.length], next, { random, ids });
-      }
-    };
-    const workers = Promise.all(Array.from({ length: CONCURRENT }, worker)).finally(() => done.abort());
-    await Promise.all([workers, change(api, random, done.signal)]);
-    await settled(andon);
+    const token = await setUp(api);
+    const endpointUrl = await endpoint.listen();
+    const deadUrl = `http://127.0.0.1:${await freePort()}`;
+    const given: BillTask = { url: server.url, token, endpointUrl, deadUrl, flag: FLAG, calls, seed };
+    const unrest = new Unrest(api, options, randomOf(seed + 2));
+    const exitMs = await runCallers(given, account, unrest, options);
     const usage = await api.call("GET", `${ENVIRONMENT_PATH}/usage?groupBy=flag`, null, usageSchema);
-    return { seed: options.seed, calls: next, ...verdict(endpoint, drafts, usage.items) };
+    return {
+      seed,
+      calls,
+      ends: account.ends,
+      played: endpoint.played,
+      ...account.judge(endpoint, usage.items, exitMs),
+      stops: unrest.stops,
+      kills: unrest.kills,
+      exitMs,
+    };
   } finally {
-    done.abort();
-    await andon.close();
     endpoint.close();
   }
 }
@@ -105,175 +110,187 @@ async function setUp(api: OperatorApi): Promise<string> {
   return (await api.call("POST", "/v1/tokens", body, tokenSchema)).secret;
 }
 
-/** The host, with what it is told kept by the number of the call. */
-function tapped(andon: Andon, drafts: Map<string, UsageDraft[]>): GuardHost {
-  return new Proxy(andon, {
-    get(target, property) {
-      if (property === "record") {
-        return (used: UsageDraft): void => {
-          const known = drafts.get(used.user ?? "");
-          if (known === undefined) drafts.set(used.user ?? "", [used]);
-          else known.push(used);
-          target.record(used);
-        };
-      }
-      const value: unknown = Reflect.get(target, property, target);
-      return typeof value === "function" ? (value.bind(target) as unknown) : value;
-    },
-  });
+/** Runs the application to its end, while there is unrest; how long it took to end once closed, null when it did not. */
+async function runCallers(
+  given: BillTask,
+  account: Account,
+  unrest: Unrest,
+  { timeoutMs, signal }: BillOptions,
+): Promise<number | null> {
+  const worker = startWorker("bench/soak/bill-callers.js", given);
+  const limit = AbortSignal.timeout(timeoutMs);
+  const isOver = (): boolean => worker.process.exitCode !== null || worker.process.signalCode !== null;
+  try {
+    worker.process.on("message", (message) => account.take(billMessageSchema.parse(message)));
+    while (!account.areCallsDone && !isOver()) {
+      signal?.throwIfAborted();
+      if (limit.aborted) throw new Error(`not all calls were over after ${timeoutMs} ms`);
+      await unrest.turn();
+    }
+    await waitUntil(() => account.closed !== null || isOver() || limit.aborted, timeoutMs);
+    if (account.closed === null) throw new Error(`it did not come to its close`);
+    return await waitUntil(isOver, EXIT_MS);
+  } catch (error) {
+    throw new Error(`The application of the bill: ${worker.output.slice(-OUTPUT_SHOWN_CHARS)}`, { cause: error });
+  } finally {
+    await worker.stop("SIGKILL");
+  }
 }
 
-function clientsOf(host: GuardHost, baseURL: string): Anthropic[] {
-  const limits = {
-    flag: FLAG,
-    attemptTimeoutMs: ATTEMPT_MS,
-    idleTimeoutMs: IDLE_MS,
-    documentTokens: DOCUMENT_TOKENS * 2,
-  };
-  const kinds: GuardOptions[] = [
-    limits,
-    { ...limits, bufferStreams: true },
-    { ...limits, fallbackOnRefusal: true, deadlineMs: 2 * ATTEMPT_MS },
-  ];
-  return kinds.map(
-    (options) => new Anthropic({ apiKey: "none", baseURL, maxRetries: 1, middleware: [guard(host, options)] }),
-  );
-}
+/** What goes on while calls are made: kills, downgrades, blocks, and ends of the server, one after the other. */
+class Unrest {
+  stops = 0;
+  kills = 0;
+  readonly #api: OperatorApi;
+  readonly #options: BillOptions;
+  readonly #random: Random;
+  #turn = 0;
+  #restartedMs = performance.now();
 
-/** Kills, restores, downgrades and blocks, one after the other, until it is stopped. */
-async function change(api: OperatorApi, random: Random, signal: AbortSignal): Promise<void> {
-  const flag = `${ENVIRONMENT_PATH}/flags/${FLAG}`;
-  const reason = { reason: "soak" };
-  const pause = (): Promise<unknown> => delay(CHANGE_EVERY_MS, undefined, { signal }).catch(() => undefined);
-  for (let turn = 0; !signal.aborted; turn += 1) {
-    await pause();
-    if (turn % 3 === 0) {
-      await api.change("POST", `${flag}/kill`, reason);
+  constructor(api: OperatorApi, options: BillOptions, random: Random) {
+    this.#api = api;
+    this.#options = options;
+    this.#random = random;
+  }
+
+  async turn(): Promise<void> {
+    const flag = `${ENVIRONMENT_PATH}/flags/${FLAG}`;
+    const reason = { reason: "soak" };
+    await delay(CHANGE_EVERY_MS);
+    if (performance.now() - this.#restartedMs > this.#options.restartEveryMs) return this.#restart();
+    this.#turn += 1;
+    if (this.#turn % 3 === 0) {
+      await this.#api.change("POST", `${flag}/kill`, reason);
       await delay(20);
-      await api.change("POST", `${flag}/restore`, reason);
-    } else if (turn % 3 === 1) {
-      await api.change("POST", `${flag}/downgrade`, { level: Math.floor(random() * CHAIN.length), ...reason });
+      await this.#api.change("POST", `${flag}/restore`, reason);
+    } else if (this.#turn % 3 === 1) {
+      const level = Math.floor(this.#random() * CHAIN.length);
+      await this.#api.change("POST", `${flag}/downgrade`, { level, ...reason });
     } else {
       const model = `${ENVIRONMENT_PATH}/models/${CHAIN[0]}`;
-      await api.change("PUT", model, { blocked: true, ...reason });
-      await pause();
-      await api.change("PUT", model, { blocked: false, ...reason });
+      await this.#api.change("PUT", model, { blocked: true, ...reason });
+      await delay(CHANGE_EVERY_MS);
+      await this.#api.change("PUT", model, { blocked: false, ...reason });
     }
+  }
+
+  /** By turns with a goodbye and without; it stays away for a while. */
+  async #restart(): Promise<void> {
+    const { server } = this.#options;
+    if (this.stops > this.kills) {
+      await server.killWithoutWarning();
+      this.kills += 1;
+    } else {
+      await server.stop();
+      this.stops += 1;
+    }
+    await delay(this.#random() * MAX_AWAY_MS);
+    await server.start();
+    this.#restartedMs = performance.now();
   }
 }
 
-async function call(
-  client: Anthropic | undefined,
-  number: number,
-  { random, ids }: { random: Random; ids: string[] },
-): Promise<void> {
-  if (client === undefined) throw new Error("there is no client");
-  const abort = new AbortController();
-  const timer = random() < 0.1 ? setTimeout(() => abort.abort(), random() * 300) : null;
-  const leavesAfter = random() < 0.1 ? Math.floor(random() * 8) : null;
-  const body = bodyOf(random, ids);
-  const headers = { "x-soak-call": `c${number}`, "andon-user": `c${number}` };
-  try {
-    const answer = await client.messages.create(body, { headers, signal: abort.signal });
-    if (!(Symbol.asyncIterator in answer)) {
-      ids.push(answer.id);
-      return;
-    }
-    let events = 0;
-    for await (const _ of answer) {
-      events += 1;
-      if (events === leavesAfter) break;
-    }
-  } catch (error) {
-    // Failing is what many of them do; what matters is what they are recorded at.
-    if (!(error instanceof Error)) throw error;
-    if (isFeatureDisabled(error)) await delay(REFUSED_PAUSE_MS);
-  } finally {
-    if (timer !== null) clearTimeout(timer);
-  }
-}
+/** What the application told. */
+class Account {
+  readonly ends = new Map<string, Map<string, number>>();
+  areCallsDone = false;
+  closed: Closed | null = null;
+  readonly #recorded = new Map<string, Recorded>();
+  readonly #faults: string[] = [];
+  #longestMs = 0;
+  #calls = 0;
 
-function bodyOf(random: Random, ids: readonly string[]): Anthropic.MessageCreateParams {
-  const content: object[] = [{ type: "text", text: "question ".repeat(1 + Math.floor(random() * 60)) }];
-  const extra: Record<string, unknown> = {};
-  const kind = Math.floor(random() * 12);
-  const [text] = content;
-  if (kind === 0) content[0] = { ...text, cache_control: { type: "ephemeral" } };
-  else if (kind === 1) content[0] = { ...text, cache_control: { type: "ephemeral", ttl: "1h" } };
-  else if (kind === 2)
-    content.push(source("image", { type: "base64", media_type: "image/png", data: "A".repeat(2_000) }));
-  else if (kind === 3) {
-    const data = Buffer.from("%PDF-1.4 /Type /Page /Type /Page").toString("base64");
-    content.push(source("document", { type: "base64", media_type: "application/pdf", data }));
-  } else if (kind === 4) content.push(source("document", { type: "url", url: "https://example.com/a.pdf" }));
-  else if (kind === 5) extra["thread"] = { type: "create" };
-  else if (kind === 6) extra["thread"] = { type: "continue", previous_message_id: ids.at(-1) ?? "msg_unknown" };
-  else if (kind === 7) extra["fallbacks"] = [{ model: "claude-haiku-4-5" }];
-  const model = MODELS[Math.floor(random() * MODELS.length)] ?? MODELS[0];
-  // Some of it is newer than the types.
-  const body: Anthropic.MessageCreateParams = JSON.parse(
-    JSON.stringify({
-      model,
-      max_tokens: 8 + Math.floor(random() * 60),
-      stream: random() < 0.5,
-      messages: [{ role: "user", content }],
-      ...extra,
-    }),
-  );
-  return body;
-}
-
-function source(type: string, from: object): object {
-  return { type, source: from };
-}
-
-async function settled(andon: Andon): Promise<void> {
-  const isDone = async (): Promise<boolean> => (await andon.flush()) && andon.usageStats().waiting === 0;
-  const until = performance.now() + DRAIN_TIMEOUT_MS;
-  while (!(await isDone())) if (performance.now() > until) throw new Error("not all usage was acknowledged");
-  await waitUntil(() => andon.usageStats().waiting === 0, DRAIN_TIMEOUT_MS);
-}
-
-function verdict(
-  endpoint: BillEndpoint,
-  drafts: ReadonlyMap<string, readonly UsageDraft[]>,
-  rows: readonly { exactNanoUsd: number; estimatedNanoUsd: number }[],
-): Omit<BillVerdict, "calls" | "seed"> {
-  const faults: string[] = [];
-  const { table } = priceTable();
-  const costOf = (used: UsageDraft): number =>
-    priceUsage(table, { ...used, atMs: Date.now(), geo: used.geo ?? null }).costNanoUsd;
-  const sums = { exact: 0, estimated: 0, bill: 0, exactCalls: 0 };
-  for (const used of [...drafts.values()].flat()) sums[used.exact ? "exact" : "estimated"] += costOf(used);
-  for (const [number, billed] of endpoint.bills) {
-    sums.bill += billed;
-    const own = drafts.get(number) ?? [];
-    const recorded = own.reduce((sum, used) => sum + costOf(used), 0);
-    const isExact = own.length > 0 && own.every(({ exact }) => exact);
-    if (isExact) sums.exactCalls += 1;
-    if (recorded < billed || (isExact && recorded !== billed)) {
-      faults.push(`${number}: recorded ${recorded}, billed ${billed} nano-USD: ${JSON.stringify(own)}`);
+  take(message: BillMessage): void {
+    switch (message.kind) {
+      case "recorded": {
+        const { costNanoUsd, exact, record } = message;
+        const known = this.#recorded.get(message.call) ?? { costNanoUsd: 0, isExact: true, records: [] };
+        known.costNanoUsd += costNanoUsd;
+        known.isExact &&= exact;
+        known.records.push(record);
+        this.#recorded.set(message.call, known);
+        this.#sums[exact ? "exact" : "estimated"] += costNanoUsd;
+        return;
+      }
+      case "ended": {
+        const { call, door, end, tookMs, fault } = message;
+        const ends = this.ends.get(door) ?? new Map<string, number>();
+        ends.set(end, (ends.get(end) ?? 0) + 1);
+        this.ends.set(door, ends);
+        this.#longestMs = Math.max(this.#longestMs, tookMs);
+        this.#calls += 1;
+        if (fault !== null) this.#faults.push(`${call} by ${door}: ${fault}`);
+        return;
+      }
+      case "callsDone":
+        this.areCallsDone = true;
+        return;
+      case "closed":
+        this.closed = message;
+        return;
     }
   }
-  for (const [number, own] of drafts) {
-    const isExact = own.every(({ exact }) => exact);
-    if (isExact && !endpoint.bills.has(number) && own.some((used) => costOf(used) > 0)) {
-      faults.push(`${number}: billed nothing, but exact: ${JSON.stringify(own)}`);
+
+  readonly #sums = { exact: 0, estimated: 0 };
+
+  judge(
+    { bills, answers }: BillEndpoint,
+    rows: readonly { exactNanoUsd: number; estimatedNanoUsd: number }[],
+    exitMs: number | null,
+  ): Pick<
+    BillVerdict,
+    "faults" | "billedCalls" | "exactCalls" | "billNanoUsd" | "ledgerNanoUsd" | "longestCallMs" | "heapGrowthBytes"
+  > {
+    const { closed } = this;
+    if (closed === null) throw new Error("the application was not closed");
+    const heapGrowthBytes = closed.endHeapBytes - closed.warmHeapBytes;
+    const answered = (fault: string): string => {
+      const call = /^c\d+/.exec(fault)?.[0] ?? "";
+      return `${fault} (answered: ${answers.get(call)?.join(", ") ?? "nothing"})`;
+    };
+    const faults = [...[...this.#faults, ...this.#faultsOfBill(bills)].map(answered), ...closed.unhandled];
+    const exactNanoUsd = rows.reduce((sum, row) => sum + row.exactNanoUsd, 0);
+    const ledgerNanoUsd = rows.reduce((sum, row) => sum + row.estimatedNanoUsd, exactNanoUsd);
+    const { exact, estimated } = this.#sums;
+    if (exactNanoUsd !== exact || ledgerNanoUsd !== exact + estimated) {
+      faults.push(
+        `the ledger has ${exactNanoUsd} exact of ${ledgerNanoUsd}, the records ${exact} of ${exact + estimated}`,
+      );
     }
+    if (closed.running > 0) faults.push(`${closed.running} calls of the guard still run after the last has ended`);
+    if (closed.dropped + closed.waiting > 0) {
+      faults.push(`${closed.dropped} records were lost, ${closed.waiting} were still waiting at the close`);
+    }
+    if (closed.resources.length > 0) faults.push(`left after the close: ${closed.resources.join(", ")}`);
+    if (heapGrowthBytes > HEAP_SLACK_BYTES + this.#calls * MAX_HEAP_GROWTH_BYTES) {
+      faults.push(`the heap grew by ${heapGrowthBytes} bytes in ${this.#calls} calls`);
+    }
+    if (exitMs === null) faults.push(`the process did not end within ${EXIT_MS} ms of its client's close`);
+    const exactCalls = [...bills.keys()].filter((call) => this.#recorded.get(call)?.isExact === true).length;
+    return {
+      faults: faults.slice(0, MAX_FAULTS),
+      billedCalls: bills.size,
+      exactCalls,
+      billNanoUsd: [...bills.values()].reduce((sum, billed) => sum + billed, 0),
+      ledgerNanoUsd,
+      longestCallMs: this.#longestMs,
+      heapGrowthBytes,
+    };
   }
-  const ledger = rows.reduce((sum, row) => sum + row.exactNanoUsd + row.estimatedNanoUsd, 0);
-  const exact = rows.reduce((sum, row) => sum + row.exactNanoUsd, 0);
-  if (exact !== sums.exact || ledger !== sums.exact + sums.estimated) {
-    faults.push(
-      `the ledger has ${exact} exact of ${ledger}, the records ${sums.exact} of ${sums.exact + sums.estimated}`,
-    );
+
+  #faultsOfBill(bills: ReadonlyMap<string, number>): string[] {
+    const faults: string[] = [];
+    for (const call of new Set([...bills.keys(), ...this.#recorded.keys()])) {
+      const billed = bills.get(call) ?? 0;
+      const { costNanoUsd, isExact, records } = this.#recorded.get(call) ?? {
+        costNanoUsd: 0,
+        isExact: true,
+        records: [],
+      };
+      if (costNanoUsd < billed || (isExact && costNanoUsd !== billed)) {
+        faults.push(`${call}: recorded ${costNanoUsd}, billed ${billed} nano-USD: ${records.join(" ")}`);
+      }
+    }
+    return faults;
   }
-  return {
-    faults: faults.slice(0, MAX_FAULTS),
-    billedCalls: endpoint.bills.size,
-    exactCalls: sums.exactCalls,
-    billNanoUsd: sums.bill,
-    ledgerNanoUsd: ledger,
-    played: endpoint.played,
-  };
 }

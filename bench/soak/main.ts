@@ -39,7 +39,10 @@ const FIRST_START_MS = 5_000;
 const EXIT_USAGE = 2;
 const EXIT_INTERRUPTED = 130;
 const SECRET_BYTES = 32;
-const BILL_REQUESTS = 10_000;
+const BILL_CALLS = 10_000;
+const BILL_RESTART_EVERY_MS = 10_000;
+/** About four minutes on a quiet machine. */
+const BILL_TIMEOUT_MS = 20 * 60_000;
 const MAX_SEED = 1_000_000;
 
 const HELP = `Usage: npm run soak [-- NAME] [-- --kills N] [-- --database NAME] [-- --minutes N]
@@ -51,8 +54,9 @@ const HELP = `Usage: npm run soak [-- NAME] [-- --kills N] [-- --database NAME] 
   crowd  ten boards stay open while the whole fleet is replaced every ten seconds, half of the times without a goodbye,
          and usage flows, on tables as full as after hours of it: memory and the time of a kill must stay as they were,
          and every table within its bound
-  bill   ten thousand requests of every kind and end through guarded clients, against an endpoint that keeps a bill, while
-         the flag is killed, downgraded and its models are blocked: no call may be recorded below its bill
+  bill   ten thousand calls of every kind and end through the SDK, guardFetch, LangChain and the AI SDK, against an endpoint
+         that keeps a bill, while the flag is killed, downgraded, its models are blocked and the Andon server is restarted:
+         no call is recorded below its bill, and the process that made them is left with nothing and ends by itself
   demo   the whole demo: all that it claims must hold
   benches  every bench at its quickest: each must print a figure
 
@@ -60,7 +64,7 @@ All of them without a NAME. Exits non-zero when something did not hold.
 
   --kills N        books, switches: how often, 1 to ${MAX_KILLS}; ${DEFAULT_KILLS} by default
   --database NAME  ${DATABASES.join(" or ")}; by default books uses one after the other, crowd
-                   PostgreSQL, which is started for the run.
+                   and bill PostgreSQL, which is started for the run.
   --minutes N      books: spread the kills over about so long for each database; crowd: run for so long, ${DEFAULT_CROWD_MINUTES}
                    by default; 1 to ${MAX_MINUTES}
   --help           this text
@@ -96,7 +100,9 @@ async function main(): Promise<number> {
       for (const database of given.databases) faults += await switchesOn(database, given.kills, stop.signal);
       if (given.databases.includes("embedded")) faults += await firstStarts(given.kills, stop.signal);
     }
-    if (given.names.includes("bill")) faults += await billOn(stop.signal);
+    if (given.names.includes("bill")) {
+      for (const database of given.crowdDatabases) faults += await billOn(database, stop.signal);
+    }
     if (given.names.includes("demo")) faults += await command("demo", "src/demo/main.js", [], stop.signal);
     if (given.names.includes("benches")) {
       faults += await command("benches", "bench/main.js", ["--quick", "--json"], stop.signal);
@@ -177,15 +183,26 @@ async function switchesOn(database: DatabaseName, kills: number, signal: AbortSi
   }
 }
 
-async function billOn(signal: AbortSignal): Promise<number> {
-  say(`bill: ${BILL_REQUESTS} requests of every kind and end`);
+async function billOn(database: DatabaseName, signal: AbortSignal): Promise<number> {
+  say(`bill on ${database}: ${BILL_CALLS} calls of every kind and end, by every door`);
   const folder = await mkdtemp(join(tmpdir(), "andon-soak-"));
-  const server = await ServerProcess.on(join(folder, "data"));
+  const cluster = database === "postgres" ? await startCluster() : null;
+  const url = (await cluster?.createDatabase()) ?? null;
+  const server = await ServerProcess.on(join(folder, "data"), url === null ? {} : onPostgres(url));
   try {
     await server.start();
-    const { url, adminToken } = server;
-    const found = await bill({ url, adminToken, calls: BILL_REQUESTS, seed: randomInt(MAX_SEED), signal });
-    const { faults, calls, billedCalls, exactCalls, billNanoUsd, ledgerNanoUsd, seed } = found;
+    const seed = randomInt(MAX_SEED);
+    const bounds = { restartEveryMs: BILL_RESTART_EVERY_MS, timeoutMs: BILL_TIMEOUT_MS };
+    const found = await bill({ server, calls: BILL_CALLS, seed, ...bounds, signal });
+    for (const [door, ends] of found.ends) say(`  ${door}: ${listed(ends)}`);
+    say(`  answers of the endpoint: ${listed(found.played)}`);
+    const { faults, calls, billedCalls, exactCalls, billNanoUsd, ledgerNanoUsd } = found;
+    say(
+      `  ${found.stops} stops and ${found.kills} kills of the server, longest call ${seconds(found.longestCallMs)} s`,
+    );
+    say(
+      `  heap ${(found.heapGrowthBytes / 1024).toFixed(0)} KiB more, process ended after ${seconds(found.exitMs ?? 0)} s`,
+    );
     const factor = (ledgerNanoUsd / billNanoUsd).toFixed(2);
     return tell(
       faults,
@@ -193,8 +210,18 @@ async function billOn(signal: AbortSignal): Promise<number> {
     );
   } finally {
     await server.stop();
+    await cluster?.stop();
     await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   }
+}
+
+function listed(counts: ReadonlyMap<string, number>): string {
+  const sorted = [...counts].toSorted(([, one], [, other]) => other - one);
+  return sorted.map(([name, count]) => `${name} ${count}`).join(", ");
+}
+
+function seconds(ms: number): string {
+  return (ms / 1_000).toFixed(1);
 }
 
 async function firstStarts(kills: number, signal: AbortSignal): Promise<number> {

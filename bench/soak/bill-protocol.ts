@@ -1,0 +1,61 @@
+/** What the process of the bill's callers is told and tells. */
+import { z } from "zod";
+
+export const billTaskSchema = z.object({
+  url: z.string(),
+  token: z.string(),
+  /** Of the endpoint that keeps the bill, and of a port where nobody listens. */
+  endpointUrl: z.string(),
+  deadUrl: z.string(),
+  flag: z.string(),
+  calls: z.number(),
+  seed: z.number(),
+});
+export type BillTask = z.infer<typeof billTaskSchema>;
+
+/** What the guard recorded of one attempt, told as it is recorded. */
+const recordedSchema = z.object({
+  kind: z.literal("recorded"),
+  call: z.string(),
+  costNanoUsd: z.number(),
+  exact: z.boolean(),
+  /** The record itself, for the words of a fault. */
+  record: z.string(),
+});
+
+/** A call that is over: by which door it went, and how it ended. */
+const endedSchema = z.object({
+  kind: z.literal("ended"),
+  call: z.string(),
+  door: z.string(),
+  end: z.string(),
+  tookMs: z.number(),
+  /** What is wrong with that end; null for nothing. */
+  fault: z.string().nullable(),
+});
+
+/** All calls are over; their usage waits to be taken by the server. */
+const callsDoneSchema = z.object({ kind: z.literal("callsDone") });
+
+/** The client is closed; the process ends by itself, or does not. */
+const closedSchema = z.object({
+  kind: z.literal("closed"),
+  unhandled: z.array(z.string()),
+  /** Of the guard, still running. */
+  running: z.number(),
+  dropped: z.number(),
+  waiting: z.number(),
+  /** What holds the event loop: names as `process.getActiveResourcesInfo` has them. */
+  resources: z.array(z.string()),
+  warmHeapBytes: z.number(),
+  endHeapBytes: z.number(),
+});
+export type Closed = z.infer<typeof closedSchema>;
+
+export const billMessageSchema = z.discriminatedUnion("kind", [
+  recordedSchema,
+  endedSchema,
+  callsDoneSchema,
+  closedSchema,
+]);
+export type BillMessage = z.infer<typeof billMessageSchema>;
