@@ -30,9 +30,8 @@ export interface Fault {
   confirm?: Confirm;
 }
 
-/** `newModel`: the name of a model that nobody knows yet. `unusual`: figures that look like a slip. */
-export const CONFIRMS = ["newModel", "unusual"] as const;
-export type Confirm = (typeof CONFIRMS)[number];
+/** `newModel`: the name of a model that nobody knows yet. */
+export type Confirm = "newModel";
 
 export interface AppErrorOptions {
   faults?: readonly Fault[];

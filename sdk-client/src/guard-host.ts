@@ -1,5 +1,5 @@
 /** What a guard needs of an `Andon` client: decisions, the flag's settings, and news of changes. */
-import type { ModelNames } from "./evaluate/model-names.ts";
+import type { ModelTable } from "./evaluate/model-table.ts";
 import type { ChainStep, Decision, EvaluationContext, SnapshotFlag } from "./wire/protocol.ts";
 import type { UsageRecord } from "./wire/usage-protocol.ts";
 
@@ -23,8 +23,8 @@ export interface GuardHost {
   flag(key: string): SnapshotFlag | undefined;
   /** The steps of the flag's chain, blocked models included; `[]` without a chain. */
   chain(key: string): readonly ChainStep[];
-  /** What the current snapshot knows of model names: which are one model, and which are blocked or out. */
-  readonly models: ModelNames;
+  /** What the current snapshot knows of model names: which are one model, which are blocked, what each costs. */
+  readonly models: ModelTable;
   /** True once any state is known (live, cache or bootstrap). */
   readonly hasState: boolean;
   /** Resolves when a first state is known or the time is up. Never rejects. */
@@ -36,6 +36,11 @@ export interface GuardHost {
   isTooOld(maxStaleMs: number | undefined): boolean;
   /** Asks the server first when the state is older than `maxStaleMs`, within `timeoutMs`. Never rejects. */
   fresh(options?: { maxStaleMs?: number | undefined; timeoutMs?: number | undefined }): Promise<boolean>;
+  /**
+   * Where nothing polls in the background and no request may end another's call: how often a running call asks for itself
+   * whether it may go on. Undefined elsewhere.
+   */
+  readonly watchEveryMs?: number | undefined;
   /** Calls back after every applied snapshot, synchronously after it decides. Returns the unsubscriber. */
   onApplied(listener: () => void): () => void;
   readonly logger: GuardLogger;

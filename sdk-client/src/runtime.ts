@@ -12,6 +12,11 @@ export interface Runtime {
   random(): number;
   /** Calls back once after the delay; returns the canceller. `holdsProcess` keeps the process alive until then. */
   startTimer(callback: () => void, delayMs: number, holdsProcess: boolean): () => void;
+  /**
+   * True where nothing runs between two requests and what one has begun ends with it, as on Cloudflare Workers: there is no
+   * polling in the background, and whoever needs newer state asks for it.
+   */
+  readonly isRequestBound?: boolean;
 }
 
 /** Longest delay that timers take; longer ones would fire at once. */
@@ -21,6 +26,7 @@ export const systemRuntime: Runtime = {
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),
   random: () => Math.random(),
+  isRequestBound: isWorker(),
   startTimer(callback, delayMs, holdsProcess) {
     try {
       const timer = setTimeout(callback, Math.min(Math.max(delayMs, 0), MAX_TIMER_MS));
@@ -34,6 +40,13 @@ export const systemRuntime: Runtime = {
     }
   },
 };
+
+function isWorker(): boolean {
+  const navigator: unknown = Reflect.get(globalThis, "navigator");
+  return (
+    typeof navigator === "object" && navigator !== null && Reflect.get(navigator, "userAgent") === "Cloudflare-Workers"
+  );
+}
 
 function nothing(): void {
   // No timer is running.

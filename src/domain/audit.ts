@@ -94,7 +94,10 @@ type TripKept = {
   budget: string;
   atPercent: number;
 };
-type BudgetKept = Omit<Budget, "id" | "limitNanoUsd" | "raises"> & { limitUsd: number };
+type BudgetKept = Pick<Budget, "name" | "scope" | "period" | "timezone" | "ladder" | "onReset"> & {
+  limitUsd: number;
+  enforcement: "track" | "trip";
+};
 type StepKept = {
   atPercent: number;
   action: LadderAction | "over";

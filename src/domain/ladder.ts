@@ -195,11 +195,10 @@ export function stepKey(step: LadderStep): string {
 
 /**
  * The steps as they act, by share; at the same share the milder first, so that what comes last is the strongest. A
- * `track` budget only alerts, a paused one does nothing.
+ * `track` budget only alerts.
  */
 function ladderOf(budget: Budget): LadderStep[] {
-  const { enforcement, ladder, paused } = budget;
-  if (paused) return [];
+  const { enforcement, ladder } = budget;
   const steps: readonly LadderStep[] =
     enforcement === "track" ? ladder.map(({ atPercent }) => ({ atPercent, action: "alert" })) : ladder;
   return steps.toSorted((a, b) => a.atPercent - b.atPercent || strength(a) - strength(b));

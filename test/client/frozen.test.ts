@@ -88,6 +88,16 @@ test("in an outage the first to ask waits, for its time; those after it go by th
   expect(andon.isEnabled(FLAG)).toBe(false);
 });
 
+test("in an outage of a process that has run all the time, too, only the first to ask waits", async () => {
+  const { andon, server, runtime } = await startParked();
+  server.inject(() => undefined);
+  runtime.advance(FROZEN_MS);
+  const fresh = andon.fresh({ maxStaleMs: 5_000 });
+  runtime.advance(1_000);
+  expect(await fresh).toBe(false);
+  for (let n = 0; n < 5; n += 1) expect(await andon.fresh({ maxStaleMs: 5_000 })).toBe(false);
+});
+
 test("a client without a server is not fresh, and does not wait", async () => {
   const andon = new Andon(
     { logger: new Follower().logger, bootstrap: KILLED },

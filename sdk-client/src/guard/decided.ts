@@ -16,7 +16,6 @@ import type { Naming, RefusedName } from "./names.ts";
 import type { Layer } from "./nesting.ts";
 import { offMessage } from "./off-message.ts";
 import { retriesOf } from "./pass.ts";
-import { pricedModels } from "./priced-models.ts";
 import type { Body, Subject } from "./request.ts";
 import type { RequestLike } from "./types.ts";
 import { parseObject } from "../wire/json.ts";
@@ -131,7 +130,7 @@ export class DecidedRequest<R extends RequestLike> {
       steps: host.chain(subject.flag),
       level: this.decision.level,
       chainOnly: this.settings?.chainOnly ?? false,
-      models: pricedModels(host),
+      models: host.models,
       nowMs: Date.now(),
       luck,
     });

@@ -42,8 +42,8 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
       return readResults(host, () => next(request), { flag: subject.flag, around, batchId });
     }
     const startedMs = performance.now();
-    if (isGuarded && !host.hasState) await firstState(host, options.deadlineMs);
-    else if (isGuarded && host.isTooOld(options.maxStaleMs)) await host.fresh(guarding.freshness);
+    if (isGuarded && host.isTooOld(options.maxStaleMs)) await host.fresh(guarding.freshness);
+    else if (isGuarded && !host.hasState) await firstState(host, options.deadlineMs);
     if (options.pace === true && known !== null) {
       await holdBack(guarding, { request, call: door.call, subject, body: known, startedMs });
     }

@@ -23,21 +23,28 @@ export interface GuardStats {
 export class InFlight {
   readonly #host: GuardHost;
   readonly #running = new Set<RunningCall>();
+  readonly #watches = new Map<RunningCall, ReturnType<typeof setInterval>>();
   /** Bounded by the flags of the snapshot: only a known flag can abort. */
   readonly #aborted = new Map<string, number>();
 
   constructor(host: GuardHost) {
     this.#host = host;
+    if (host.watchEveryMs !== undefined) return;
     // Never unsubscribed: there is one listener per host, and it lives as long as the host.
-    host.onApplied(() => this.#applied());
+    host.onApplied(() => this.#endThoseOff(this.#running));
   }
 
   enter(call: RunningCall): void {
     this.#running.add(call);
+    const { watchEveryMs } = this.#host;
+    if (watchEveryMs !== undefined) this.#watch(call, watchEveryMs);
   }
 
   leave(call: RunningCall): void {
     this.#running.delete(call);
+    if (this.#host.watchEveryMs === undefined) return;
+    clearInterval(this.#watches.get(call));
+    this.#watches.delete(call);
   }
 
   stats(): GuardStats {
@@ -46,9 +53,19 @@ export class InFlight {
     return { running, aborted: Object.fromEntries(this.#aborted) };
   }
 
-  #applied(): void {
+  /** Asks again and again, by a timer of the call's own request. */
+  #watch(call: RunningCall, everyMs: number): void {
+    const look = (): void => {
+      void this.#host.fresh({ maxStaleMs: everyMs }).then(() => {
+        if (this.#running.has(call)) this.#endThoseOff([call]);
+      });
+    };
+    this.#watches.set(call, setInterval(look, everyMs));
+  }
+
+  #endThoseOff(calls: Iterable<RunningCall>): void {
     const ended = new Map<string, number>();
-    for (const call of this.#running) {
+    for (const call of calls) {
       const { flag } = call;
       if (this.#host.flag(flag)?.abortInFlight !== true) continue;
       const decision = this.#host.decide(flag, call.context);

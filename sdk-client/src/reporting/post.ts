@@ -3,6 +3,7 @@
  * readable answer of an Andon server counts as acknowledged.
  */
 import { ask, type Failed, failed, failedByStatus, type ServerLink } from "../sync/request.ts";
+import type { Stop } from "../sync/stop.ts";
 import { isObject, parseObject } from "../wire/json.ts";
 import { HEADER_SENT } from "../wire/protocol.ts";
 import type { Revision } from "../wire/revision.ts";
@@ -24,10 +25,10 @@ export type ReportOutcome =
   | Failed;
 
 /** Sends the body of one batch. */
-export function postUsage(link: ServerLink, body: string, signal: AbortSignal): Promise<ReportOutcome> {
+export function postUsage(link: ServerLink, body: string, stop: Stop): Promise<ReportOutcome> {
   // When it is sent is not in the body, which is repeated as it is.
   const headers = { "Content-Type": "application/json", [HEADER_SENT]: String(link.runtime.nowMs()) };
-  const request = { method: "POST", path: USAGE_PATH, headers, body, timeoutMs: ANSWER_TIMEOUT_MS, signal } as const;
+  const request = { method: "POST", path: USAGE_PATH, headers, body, timeoutMs: ANSWER_TIMEOUT_MS, stop } as const;
   return ask(link, request, (response): ReportOutcome => {
     const { status } = response;
     if (status === 200) return read(response.body);

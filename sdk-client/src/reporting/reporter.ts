@@ -7,6 +7,7 @@ import { BACKOFF_CAP_MS, backoffMs } from "../sync/backoff.ts";
 import type { CheckCounts } from "./evaluations.ts";
 import type { AndonLogger } from "../logger.ts";
 import type { ServerLink } from "../sync/request.ts";
+import { Stop } from "../sync/stop.ts";
 import type { Revision } from "../wire/revision.ts";
 import { type Batch, makeBatch, splitBatch } from "./batch.ts";
 import { UsageBuffer } from "./buffer.ts";
@@ -63,7 +64,7 @@ export class UsageReporter {
   readonly #host: ReporterHost;
   readonly #logger: AndonLogger;
   readonly #buffer: UsageBuffer;
-  #stop = new AbortController();
+  #stop = new Stop();
   /** Counted as lost when the client was closed, and still here. */
   #leftOver = 0;
   readonly #kindsLogged = new Set<string>();
@@ -104,7 +105,7 @@ export class UsageReporter {
 
   /** Begins to report, after {@link stop} too: what was left over then goes now. */
   start(): void {
-    this.#stop = new AbortController();
+    this.#stop = new Stop();
     this.#dropped -= this.#leftOver;
     this.#leftOver = 0;
     if (this.stats.waiting > 0) this.#setWaiting(true);
@@ -142,13 +143,13 @@ export class UsageReporter {
     await this.#underWay;
     for (let failures = 0; this.#hasSomething;) {
       if (await this.#send()) continue;
-      if (this.#stop.signal.aborted) return false;
+      if (this.#stop.isStopped) return false;
       if (this.#lastCause === NO_ROOM) {
         await this.#pause();
         continue;
       }
       failures += 1;
-      if (failures >= FLUSH_TRIES || this.#stop.signal.aborted) return false;
+      if (failures >= FLUSH_TRIES || this.#stop.isStopped) return false;
     }
     return true;
   }
@@ -156,23 +157,14 @@ export class UsageReporter {
   /** Until the server may have room again, or the client is stopped. */
   #pause(): Promise<void> {
     const { runtime } = this.#link;
-    const { signal } = this.#stop;
     const leftMs = Math.max(NO_ROOM_PAUSE_MS, this.#pausedUntilMs - runtime.monotonicMs());
-    return new Promise((resolve) => {
-      const stopTimer = runtime.startTimer(done, leftMs, false);
-      signal.addEventListener("abort", done, { once: true });
-      function done(): void {
-        stopTimer();
-        signal.removeEventListener("abort", done);
-        resolve();
-      }
-    });
+    return this.#stop.pause(runtime, leftMs);
   }
 
   /** Sends nothing more. What still waits is lost, which is said in the log. */
   stop(): void {
-    if (this.#stop.signal.aborted) return;
-    this.#stop.abort(new Error("closed"));
+    if (this.#stop.isStopped) return;
+    this.#stop.stop();
     this.#cancelTimer?.();
     const { waiting } = this.stats;
     this.#leftOver = waiting;
@@ -193,7 +185,7 @@ export class UsageReporter {
 
   #schedule(delayMs: number): void {
     this.#cancelTimer?.();
-    if (this.#stop.signal.aborted) return;
+    if (this.#stop.isStopped) return;
     this.#cancelTimer = this.#link.runtime.startTimer(
       () => {
         if (this.#isDue) void this.#send();
@@ -222,13 +214,13 @@ export class UsageReporter {
     this.#cancelTimer?.();
     this.#isRegained = false;
     const batch = this.#nextBatch();
-    const { signal } = this.#stop;
+    const stop = this.#stop;
     const sinceMs = this.#sendingSinceMs;
-    const outcome = await postUsage(this.#link, batch.body, signal);
+    const outcome = await postUsage(this.#link, batch.body, stop);
     // Another was begun since: this one's batch is, or was, that one's.
     if (this.#sendingSinceMs !== sinceMs) return false;
     this.#sending = null;
-    if (signal.aborted) return false;
+    if (stop.isStopped) return false;
     this.#schedule(this.#settle(batch, outcome));
     if (this.#batches.length === 0 && this.#buffer.size === 0) this.#setWaiting(false);
     return outcome.kind !== "failed";

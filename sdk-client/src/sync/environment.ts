@@ -43,6 +43,8 @@ const DEFAULT_FRESH_TIMEOUT_MS = 1_000;
 export class Environment {
   /** Null without a server to ask. */
   readonly link: ServerLink | null;
+  /** Without polls in the background: how old state may be for those who do not say, in milliseconds. */
+  readonly watchEveryMs: number | undefined;
   readonly #runtime: Runtime;
   readonly #logger: AndonLogger;
   readonly #events: Emitter;
@@ -82,7 +84,9 @@ export class Environment {
     });
     this.#store.seed(cache?.load() ?? null, this.#readBootstrap(options.bootstrap));
     this.link = linkTo(options, runtime);
-    this.#poller = this.link === null ? null : this.#makePoller(this.link, options);
+    const isAsked = runtime.isRequestBound === true;
+    this.#poller = this.link === null || isAsked ? null : this.#makePoller(this.link, options);
+    this.watchEveryMs = this.link !== null && isAsked ? options.pollIntervalMs : undefined;
     this.#inquiry = this.#makeInquiry();
     this.#start();
   }
@@ -110,7 +114,7 @@ export class Environment {
   async ready(timeoutMs: number | undefined): Promise<Origin> {
     this.wake();
     const { origin } = this.#store;
-    if (this.#poller === null || this.#closing !== null) return origin;
+    if (this.link === null || this.#closing !== null) return origin;
     if (!this.#freshness.isConfirmed) {
       const limitMs = orDefault(timeoutMs, DEFAULT_READY_TIMEOUT_MS);
       this.#inquiry.start(limitMs);
@@ -132,7 +136,7 @@ export class Environment {
     return !this.#mustAsk && this.#freshness.ageMs <= maxStaleMs + sinceAskedMs;
   }
 
-  isTooOld(maxStaleMs: number | undefined): boolean {
+  isTooOld(maxStaleMs: number | undefined = this.watchEveryMs): boolean {
     this.wake();
     return this.#mustAsk || (maxStaleMs !== undefined && this.#freshness.ageMs > maxStaleMs);
   }
@@ -152,7 +156,7 @@ export class Environment {
 
   /** Of a client that is used after it was closed. While it closes, it is woken once it has. */
   wake(): void {
-    if (this.#closing === null || this.#poller === null) return;
+    if (this.#closing === null || this.link === null) return;
     this.#mustAsk = true;
     if (!this.#isClosed) return;
     this.#isClosed = false;
@@ -190,6 +194,7 @@ export class Environment {
   #makeInquiry(): Inquiry {
     const poller = this.#poller;
     const host = {
+      isPolled: poller !== null,
       get asking() {
         return poller?.asking ?? null;
       },

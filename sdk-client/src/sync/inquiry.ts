@@ -8,8 +8,12 @@ import type { Runtime } from "../runtime.ts";
 
 /** A process that was frozen and runs again asks again in an outage, but no more often than this. */
 const ASK_AGAIN_MS = 30_000;
+/** The same where no polls tell of the end of an outage. */
+const ASK_AGAIN_UNPOLLED_MS = 5_000;
 
 export interface InquiryHost {
+  /** Polls go on in the background. */
+  readonly isPolled: boolean;
   /** A poll under way that answers the question as well. */
   readonly asking: Asking | null;
   /** Asks once, for as long. Must not reject. */
@@ -21,8 +25,11 @@ export class Inquiry {
   readonly #freshness: Freshness;
   readonly #host: InquiryHost;
   #current: Asking | null = null;
+  /** By when the current question is answered or given up, unless it went with the request that had asked it. */
+  #currentUntilMs = 0;
   /** When a question stayed without an answer; null when the last one was answered. */
   #unansweredMs: number | null = null;
+  #answeredMs = Number.NEGATIVE_INFINITY;
 
   constructor(runtime: Runtime, freshness: Freshness, host: InquiryHost) {
     this.#runtime = runtime;
@@ -33,22 +40,24 @@ export class Inquiry {
   /** Resolves when the server was asked, after `timeoutMs`, or at once in an outage that has cost somebody a wait. */
   async wait(timeoutMs: number): Promise<void> {
     if (this.#isOutage) return;
+    const askedMs = this.#runtime.monotonicMs();
     const { done } = this.start(timeoutMs);
     await atMost(this.#runtime, done, timeoutMs);
-    if (!this.#freshness.isConfirmed) this.#unansweredMs = this.#runtime.monotonicMs();
+    if (this.#answeredMs < askedMs) this.#unansweredMs = this.#runtime.monotonicMs();
   }
 
   /** The question that is under way, or a new one. */
   start(timeoutMs: number): Asking {
     const { ranSinceMs } = this.#freshness;
-    const known = this.#current ?? this.#host.asking;
+    const nowMs = this.#runtime.monotonicMs();
+    const known = (nowMs <= this.#currentUntilMs ? this.#current : null) ?? this.#host.asking;
     // One from before a freeze is not waited for: its connection may be dead, and its answer old.
     if (known !== null && known.sinceMs >= ranSinceMs) return known;
-    const sinceMs = this.#runtime.monotonicMs();
+    this.#currentUntilMs = nowMs + timeoutMs;
     const done = this.#host.ask(timeoutMs).then(() => {
       if (this.#current === asking) this.#current = null;
     });
-    const asking: Asking = { sinceMs, done };
+    const asking: Asking = { sinceMs: nowMs, done };
     this.#current = asking;
     return asking;
   }
@@ -56,14 +65,16 @@ export class Inquiry {
   /** The server was reached. */
   answered(): void {
     this.#unansweredMs = null;
+    this.#answeredMs = this.#runtime.monotonicMs();
   }
 
   get #isOutage(): boolean {
     const sinceMs = this.#unansweredMs;
     if (sinceMs === null) return false;
     // While the process runs its polls go on, and tell of the end of the outage.
-    if (this.#freshness.ranSinceMs <= sinceMs) return true;
-    return this.#runtime.monotonicMs() - sinceMs < ASK_AGAIN_MS;
+    if (this.#host.isPolled && this.#freshness.ranSinceMs <= sinceMs) return true;
+    const againMs = this.#host.isPolled ? ASK_AGAIN_MS : ASK_AGAIN_UNPOLLED_MS;
+    return this.#runtime.monotonicMs() - sinceMs < againMs;
   }
 }
 

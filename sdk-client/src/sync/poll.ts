@@ -2,6 +2,7 @@
 import { parseSnapshot } from "../wire/parse-snapshot.ts";
 import { HEADER_STALE, SNAPSHOT_PATH, type Snapshot } from "../wire/protocol.ts";
 import type { Revision } from "../wire/revision.ts";
+import type { Stop } from "./stop.ts";
 import { ask, type Failed, failed, failedByStatus, type ServerLink } from "./request.ts";
 import { BodyError, type TransportResponse } from "./transport.ts";
 
@@ -23,7 +24,7 @@ export interface PollRequest {
   readonly waitSeconds: number;
   /** How long a complete answer may take beyond that. */
   readonly answerTimeoutMs: number;
-  readonly signal?: AbortSignal;
+  readonly stop?: Stop;
 }
 
 /** `Andon-Stale` beyond this is read as this, in seconds: about three years. */
@@ -37,8 +38,8 @@ export function poll(link: ServerLink, request: PollRequest): Promise<PollOutcom
     ...(waitSeconds > 0 ? { Prefer: `wait=${waitSeconds}` } : {}),
   };
   const timeoutMs = waitSeconds * 1_000 + answerTimeoutMs;
-  const signal = request.signal === undefined ? {} : { signal: request.signal };
-  return ask(link, { method: "GET", path: SNAPSHOT_PATH, headers, timeoutMs, ...signal }, (response) =>
+  const stop = request.stop === undefined ? {} : { stop: request.stop };
+  return ask(link, { method: "GET", path: SNAPSHOT_PATH, headers, timeoutMs, ...stop }, (response) =>
     read(response, revision, link.runtime.nowMs()),
   );
 }

@@ -7,6 +7,7 @@ import { answerTimeoutMs, backoffMs } from "./backoff.ts";
 import type { AndonLogger } from "../logger.ts";
 import { poll, type PollOutcome } from "./poll.ts";
 import type { ServerLink } from "./request.ts";
+import { Stop } from "./stop.ts";
 import { parseRevision, type Revision } from "../wire/revision.ts";
 import type { Snapshot } from "../wire/protocol.ts";
 
@@ -63,7 +64,7 @@ export class Poller {
   readonly #options: PollerOptions;
   readonly #host: PollerHost;
   readonly #logger: AndonLogger;
-  #stop = new AbortController();
+  #isStopped = false;
   #running: Promise<void> | null = null;
   #failures = 0;
   #lastCause: string | null = null;
@@ -78,7 +79,7 @@ export class Poller {
   #isPolling = false;
   #asking: Asking | null = null;
   /** Ends the poll, or the pause, that is under way. */
-  #current = new AbortController();
+  #current = new Stop();
 
   constructor(link: ServerLink, options: PollerOptions, host: PollerHost, logger: AndonLogger) {
     this.#link = link;
@@ -89,7 +90,7 @@ export class Poller {
 
   /** Sends the first poll, after {@link stop} too. */
   start(): void {
-    this.#stop = new AbortController();
+    this.#isStopped = false;
     this.#inContact = false;
     this.#running = this.#run();
   }
@@ -104,11 +105,11 @@ export class Poller {
    * parked one may hang on a dead connection. Once per revision, so that a server that is ahead is not hammered.
    */
   news(revision: Revision): void {
-    if (revision === this.#lastNews || this.#stop.signal.aborted || !this.#isNewer(revision)) return;
+    if (revision === this.#lastNews || this.#isStopped || !this.#isNewer(revision)) return;
     this.#lastNews = revision;
     this.#cancelNews?.();
     const look = (): void => {
-      if (this.#isNewer(revision)) this.#current.abort(new Error("newer state is known"));
+      if (this.#isNewer(revision)) this.#current.stop();
     };
     this.#cancelNews = this.#link.runtime.startTimer(look, this.#isPolling ? NEWS_GRACE_MS : 0, false);
   }
@@ -116,20 +117,20 @@ export class Poller {
   /** Aborts the poll that is parked and resolves when the loop has ended. */
   async stop(): Promise<void> {
     this.#cancelNews?.();
-    this.#stop.abort(new Error("closed"));
-    this.#current.abort(this.#stop.signal.reason);
+    this.#isStopped = true;
+    this.#current.stop();
     await this.#running;
   }
 
   async #run(): Promise<void> {
-    while (!this.#stop.signal.aborted) {
-      this.#current = new AbortController();
+    while (!this.#isStopped) {
+      this.#current = new Stop();
       const step = this.#step();
       const mayPark = this.#inContact && this.#options.waitSeconds > 0;
       this.#asking = mayPark ? null : { sinceMs: this.#link.runtime.monotonicMs(), done: step };
       const delayMs = await step;
       this.#asking = null;
-      if (delayMs > 0) await this.#pause(delayMs);
+      if (delayMs > 0) await this.#current.pause(this.#link.runtime, delayMs);
     }
   }
 
@@ -144,10 +145,10 @@ export class Poller {
       revision,
       waitSeconds,
       answerTimeoutMs: answerTimeoutMs(this.#options.pollIntervalMs, this.#failures),
-      signal: this.#current.signal,
+      stop: this.#current,
     });
     this.#isPolling = false;
-    if (this.#current.signal.aborted) {
+    if (this.#current.isStopped) {
       // Closed, or news that this poll did not bring: the next one asks for an answer at once.
       this.#inContact = false;
       return 0;
@@ -236,19 +237,5 @@ export class Poller {
     }
     this.#immediatePolls += 1;
     return this.#immediatePolls > MAX_IMMEDIATE_POLLS ? SHORT_PAUSE_MS : 0;
-  }
-
-  #pause(delayMs: number): Promise<void> {
-    const { signal } = this.#current;
-    return new Promise((resolve) => {
-      const end = (): void => {
-        cancel();
-        signal.removeEventListener("abort", end);
-        resolve();
-      };
-      const cancel = this.#link.runtime.startTimer(end, delayMs, false);
-      signal.addEventListener("abort", end, { once: true });
-      if (signal.aborted) end();
-    });
   }
 }

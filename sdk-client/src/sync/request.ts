@@ -6,6 +6,7 @@ import { bootId, type Runtime } from "../runtime.ts";
 import { SDK_NAME } from "../version.ts";
 import { HEADER_APP, HEADER_BOOT, HEADER_INSTANCE, HEADER_LOCAL, HEADER_SDK } from "../wire/protocol.ts";
 import { parseRetryAfter } from "./backoff.ts";
+import type { Stop } from "./stop.ts";
 import { BodyError, type Transport, type TransportRequest, type TransportResponse } from "./transport.ts";
 
 /** The server, and the name under which it knows this process. */
@@ -39,7 +40,7 @@ export interface Asked {
   /** Keeps the process alive until then: somebody awaits the end. */
   readonly holdsProcess?: boolean;
   /** Ends the request early. */
-  readonly signal?: AbortSignal;
+  readonly stop?: Stop;
 }
 
 const MAX_DETAIL_CHARS = 300;
@@ -47,16 +48,14 @@ const MAX_DETAIL_CHARS = 300;
 /** Asks once; `read` makes of an answer, whatever its status, what came of it. */
 export async function ask<Outcome>(
   link: ServerLink,
-  { path, timeoutMs, holdsProcess = false, signal, ...request }: Asked,
+  { path, timeoutMs, holdsProcess = false, stop, ...request }: Asked,
   read: (response: TransportResponse) => Outcome,
 ): Promise<Outcome | Failed> {
   const attempt = new AbortController();
-  const abort = (): void => attempt.abort(signal?.reason);
-  signal?.addEventListener("abort", abort, { once: true });
   const isLate = (): void => attempt.abort(new DeadlineError(timeoutMs));
+  const forget = stop?.onStop(() => attempt.abort(new Error("stopped")));
   const stopTimer = link.runtime.startTimer(isLate, timeoutMs, holdsProcess);
   try {
-    if (signal?.aborted === true) abort();
     const sent = link.transport.send({
       ...request,
       url: link.url + path,
@@ -71,7 +70,7 @@ export async function ask<Outcome>(
     return failed(cause, describe(error).replaceAll(link.token, "[token]"));
   } finally {
     stopTimer();
-    signal?.removeEventListener("abort", abort);
+    forget?.();
   }
 }
 

@@ -16,7 +16,7 @@ export function linkTo(resolved: ResolvedOptions, runtime: Runtime): ServerLink 
   if (resolved.server === null) return null;
   const transport =
     resolved.fetch === null
-      ? (nodeTransport(resolved.server.url) ?? fetchTransport(globalFetch()))
+      ? ((runtime.isRequestBound === true ? null : nodeTransport(resolved.server.url)) ?? fetchTransport(globalFetch()))
       : fetchTransport(resolved.fetch);
   const { instance, app } = resolved;
   return { ...resolved.server, instance, app, local: localHeader(resolved.localKill), transport, runtime };

@@ -37,8 +37,6 @@ export interface FlagDraft {
   clampMaxTokens: boolean;
   chainOnly: boolean;
   limits: LimitDraft;
-  /** Separated by commas or spaces. */
-  tags: string;
   rollout: string;
   rules: RuleDraft[];
 }
@@ -56,7 +54,6 @@ const EMPTY_FLAG: FlagDraft = {
   clampMaxTokens: false,
   chainOnly: false,
   limits: {},
-  tags: "",
   rollout: "100",
   rules: [],
 };
@@ -81,7 +78,6 @@ export function draftOf(flag: FlagResource): FlagDraft {
     clampMaxTokens,
     chainOnly,
     limits: limitDraftOf(flag),
-    tags: flag.tags.join(", "),
     runbookUrl: flag.runbookUrl ?? "",
     chain: flag.chain ?? "",
     offMessage: flag.offMessage ?? "",
@@ -121,7 +117,6 @@ export function draftFrom(form: Form): FlagDraft {
     clampMaxTokens: form.has("clampMaxTokens"),
     chainOnly: form.has("chainOnly"),
     limits: limitDraftFrom(form),
-    tags: form.trimmed("tags"),
     rollout: form.trimmed("rollout"),
     rules,
   };
@@ -163,7 +158,6 @@ export function parseDraft(draft: FlagDraft): z.output<typeof createFlagBody> {
   return parseForm(createFlagBody, {
     ...draft,
     ...limitsOfDraft(draft.limits),
-    tags: draft.tags.split(/[\s,]+/).filter((tag) => tag !== ""),
     runbookUrl: draft.runbookUrl === "" ? null : draft.runbookUrl,
     chain: draft.chain === "" ? null : draft.chain,
     offMessage: draft.offMessage === "" ? null : draft.offMessage,

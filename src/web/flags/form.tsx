@@ -24,26 +24,11 @@ export interface FlagFormProps {
   title: string;
 }
 
-const FIELDS = [
-  "key",
-  "name",
-  "description",
-  "owner",
-  "runbookUrl",
-  "chain",
-  "offMode",
-  "offMessage",
-  "tags",
-  "rollout",
-];
+const FIELDS = ["key", "name", "description", "owner", "runbookUrl", "chain", "offMode", "offMessage", "rollout"];
 
 export function FlagForm({ draft, errors, chains, action, cancel, version, title }: FlagFormProps) {
   const isNew = version === null;
-  const fields = [
-    ...FIELDS,
-    ...LIMIT_FIELDS,
-    ...[...errors.keys()].filter((path) => path.startsWith("rules.") || path.startsWith("tags.")),
-  ];
+  const fields = [...FIELDS, ...LIMIT_FIELDS, ...[...errors.keys()].filter((path) => path.startsWith("rules."))];
   return (
     <EditForm action={action} version={version}>
       <h1>{title}</h1>
@@ -146,13 +131,6 @@ export function FlagForm({ draft, errors, chains, action, cancel, version, title
           maxlength={MAX_DESCRIPTION_CHARS}
         />
         <Field
-          name="tags"
-          label="Tags"
-          value={draft.tags}
-          errors={errors.has("tags") ? errors : tagErrors(errors)}
-          hint="Separated by commas. A budget may count all flags with a tag."
-        />
-        <Field
           name="owner"
           label="Owner"
           value={draft.owner}
@@ -209,10 +187,4 @@ function RuleList({ draft, errors }: { draft: FlagDraft; errors: FieldErrors }) 
       ) : null}
     </>
   );
-}
-
-/** A fault of one tag stands at the field of all. */
-function tagErrors(errors: FieldErrors): FieldErrors {
-  const fault = [...errors].find(([path]) => path.startsWith("tags."));
-  return fault === undefined ? errors : new Map([...errors, ["tags", fault[1]]]);
 }

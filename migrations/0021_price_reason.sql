@@ -1,1 +1,0 @@
-ALTER TABLE "price_rows" ADD COLUMN "reason" text;
