@@ -5,12 +5,15 @@
 import { availableParallelism, cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { benchBoardFirst, benchBoardLive, benchBoardViewer, benchKillCrowded } from "./board/bench.ts";
+import { benchBoardPhone } from "./board/phone.ts";
 import { benchEvaluate } from "./evaluate/bench.ts";
 import { benchGuardOverhead } from "./guard/bench.ts";
 import { benchHeapStreams } from "./guard/heap.ts";
 import { benchIngest } from "./ingest/bench.ts";
 import { benchKill } from "./kill/bench.ts";
 import { benchPoll } from "./poll/bench.ts";
+import { benchOvershoot } from "./overshoot/bench.ts";
+import { WORKLOADS } from "./overshoot/protocol.ts";
 import type { Effort } from "./support/effort.ts";
 import { type Figure, toJsonLine, toTable } from "./support/figure.ts";
 import { benchUsage } from "./usage/bench.ts";
@@ -27,13 +30,17 @@ const BENCHES: ReadonlyMap<string, (effort: Effort) => Promise<Figure>> = new Ma
   ["board.first", benchBoardFirst],
   ["board.live", benchBoardLive],
   ["board.viewer", benchBoardViewer],
+  ["board.phone", benchBoardPhone],
   ["ingest.postgres", (effort) => benchIngest("postgres", effort)],
   ["ingest.pglite", (effort) => benchIngest("pglite", effort)],
   ["usage.query30d", benchUsage],
+  ["overshoot.track", (effort) => benchOvershoot("track", effort)],
+  ["overshoot.trip", (effort) => benchOvershoot("trip", effort)],
+  ["overshoot.reserve", (effort) => benchOvershoot("reserve", effort)],
 ]);
 
 const MAX_SECONDS = 3_600;
-const HELP = `Usage: npm run bench -- [NAME…] [--json] [--quick] [--seconds N]
+const HELP = `Usage: npm run bench -- [NAME…] [--json] [--quick] [--seconds N] [--trace FILE] [--workload NAME] [--kills]
 
 Measures Andon beside its floors and peers, in one run. A NAME may be the start of several names.
 
@@ -41,6 +48,9 @@ Measures Andon beside its floors and peers, in one run. A NAME may be the start 
   --json   one JSON object per line: {name, unit, ours, floor?, peers?, note?}
   --quick  a few seconds per bench, to see that it works; the figures mean nothing
   --seconds N  ingest: load the server for so long, 1 to ${MAX_SECONDS}, and show its memory on the way
+  --trace FILE     overshoot: replay the calls of a CSV (time, input tokens, output tokens)
+  --workload NAME  overshoot: one of ${WORKLOADS.join(", ")}, again for more; all when none is given
+  --kills          overshoot: SIGKILL to clients and to a server at random
   --help   this text
 `;
 
@@ -53,6 +63,9 @@ async function main(): Promise<number> {
       json: { type: "boolean" },
       quick: { type: "boolean" },
       seconds: { type: "string" },
+      trace: { type: "string" },
+      workload: { type: "string", multiple: true },
+      kills: { type: "boolean" },
       help: { type: "boolean", short: "h" },
     },
   });
@@ -70,9 +83,18 @@ async function main(): Promise<number> {
     process.stderr.write(`--seconds must be from 1 to ${MAX_SECONDS}.\n\n${HELP}`);
     return EXIT_USAGE;
   }
+  const asked = values.workload;
+  const workloads = asked === undefined ? null : WORKLOADS.filter((name) => asked.includes(name));
+  if (workloads !== null && workloads.length < new Set(asked).size) {
+    process.stderr.write(`--workload must be one of ${WORKLOADS.join(", ")}.\n\n${HELP}`);
+    return EXIT_USAGE;
+  }
   const effort: Effort = {
     isQuick: values.quick === true,
     seconds,
+    trace: values.trace ?? null,
+    kills: values.kills === true,
+    workloads,
     say: (text) => void process.stderr.write(`${text}\n`),
   };
   effort.say(`${cpus()[0]?.model ?? "unknown CPU"}, ${availableParallelism()} cores, Node ${process.version}`);

@@ -30,8 +30,9 @@ export interface Fault {
   confirm?: Confirm;
 }
 
-/** `newModel`: the name of a model that nobody knows yet. */
-export type Confirm = "newModel";
+/** `newModel`: the name of a model that nobody knows yet. `unusual`: figures that look like a slip. */
+export const CONFIRMS = ["newModel", "unusual"] as const;
+export type Confirm = (typeof CONFIRMS)[number];
 
 export interface AppErrorOptions {
   faults?: readonly Fault[];

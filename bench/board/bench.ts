@@ -179,7 +179,7 @@ async function nameFlags(andon: AndonServer, count: number): Promise<void> {
 
 const MINUTES = 60;
 
-async function callsOfAnHour(andon: AndonServer, flags: number): Promise<void> {
+export async function callsOfAnHour(andon: AndonServer, flags: number): Promise<void> {
   for (let minute = 0; minute < MINUTES; minute += 5) {
     const at = Date.now() - minute * 60_000;
     await report(

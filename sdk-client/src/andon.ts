@@ -5,7 +5,7 @@
 import { type WhyFallback, whyFallback } from "./degrade.ts";
 import type { CompiledFlag } from "./evaluate/compile.ts";
 import type { OnUnknown } from "./evaluate/evaluate.ts";
-import { type ModelTable, modelTable } from "./evaluate/model-table.ts";
+import { type ModelNames, namesOf } from "./evaluate/model-names.ts";
 import { type AndonInternals, FlagClient } from "./flag-client.ts";
 import type { GuardHost, UsageDraft } from "./guard-host.ts";
 import type { AndonOptions } from "./options.ts";
@@ -29,7 +29,7 @@ const NOTHING_REPORTED: UsageStats = Object.freeze({
   summedAttempts: 0,
   droppedRecords: 0,
 });
-const NO_SNAPSHOT = modelTable({ blocked: [] });
+const NO_SNAPSHOT = namesOf({ blocked: [] });
 const NO_STEPS: readonly ChainStep[] = Object.freeze([]);
 
 export class Andon extends FlagClient implements GuardHost {
@@ -157,8 +157,8 @@ export class Andon extends FlagClient implements GuardHost {
     return this.models.isBlocked(model);
   }
 
-  /** What the current snapshot knows of model names; only the built-in prices without one. */
-  get models(): ModelTable {
+  /** What the current snapshot knows of model names. */
+  get models(): ModelNames {
     return this.environment.compiled?.models ?? NO_SNAPSHOT;
   }
 

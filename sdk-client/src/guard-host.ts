@@ -1,5 +1,5 @@
 /** What a guard needs of an `Andon` client: decisions, the flag's settings, and news of changes. */
-import type { ModelTable } from "./evaluate/model-table.ts";
+import type { ModelNames } from "./evaluate/model-names.ts";
 import type { ChainStep, Decision, EvaluationContext, SnapshotFlag } from "./wire/protocol.ts";
 import type { UsageRecord } from "./wire/usage-protocol.ts";
 
@@ -23,8 +23,8 @@ export interface GuardHost {
   flag(key: string): SnapshotFlag | undefined;
   /** The steps of the flag's chain, blocked models included; `[]` without a chain. */
   chain(key: string): readonly ChainStep[];
-  /** What the current snapshot knows of model names: which are one model, which are blocked, what each costs. */
-  readonly models: ModelTable;
+  /** What the current snapshot knows of model names: which are one model, and which are blocked or out. */
+  readonly models: ModelNames;
   /** True once any state is known (live, cache or bootstrap). */
   readonly hasState: boolean;
   /** Resolves when a first state is known or the time is up. Never rejects. */

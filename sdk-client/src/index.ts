@@ -7,7 +7,7 @@ export type { WhyFallback } from "./degrade.ts";
 export type { OnUnknown } from "./evaluate/evaluate.ts";
 export type { AndonEvent, AndonEvents, AndonListener } from "./events.ts";
 export { FeatureDisabledError, isFeatureDisabled } from "./feature-disabled-error.ts";
-export type { Readiness } from "./flag-client.ts";
+export { FlagClient, type Readiness } from "./flag-client.ts";
 export type { GuardHost } from "./guard-host.ts";
 export type { AndonLogger } from "./logger.ts";
 export type { AndonOptions } from "./options.ts";

@@ -4,8 +4,12 @@
  */
 import { z } from "@hono/zod-openapi";
 import {
+  DEFAULT_MIN_TOKENS,
+  DEFAULT_RESERVE_WAIT_MS,
   MAX_LADDER_STEPS,
   MAX_LIMIT_NANO_USD,
+  MAX_MIN_TOKENS,
+  MAX_RESERVE_WAIT_MS,
   MAX_STEP_PERCENT,
   MIN_LIMIT_NANO_USD,
   MIN_STEP_PERCENT,
@@ -17,6 +21,7 @@ import { PERIODS } from "../domain/window.ts";
 import {
   flagKeySchema,
   modelSchema,
+  tagSchema,
   nanoUsd,
   reasonSchema,
   requiredText,
@@ -31,23 +36,31 @@ const MAX_ZONE_CHARS = 64;
 const MAX_LEVEL = MAX_CHAIN_STEPS - 1;
 const MIN_LIMIT_USD = MIN_LIMIT_NANO_USD / NANO_PER_USD;
 const MAX_LIMIT_USD = MAX_LIMIT_NANO_USD / NANO_PER_USD;
+
 const NOT_YET_SUBJECT =
-  "must be left out: budgets of single users or sessions are not supported yet; use a flag, a model or both";
+  "budgets of single users or sessions are not supported yet; use a flag, a tag, a model or a combination";
+const ONE_KIND = "must be left out beside a flag: a budget counts one flag or those with a tag";
+const MAX_SUBJECT_CHARS = 256;
+/** `each`, or one id. */
+const subjectSchema = requiredText(MAX_SUBJECT_CHARS, 'must be "each", or the id of one');
 
 const scopeSchema = z
   .strictObject(
     {
       flag: optionalField(flagKeySchema),
+      tag: optionalField(tagSchema),
       model: optionalField(modelSchema),
-      user: optionalField(z.never(NOT_YET_SUBJECT)),
-      session: optionalField(z.never(NOT_YET_SUBJECT)),
+      user: optionalField(subjectSchema),
+      session: optionalField(subjectSchema),
     },
     'must be an object such as {} (the whole environment) or {"flag": "support-chat"}',
   )
-  .transform(({ flag, model }) => ({ ...(flag !== undefined && { flag }), ...(model !== undefined && { model }) }))
+  .refine(({ flag, tag }) => flag === undefined || tag === undefined, { path: ["tag"], message: ONE_KIND })
+  .refine(({ user, session }) => user === undefined && session === undefined, { message: NOT_YET_SUBJECT })
   .openapi({
     type: "object",
-    description: "What counts: all that is given must match. `{}` is the whole environment.",
+    description:
+      'What counts: all that is given must match. `{}` is the whole environment, `tag` the flags that have it. `user` and `session` are one id or "each": that user or session has a window of its own, and what the ladder does holds for it alone.',
     example: { flag: "support-chat" },
   });
 
@@ -94,17 +107,35 @@ const timezoneSchema = z
   .string("must be a text")
   .max(MAX_ZONE_CHARS, `must be at most ${String(MAX_ZONE_CHARS)} characters`)
   .openapi({ example: "Europe/Berlin", description: "IANA time zone that the windows follow." });
-const enforcementSchema = z
-  .enum(["track", "trip", "reserve"], "must be track or trip")
-  .refine((value) => value !== "reserve", 'is not supported yet; use "trip", which acts as soon as usage is reported')
-  .transform((value) => (value === "track" ? ("track" as const) : ("trip" as const)))
-  .openapi({ type: "string", enum: ["track", "trip"], description: "`track` only tells; `trip` acts." });
+const enforcementSchema = z.enum(["track", "trip", "reserve"], "must be track, trip or reserve").openapi({
+  description:
+    "`track` only tells; `trip` acts on what was spent; under `reserve` no call is sent without money set aside for its worst case.",
+});
 const onUnavailableSchema = z
-  .literal("allow", 'must be "allow": denying calls while no server is reachable needs enforcement "reserve"')
-  .openapi({ description: "What clients do that reach no server; `deny` comes with `reserve`." });
+  .enum(["allow", "deny"], "must be allow or deny")
+  .openapi({ description: "What clients do with a call that they have no money for and no server to ask." });
+const reserveWaitSchema = z
+  .int("must be whole milliseconds")
+  .min(0, "must be 0 or more")
+  .max(MAX_RESERVE_WAIT_MS, `must be at most ${String(MAX_RESERVE_WAIT_MS)}`)
+  .openapi({
+    example: DEFAULT_RESERVE_WAIT_MS,
+    description: "Under `reserve`: how long a call waits for money that others hold. Agents need 10,000 to 30,000.",
+  });
+const minTokensSchema = z
+  .int("must be a whole number of tokens")
+  .min(1, "must be 1 or more")
+  .max(MAX_MIN_TOKENS, `must be at most ${String(MAX_MIN_TOKENS)}`)
+  .openapi({
+    example: DEFAULT_MIN_TOKENS,
+    description: "Under `reserve`: a call is refused sooner than clamped to fewer tokens of output.",
+  });
 const onResetSchema = z
   .enum(["restore", "stay"], "must be restore or stay")
   .openapi({ description: "Whether trips end with their window or stay until somebody restores." });
+const pausedSchema = z
+  .boolean("must be true or false")
+  .openapi({ description: "True: it counts, and neither alerts nor acts." });
 const periodSchema = z.enum(PERIODS, `must be one of ${PERIODS.join(", ")}`);
 
 /** What a budget does unless it says otherwise: one model down at 80 %, off at the limit. */
@@ -122,12 +153,15 @@ export const createBudgetBody = z
     timezone: timezoneSchema.default("UTC"),
     enforcement: enforcementSchema.default("trip"),
     onUnavailable: onUnavailableSchema.default("allow"),
+    reserveWaitMs: reserveWaitSchema.default(DEFAULT_RESERVE_WAIT_MS),
+    minTokens: minTokensSchema.default(DEFAULT_MIN_TOKENS),
     ladder: ladderSchema.default(DEFAULT_LADDER),
     onReset: onResetSchema.default("restore"),
+    paused: pausedSchema.default(false),
   })
   .openapi("CreateBudget");
 /** All that people define of a budget. */
-export type BudgetDefinition = Omit<z.infer<typeof createBudgetBody>, "onUnavailable">;
+export type BudgetDefinition = z.infer<typeof createBudgetBody>;
 
 export const updateBudgetBody = z
   .strictObject({
@@ -138,8 +172,11 @@ export const updateBudgetBody = z
     timezone: optionalField(timezoneSchema),
     enforcement: optionalField(enforcementSchema),
     onUnavailable: optionalField(onUnavailableSchema),
+    reserveWaitMs: optionalField(reserveWaitSchema),
+    minTokens: optionalField(minTokensSchema),
     ladder: optionalField(ladderSchema),
     onReset: optionalField(onResetSchema),
+    paused: optionalField(pausedSchema),
   })
   .openapi("UpdateBudget");
 
@@ -167,6 +204,7 @@ export const budgetSchema = z
     name: z.string(),
     scope: z.object({
       flag: optionalField(z.string()),
+      tag: optionalField(z.string()),
       model: optionalField(z.string()),
       user: optionalField(z.string()),
       session: optionalField(z.string()),
@@ -176,8 +214,11 @@ export const budgetSchema = z
     timezone: z.string(),
     enforcement: z.enum(["track", "trip", "reserve"]),
     onUnavailable: z.enum(["allow", "deny"]),
+    reserveWaitMs: z.number(),
+    minTokens: z.number(),
     ladder: z.array(storedStepSchema),
     onReset: z.enum(["restore", "stay"]),
+    paused: z.boolean(),
     version: z.number(),
     createdAt: time,
     updatedAt: time,

@@ -4,7 +4,7 @@
  */
 import { z } from "@hono/zod-openapi";
 import type { ChainStep } from "../../sdk-client/src/wire/protocol.ts";
-import { modelNames } from "../../sdk-client/src/evaluate/model-table.ts";
+import { modelNames } from "../../sdk-client/src/evaluate/model-names.ts";
 import { MODEL_PATTERN } from "../domain/limits.ts";
 import { optionalField } from "./optional-field.ts";
 

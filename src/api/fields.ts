@@ -22,6 +22,10 @@ export const flagKeySchema = z
   .string("must be a text")
   .regex(FLAG_KEY_PATTERN, "must be 1 to 64 lower-case letters, digits, - or _, and start with a letter or digit")
   .openapi({ example: "support-chat" });
+export const tagSchema = z
+  .string("must be a text")
+  .regex(FLAG_KEY_PATTERN, "must be 1 to 64 lower-case letters, digits, - or _, and start with a letter or digit")
+  .openapi({ example: "team-support" });
 export const modelSchema = z
   .string("must be a text")
   .regex(MODEL_PATTERN, "must be a model id such as claude-sonnet-5-5")

@@ -10,12 +10,13 @@ import {
   MAX_OUTPUT_TOKENS,
   MAX_REQUESTS_PER_MINUTE,
   MAX_RULES,
+  MAX_TAGS,
   MAX_TOKENS_PER_DAY,
   MAX_URL_CHARS,
 } from "../domain/limits.ts";
 import { chainNameSchema } from "./chain.ts";
 import { chainStepSchema } from "./chain-step.ts";
-import { auditId, budgetName, flagKeySchema, requiredText, revision, text, time } from "./fields.ts";
+import { auditId, budgetName, flagKeySchema, requiredText, revision, tagSchema, text, time } from "./fields.ts";
 import { optionalField } from "./optional-field.ts";
 import { ruleSchema } from "./rule.ts";
 import { standingSchema } from "./standing.ts";
@@ -54,6 +55,13 @@ const limitsSchema = z
       "For the flag as a whole, each of its users and each session. Every instance counts its own calls: n instances together let up to n times as many through. Replaced whole.",
   });
 
+/** Each tag once, by name. */
+const tagsSchema = z
+  .array(tagSchema, "must be a list of tags")
+  .max(MAX_TAGS, `must be at most ${String(MAX_TAGS)} tags`)
+  .transform((tags) => [...new Set(tags)].toSorted())
+  .openapi({ type: "array", items: { type: "string" }, description: "What budgets name flags by." });
+
 const flagFields = {
   name: requiredText(MAX_NAME_CHARS, "must not be empty"),
   description: optionalField(text(MAX_DESCRIPTION_CHARS)),
@@ -75,6 +83,7 @@ const flagFields = {
     description:
       "Largest `max_tokens`: a request that asks for more is lowered to it with clampMaxTokens, else refused.",
   }),
+  tags: optionalField(tagsSchema),
   rules: optionalField(rules.max(MAX_RULES, `must be at most ${String(MAX_RULES)} rules`)),
   rollout: optionalField(z.number("must be a percentage").min(0, "must be 0 to 100").max(100, "must be 0 to 100")),
 };
@@ -136,6 +145,7 @@ export const flagSchema = z
     limits: limitsSchema,
     maxInputBytes: z.number().nullable(),
     maxOutputTokens: z.number().nullable(),
+    tags: z.array(z.string()),
     rules,
     rollout: z.number(),
     switch: switchSchema,

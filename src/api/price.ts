@@ -2,7 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import { parseInstant } from "../../sdk-client/src/wire/instant.ts";
 import { MAX_PRICE_ALIASES, MAX_RATE_PICO_USD_PER_TOKEN } from "../../sdk-client/src/wire/price-row.ts";
-import { modelSchema, reasonSchema } from "./fields.ts";
+import { modelSchema, newModelSchema, reasonSchema, revision, time, totalSchema, warnings } from "./fields.ts";
 import { optionalField } from "./optional-field.ts";
 
 /** 1 USD per million tokens is a million pico-USD per token. */
@@ -32,26 +32,35 @@ export const validFromSchema = z
   .refine((text) => parseInstant(text) !== null, "must be a date like 2026-01-31, or a time with its zone")
   .openapi({ example: "2026-11-20", description: "UTC when only a date." });
 
-export const priceBody = z
-  .strictObject({
-    usdPerMillion: ratesSchema,
-    aliases: optionalField(
-      z
-        .array(modelSchema, "must be a list of model ids")
-        .max(MAX_PRICE_ALIASES, `must be at most ${String(MAX_PRICE_ALIASES)}`),
-    ).openapi({ description: "Other exact ids of the same model, such as dated snapshots." }),
-    long: optionalField(longSchema),
-    fastUsdPerMillion: optionalField(ratesSchema).openapi({ description: "Of fast mode, where the model has one." }),
-    usPremium: z
-      .boolean("must be true or false")
-      .openapi({ description: "US-only inference costs 1.1 times as much." }),
-    regionalPremium: optionalField(z.boolean("must be true or false")).openapi({
-      description:
-        "False when regional endpoints of the clouds cost no more than global ones. Default true: 1.1 times.",
-    }),
-    reason: reasonSchema,
+const priceFields = z.strictObject({
+  usdPerMillion: ratesSchema,
+  aliases: optionalField(
+    z
+      .array(modelSchema, "must be a list of model ids")
+      .max(MAX_PRICE_ALIASES, `must be at most ${String(MAX_PRICE_ALIASES)}`),
+  ).openapi({ description: "Other exact ids of the same model, such as dated snapshots." }),
+  long: optionalField(longSchema),
+  fastUsdPerMillion: optionalField(ratesSchema).openapi({ description: "Of fast mode, where the model has one." }),
+  usPremium: optionalField(z.boolean("must be true or false")).openapi({
+    description: "False when US-only inference costs no more. Default true: 1.1 times.",
+  }),
+  regionalPremium: optionalField(z.boolean("must be true or false")).openapi({
+    description: "False when regional endpoints of the clouds cost no more than global ones. Default true: 1.1 times.",
+  }),
+  reason: reasonSchema,
+  newModel: newModelSchema,
+  unusual: optionalField(z.boolean("must be true or false")).openapi({
+    description:
+      "True: take figures that look like a slip as they are. Left out, they are refused, each with its path.",
+  }),
+});
+/** Of a row that its path dates. */
+export const priceBody = priceFields.openapi("PutPrice");
+export const datedPriceBody = priceFields
+  .extend({
+    validFrom: optionalField(validFromSchema).openapi({ description: "From when on it counts; now when left out." }),
   })
-  .openapi("PutPrice");
+  .openapi("PutDatedPrice");
 export type NewPrice = z.infer<typeof priceBody>;
 
 export const priceSchema = z
@@ -67,9 +76,38 @@ export const priceSchema = z
     source: z.enum(["builtIn", "added"]),
     addedBy: z.string().nullable(),
     addedAt: z.string().nullable(),
+    reason: z.string().nullable().openapi({ description: "Why it was added; null for built-in rows." }),
+    inForce: z.boolean().openapi({ description: "Whether calls of now are priced by it." }),
+    note: z.string().nullable().openapi({ description: "What is not certain about a built-in price." }),
   })
   .openapi("Price");
 export type PriceResource = z.infer<typeof priceSchema>;
+
+const countedSchema = z
+  .object({
+    from: time,
+    to: time,
+    attempts: z.number(),
+    countedNanoUsd: totalSchema("What these calls were counted at, and stay at. Whole nano-USD (1e-9 USD)."),
+    atThisPriceNanoUsd: totalSchema(
+      "About what they would cost by this row: batches, fast mode, long prompts and premiums of a place are not looked at.",
+    ),
+  })
+  .openapi("CountedBefore");
+export type CountedBefore = z.infer<typeof countedSchema>;
+
+export const changedPriceSchema = priceSchema
+  .extend({
+    counted: countedSchema.nullable().openapi({
+      description:
+        "Calls that this row is about and that were counted before it was there, in all environments. Nothing is priced anew. Null: none.",
+    }),
+    warnings,
+  })
+  .openapi("ChangedPrice");
+export const changedPriceAtSchema = changedPriceSchema.extend({ revision }).openapi("ChangedPriceAtRevision");
+export type ChangedPrice = z.infer<typeof changedPriceSchema>;
+export const removePriceQuery = z.strictObject({ reason: optionalField(reasonSchema) });
 
 /** Whole but for the last bits of a product of floats. */
 function isWhole(value: number): boolean {

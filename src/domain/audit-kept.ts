@@ -45,7 +45,7 @@ export type Definition = Pick<
   | "maxOutputTokens"
   | "rules"
   | "rollout"
->;
+> & { tags: string[] };
 
 export const definition: z.ZodType<Definition> = z.object({
   name: z.string(),
@@ -63,6 +63,7 @@ export const definition: z.ZodType<Definition> = z.object({
   limits: z.custom<FlagLimits>(object).default({}),
   maxInputBytes: z.number().nullable().default(null),
   maxOutputTokens: z.number().nullable().default(null),
+  tags: z.array(z.string()).default([]),
   rules: z.array(z.custom<Rule>(object)),
   rollout: z.number(),
 });

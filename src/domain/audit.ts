@@ -94,10 +94,7 @@ type TripKept = {
   budget: string;
   atPercent: number;
 };
-type BudgetKept = Pick<Budget, "name" | "scope" | "period" | "timezone" | "ladder" | "onReset"> & {
-  limitUsd: number;
-  enforcement: "track" | "trip";
-};
+type BudgetKept = Omit<Budget, "id" | "limitNanoUsd" | "raises"> & { limitUsd: number };
 type StepKept = {
   atPercent: number;
   action: LadderAction | "over";

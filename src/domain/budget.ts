@@ -2,7 +2,8 @@
  * A budget: what it limits, by how much and for how long, and what follows from that alone.
  * Invariant: money is an integer number of nano-USD (1e-9 USD) that never leaves the safe integers.
  */
-import type { NameOf } from "../../sdk-client/src/evaluate/model-table.ts";
+import type { NameOf } from "../../sdk-client/src/evaluate/model-names.ts";
+import { subjectIn } from "../../sdk-client/src/evaluate/subject.ts";
 import { OTHER } from "./other.ts";
 import type { Period } from "./window.ts";
 
@@ -15,6 +16,10 @@ export type Enforcement = "track" | "trip" | "reserve";
 export interface BudgetScope {
   flag?: string;
   model?: string;
+  /** Flags that have this tag. */
+  tag?: string;
+  /** Which flags those are now: filled in by who reads the budget, and no part of what people define. */
+  tagged?: readonly string[];
   /** One user's id, or `each`: every user has a window of their own. */
   user?: string;
   /** One session's id, or `each`. */
@@ -51,11 +56,17 @@ export interface Budget {
   /** IANA zone that the windows follow. */
   timezone: string;
   enforcement: Enforcement;
-  /** Under `reserve`: what a client does that can reach no server and has no lease left. */
+  /** What a client does that can reach no server and has no money left: of a lease, or of its credit to start calls. */
   onUnavailable: "allow" | "deny";
+  /** Under `reserve`: how long a call waits for money that others hold. */
+  reserveWaitMs: number;
+  /** Under `reserve`: a call is never clamped to fewer tokens of output. */
+  minTokens: number;
   ladder: readonly LadderStep[];
   /** Whether trips end with their window or stay until somebody restores. */
   onReset: "restore" | "stay";
+  /** It counts, and does nothing. */
+  paused: boolean;
   raises: readonly Raise[];
 }
 
@@ -71,8 +82,17 @@ export const MAX_LADDER_STEPS = 10;
 export const MIN_STEP_PERCENT = 1;
 export const MAX_STEP_PERCENT = 1_000;
 export const MAX_BUDGETS_PER_ENVIRONMENT = 500;
-/** In a scope: one window for each user, or for each session. */
-export const EACH = "each";
+/** What most calls of a chat take; agents need 10 to 30 s. */
+export const DEFAULT_RESERVE_WAIT_MS = 2_000;
+export const MAX_RESERVE_WAIT_MS = 120_000;
+/** Fewer tokens than this are rarely an answer. */
+export const DEFAULT_MIN_TOKENS = 256;
+export const MAX_MIN_TOKENS = 1_000_000;
+
+/** The scope as people define it. */
+export function definedScope({ tagged: _now, ...scope }: BudgetScope): Omit<BudgetScope, "tagged"> {
+  return scope;
+}
 
 /** Nano-USD of an amount in USD as people write it, rounded to the nearest. */
 export function nanoUsd(usd: number): number {
@@ -109,24 +129,19 @@ export interface Spender {
 
 /**
  * Whose window a record counts in: null when the scope does not match, `""` when the budget has one window for all, else
- * the id of the user or session. A record without a user matches no budget about users.
+ * the user, the session or both. A record without a user matches no budget about users.
  */
 export function subjectOf(scope: BudgetScope, record: Spender, nameOf: NameOf): string | null {
-  // What is counted as `other` is of no one flag and no one model.
-  if (scope.flag !== undefined && (scope.flag !== record.flag || record.flag === OTHER)) return null;
-  if (scope.model !== undefined && record.model === OTHER) return null;
-  if (scope.model !== undefined && nameOf(scope.model) !== nameOf(record.model)) return null;
-  const user = matchOne(scope.user, record.user);
-  const session = matchOne(scope.session, record.session);
-  if (user === null || session === null) return null;
-  // A length in front of the user keeps two pairs apart whose joined ids look the same.
-  return user !== "" && session !== "" ? `${user.length}:${user}${session}` : user + session;
+  if (!countsWork(scope, record, nameOf)) return null;
+  return subjectIn(scope, record.user ?? null, record.session ?? null);
 }
 
-/** Null: no match; `""`: no window of its own; else the id that has one. */
-function matchOne(wanted: string | undefined, actual: string | null | undefined): string | null {
-  if (wanted === undefined) return "";
-  if (actual === undefined || actual === null || actual === "") return null;
-  if (wanted === EACH) return actual;
-  return wanted === actual ? "" : null;
+/** Whether the record's flag and model match, whoever it is for. */
+export function countsWork(scope: BudgetScope, record: Spender, nameOf: NameOf): boolean {
+  const { flag, model, tag } = scope;
+  // What is counted as `other` is of no one flag and no one model.
+  if ((flag !== undefined || tag !== undefined) && record.flag === OTHER) return false;
+  if (flag !== undefined && flag !== record.flag) return false;
+  if (tag !== undefined && scope.tagged?.includes(record.flag) !== true) return false;
+  return model === undefined || (record.model !== OTHER && nameOf(model) === nameOf(record.model));
 }

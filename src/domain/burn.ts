@@ -2,7 +2,7 @@
  * Burn: spending per hour over one window, the same for flags, budgets and the environment, so that sums of what is shown
  * are what is shown. Invariant: never less than what was spent in the window, scaled to an hour.
  */
-import type { NameOf } from "../../sdk-client/src/evaluate/model-table.ts";
+import type { NameOf } from "../../sdk-client/src/evaluate/model-names.ts";
 import { type BudgetScope, subjectOf } from "./budget.ts";
 import { burnNanoUsdPerHour } from "./forecast.ts";
 import { MINUTE_MS } from "./ledger.ts";

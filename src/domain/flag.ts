@@ -66,6 +66,7 @@ export interface StoredFlag extends FlagState, StandingColumns {
   limits: FlagLimits;
   maxInputBytes: number | null;
   maxOutputTokens: number | null;
+  tags: string[];
   rules: Rule[];
   rollout: number;
   salt: string;

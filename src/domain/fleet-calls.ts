@@ -1,5 +1,5 @@
 /** How the calls of each model went, by instance: what breakers look at. Pure. */
-import type { NameOf } from "../../sdk-client/src/evaluate/model-table.ts";
+import type { NameOf } from "../../sdk-client/src/evaluate/model-names.ts";
 import { counted, WINDOW_MS } from "./breaker.ts";
 import { type CallsContext, decidedBy } from "./calls.ts";
 import type { PricedRecord } from "./ledger.ts";

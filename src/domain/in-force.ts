@@ -2,7 +2,7 @@
  * What is in force for a flag: its own switch and level, and the trips of budgets. The level is the highest of them all;
  * a kill by hand comes before a trip, because only a person lifts it.
  */
-import type { NameOf } from "../../sdk-client/src/evaluate/model-table.ts";
+import type { NameOf } from "../../sdk-client/src/evaluate/model-names.ts";
 import type { OffCause, SwitchState } from "../../sdk-client/src/wire/protocol.ts";
 import { resolveLevel } from "./switch.ts";
 

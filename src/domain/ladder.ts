@@ -195,10 +195,11 @@ export function stepKey(step: LadderStep): string {
 
 /**
  * The steps as they act, by share; at the same share the milder first, so that what comes last is the strongest. A
- * `track` budget only alerts.
+ * `track` budget only alerts, a paused one does nothing.
  */
 function ladderOf(budget: Budget): LadderStep[] {
-  const { enforcement, ladder } = budget;
+  const { enforcement, ladder, paused } = budget;
+  if (paused) return [];
   const steps: readonly LadderStep[] =
     enforcement === "track" ? ladder.map(({ atPercent }) => ({ atPercent, action: "alert" })) : ladder;
   return steps.toSorted((a, b) => a.atPercent - b.atPercent || strength(a) - strength(b));

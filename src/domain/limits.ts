@@ -14,6 +14,8 @@ export const MAX_OFF_MESSAGE_CHARS = 1_000;
 export const MAX_URL_CHARS = 2_000;
 export const MAX_CHAIN_STEPS = 16;
 export const MAX_RULES = 50;
+/** Tags of a flag; a tag looks like a flag's key. */
+export const MAX_TAGS = 20;
 /** Largest limits that a flag may have; a limit is at least 1. */
 export const MAX_CALLS_AT_A_TIME = 100_000;
 export const MAX_REQUESTS_PER_MINUTE = 100_000;

@@ -4,7 +4,7 @@
  * models/…/migration-guide (sampling, prefill), build-with-claude/thinking and extended-thinking (kinds of thinking).
  */
 import type { ChainStep } from "../../sdk-client/src/wire/protocol.ts";
-import type { NameOf } from "../../sdk-client/src/evaluate/model-table.ts";
+import type { NameOf } from "../../sdk-client/src/evaluate/model-names.ts";
 
 type ThinkingKind = "enabled" | "adaptive" | "disabled";
 

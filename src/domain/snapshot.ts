@@ -1,5 +1,5 @@
 /** Compiles the rows of one environment into the snapshot that clients poll. Pure: same rows, same snapshot. */
-import { modelNames, type NameOf } from "../../sdk-client/src/evaluate/model-table.ts";
+import { modelNames, type NameOf } from "../../sdk-client/src/evaluate/model-names.ts";
 import { type PriceTable, priceRowsOf } from "../../sdk-client/src/pricing/price-table.ts";
 import type {
   ChainStep,
@@ -9,11 +9,13 @@ import type {
   Rule,
   Snapshot,
   SnapshotBreaker,
+  SnapshotBudget,
   SnapshotChain,
   SnapshotFlag,
   SwitchState,
 } from "../../sdk-client/src/wire/protocol.ts";
 import type { Revision } from "../../sdk-client/src/wire/revision.ts";
+import type { Enforcement } from "./budget.ts";
 import { inForce, type TripInForce } from "./in-force.ts";
 
 export interface SnapshotFlagSource {
@@ -27,6 +29,7 @@ export interface SnapshotFlagSource {
   limits: FlagLimits;
   maxInputBytes: number | null;
   maxOutputTokens: number | null;
+  tags: readonly string[];
   rules: readonly Rule[];
   rollout: number;
   salt: string;
@@ -52,6 +55,20 @@ export interface SnapshotSource {
   /** Models whose prices operators added: what a client knows without the server may differ. */
   pricedModels: readonly string[];
   aliases: Readonly<Record<string, string>>;
+  budgets: readonly SnapshotBudgetSource[];
+}
+
+/** A budget as its row is. */
+export interface SnapshotBudgetSource {
+  id: string;
+  name: string;
+  flag: string | null;
+  model: string | null;
+  tag: string | null;
+  enforcement: Enforcement;
+  onUnavailable: "allow" | "deny";
+  reserveWaitMs: number;
+  minTokens: number;
 }
 
 /** The snapshot of one environment. Flags and chains keep the order of the source. */
@@ -70,7 +87,25 @@ export function compileSnapshot(source: SnapshotSource): Snapshot {
     ...(source.breakers.length > 0 && { breakers: source.breakers }),
     prices: priceRowsOf(source.priceTable, namedModels(source)),
     aliases: source.aliases,
+    ...(source.budgets.length > 0 && {
+      budgets: source.budgets.flatMap((budget) => compileBudget(budget, source.flags)),
+    }),
   };
+}
+
+function compileBudget(budget: SnapshotBudgetSource, all: readonly SnapshotFlagSource[]): SnapshotBudget[] {
+  const { enforcement, flag, model, tag, ...rest } = budget;
+  if (enforcement === "track") return [];
+  const flags = tag === null ? null : all.filter(({ tags }) => tags.includes(tag)).map(({ key }) => key);
+  return [
+    {
+      ...rest,
+      ...(flag !== null && { flag }),
+      ...(flags !== null && { flags }),
+      ...(model !== null && { model }),
+      enforcement,
+    },
+  ];
 }
 
 /** The models of all chains and those priced by hand, each once, in a fixed order. */

@@ -2,7 +2,7 @@
  * What kill, restore and downgrade do to a switch and to a level. Pure; the services write the result.
  * Invariant: a kill only ever tightens, whoever asks.
  */
-import type { NameOf } from "../../sdk-client/src/evaluate/model-table.ts";
+import type { NameOf } from "../../sdk-client/src/evaluate/model-names.ts";
 import type { OffCause } from "../../sdk-client/src/wire/protocol.ts";
 import type { Actor } from "./actor.ts";
 

@@ -46,8 +46,7 @@ export function windowAt(period: Period, zone: string, atMs: number): Window {
   }
   const name = `${period} ${zone}`;
   const known = kept.get(name) ?? [];
-  const found = known.find((window) => window.startMs <= atMs && atMs < window.endMs);
-  if (found !== undefined) return found;
+  for (const window of known) if (window.startMs <= atMs && atMs < window.endMs) return window;
   const window = period === "hour" ? hourAt(zone, atMs) : calendarWindowAt(period, zone, atMs);
   if (kept.size >= MAX_KEPT_NAMES) kept.clear();
   kept.set(name, [window, ...known].slice(0, MAX_KEPT_WINDOWS));

@@ -2,7 +2,7 @@
 import { createRoute, OpenAPIHono, type RouteConfig, z } from "@hono/zod-openapi";
 import type { MiddlewareHandler } from "hono";
 import type { Need } from "../domain/actor.ts";
-import { AppError, ERROR_STATUS } from "../errors.ts";
+import { AppError, CONFIRMS, ERROR_STATUS } from "../errors.ts";
 import type { AppContext, AppEnv } from "./app-env.ts";
 import { anyActor, needs } from "./middleware/auth.ts";
 import { jsonBody } from "./middleware/json-body.ts";
@@ -31,7 +31,7 @@ const problemSchema = z
     code: z.enum(Object.keys(ERROR_STATUS)),
     requestId: z.string(),
     errors: z
-      .array(z.object({ path: z.string(), message: z.string(), confirm: z.literal("newModel").optional() }))
+      .array(z.object({ path: z.string(), message: z.string(), confirm: z.enum(CONFIRMS).optional() }))
       .optional(),
   })
   .openapi("Problem", { description: "RFC 9457 problem details." });

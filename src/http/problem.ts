@@ -140,7 +140,8 @@ function boundedFaults(faults: readonly Fault[]): Fault[] {
 /** A program confirms with a field of the body. */
 function forApi(fault: Fault): Fault {
   if (fault.confirm === undefined) return fault;
-  return { ...fault, message: `${fault.message} If it is new, send "${fault.confirm}": true.` };
+  const when = fault.confirm === "newModel" ? "If it is new" : "If that is right";
+  return { ...fault, message: `${fault.message} ${when}, send "${fault.confirm}": true.` };
 }
 
 function dotted(path: readonly PropertyKey[]): string {

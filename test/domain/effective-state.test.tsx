@@ -6,7 +6,7 @@ import { planModels } from "../../sdk-client/src/evaluate/chain-plan.ts";
 import { compile } from "../../sdk-client/src/evaluate/compile.ts";
 import { evaluate } from "../../sdk-client/src/evaluate/evaluate.ts";
 import { parseLocalKill } from "../../sdk-client/src/evaluate/local-override.ts";
-import { modelTable } from "../../sdk-client/src/evaluate/model-table.ts";
+import { modelTable, withPrices } from "../../sdk-client/src/evaluate/model-table.ts";
 import { priceTable } from "../../sdk-client/src/pricing/price-table.ts";
 import { parseSnapshot } from "../../sdk-client/src/wire/parse-snapshot.ts";
 import type { DecisionReason, EvaluationContext, OffCause, SwitchState } from "../../sdk-client/src/wire/protocol.ts";
@@ -103,6 +103,7 @@ function snapshotOf(given: Case) {
     priceTable: priceTable().table,
     pricedModels: [],
     aliases: given.aliases ?? {},
+    budgets: [],
   });
   // As it travels.
   const parsed = parseSnapshot(JSON.parse(JSON.stringify(snapshot)));
@@ -163,7 +164,14 @@ describe.each(states.cases)("$name", (given) => {
     const flag = flags.get("chat") ?? expect.fail("the flag is not in the snapshot");
     const { level: from, chainOnly } = flag.source;
     const nowMs = START.getTime();
-    const plan = planModels({ requested, steps: flag.steps, level: from, chainOnly, models: table, nowMs });
+    const plan = planModels({
+      requested,
+      steps: flag.steps,
+      level: from,
+      chainOnly,
+      models: withPrices(table, () => priceTable().table),
+      nowMs,
+    });
     expect(plan.map(({ model }) => model)).toEqual(sent);
   });
 });

@@ -1,6 +1,6 @@
 /** What chains say when they are defined of models that cannot take what the others can. */
 import { expect, it } from "vitest";
-import { modelNames } from "../../sdk-client/src/evaluate/model-table.ts";
+import { modelNames } from "../../sdk-client/src/evaluate/model-names.ts";
 import type { ChainStep } from "../../sdk-client/src/wire/protocol.ts";
 import { abilityWarnings } from "../../src/domain/model-abilities.ts";
 

@@ -1,5 +1,5 @@
 /** What a kill, a restore and a level may and may not do, for any sequence of commands. */
-import { modelNames } from "../../sdk-client/src/evaluate/model-table.ts";
+import { modelNames } from "../../sdk-client/src/evaluate/model-names.ts";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { kill, later, resolveLevel, restore, type Switch } from "../../src/domain/switch.ts";

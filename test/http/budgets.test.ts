@@ -111,11 +111,13 @@ describe("a new budget", () => {
     [{ period: "year" }, "period"],
     [{ timezone: "Mars/Olympus" }, "timezone"],
     [{ timezone: "+05:45" }, "timezone"],
-    [{ enforcement: "reserve" }, "enforcement"],
-    [{ onUnavailable: "deny" }, "onUnavailable"],
+    [{ enforcement: "hope" }, "enforcement"],
+    [{ enforcement: "track", onUnavailable: "deny" }, "onUnavailable"],
     [{ onReset: "explode" }, "onReset"],
-    [{ scope: { user: "each" } }, "scope.user"],
-    [{ scope: { session: "s-1" } }, "scope.session"],
+    [{ scope: { user: "" } }, "scope.user"],
+    [{ scope: { tag: "Not A Tag" } }, "scope.tag"],
+    [{ scope: { flag: "support-chat", tag: "team" } }, "scope.tag"],
+    [{ paused: "yes" }, "paused"],
     [{ scope: { flag: "Upper" } }, "scope.flag"],
     [{ scope: { flags: ["a"] } }, "scope.flags"],
     [{ scope: null }, "scope"],
@@ -310,5 +312,46 @@ describe("restoring a tripped flag", () => {
     );
     await expectStatus(harness.call("POST", `${FLAG}/downgrade`, { token: harness.tokens.kill, body }), 200);
     expect(await effective()).toMatchObject({ model: "claude-haiku-4-5" });
+  });
+});
+
+describe("a paused budget", () => {
+  it("goes on counting and does nothing, lets go of what it held, and acts again when it goes on", async () => {
+    const { id } = await make();
+    await spend(100);
+    expect(await effective()).toMatchObject({ state: "off" });
+    await expectStatus(harness.call("PATCH", `${BUDGETS}/${id}`, { body: { paused: true } }), 200);
+    expect(await effective()).toMatchObject({ state: "on", model: "claude-opus-5-5" });
+    await spend(100);
+    expect(await effective()).toMatchObject({ state: "on", model: "claude-opus-5-5" });
+    expect(await one(id)).toMatchObject({ paused: true, now: { spentNanoUsd: 200e9, trips: [] } });
+    await expectStatus(harness.call("PATCH", `${BUDGETS}/${id}`, { body: { paused: false } }), 200);
+    expect(await effective()).toMatchObject({ state: "off" });
+  });
+});
+
+const tag = (tags: string[]) => expectStatus(harness.call("PATCH", FLAG, { body: { tags } }), 200);
+
+describe("a budget of a tag", () => {
+  const untagged = { key: "search", name: "Search" };
+
+  it("counts and turns off the flags that have it, from when they have it, until they lose it", async () => {
+    await expectStatus(harness.call("POST", `${ENV}/flags`, { body: untagged }), 201);
+    const { id } = await make({ scope: { tag: "team-a" } });
+    await spend(70);
+    await tag(["team-b", "team-a", "team-a"]);
+    expect(await expectJson(harness.call("GET", FLAG), z.looseObject({ tags: z.array(z.string()) }))).toMatchObject({
+      tags: ["team-a", "team-b"],
+    });
+    expect((await one(id)).now.spentNanoUsd).toBe(0);
+    await spend(100);
+    expect((await one(id)).now.spentNanoUsd).toBe(100e9);
+    expect(await effective()).toMatchObject({ state: "off" });
+    const search = await expectJson(harness.call("GET", `${ENV}/flags/search`), flagShape);
+    expect(search.effective).toMatchObject({ state: "on" });
+    await tag([]);
+    expect(await effective()).toMatchObject({ state: "on" });
+    await tag(["team-a"]);
+    expect(await effective()).toMatchObject({ state: "off" });
   });
 });

@@ -1,16 +1,23 @@
 /** Prices over HTTP: added and corrected without a release, used by the ledger at once, and carried by snapshots. */
+import { randomUUID } from "node:crypto";
 import { beforeEach, describe, expect, it } from "vitest";
 import { z } from "zod";
+import { modelTable } from "../../sdk-client/src/evaluate/model-table.ts";
+import { priceUsage } from "../../sdk-client/src/pricing/price.ts";
+import { parseSnapshot } from "../../sdk-client/src/wire/parse-snapshot.ts";
 import { batchOf, callFor } from "../support/usage.ts";
 import { expectJson, expectStatus, type Harness, seed, startHarness } from "./harness.ts";
 import { expectProblem } from "./problem-shape.ts";
 
 const RATES = { input: 1, output: 8, cacheWrite5m: 1.25, cacheWrite1h: 2, cacheRead: 0.1 };
 const BODY = { usdPerMillion: RATES, usPremium: true, reason: "published today" };
+const LONG = { abovePromptTokens: 100_000, usdPerMillion: { ...RATES, input: 2, output: 12 } };
 const NEW = "/v1/prices/claude-next-9/2026-01-01";
 
 const listShape = z.object({
-  items: z.array(z.looseObject({ model: z.string(), validFrom: z.string(), source: z.string() })),
+  items: z.array(
+    z.looseObject({ model: z.string(), validFrom: z.string(), source: z.string(), note: z.string().nullable() }),
+  ),
 });
 const usageShape = z.looseObject({
   items: z.array(z.looseObject({ costNanoUsd: z.number(), unpriced: z.number() })),
@@ -97,12 +104,142 @@ describe("the price list", () => {
     expect(await models()).toEqual(new Set([...ofChain, "claude-next-9"]));
   });
 
+  it("counts a row without a date from now on, for one environment or all, and names the revision that it made", async () => {
+    const answer = z.looseObject({ revision: z.string(), validFrom: z.string(), warnings: z.array(z.string()) });
+    const path = "/v1/environments/production/prices";
+    const put = await expectJson(harness.call("PUT", `${path}/claude-next-9`, { body: BODY }), answer);
+    expect(put).toMatchObject({ reason: "published today", addedBy: expect.any(String), inForce: true, counted: null });
+    expect(put.revision).toBe((await snapshot()).revision);
+    expect(put.warnings).toEqual(['No price, chain or call knows the model "claude-next-9" yet.']);
+    expect(Math.abs(Date.parse(put.validFrom) - Date.now())).toBeLessThan(60_000);
+    const here = await expectJson(harness.call("GET", path), listShape);
+    expect(here.items).toEqual(await list());
+    await expectStatus(
+      harness.call("PUT", "/v1/prices/claude-next-9", { body: { ...BODY, validFrom: "2027-01-01" } }),
+      200,
+    );
+    expect((await list()).filter(({ model }) => model === "claude-next-9")).toMatchObject([
+      { validFrom: "2027-01-01", inForce: false },
+      { validFrom: put.validFrom, inForce: true },
+    ]);
+  });
+
+  it("marks what no provider has published", async () => {
+    const notes = (await list()).flatMap(({ model, note }) => (note === null ? [] : [[model, note]]));
+    expect(notes).toEqual([
+      ["claude-fable-5-2", expect.stringMatching(/^From third parties/)],
+      ["claude-mythos-5-2", expect.stringMatching(/^Assumed/)],
+    ]);
+  });
+
+  it("says what calls before a correction were counted at, and leaves them so", async () => {
+    await call("claude-next-9");
+    await call("claude-opus-5-5");
+    const before = await expectJson(harness.call("GET", "/v1/environments/production/usage?groupBy=model"), usageShape);
+    const validFrom = new Date(Date.now() - 3_600_000).toISOString();
+    const put = async (model: string, usdPerMillion: object) => {
+      const answer = z.looseObject({ counted: z.unknown() });
+      const body = { ...BODY, usdPerMillion, validFrom };
+      return (await expectJson(harness.call("PUT", `/v1/prices/${model}`, { body }), answer)).counted;
+    };
+    expect(
+      await put("claude-opus-5-5", { input: 4, output: 21, cacheWrite5m: 5, cacheWrite1h: 8, cacheRead: 0.2 }),
+    ).toMatchObject({
+      attempts: 1,
+      countedNanoUsd: 20_000_000_000,
+      atThisPriceNanoUsd: 21_000_000_000,
+    });
+    expect(await put("claude-next-9", RATES)).toMatchObject({ attempts: 1, atThisPriceNanoUsd: 8_000_000_000 });
+    expect(await put("gemini-12", RATES), "nobody calls it").toBeNull();
+    const after = await expectJson(harness.call("GET", "/v1/environments/production/usage?groupBy=model"), usageShape);
+    expect(after.items).toEqual(before.items);
+  });
+
+  it("asks whether a slip of a known name, or of the decimal point, is meant so", async () => {
+    const refused = async (path: string, fields: object) => {
+      const problem = await expectProblem(harness.call("PUT", path, { body: { ...BODY, ...fields } }), 422);
+      return problem.errors?.map(({ path: at, confirm }) => [at, confirm]);
+    };
+    const slip = "/v1/prices/claude-opus-5-6";
+    const free = { input: 0, output: 0, cacheWrite5m: 0, cacheWrite1h: 0, cacheRead: 0 };
+    expect(await refused(slip, {})).toEqual([["model", "newModel"]]);
+    await expectStatus(harness.call("PUT", slip, { body: { ...BODY, newModel: true } }), 200);
+    const rows: [fields: object, path: string][] = [
+      [{ usdPerMillion: free }, "usdPerMillion"],
+      [{ usdPerMillion: { ...RATES, output: 0.8 } }, "usdPerMillion.output"],
+      [{ usdPerMillion: { ...RATES, cacheRead: 1.5 } }, "usdPerMillion.cacheRead"],
+      [{ usdPerMillion: { ...RATES, cacheWrite1h: 1 } }, "usdPerMillion.cacheWrite1h"],
+      [{ fastUsdPerMillion: { ...RATES, output: 4 } }, "fastUsdPerMillion.output"],
+      [{ long: { abovePromptTokens: 1, usdPerMillion: { ...RATES, input: 0.5 } } }, "long.usdPerMillion.input"],
+      [{ validFrom: "2062-01-01" }, "validFrom"],
+    ];
+    for (const [fields, path] of rows) {
+      expect(await refused("/v1/prices/claude-next-9", fields), path).toEqual([[path, "unusual"]]);
+    }
+    const opus = { input: 40, output: 20, cacheWrite5m: 5, cacheWrite1h: 8, cacheRead: 0.2 };
+    expect(await refused("/v1/prices/claude-opus-5-5", { usdPerMillion: { ...opus, output: 200 } })).toEqual([
+      ["usdPerMillion.input", "unusual"],
+      ["usdPerMillion.output", "unusual"],
+    ]);
+    await expectStatus(
+      harness.call("PUT", "/v1/prices/claude-next-9", { body: { ...BODY, usdPerMillion: free, unusual: true } }),
+      200,
+    );
+  });
+
+  it("is what server and client price by, so that they price the same call alike after a correction", async () => {
+    const correction = {
+      ...BODY,
+      fastUsdPerMillion: { ...RATES, input: 3, output: 21 },
+      long: LONG,
+      aliases: ["next-9"],
+    };
+    await expectStatus(harness.call("PUT", NEW, { body: correction }), 200);
+    const dearer = { input: 7, output: 33, cacheWrite5m: 9, cacheWrite1h: 15, cacheRead: 0.7 };
+    const path = "/v1/prices/claude-sonnet-5-5/2026-10-07";
+    await expectStatus(harness.call("PUT", path, { body: { ...BODY, usdPerMillion: dearer, unusual: true } }), 200);
+    const sent = parseSnapshot(
+      await (await harness.call("GET", "/sdk/v1/snapshot", { token: harness.tokens.sdk })).json(),
+    );
+    if (!sent.ok) throw new Error(sent.problem);
+    const table = modelTable({ blocked: [], prices: sent.snapshot.prices }).prices();
+    const used = {
+      input: 90_001,
+      output: 1_003,
+      cacheWrite5m: 7,
+      cacheWrite1h: 11,
+      cacheRead: 13_001,
+      webSearches: 1,
+    };
+    const kinds = [{}, { batch: true }, { fast: true }, { geo: "us" }, { geo: "cloud:europe-west1" }];
+    for (const model of [
+      "claude-next-9",
+      "next-9",
+      "claude-sonnet-5-5",
+      "anthropic/claude-sonnet-5.5",
+      "nobody-knows",
+    ]) {
+      for (const kind of kinds) {
+        const record = callFor(0, { model, requestedModel: model, usage: used, flag: `f${randomUUID()}`, ...kind });
+        const sentAt = batchOf([record]);
+        await expectStatus(harness.call("POST", "/sdk/v1/usage", { token: harness.tokens.sdk, body: sentAt }), 200);
+        const counted = await expectJson(
+          harness.call("GET", `/v1/environments/production/usage?flag=${record.flag}`),
+          usageShape,
+        );
+        const client = priceUsage(table, { model, atMs: record.at, usage: used, ...kind });
+        expect(counted.items[0], `${model} ${JSON.stringify(kind)}`).toMatchObject({ costNanoUsd: client.costNanoUsd });
+      }
+    }
+  });
+
   const REFUSED = [
     [{ usdPerMillion: { ...RATES, input: -1 } }, "usdPerMillion.input"],
     [{ usdPerMillion: { ...RATES, output: 1_001 } }, "usdPerMillion.output"],
     [{ usdPerMillion: { ...RATES, cacheRead: 0.000_000_1 } }, "usdPerMillion.cacheRead"],
     [{ usdPerMillion: { input: 1, output: 2 } }, "usdPerMillion.cacheWrite5m"],
     [{ aliases: ["claude-haiku-4-5-20251001"] }, "aliases.0"],
+    [{ aliases: ["next-9", "claude-haiku-4-5"] }, "aliases.1"],
     [{ aliases: [""] }, "aliases.0"],
     [{ usPremium: "yes" }, "usPremium"],
     [{ long: { abovePromptTokens: -1, usdPerMillion: RATES } }, "long.abovePromptTokens"],

@@ -18,6 +18,10 @@ export interface RouteEntry {
 const ENV = "/v1/environments/production";
 const FLAG = `${ENV}/flags/support-chat`;
 const REASON = { reason: "matrix" };
+const PRICE = {
+  ...REASON,
+  usdPerMillion: { input: 1, output: 5, cacheWrite5m: 1.25, cacheWrite1h: 2, cacheRead: 0.1 },
+};
 
 /** By method and pattern, as in the app's route table. */
 export const ROUTES: Readonly<Record<string, RouteEntry>> = {
@@ -122,14 +126,17 @@ export const ROUTES: Readonly<Record<string, RouteEntry>> = {
   "POST /v1/environments/:env/audit/:id/revert": { demand: "operator", path: `${ENV}/audit/1/revert`, body: REASON },
   "POST /v1/environments/:env/audit/:id/reason": { demand: "operator", path: `${ENV}/audit/1/reason`, body: REASON },
   "GET /v1/prices": { demand: "viewer", path: "/v1/prices", global: true },
+  "GET /v1/environments/:env/prices": { demand: "viewer", path: `${ENV}/prices` },
+  "PUT /v1/environments/:env/prices/:model": {
+    demand: "admin",
+    path: `${ENV}/prices/claude-next-9`,
+    body: PRICE,
+  },
+  "PUT /v1/prices/:model": { demand: "admin", path: "/v1/prices/claude-next-9", body: PRICE, global: true },
   "PUT /v1/prices/:model/:validFrom": {
     demand: "admin",
     path: "/v1/prices/claude-next-9/2026-01-01",
-    body: {
-      ...REASON,
-      usdPerMillion: { input: 1, output: 5, cacheWrite5m: 1.25, cacheWrite1h: 2, cacheRead: 0.1 },
-      usPremium: true,
-    },
+    body: PRICE,
     global: true,
   },
   "DELETE /v1/prices/:model/:validFrom": {

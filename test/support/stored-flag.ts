@@ -17,6 +17,7 @@ export function storedFlag(at: Date, changes: Partial<StoredFlag> = {}): StoredF
     limits: {},
     maxInputBytes: null,
     maxOutputTokens: null,
+    tags: [],
     rules: [],
     rollout: 100,
     salt: "salt",

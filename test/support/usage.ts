@@ -50,12 +50,16 @@ export function dailyBudget(fields: Partial<BudgetDefinition> = {}): BudgetDefin
     period: "day",
     timezone: "UTC",
     enforcement: "trip",
+    onUnavailable: "allow",
+    reserveWaitMs: 2_000,
+    minTokens: 256,
     ladder: [
       { atPercent: 50, action: "alert" },
       { atPercent: 80, action: "downgrade" },
       { atPercent: 100, action: "kill" },
     ],
     onReset: "restore",
+    paused: false,
     ...fields,
   };
 }

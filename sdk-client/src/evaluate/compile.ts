@@ -5,7 +5,7 @@
 import { admitsAll, bucketSeed, bucketThreshold } from "./bucket.ts";
 import { type CompiledCondition, compileCondition } from "./conditions.ts";
 import { type EffectiveState, effectiveState } from "./effective-state.ts";
-import { type ModelTable, modelTable } from "./model-table.ts";
+import { type ModelNames, namesOf } from "./model-names.ts";
 import { DEFAULT_OFF_MESSAGE } from "../wire/protocol.ts";
 import type { ChainStep, Decision, Rule, Snapshot, SnapshotFlag } from "../wire/protocol.ts";
 
@@ -41,7 +41,7 @@ export interface CompiledSnapshot {
   readonly revision: string;
   readonly masterOff: boolean;
   readonly flags: ReadonlyMap<string, CompiledFlag>;
-  readonly models: ModelTable;
+  readonly models: ModelNames;
 }
 
 /** No models: one frozen array for all decisions that carry none. */
@@ -51,7 +51,7 @@ export const NO_MODELS: readonly string[] = Object.freeze([]);
 export function compile(snapshot: Snapshot): CompiledSnapshot {
   const masterOff = snapshot.master.state === "off";
   const { blockedModels: blocked, breakers, aliases, prices } = snapshot;
-  const models = modelTable({ blocked, breakers, aliases, prices });
+  const models = namesOf({ blocked, breakers, aliases, prices });
   const flags = new Map<string, CompiledFlag>();
   for (const [key, flag] of Object.entries(snapshot.flags)) {
     flags.set(key, compileFlag(flag, snapshot, models));
@@ -59,7 +59,7 @@ export function compile(snapshot: Snapshot): CompiledSnapshot {
   return { snapshot, revision: snapshot.revision, masterOff, flags, models };
 }
 
-function compileFlag(flag: SnapshotFlag, snapshot: Snapshot, table: ModelTable): CompiledFlag {
+function compileFlag(flag: SnapshotFlag, snapshot: Snapshot, names: ModelNames): CompiledFlag {
   const steps = stepsOf(snapshot, flag);
   const off = (reason: Outcome["reason"]): Outcome => ({
     enabled: false,
@@ -69,7 +69,7 @@ function compileFlag(flag: SnapshotFlag, snapshot: Snapshot, table: ModelTable):
     message: flag.offMessage || DEFAULT_OFF_MESSAGE,
   });
   const { level } = flag;
-  const now = effectiveState({ ...flag, master: snapshot.master.state, steps }, table);
+  const now = effectiveState({ ...flag, master: snapshot.master.state, steps }, names);
   const passed: Outcome =
     now.state === "off"
       ? off(now.reason)

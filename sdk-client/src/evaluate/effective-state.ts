@@ -2,7 +2,7 @@
  * What a flag's switch, level and chain come to, whoever is asked: clients, snapshot, board and last-known page all ask
  * here, held by `test/vectors/evaluate.json`. Pure. What depends on the caller (rules, rollout) is the evaluator's.
  */
-import type { ModelTable } from "./model-table.ts";
+import type { ModelNames } from "./model-names.ts";
 import type { ChainStep, OffCause, SwitchState } from "../wire/protocol.ts";
 
 export interface FlagFacts {
@@ -17,6 +17,9 @@ export interface FlagFacts {
   steps: readonly ChainStep[];
 }
 
+/** What is asked of a model's name: which it is, and whether it may be used. */
+type UsableNames = Pick<ModelNames, "nameOf" | "isBlocked" | "outAt" | "admits">;
+
 export type EffectiveState =
   | { state: "off"; reason: "MASTER" | "KILLED" | "TRIPPED" | "NO_MODEL" }
   | {
@@ -28,10 +31,7 @@ export type EffectiveState =
       models: readonly string[];
     };
 
-/** What is asked of a model's name: which it is, and whether it may be used. */
-export type ModelNames = Pick<ModelTable, "nameOf" | "isBlocked" | "outAt" | "admits">;
-
-export function effectiveState(flag: FlagFacts, models: ModelNames): EffectiveState {
+export function effectiveState(flag: FlagFacts, models: UsableNames): EffectiveState {
   if (flag.master === "off") return { state: "off", reason: "MASTER" };
   if (flag.state === "off") return { state: "off", reason: flag.cause === "budget" ? "TRIPPED" : "KILLED" };
   const usable = usableSteps(flag.steps, flag.level, models);
@@ -59,7 +59,7 @@ export const ANY_LUCK = -1;
 export function usableSteps(
   steps: readonly ChainStep[],
   start: number,
-  models: ModelNames,
+  models: UsableNames,
   luck: number = NO_LUCK,
 ): ChainStep[] {
   // A model that stands before the start as well was passed over there.

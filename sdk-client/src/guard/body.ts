@@ -7,13 +7,14 @@ import { type Naming, withoutNames } from "./names.ts";
 import type { Body } from "./request.ts";
 import { isObject } from "../wire/json.ts";
 import type { ModelChoice } from "../evaluate/chain-plan.ts";
-import type { ModelTable, NameOf } from "../evaluate/model-table.ts";
+import type { NameOf } from "../evaluate/model-names.ts";
+import type { ModelNames } from "../evaluate/model-names.ts";
 import type { ChainStep } from "../wire/protocol.ts";
 import type { Writers } from "./writers.ts";
 
 /** What bodies are fitted by. */
 export interface Fitting {
-  models: ModelTable;
+  models: ModelNames;
   writers: Writers;
   /** What is left out of fallbacks and advisors; null while every model may be named. */
   naming: Naming | null;
@@ -47,7 +48,7 @@ function patched(body: Body, step: ChainStep): Record<string, unknown> | null {
   return changed;
 }
 
-function forAnotherModel(body: Body, model: string, { nameOf }: ModelTable): Record<string, unknown> {
+function forAnotherModel(body: Body, model: string, { nameOf }: ModelNames): Record<string, unknown> {
   const changed: Record<string, unknown> = { ...body, model };
   const fallbacks = body["fallbacks"];
   if (Array.isArray(fallbacks)) {

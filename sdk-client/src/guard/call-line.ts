@@ -7,6 +7,7 @@ import type { Door } from "./door.ts";
 import type { GuardHost, UsageDraft } from "../guard-host.ts";
 import { priceUsage } from "../pricing/price.ts";
 import { findPriceRow } from "../pricing/price-table.ts";
+import { pricedModels } from "./priced-models.ts";
 import { addUsage } from "../pricing/usage.ts";
 import type { Body, Subject } from "./request.ts";
 import { fail, type SpanAttributes, type SpanLike, type Tracing, tracingOf } from "./spans.ts";
@@ -172,7 +173,7 @@ export class CallTelling {
   }
 
   #cost(): number {
-    const { models } = this.#input.host;
+    const models = pricedModels(this.#input.host);
     const table = models.prices();
     const atMs = Date.now();
     return this.#used.reduce((sum, { usage, batch, fast, geo, model }) => {

@@ -16,6 +16,7 @@ import type { Naming, RefusedName } from "./names.ts";
 import type { Layer } from "./nesting.ts";
 import { offMessage } from "./off-message.ts";
 import { retriesOf } from "./pass.ts";
+import { pricedModels } from "./priced-models.ts";
 import type { Body, Subject } from "./request.ts";
 import type { RequestLike } from "./types.ts";
 import { parseObject } from "../wire/json.ts";
@@ -130,7 +131,7 @@ export class DecidedRequest<R extends RequestLike> {
       steps: host.chain(subject.flag),
       level: this.decision.level,
       chainOnly: this.settings?.chainOnly ?? false,
-      models: host.models,
+      models: pricedModels(host),
       nowMs: Date.now(),
       luck,
     });

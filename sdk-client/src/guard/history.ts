@@ -2,7 +2,7 @@
  * What of a conversation fits the model it is sent to. Thinking blocks are bound to the model that wrote them: its own
  * stay, all others go. Invariant: a conversation that fits is not touched.
  */
-import type { ModelTable } from "../evaluate/model-table.ts";
+import type { ModelNames } from "../evaluate/model-names.ts";
 import { withoutBlocks } from "./names.ts";
 import type { Body } from "./request.ts";
 import { isObject } from "../wire/json.ts";
@@ -13,7 +13,7 @@ export interface HistoryFor {
   model: string;
   /** The model that the caller asked for: blocks that nobody saw being written are taken for its own. */
   requested: string;
-  models: ModelTable;
+  models: ModelNames;
   writers: Writers;
 }
 

@@ -5,6 +5,7 @@ import type { GuardHost } from "../guard-host.ts";
 import type { Guarding } from "./guarding.ts";
 import { pacerOf, waitForRoom } from "./pacing.ts";
 import { keepPass, passOf } from "./pass.ts";
+import { pricedModels } from "./priced-models.ts";
 import type { Body, Subject } from "./request.ts";
 import type { RequestLike } from "./types.ts";
 
@@ -42,7 +43,7 @@ function modelNow(host: GuardHost, { flag, context }: Subject, body: Body): stri
   const decision = host.decide(flag, context);
   const requested = body["model"];
   if (!decision.enabled || typeof requested !== "string") return null;
-  const { models } = host;
+  const models = pricedModels(host);
   const chainOnly = host.flag(flag)?.chainOnly ?? false;
   const plan = { requested, steps: host.chain(flag), level: decision.level, chainOnly, models, nowMs: Date.now() };
   const [first] = planModels({ ...plan, luck: NO_LUCK });

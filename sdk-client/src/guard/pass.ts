@@ -2,7 +2,7 @@
  * What one call of the application has used up of its chain, across the SDK's own retries. Invariant: a model that
  * failed is not tried again in the same call, so that the SDK's retries never multiply passes down the chain.
  */
-import type { ModelTable } from "../evaluate/model-table.ts";
+import type { ModelNames } from "../evaluate/model-names.ts";
 import type { RequestLike } from "./types.ts";
 
 /** How often a request was sent before, as the SDK tells the API. */
@@ -51,12 +51,12 @@ export function keepPass(passes: Passes, call: object | undefined, pass: Pass): 
 }
 
 /** True when the model has failed in this pass. */
-export function hasFailed(pass: Pass, model: string, models: ModelTable): boolean {
+export function hasFailed(pass: Pass, model: string, models: ModelNames): boolean {
   return pass.failed.length > 0 && pass.failed.includes(models.nameOf(model));
 }
 
 /** Notes a failure, so that the model is not tried again in this call. */
-export function noteFailure(pass: Pass, model: string, models: ModelTable, failure: Failure): void {
+export function noteFailure(pass: Pass, model: string, models: ModelNames, failure: Failure): void {
   pass.failed.push(models.nameOf(model));
   const isAnswer = failure.response?.ok === true;
   if (pass.first === null || (isAnswer && pass.first.response?.ok !== true)) pass.first = failure;

@@ -2,7 +2,7 @@
  * Which model wrote which thinking block, as far as answers passed through this process. A block tells it to nobody but
  * the API, and is an error for every other model. Invariant: bounded, and no text of a block is kept.
  */
-import type { NameOf } from "../evaluate/model-table.ts";
+import type { NameOf } from "../evaluate/model-names.ts";
 import { isObject, parseObject } from "../wire/json.ts";
 
 /** About 1 MB. The oldest go first: their conversations are over, or get the treatment of blocks that nobody saw. */

@@ -5,7 +5,6 @@
  * odd field must not keep a kill from arriving. Unknown fields are ignored. Pure.
  */
 import { isObject } from "./json.ts";
-import { isPriceRow, type PriceRow } from "./price-row.ts";
 import { parseRevision } from "./revision.ts";
 import { LIMIT_NAMES, LIMIT_SCOPES } from "./protocol.ts";
 import type {
@@ -13,9 +12,11 @@ import type {
   ChainStep,
   Condition,
   FlagLimits,
+  PricedModel,
   Rule,
   Snapshot,
   SnapshotBreaker,
+  SnapshotBudget,
   SnapshotChain,
   SnapshotFlag,
   SwitchState,
@@ -68,6 +69,7 @@ function readSnapshot(value: unknown, warn: Warn): Snapshot {
     ...(body["breakers"] === undefined ? {} : { breakers: readBreakers(body["breakers"], warn) }),
     ...(body["prices"] === undefined ? {} : { prices: readPrices(body["prices"], warn) }),
     ...(body["aliases"] === undefined ? {} : { aliases: readAliases(body["aliases"], warn) }),
+    ...(body["budgets"] === undefined ? {} : { budgets: items(body["budgets"], "budgets", warn).filter(isBudget) }),
   };
 }
 
@@ -82,6 +84,13 @@ function readBreakers(value: unknown, warn: Warn): SnapshotBreaker[] {
 }
 
 const NOTHING: JsonObject = {};
+
+/** A budget that is not understood is enforced by its ladder alone. */
+function isBudget(value: unknown): value is SnapshotBudget {
+  const { id, enforcement, reserveWaitMs, minTokens } = isObject(value) ? value : NOTHING;
+  const isEnforced = enforcement === "reserve" || enforcement === "trip";
+  return isText(id) && isEnforced && typeof reserveWaitMs === "number" && typeof minTokens === "number";
+}
 
 /** A mapping that is not understood is left out: its name counts as one that says nothing. */
 function readAliases(value: unknown, warn: Warn): Record<string, string> {
@@ -98,18 +107,18 @@ function readAliases(value: unknown, warn: Warn): Record<string, string> {
   );
 }
 
-/** A row that is not sound is left out: its model is then priced by what else is known, never at zero. */
-function readPrices(value: unknown, warn: Warn): PriceRow[] {
+/** Whoever prices looks at the rest of a row. */
+function readPrices(value: unknown, warn: Warn): PricedModel[] {
   const rows = items(value, "prices", warn);
   if (rows.length > MAX_PRICE_ROWS) warn("prices", `more than ${MAX_PRICE_ROWS} rows, the rest is left out`);
-  return rows
-    .slice(0, MAX_PRICE_ROWS)
-    .filter((row, index): row is PriceRow =>
-      isPriceRow(row, NO_ALIASES, ({ path, message }) => warn(`prices.${index}${path}`, message)),
-    );
+  return rows.slice(0, MAX_PRICE_ROWS).filter((row, index): row is PricedModel => {
+    const { model, aliases = [], long } = isObject(row) ? row : NOTHING;
+    const isNamed = isText(model) && model !== "" && Array.isArray(aliases) && aliases.every(isText);
+    if (isNamed && (long === undefined || (isObject(long) && isLevel(long["abovePromptTokens"])))) return true;
+    warn(`prices.${index}`, "malformed");
+    return false;
+  });
 }
-
-const NO_ALIASES: ReadonlyMap<string, string> = new Map();
 
 function readFlag(key: string, value: unknown, warn: Warn): SnapshotFlag {
   const path = `flags.${key}`;

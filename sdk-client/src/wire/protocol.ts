@@ -2,7 +2,6 @@
  * The wire types of the client API: what a server sends and what a client may rely on.
  * Clients ignore unknown fields; that is how the protocol evolves.
  */
-import type { PriceRow } from "./price-row.ts";
 import type { Revision } from "./revision.ts";
 
 export type SwitchState = "on" | "off";
@@ -107,11 +106,39 @@ export interface SnapshotFlag {
   maxOutputTokens?: number;
 }
 
+/** What is read of a price row wherever prices are not: the rest is looked at by who prices. */
+export interface PricedModel {
+  model: string;
+  aliases?: readonly string[];
+  long?: { abovePromptTokens: number };
+}
+
 /** A model that every chain with another usable step passes over. */
 export interface SnapshotBreaker {
   model: string;
   /** From 0 to 1: that share of the calls that would use the model does all the same, to see whether it works again. */
   probeShare: number;
+}
+
+/** A budget as far as clients enforce it; all that is given of its scope must match a call. */
+export interface SnapshotBudget {
+  id: string;
+  name: string;
+  flag?: string;
+  /** In place of `flag`: those that have the budget's tag. */
+  flags?: readonly string[];
+  model?: string;
+  /** One user's or session's id, or `each`. */
+  user?: string;
+  session?: string;
+  /** `reserve`: a call needs money set aside from a lease before it is sent. */
+  enforcement: "trip" | "reserve";
+  /** What a client does that reaches no server and has no money left. */
+  onUnavailable: "allow" | "deny";
+  /** How long a call waits for money that others hold. */
+  reserveWaitMs: number;
+  /** A call is not clamped to fewer tokens of output. */
+  minTokens: number;
 }
 
 /** The compiled state of one environment at one revision. */
@@ -132,9 +159,11 @@ export interface Snapshot {
    */
   breakers?: readonly SnapshotBreaker[];
   /** The price rows of the chains' models, and those of operators; absent from servers before there were prices. */
-  prices?: readonly PriceRow[];
+  prices?: readonly PricedModel[];
   /** The model behind each name that does not say it (an inference profile, a deployment). */
   aliases?: Readonly<Record<string, string>>;
+  /** Budgets that clients enforce; absent without any. */
+  budgets?: readonly SnapshotBudget[];
 }
 
 export type DecisionReason =

@@ -3,6 +3,7 @@
  * milliseconds, money is not on the wire at all: the server prices.
  */
 
+import type { LeaseUse } from "./lease-protocol.ts";
 import type { Revision } from "./revision.ts";
 
 export const USAGE_PATH = "/sdk/v1/usage";
@@ -96,6 +97,11 @@ export interface UsageRecord {
   part?: string;
   /** Counts once by its `id`, whoever sends it and however often: what can be read again, such as a batch's results. */
   once?: boolean;
+  /**
+   * The leases that its calls had money set aside in. What is named here moves from reserved to spent in the transaction
+   * that counts the record, which counts in the leases' own windows.
+   */
+  leases?: readonly LeaseUse[];
 }
 
 interface Bounds {
@@ -107,7 +113,7 @@ interface Bounds {
 export type FieldRule = { optional?: true } & (
   | ({ is: "text" } & Bounds)
   | ({ is: "number" | "whole" } & Bounds)
-  | { is: "boolean" | "outcome" | "usage" }
+  | { is: "boolean" | "outcome" | "usage" | "leases" }
 );
 
 const NAME = { is: "text", min: 1, max: 128 } as const;
@@ -150,6 +156,7 @@ export const RECORD_FIELDS = {
   count: { is: "whole", min: 1, max: 1_000_000, optional: true },
   promptTokens: { is: "whole", min: 0, max: MAX_TOKENS_PER_CLASS, optional: true },
   usage: { is: "usage" },
+  leases: { is: "leases", optional: true },
 } as const satisfies { [Field in keyof UsageRecord]-?: RuleOf<Field> };
 
 /** Only the rule that the type of the field asks for. */
@@ -163,7 +170,9 @@ type KindOf<Value> = Value extends UsageOutcome
       ? "number" | "whole"
       : Value extends boolean
         ? "boolean"
-        : "usage";
+        : Value extends readonly LeaseUse[]
+          ? "leases"
+          : "usage";
 
 type FieldOf<Kind extends FieldRule["is"]> = {
   [Field in keyof UsageRecord]-?: (typeof RECORD_FIELDS)[Field] extends { is: Kind } ? Field : never;
@@ -195,6 +204,17 @@ export interface UsageBatch {
   records: UsageRecord[];
   /** How often each flag was evaluated since the last batch; `sdk` when a guard asked too, see `Checks`. */
   checks?: Record<string, { on: number; off: number; sdk?: string; limited?: number }>;
+  /**
+   * By flag, in nano-USD: the most that the calls can still cost that run now, or that wait for the answer to this batch
+   * to begin. Left out by clients that know of no budget which stops something.
+   */
+  runningNanoUsd?: Record<string, number>;
+}
+
+/** What the calls of one client may begin for, by their worst cases, between two answers. */
+export interface StartCredit {
+  budgetId: string;
+  nanoUsd: number;
 }
 
 export interface UsageAnswer {
@@ -202,5 +222,7 @@ export interface UsageAnswer {
   /** True when this batch was counted before: nothing was added. */
   duplicate: boolean;
   rejected: { index: number; path: string; message: string }[];
+  /** The newest that is committed: a client that decides by an older one has to poll before it starts on credit again. */
   revision: string;
+  credits?: StartCredit[];
 }

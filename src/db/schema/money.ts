@@ -19,6 +19,8 @@ import {
 } from "drizzle-orm/pg-core";
 import type { PriceRow } from "../../../sdk-client/src/wire/price-row.ts";
 import type { Enforcement, LadderStep } from "../../domain/budget.ts";
+import type { LeaseStanding } from "../../domain/lease.ts";
+import type { SubjectAction } from "../../domain/subject.ts";
 import type { LadderMemory } from "../../domain/ladder.ts";
 import type { Period } from "../../domain/window.ts";
 import { environments } from "./state.ts";
@@ -267,6 +269,8 @@ export const priceRows = pgTable("price_rows", {
   row: jsonb("row").$type<PriceRow>().notNull(),
   createdBy: text("created_by").notNull(),
   createdAt: moment("created_at").notNull().defaultNow(),
+  /** Null for rows from before it was kept here: the audit has it. */
+  reason: text("reason"),
 });
 
 export const budgets = pgTable(
@@ -275,13 +279,24 @@ export const budgets = pgTable(
     id: text("id").primaryKey(),
     environmentId: environmentId(),
     name: text("name").notNull(),
-    /** Both null: the whole environment. */
+    /** All null: the whole environment. */
     flag: text("flag"),
     model: text("model"),
+    /** The flags that have this tag. */
+    tag: text("tag"),
+    /** One user's or session's id, or `each`. */
+    userScope: text("user_scope"),
+    sessionScope: text("session_scope"),
+    /** Counts, and does nothing. */
+    paused: boolean("paused").notNull().default(false),
     limitNanoUsd: bigint("limit_nano_usd", { mode: "number" }).notNull(),
     period: text("period").$type<Period>().notNull(),
     timezone: text("timezone").notNull(),
     enforcement: text("enforcement").$type<Enforcement>().notNull(),
+    // What clients do that wait, that reach no server, and that clamp; see domain/budget.ts.
+    onUnavailable: text("on_unavailable").$type<"allow" | "deny">().notNull().default("allow"),
+    reserveWaitMs: integer("reserve_wait_ms").notNull().default(2_000),
+    minTokens: integer("min_tokens").notNull().default(256),
     ladder: jsonb("ladder").$type<LadderStep[]>().notNull(),
     onReset: text("on_reset").$type<"restore" | "stay">().notNull(),
     version: integer("version").notNull().default(1),
@@ -320,6 +335,11 @@ export const budgetWindows = pgTable(
     endsAt: moment("ends_at").notNull(),
     spentNanoUsd: money("spent_nano_usd"),
     exactNanoUsd: money("exact_nano_usd"),
+    // Under `reserve`: what leases hold, and what is held of leases whose clients went silent. Neither is spent.
+    reservedNanoUsd: amount("reserved_nano_usd"),
+    indeterminateNanoUsd: amount("indeterminate_nano_usd"),
+    /** Until then clients give idle money back: somebody waits, or did a moment ago. */
+    scarceUntil: moment("scarce_until"),
     /** The ladder's memory of this window, see domain/ladder.ts; null until a step was looked at. */
     ladderState: jsonb("ladder_state").$type<LadderMemory>(),
     /** Set once, when the end of the window was acted on. */
@@ -333,6 +353,141 @@ export const budgetWindows = pgTable(
     lookedAt: moment("looked_at"),
   },
   (t) => [primaryKey({ columns: [t.budgetId, t.startsAt] }), index("budget_windows_open").on(t.endsAt, t.closedAt)],
+);
+
+/**
+ * Slices of a `reserve` budget's window, each granted to one client process. All sums only grow; what is held is granted
+ * less released less settled. Changed under the lock of its window's row, which has the sum of all that is held.
+ */
+export const leases = pgTable(
+  "leases",
+  {
+    id: text("id").primaryKey(),
+    environmentId: environmentId(),
+    budgetId: text("budget_id")
+      .notNull()
+      .references(() => budgets.id, { onDelete: "cascade" }),
+    windowStartsAt: moment("window_starts_at").notNull(),
+    windowEndsAt: moment("window_ends_at").notNull(),
+    instance: text("instance").notNull(),
+    /** `open`: held counts as reserved; `indeterminate`: its client went silent; `ended`: nothing is held. */
+    state: text("state").$type<LeaseStanding>().notNull(),
+    /** Set when the budget began to count something else: nothing more is granted on it or started from it. */
+    recalled: boolean("recalled").notNull().default(false),
+    grantedNanoUsd: amount("granted_nano_usd"),
+    releasedNanoUsd: amount("released_nano_usd"),
+    /** Moved to spent by the records that named it. */
+    settledNanoUsd: amount("settled_nano_usd"),
+    // As its client said last.
+    spentNanoUsd: amount("spent_nano_usd"),
+    inFlightNanoUsd: amount("in_flight_nano_usd"),
+    grantedAt: moment("granted_at").notNull(),
+    renewedAt: moment("renewed_at").notNull(),
+    endedAt: moment("ended_at"),
+  },
+  (t) => [
+    index("leases_window").on(t.budgetId, t.windowStartsAt, t.state),
+    index("leases_environment").on(t.environmentId, t.state, t.renewedAt),
+    index("leases_ended").on(t.endedAt),
+  ],
+);
+
+/** Requests that were granted something: sent again, they are answered with it. Pruned when no client sends them any more. */
+export const leaseRequests = pgTable(
+  "lease_requests",
+  {
+    budgetId: text("budget_id")
+      .notNull()
+      .references(() => budgets.id, { onDelete: "cascade" }),
+    requestId: text("request_id").notNull(),
+    leaseId: text("lease_id").notNull(),
+    at: moment("at").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.budgetId, t.requestId] }), index("lease_requests_at").on(t.at)],
+);
+
+/**
+ * Calls that wait for money that others hold, at whatever server, oldest first. A server grants only what waits at itself
+ * and whose connection stands, so that the dead are granted nothing.
+ */
+export const leaseWants = pgTable(
+  "lease_wants",
+  {
+    budgetId: text("budget_id")
+      .notNull()
+      .references(() => budgets.id, { onDelete: "cascade" }),
+    requestId: text("request_id").notNull(),
+    instance: text("instance").notNull(),
+    /** The server where it waits. */
+    server: text("server").notNull(),
+    since: moment("since").notNull(),
+    /** As the client said it: a want that is repeated keeps its place. */
+    saidSinceMs: bigint("said_since_ms", { mode: "number" }).notNull(),
+    atLeastNanoUsd: bigint("at_least_nano_usd", { mode: "number" }).notNull(),
+    overtaken: integer("overtaken").notNull().default(0),
+    /** Its request waits until then; from then until `livesUntil` it keeps its place for being repeated. */
+    waitsUntil: moment("waits_until").notNull(),
+    livesUntil: moment("lives_until").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.budgetId, t.requestId] }), index("lease_wants_lives").on(t.livesUntil)],
+);
+
+/**
+ * What one user, session, or pair of both spent in one window of a budget about users or sessions. Only the window that runs
+ * has rows; bounded by MAX_SUBJECTS_PER_WINDOW.
+ */
+export const subjectWindows = pgTable(
+  "subject_windows",
+  {
+    budgetId: text("budget_id")
+      .notNull()
+      .references(() => budgets.id, { onDelete: "cascade" }),
+    startsAt: moment("starts_at").notNull(),
+    /** See `subjectOf` in domain/budget.ts. */
+    subject: text("subject").notNull(),
+    spentNanoUsd: money("spent_nano_usd"),
+    exactNanoUsd: money("exact_nano_usd"),
+    /** What holds for it; null: nothing. */
+    action: text("action").$type<SubjectAction>(),
+    /** Of a downgrade; null: one further than its flag. */
+    level: integer("level"),
+    /** What had been spent when a person lifted it: steps crossed by then do not count in this window. */
+    liftedNanoUsd: numeric("lifted_nano_usd", { mode: "number" }),
+    liftedBy: text("lifted_by"),
+  },
+  (t) => [
+    primaryKey({ columns: [t.budgetId, t.startsAt, t.subject] }),
+    // Few: every update of a row in an index costs one in each.
+    index("subject_windows_acted")
+      .on(t.budgetId, t.startsAt, t.spentNanoUsd.desc())
+      .where(sql`action is not null or lifted_by is not null`),
+  ],
+);
+
+/** The last number given to a verdict of an environment; a client that knows less than `floor` may have missed a lift. */
+export const verdictHeads = pgTable("verdict_heads", {
+  environmentId: environmentId().primaryKey(),
+  n: bigint("n", { mode: "number" }).notNull(),
+  floor: bigint("floor", { mode: "number" }).notNull().default(0),
+});
+
+/** The newest verdict about each user or session: a log that is only added to, less what newer entries have replaced. */
+export const verdicts = pgTable(
+  "verdicts",
+  {
+    environmentId: environmentId(),
+    budgetId: text("budget_id").notNull(),
+    subject: text("subject").notNull(),
+    n: bigint("n", { mode: "number" }).notNull(),
+    action: text("action").$type<SubjectAction | "lift">().notNull(),
+    level: integer("level"),
+    until: moment("until").notNull(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.environmentId, t.budgetId, t.subject] }),
+    index("verdicts_n").on(t.environmentId, t.n),
+    index("verdicts_until").on(t.until),
+  ],
 );
 
 /** An automatic kill or downgrade of one flag by a budget. In force while neither ended nor overridden. */

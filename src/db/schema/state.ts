@@ -96,6 +96,7 @@ export const flags = pgTable(
     limits: jsonb("limits").$type<FlagLimits>().notNull().default({}),
     maxInputBytes: integer("max_input_bytes"),
     maxOutputTokens: integer("max_output_tokens"),
+    tags: text("tags").array().notNull().default([]),
     rules: jsonb("rules").$type<Rule[]>().notNull().default([]),
     rollout: doublePrecision("rollout").notNull().default(100),
     salt: text("salt").notNull(),

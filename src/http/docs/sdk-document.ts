@@ -16,6 +16,7 @@ import {
   type Snapshot,
   SNAPSHOT_PATH,
 } from "../../../sdk-client/src/wire/protocol.ts";
+import { MAX_LEASES_PER_RECORD } from "../../../sdk-client/src/wire/lease-protocol.ts";
 import {
   MAX_RECORDS_PER_BATCH,
   OUTCOMES,
@@ -63,6 +64,22 @@ const snapshotFlag = z
   })
   .openapi("SnapshotFlag");
 
+const snapshotBudget = z
+  .strictObject({
+    id: z.string(),
+    name: z.string(),
+    flag: z.string().optional(),
+    flags: z.array(z.string()).optional().openapi({ description: "In place of `flag`: those with the budget's tag." }),
+    model: z.string().optional(),
+    user: z.string().optional(),
+    session: z.string().optional(),
+    enforcement: z.enum(["trip", "reserve"]),
+    onUnavailable: z.enum(["allow", "deny"]),
+    reserveWaitMs: z.number(),
+    minTokens: z.number(),
+  })
+  .openapi("SnapshotBudget");
+
 /** The state of one environment at one revision. */
 export const snapshotSchema = z
   .strictObject({
@@ -85,6 +102,7 @@ export const snapshotSchema = z
       .openapi({ description: "Models that a breaker has taken out, in the order in which it did." }),
     prices: z.array(z.looseObject({ model: z.string(), validFrom: z.string() })).optional(),
     aliases: z.record(z.string(), z.string()).optional(),
+    budgets: z.array(snapshotBudget).optional().openapi({ description: "Budgets that clients enforce." }),
   })
   .openapi("Snapshot", { description: "Clients ignore fields that they do not know." });
 
@@ -123,6 +141,11 @@ const record = z
     count: z.number().int().min(1).optional().openapi({ description: "Attempts that this record sums up." }),
     promptTokens: count.optional(),
     part: z.string().optional(),
+    leases: z
+      .array(z.object({ leaseId: z.string(), nanoUsd: count }))
+      .max(MAX_LEASES_PER_RECORD)
+      .optional()
+      .openapi({ description: "What its calls spent of the leases that they had money set aside in." }),
     once: z.boolean().optional().openapi({ description: "Counts once by its `id`, in whichever batches it comes." }),
   })
   .openapi("UsageRecord", { description: "One attempt at one model call. Never content." });
@@ -139,6 +162,10 @@ export const usageBatchSchema = z
       .openapi({
         description: "How often each flag was evaluated since the last batch, and how many calls its limits refused.",
       }),
+    runningNanoUsd: z.record(z.string(), count).optional().openapi({
+      description:
+        "By flag, the most that the calls can still cost that run now, or wait for this batch's answer to begin: nano-USD.",
+    }),
   })
   .openapi("UsageBatch");
 
@@ -149,6 +176,10 @@ export const usageAnswerSchema = z
     duplicate: z.boolean(),
     rejected: z.array(z.strictObject({ index: z.number(), path: z.string(), message: z.string() })),
     revision,
+    credits: z
+      .array(z.strictObject({ budgetId: z.string(), nanoUsd: count }))
+      .optional()
+      .openapi({ description: "What calls may begin for until the next batch is answered, by their worst cases." }),
   })
   .openapi("UsageAnswer");
 

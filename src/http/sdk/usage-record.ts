@@ -4,6 +4,7 @@
  * What passes can be stored as it is.
  */
 import { isObject } from "../../../sdk-client/src/wire/json.ts";
+import { MAX_LEASE_NANO_USD, MAX_LEASES_PER_RECORD } from "../../../sdk-client/src/wire/lease-protocol.ts";
 import {
   type FieldRule,
   isStorable,
@@ -62,6 +63,8 @@ function fieldFault(value: unknown, path: string, rule: FieldRule, record: Field
       return { path, message: `must be one of ${OUTCOMES.join(", ")}` };
     case "usage":
       return usageFault(value, path, record["count"]);
+    case "leases":
+      return leasesFault(value, path);
   }
 }
 
@@ -74,6 +77,19 @@ function usageFault(usage: unknown, path: string, count: unknown): Fault | null 
     if (!isWhole(tokens, 0, max)) return wholeFault(tokens, `${path}.${name}`, 0, max);
   }
   return wholeFault(usage["webSearches"], `${path}.webSearches`, 0, MAX_WEB_SEARCHES);
+}
+
+function leasesFault(value: unknown, path: string): Fault | null {
+  if (!Array.isArray(value) || value.length > MAX_LEASES_PER_RECORD) {
+    return { path, message: `must be a list of at most ${MAX_LEASES_PER_RECORD}` };
+  }
+  for (const [index, use] of value.entries()) {
+    const { leaseId, nanoUsd }: Fields = isObject(use) ? use : {};
+    const at = `${path}.${index}`;
+    const fault = idFault(leaseId, `${at}.leaseId`) ?? wholeFault(nanoUsd, `${at}.nanoUsd`, 0, MAX_LEASE_NANO_USD);
+    if (fault !== null) return fault;
+  }
+  return null;
 }
 
 function textFault(value: unknown, path: string, { min, max }: { min: number; max: number }): Fault | null {

@@ -8,21 +8,21 @@ import { requireEnvironment } from "../../authorize.ts";
 import { Memo } from "../shared/memo.ts";
 import { read } from "../../transaction.ts";
 import { budgetRaises, budgets, budgetWindows } from "../../db/schema/money.ts";
-import type { NameOf } from "../../../sdk-client/src/evaluate/model-table.ts";
+import type { NameOf } from "../../../sdk-client/src/evaluate/model-names.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";
 import type { Surroundings } from "../../domain/flag.ts";
 import { overCause } from "../../domain/over-limit.ts";
 import type { FlagResource } from "../../api/flag.ts";
 import type { StandingResource } from "../../api/standing.ts";
 import { causeResource } from "../flags/resource.ts";
-import { effectiveLimitNanoUsd, type Enforcement, type LadderStep } from "../../domain/budget.ts";
+import { type BudgetScope, effectiveLimitNanoUsd, type Enforcement, type LadderStep } from "../../domain/budget.ts";
 import { burnOfScope } from "../../domain/burn.ts";
 import { limitReachedAtMs } from "../../domain/forecast.ts";
 import { latencyQuantileMs, MINUTE_MS } from "../../domain/ledger.ts";
 import { UNDEFINED } from "../../domain/other.ts";
 import { type Period, windowAt } from "../../domain/window.ts";
 import { readSpending } from "../budgets/pace.ts";
-import { budgetOf } from "../budgets/rows.ts";
+import { budgetColumns, budgetOf } from "../budgets/rows.ts";
 import { isOff } from "../budgets/view.ts";
 import { type Burn, type OffBurn, readBurn } from "../usage/burn.ts";
 import {
@@ -45,7 +45,7 @@ const KEPT_MS = 1_000;
 export interface BudgetGlance {
   id: string;
   name: string;
-  scope: { flag?: string; model?: string };
+  scope: BudgetScope;
   period: Period;
   timezone: string;
   enforcement: Enforcement;
@@ -75,9 +75,10 @@ export function spendersOf(
   flags: readonly FlagResource[],
   { nameOf }: Pick<BoardMoney, "nameOf">,
 ): FlagResource[] {
-  return flags.filter((flag) =>
-    scope.flag === undefined ? isOnModel(flag, scope.model, nameOf) : flag.key === scope.flag,
-  );
+  return flags.filter((flag) => {
+    if (scope.flag !== undefined) return flag.key === scope.flag;
+    return (scope.tag === undefined || flag.tags.includes(scope.tag)) && isOnModel(flag, scope.model, nameOf);
+  });
 }
 
 /** A flag without a chain may be on any model. */
@@ -238,7 +239,7 @@ function overOf(budgetId: string, { over, overridden }: Surroundings): BudgetGla
 async function readGlances(db: Db, environmentId: string, nowMs: number) {
   const now = new Date(nowMs);
   const rows = await db
-    .select()
+    .select(budgetColumns)
     .from(budgets)
     .where(eq(budgets.environmentId, environmentId))
     .orderBy(asc(budgets.name));
@@ -262,7 +263,10 @@ async function readGlances(db: Db, environmentId: string, nowMs: number) {
 
 /** The day of the environment's own budget; else the day that all budgets agree on; else UTC's. */
 function zoneOfToday(rows: readonly (typeof budgets.$inferSelect)[]): string {
-  const whole = rows.find((row) => row.flag === null && row.model === null);
+  const whole = rows.find(
+    ({ flag, model, tag, userScope, sessionScope }) =>
+      flag === null && model === null && tag === null && userScope === null && sessionScope === null,
+  );
   if (whole !== undefined) return whole.timezone;
   const zones = new Set(rows.map((row) => row.timezone));
   const [only] = zones;

@@ -1,17 +1,17 @@
 /** Budgets: made, edited and deleted by people; what they do by themselves is in `ladder-run.ts`. */
 import { and, eq, isNull, sql } from "drizzle-orm";
-import { modelNames } from "../../../sdk-client/src/evaluate/model-table.ts";
+import { modelNames } from "../../../sdk-client/src/evaluate/model-names.ts";
 import { requireEnvironment } from "../../authorize.ts";
 import { type Change, change, type Changed } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
 import { budgets, budgetWindows, usageMinutes } from "../../db/schema/money.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";
-import { MAX_BUDGETS_PER_ENVIRONMENT, nanoUsd, subjectOf } from "../../domain/budget.ts";
+import { countsWork, definedScope, MAX_BUDGETS_PER_ENVIRONMENT, nanoUsd } from "../../domain/budget.ts";
 import type { BudgetDefinition, BudgetResource } from "../../api/budget.ts";
 import { GRAINS, piecesOf } from "../../domain/rollups.ts";
 import { isTimeZone, windowAt } from "../../domain/window.ts";
 import { AppError, invalid } from "../../errors.ts";
-import { budgetOf, type BudgetRow, NO_SUCH_BUDGET, readRaises, requireBudget } from "./rows.ts";
+import { budgetOf, type BudgetRow, readRaises, requireBudget } from "./rows.ts";
 import { budgetResource } from "./view.ts";
 import { requireFlag } from "../flags/flags.ts";
 import { one, requireRoom } from "../shared/one.ts";
@@ -42,8 +42,8 @@ export async function createBudget(
       .insert(budgets)
       .values({ id: ctx.deps.newId(), environmentId: environment.id, ...columns, createdAt: at, updatedAt: at })
       .onConflictDoNothing()
-      .returning();
-    const row = one(rows, nameTaken(input.name), "CONFLICT");
+      .returning({ id: budgets.id });
+    const row = await requireBudget(tx, environment.id, one(rows, nameTaken(input.name), "CONFLICT").id);
     await record({ action: "budget.created", target: row.name, after: definitionOf(row) });
     await countFromLedger(open, row);
     await runOpenWindows(ctx, open, budgetOf(row, []));
@@ -68,12 +68,11 @@ export async function updateBudget(
     const before = definitionOf(current);
     const columns = await columnsOf(tx, environment, { ...before, ...patch }, current.model);
     if (patch.name !== undefined && patch.name !== current.name) await requireFreeName(tx, environment.id, patch.name);
-    const rows = await tx
+    await tx
       .update(budgets)
       .set({ ...columns, version: current.version + 1, updatedAt: at })
-      .where(eq(budgets.id, id))
-      .returning();
-    const row = one(rows, NO_SUCH_BUDGET);
+      .where(eq(budgets.id, id));
+    const row = await requireBudget(tx, environment.id, id);
     const raises = await readRaises(tx, id);
     await record({ action: "budget.edited", target: row.name, before, after: definitionOf(row) });
     if (countsDifferently(current, row)) {
@@ -123,15 +122,16 @@ async function countFromLedger({ tx, at, environment }: Change, row: BudgetRow):
   const pieces = piecesOf({ fromMs: startMs, untilMs: endMs }, await rolledSpan(tx, row.environmentId), GRAINS);
   const sums = await tx
     .select({
+      flag: sql<string>`${usageMinutes.flag}`,
       model: sql<string>`${usageMinutes.model}`,
       exact: sql`coalesce(sum(${usageMinutes.exactNanoUsd}), 0)::text`.mapWith(BigInt),
       estimated: sql`coalesce(sum(${usageMinutes.estimatedNanoUsd}), 0)::text`.mapWith(BigInt),
     })
     .from(usageOf(row.environmentId, pieces))
     .where(row.flag === null ? undefined : eq(usageMinutes.flag, row.flag))
-    .groupBy(usageMinutes.model);
-  const scoped = row.model === null ? {} : { model: row.model };
-  const matching = sums.filter(({ model }) => subjectOf(scoped, { model, flag: row.flag ?? "" }, nameOf) !== null);
+    .groupBy(usageMinutes.flag, usageMinutes.model);
+  const { scope } = budgetOf(row, []);
+  const matching = sums.filter((sum) => countsWork(scope, sum, nameOf));
   const exact = matching.reduce((sum, { exact: part }) => sum + part, 0n);
   const spent = matching.reduce((sum, { estimated }) => sum + estimated, exact);
   if (spent === 0n) return;
@@ -149,6 +149,9 @@ function countsDifferently(before: BudgetRow, after: BudgetRow): boolean {
   return (
     before.flag !== after.flag ||
     before.model !== after.model ||
+    before.tag !== after.tag ||
+    before.userScope !== after.userScope ||
+    before.sessionScope !== after.sessionScope ||
     before.period !== after.period ||
     before.timezone !== after.timezone
   );
@@ -164,6 +167,9 @@ async function columnsOf(
   if (!isTimeZone(input.timezone)) {
     throw invalid("timezone", `"${input.timezone}" is not an IANA time zone; write it like "Europe/Berlin" or "UTC"`);
   }
+  if (input.onUnavailable === "deny" && input.enforcement === "track") {
+    throw invalid("onUnavailable", 'must be "allow" for a budget that only tracks: it never denies a call');
+  }
   if (input.scope.flag !== undefined) await requireFlag(tx, environment.id, input.scope.flag);
   const { model } = input.scope;
   if (model !== undefined && model !== modelBefore) {
@@ -173,10 +179,17 @@ async function columnsOf(
     name: input.name,
     flag: input.scope.flag ?? null,
     model: input.scope.model ?? null,
+    tag: input.scope.tag ?? null,
+    userScope: input.scope.user ?? null,
+    sessionScope: input.scope.session ?? null,
+    paused: input.paused,
     limitNanoUsd: nanoUsd(input.limitUsd),
     period: input.period,
     timezone: input.timezone,
     enforcement: input.enforcement,
+    onUnavailable: input.onUnavailable,
+    reserveWaitMs: input.reserveWaitMs,
+    minTokens: input.minTokens,
     ladder: input.ladder,
     onReset: input.onReset,
   };
@@ -194,13 +207,17 @@ function definitionOf(row: BudgetRow): BudgetDefinition {
   const { scope, limitNanoUsd, ...rest } = budgetOf(row, []);
   return {
     name: rest.name,
-    scope,
+    scope: definedScope(scope),
     limitUsd: limitNanoUsd / 1_000_000_000,
     period: rest.period,
     timezone: rest.timezone,
-    enforcement: rest.enforcement === "track" ? "track" : "trip",
+    enforcement: rest.enforcement,
+    onUnavailable: rest.onUnavailable,
+    reserveWaitMs: rest.reserveWaitMs,
+    minTokens: rest.minTokens,
     ladder: row.ladder,
     onReset: rest.onReset,
+    paused: rest.paused,
   };
 }
 

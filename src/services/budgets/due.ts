@@ -6,7 +6,7 @@ import { budgetRaises, budgets, budgetWindows } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
 import { runOpenWindows } from "../trips/ladder-run.ts";
 import { overLimitWouldChange } from "../trips/over-limit.ts";
-import { budgetOf, readBudgets, readRaises } from "./rows.ts";
+import { budgetColumns, budgetOf, readBudgets, readRaises } from "./rows.ts";
 
 /**
  * Ends windows and raises whose moment has passed, and looks at their ladders; tells of budgets over their limit what had
@@ -18,7 +18,7 @@ export async function endDueBudgets(ctx: Ctx, environmentId: string): Promise<vo
   await change(ctx, environmentId, async (open) => {
     const { tx, at } = open;
     for (const id of due) {
-      const rows = await tx.select().from(budgets).where(eq(budgets.id, id));
+      const rows = await tx.select(budgetColumns).from(budgets).where(eq(budgets.id, id));
       const row = rows[0];
       if (row === undefined) continue;
       await tx

@@ -2,7 +2,7 @@
  * How fast an environment spends: what burn and a budget's bound of overspending are made from. One reading serves all
  * budgets of the environment.
  */
-import type { NameOf } from "../../../sdk-client/src/evaluate/model-table.ts";
+import type { NameOf } from "../../../sdk-client/src/evaluate/model-names.ts";
 import { and, eq, gte, type SQL, sql } from "drizzle-orm";
 import { usageMinutes, usageRecent } from "../../db/schema/money.ts";
 import { flags } from "../../db/schema/state.ts";

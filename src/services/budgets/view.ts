@@ -1,19 +1,19 @@
 /** What people see of a budget now: spent, limit, burn, when the limit will be reached, and the bound of overspending. */
 import { and, asc, eq, getTableColumns, gt, inArray, isNull, lte, sql } from "drizzle-orm";
-import { modelNames, type NameOf } from "../../../sdk-client/src/evaluate/model-table.ts";
+import { modelNames, type NameOf } from "../../../sdk-client/src/evaluate/model-names.ts";
 import { requireEnvironment } from "../../authorize.ts";
 import type { Ctx } from "../../deps.ts";
 import { read } from "../../transaction.ts";
 import { budgetRaises, budgets, budgetWindows, trips } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
-import { type Budget, effectiveLimitNanoUsd, NANO_PER_USD } from "../../domain/budget.ts";
+import { type Budget, definedScope, effectiveLimitNanoUsd, NANO_PER_USD } from "../../domain/budget.ts";
 import { burnOfScope, BURN_SPAN_MS } from "../../domain/burn.ts";
 import { limitReachedAtMs, overshootBoundNanoUsd } from "../../domain/forecast.ts";
 import type { BudgetNow, BudgetResource } from "../../api/budget.ts";
 import { totalOf } from "../../domain/total.ts";
 import { windowAt } from "../../domain/window.ts";
 import { paceOf, readSpending, type Spending } from "./pace.ts";
-import { budgetOf, type BudgetRow, type RaiseRow, requireBudget } from "./rows.ts";
+import { budgetColumns, budgetOf, type BudgetRow, type RaiseRow, requireBudget } from "./rows.ts";
 import { type Burn, readBurn } from "../usage/burn.ts";
 
 /** How long a client may hold a record: its flush interval and the request. */
@@ -29,7 +29,7 @@ export async function listBudgets(
   const environment = await requireEnvironment(ctx, environmentKey, "viewer");
   const items = await read(ctx, async (db) => {
     const rows = await db
-      .select()
+      .select(budgetColumns)
       .from(budgets)
       .where(eq(budgets.environmentId, environment.id))
       .orderBy(asc(budgets.name));
@@ -111,18 +111,24 @@ async function readFacts(ctx: Ctx, db: Db, environmentId: string, ids: string[],
 
 function resourceOf(row: BudgetRow, facts: Facts, nowMs: number): BudgetResource {
   const raises = facts.raises.filter((raise) => raise.budgetId === row.id);
-  const { scope, period, timezone, enforcement, onUnavailable, onReset } = budgetOf(row, raises);
+  const { scope, period, timezone, enforcement, onUnavailable, reserveWaitMs, minTokens, onReset, paused } = budgetOf(
+    row,
+    raises,
+  );
   return {
     id: row.id,
     name: row.name,
-    scope,
+    scope: definedScope(scope),
     limitUsd: row.limitNanoUsd / NANO_PER_USD,
     period,
     timezone,
     enforcement,
     onUnavailable,
+    reserveWaitMs,
+    minTokens,
     ladder: row.ladder,
     onReset,
+    paused,
     version: row.version,
     createdAt: row.createdAt.toISOString(),
     updatedAt: row.updatedAt.toISOString(),

@@ -1,5 +1,5 @@
 /** The cord, a notch at a time: the first step of a flag's chain that may be used. A `kill` token only goes further down. */
-import type { NameOf } from "../../../sdk-client/src/evaluate/model-table.ts";
+import type { NameOf } from "../../../sdk-client/src/evaluate/model-names.ts";
 import { requireEnvironmentId } from "../../authorize.ts";
 import { undoableChange } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";

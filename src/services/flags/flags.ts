@@ -20,7 +20,7 @@ import { one, requireRoom } from "../shared/one.ts";
 import { requireMatch } from "../shared/if-match.ts";
 import { withSentModels } from "./sent-models.ts";
 import { readSurroundings, surroundingColumns, surroundingsOf } from "./surroundings.ts";
-import { endTripsOfDeleted, tripNewcomers } from "../trips/trips.ts";
+import { endTripsOfDeleted, endTripsOfTags, tripNewcomers } from "../trips/trips.ts";
 
 const SALT_BYTES = 12;
 const TOO_MANY = `An environment holds at most ${MAX_FLAGS_PER_ENVIRONMENT} flags. Delete unused ones.`;
@@ -39,6 +39,7 @@ const DEFINITION_FIELDS = new Set<string>([
   "limits",
   "maxInputBytes",
   "maxOutputTokens",
+  "tags",
   "rules",
   "rollout",
 ] satisfies (keyof FlagDefinition)[]);
@@ -133,7 +134,8 @@ export async function updateFlag(
       before: definitionOf(current),
       after: definitionOf(row),
     });
-    if (row.chain !== current.chain) await tripNewcomers(ctx, open, [key]);
+    if (!same(row.tags, current.tags)) await endTripsOfTags(ctx, open, key, row.tags);
+    if (row.chain !== current.chain || !same(row.tags, current.tags)) await tripNewcomers(ctx, open, [key]);
     return resourceOf(tx, locked, key);
   });
 }
@@ -277,6 +279,7 @@ export function definitionOf(flag: FlagDefinition): FlagDefinition {
     limits: flag.limits,
     maxInputBytes: flag.maxInputBytes,
     maxOutputTokens: flag.maxOutputTokens,
+    tags: flag.tags,
     rules: flag.rules,
     rollout: flag.rollout,
   };

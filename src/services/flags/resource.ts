@@ -41,6 +41,7 @@ export function flagResource(
     limits: flag.limits,
     maxInputBytes: flag.maxInputBytes,
     maxOutputTokens: flag.maxOutputTokens,
+    tags: [...flag.tags],
     rules: flag.rules,
     rollout: flag.rollout,
     switch: switchResource(switchOf(flag)),

@@ -2,7 +2,7 @@
  * Undo: takes back exactly one change, found by its audit id, as long as nothing else has changed the same thing since.
  * A reason given afterwards does not count as a change; a kill by somebody else does, even of what was off already.
  */
-import { modelNames } from "../../../sdk-client/src/evaluate/model-table.ts";
+import { modelNames } from "../../../sdk-client/src/evaluate/model-names.ts";
 import { and, eq, gt, ne, sql } from "drizzle-orm";
 import { requireEnvironment, requireScope } from "../../authorize.ts";
 import { type Change, change, type Changed } from "../../change.ts";

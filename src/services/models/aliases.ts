@@ -1,6 +1,7 @@
 /** Aliases: the model behind each name that does not say it (an inference profile, a deployment), per environment. */
 import { eq } from "drizzle-orm";
-import { aliasKey, modelTable } from "../../../sdk-client/src/evaluate/model-table.ts";
+import { aliasKey } from "../../../sdk-client/src/evaluate/model-names.ts";
+import { modelTable } from "../../../sdk-client/src/evaluate/model-table.ts";
 import { requireEnvironment } from "../../authorize.ts";
 import { type Change, change, type Changed } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";

@@ -1,6 +1,6 @@
 /** Model blocks: a model taken out everywhere, in whatever spelling; every chain steps past it. */
 import { and, asc, eq } from "drizzle-orm";
-import { modelNames, type NameOf } from "../../../sdk-client/src/evaluate/model-table.ts";
+import { modelNames, type NameOf } from "../../../sdk-client/src/evaluate/model-names.ts";
 import { requireEnvironment } from "../../authorize.ts";
 import { change, type Changed, type Undoable, undoableChange } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";

@@ -1,6 +1,6 @@
 /** Chains: named, ordered lists of models that flags use, best first. */
 import { and, asc, eq } from "drizzle-orm";
-import { modelNames, type NameOf } from "../../../sdk-client/src/evaluate/model-table.ts";
+import { modelNames, type NameOf } from "../../../sdk-client/src/evaluate/model-names.ts";
 import type { ChainStep } from "../../../sdk-client/src/wire/protocol.ts";
 import { requireEnvironment } from "../../authorize.ts";
 import { change, type Changed } from "../../change.ts";

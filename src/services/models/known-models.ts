@@ -3,9 +3,9 @@
  * the keyboard. What is refused and what only warned of depends on what an unknown name would do; see each caller.
  */
 import { eq } from "drizzle-orm";
-import { modelNames, type NameOf } from "../../../sdk-client/src/evaluate/model-table.ts";
+import { modelNames, type NameOf } from "../../../sdk-client/src/evaluate/model-names.ts";
 import { usageMinutes } from "../../db/schema/money.ts";
-import { chains } from "../../db/schema/state.ts";
+import { chains, environments } from "../../db/schema/state.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";
 import { similarName } from "../../domain/did-you-mean.ts";
 import { AppError, type Fault, invalid } from "../../errors.ts";
@@ -29,7 +29,18 @@ export async function checkModels(
   named: readonly NamedModel[],
   isNew: boolean,
 ): Promise<string[]> {
-  const unknown = await unknownOf(db, environment, named);
+  return warningsOf(await unknownOf(db, environment, named), isNew);
+}
+
+/** The same for what counts in all environments: a name that one of them knows is known. */
+export async function checkModelsEverywhere(db: Db, named: readonly NamedModel[], isNew: boolean): Promise<string[]> {
+  const all = await db.select({ id: environments.id, aliases: environments.aliases }).from(environments);
+  let unknown: Unknown[] = named.map((one) => ({ ...one, similar: undefined }));
+  for (const environment of all) unknown = await unknownOf(db, environment, unknown);
+  return warningsOf(unknown, isNew);
+}
+
+function warningsOf(unknown: readonly Unknown[], isNew: boolean): string[] {
   const faults = isNew ? [] : unknown.flatMap(faultOf);
   const [first] = faults;
   if (first !== undefined) throw new AppError("INVALID", `${first.path}: ${first.message}`, { faults });
@@ -63,7 +74,9 @@ async function unknownOf(db: Db, environment: Environment, named: readonly Named
   if (!named.some(isUnknown)) return [];
   // Last, because it reads the whole ledger of the environment.
   for (const model of await calledModels(db, environment.id)) known.add(nameOf(model));
-  return named.filter(isUnknown).map((one) => ({ ...one, similar: similarName(nameOf(one.model), known) }));
+  return named
+    .filter(isUnknown)
+    .map(({ path, model }) => ({ path, model, similar: similarName(nameOf(model), known) }));
 }
 
 async function namedModels(db: Db, { id, aliases }: Environment, nameOf: NameOf): Promise<Set<string>> {

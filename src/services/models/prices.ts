@@ -6,9 +6,9 @@ import { asc, eq } from "drizzle-orm";
 import { parseInstant } from "../../../sdk-client/src/wire/instant.ts";
 import { PRICE_LIST } from "../../../sdk-client/src/pricing/price-list.ts";
 import type { PriceRow, Rates } from "../../../sdk-client/src/wire/price-row.ts";
-import { MAX_EXTRA_PRICE_ROWS, priceTable } from "../../../sdk-client/src/pricing/price-table.ts";
-import { type NewPrice, PICO_PER_USD_PER_MILLION, type PriceResource } from "../../api/price.ts";
-import { requireScope } from "../../authorize.ts";
+import { findPriceRow, type PriceTable, priceTable } from "../../../sdk-client/src/pricing/price-table.ts";
+import { type ChangedPrice, type NewPrice, PICO_PER_USD_PER_MILLION, type PriceResource } from "../../api/price.ts";
+import { requireEnvironment, requireScope } from "../../authorize.ts";
 import { afterCommit, changeIn } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
 import { read, withTransaction } from "../../transaction.ts";
@@ -16,11 +16,14 @@ import { priceRows } from "../../db/schema/money.ts";
 import { environments } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import type { AuditEntry } from "../../domain/audit.ts";
-import { AppError, invalid } from "../../errors.ts";
-import { one, requireRoom } from "../shared/one.ts";
+import { PRICE_NOTES } from "../../domain/price-notes.ts";
+import { AppError } from "../../errors.ts";
+import { one } from "../shared/one.ts";
+import { checkPrice } from "./price-checks.ts";
+import { countedBefore } from "./price-effect.ts";
 
 /** `added` wins over a built-in row of the same model and moment. */
-type StoredPrice = Pick<PriceResource, "source" | "addedBy" | "addedAt"> & { row: PriceRow };
+type StoredPrice = Pick<PriceResource, "source" | "addedBy" | "addedAt" | "reason"> & { row: PriceRow };
 
 /** All rows in force, built-in and added, by model and then newest first. */
 export async function listPrices(ctx: Ctx): Promise<{ items: PriceResource[] }> {
@@ -32,63 +35,112 @@ export async function listPrices(ctx: Ctx): Promise<{ items: PriceResource[] }> 
     source: "builtIn",
     addedBy: null,
     addedAt: null,
+    reason: null,
   }));
   const items = [...builtIn, ...added.map(({ price }) => price)].toSorted(
     (a, b) => compare(a.row.model, b.row.model) || fromMs(b.row) - fromMs(a.row),
   );
-  return { items: items.map(priceResource) };
+  const { table } = priceTable(added.map(({ price }) => price.row));
+  return { items: items.map((price) => priceResource(price, table, ctx.deps.clock.nowMs())) };
 }
 
-/** Adds a row, or corrects the one of the same model and `validFrom`. For admins of all environments. */
+/** The same for whoever asks about one environment, with its revision. */
+export async function listPricesOf(
+  ctx: Ctx,
+  environmentKey: string,
+): Promise<{ items: PriceResource[]; revision: string }> {
+  const environment = await requireEnvironment(ctx, environmentKey, "viewer");
+  const revision = ctx.deps.snapshots.revisionOf(environment.id, environment.revision);
+  return { ...(await listPrices(ctx)), revision };
+}
+
+/**
+ * Adds a row, or corrects the one of the same model and `validFrom` (now when null). For admins of all environments. Calls
+ * that were counted before keep their cost; how many that are is answered.
+ */
 export async function putPrice(
   ctx: Ctx,
   model: string,
-  validFrom: string,
-  { reason, ...given }: NewPrice,
-): Promise<PriceResource> {
+  validFrom: string | null,
+  { reason, newModel, unusual, ...given }: NewPrice,
+): Promise<{ price: ChangedPrice; revisions: ReadonlyMap<string, string> }> {
+  const nowMs = ctx.deps.clock.nowMs();
   const row: PriceRow = {
     model,
-    validFrom,
+    validFrom: validFrom ?? new Date(nowMs).toISOString(),
     rates: picoRates(given.usdPerMillion),
     ...(given.aliases !== undefined && { aliases: given.aliases }),
     ...(given.long !== undefined && {
       long: { abovePromptTokens: given.long.abovePromptTokens, rates: picoRates(given.long.usdPerMillion) },
     }),
     ...(given.fastUsdPerMillion !== undefined && { fast: picoRates(given.fastUsdPerMillion) }),
-    usPremium: given.usPremium,
+    usPremium: given.usPremium ?? true,
     ...(given.regionalPremium !== undefined && { regionalPremium: given.regionalPremium }),
   };
   requireAllEnvironments(ctx);
-  await changeEverywhere(ctx, async (tx, at) => {
+  const id = idOf(row);
+  const { value, revisions } = await changeEverywhere(ctx, async (tx, at) => {
     const added = await readAdded(tx);
-    const id = idOf(row);
-    const others = added.filter((entry) => entry.id !== id);
-    requireValid(others, row);
+    const others = added.filter((entry) => entry.id !== id).map(({ price }) => price.row);
+    const warnings = await checkPrice(tx, {
+      row,
+      others,
+      fromMs: fromMs(row),
+      nowMs,
+      newModel: newModel === true,
+      unusual: unusual === true,
+    });
+    const set = { row, createdBy: ctx.actor.name, createdAt: at, reason };
     await tx
       .insert(priceRows)
-      .values({ id, row, createdBy: ctx.actor.name, createdAt: at })
-      .onConflictDoUpdate({ target: priceRows.id, set: { row, createdBy: ctx.actor.name, createdAt: at } });
+      .values({ id, ...set })
+      .onConflictDoUpdate({ target: priceRows.id, set });
     const before = added.find((entry) => entry.id === id)?.price.row ?? builtInOf(id) ?? null;
-    return {
+    const change: PriceChange = {
       action: before === null ? "price.added" : "price.corrected",
       target: row.model,
       reason,
       before,
       after: row,
     };
+    return { change, value: { at, warnings, others, rowsBefore: added.map(({ price }) => price.row) } };
   });
-  const addedAt = new Date(ctx.deps.clock.nowMs()).toISOString();
-  return priceResource({ row, source: "added", addedBy: ctx.actor.name, addedAt });
+  const after = priceTable([...value.others, row]).table;
+  const price = { row, source: "added", addedBy: ctx.actor.name, addedAt: value.at.toISOString(), reason } as const;
+  const before = priceTable(value.rowsBefore).table;
+  // After the change: what is counted while it is made is told with what came before.
+  const counted = await read(ctx, (db) => countedBefore(db, { row, before, after, nowMs }));
+  return { price: { ...priceResource(price, after, nowMs), counted, warnings: value.warnings }, revisions };
+}
+
+/** The same, with the revision that it made of one environment. */
+export async function putPriceOf(
+  ctx: Ctx,
+  environmentKey: string,
+  model: string,
+  validFrom: string | null,
+  given: NewPrice,
+): Promise<ChangedPrice & { revision: string }> {
+  const { id, revision } = await requireEnvironment(ctx, environmentKey, "admin");
+  const { price, revisions } = await putPrice(ctx, model, validFrom, given);
+  return { ...price, revision: revisions.get(id) ?? ctx.deps.snapshots.revisionOf(id, revision) };
 }
 
 /** Removes an added row; a built-in one it stood for is in force again. NOT_FOUND when there is no such added row. */
-export async function deletePrice(ctx: Ctx, model: string, validFrom: string): Promise<void> {
+export async function deletePrice(ctx: Ctx, model: string, validFrom: string, reason?: string): Promise<void> {
   requireAllEnvironments(ctx);
   const id = idOf({ model, validFrom });
   await changeEverywhere(ctx, async (tx) => {
     const gone = await tx.delete(priceRows).where(eq(priceRows.id, id)).returning({ row: priceRows.row });
     const first = one(gone, "No price of this model and moment was added. Built-in prices cannot be deleted.");
-    return { action: "price.deleted", target: model, before: first.row, after: builtInOf(id) ?? null };
+    const change: PriceChange = {
+      action: "price.deleted",
+      target: model,
+      before: first.row,
+      after: builtInOf(id) ?? null,
+      ...(reason !== undefined && { reason }),
+    };
+    return { change, value: null };
   });
 }
 
@@ -98,20 +150,27 @@ type PriceChange = Extract<AuditEntry, { action: "price.added" | "price.correcte
  * One change in every environment: their locks, in the order of their ids, put price changes in one order with each
  * other and with everything else.
  */
-async function changeEverywhere(ctx: Ctx, work: (tx: Db, at: Date) => Promise<PriceChange>): Promise<void> {
+async function changeEverywhere<T>(
+  ctx: Ctx,
+  work: (tx: Db, at: Date) => Promise<{ change: PriceChange; value: T }>,
+): Promise<{ value: T; revisions: ReadonlyMap<string, string> }> {
   const { deps } = ctx;
-  await withTransaction(ctx, async (tx) => {
+  const done = await withTransaction(ctx, async (tx) => {
     const rows = await tx
       .select({ id: environments.id })
       .from(environments)
       .orderBy(asc(environments.id))
       .for("update");
-    const made = await work(tx, new Date(deps.clock.nowMs()));
+    const { change, value } = await work(tx, new Date(deps.clock.nowMs()));
+    const revisions = new Map<string, string>();
     for (const { id } of rows) {
-      await changeIn(ctx, tx, id, ({ record }) => record(made));
+      const { revision } = await changeIn(ctx, tx, id, ({ record }) => record(change));
+      revisions.set(id, revision);
     }
+    return { value, revisions };
   });
   await afterCommit(ctx, () => deps.snapshots.refresh());
+  return done;
 }
 
 function requireAllEnvironments(ctx: Ctx): void {
@@ -124,16 +183,6 @@ function requireAllEnvironments(ctx: Ctx): void {
   }
 }
 
-/** The table itself is the judge of a row: what it refuses would not be priced by. */
-function requireValid(others: readonly Added[], row: PriceRow): void {
-  const tooMany = `At most ${MAX_EXTRA_PRICE_ROWS} prices are added. Delete old ones first.`;
-  requireRoom(others.length + 1, MAX_EXTRA_PRICE_ROWS, tooMany);
-  const { refused } = priceTable([...others.map(({ price }) => price.row), row]);
-  const [fault] = refused.filter(({ path }) => path.startsWith(`[${others.length}]`));
-  if (fault === undefined) return;
-  throw invalid(fault.path.replace(/^\[\d+\]\.?/, "").replace(/\[(\d+)\]/g, ".$1"), fault.message);
-}
-
 interface Added {
   id: string;
   price: StoredPrice;
@@ -141,9 +190,9 @@ interface Added {
 
 async function readAdded(db: Db): Promise<Added[]> {
   const rows = await db.select().from(priceRows).orderBy(asc(priceRows.createdAt), asc(priceRows.id));
-  return rows.map(({ id, row, createdBy, createdAt }) => ({
+  return rows.map(({ id, row, createdBy, createdAt, reason }) => ({
     id,
-    price: { row, source: "added", addedBy: createdBy, addedAt: createdAt.toISOString() },
+    price: { row, source: "added", addedBy: createdBy, addedAt: createdAt.toISOString(), reason },
   }));
 }
 
@@ -164,7 +213,8 @@ function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-function priceResource({ row, source, addedBy, addedAt }: StoredPrice): PriceResource {
+function priceResource(price: StoredPrice, table: PriceTable, nowMs: number): PriceResource {
+  const { row, source, addedBy, addedAt, reason } = price;
   const { model, validFrom, aliases, rates, long, fast, usPremium, regionalPremium } = row;
   return {
     model,
@@ -179,6 +229,9 @@ function priceResource({ row, source, addedBy, addedAt }: StoredPrice): PriceRes
     source,
     addedBy,
     addedAt,
+    reason,
+    inForce: fromMs(findPriceRow(table, model, nowMs) ?? row) === fromMs(row),
+    note: source === "builtIn" ? (PRICE_NOTES[model] ?? null) : null,
   };
 }
 

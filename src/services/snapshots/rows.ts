@@ -1,12 +1,13 @@
 /** Reads all that the snapshot of one environment is compiled from, in one statement: one state, one round trip. */
-import { eq, sql } from "drizzle-orm";
+import { and, eq, ne, sql } from "drizzle-orm";
 import type { PriceTable } from "../../../sdk-client/src/pricing/price-table.ts";
 import { StandbyError } from "../../database-away.ts";
 import { jsonRows } from "../../db/json-rows.ts";
 import { lineageColumns, lineageOf } from "../../db/lineage.ts";
+import { budgets } from "../../db/schema/money.ts";
 import { environments, flags, installation } from "../../db/schema/state.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";
-import type { SnapshotFlagSource } from "../../domain/snapshot.ts";
+import type { SnapshotBudgetSource, SnapshotFlagSource } from "../../domain/snapshot.ts";
 import { priceTableOf } from "../models/price-rows.ts";
 import { surroundingColumns, type SurroundingRows } from "../flags/surroundings.ts";
 
@@ -21,6 +22,7 @@ const FLAG_COLUMNS = {
   limits: flags.limits,
   maxInputBytes: flags.maxInputBytes,
   maxOutputTokens: flags.maxOutputTokens,
+  tags: flags.tags,
   rules: flags.rules,
   rollout: flags.rollout,
   salt: flags.salt,
@@ -31,9 +33,23 @@ const FLAG_COLUMNS = {
   level: flags.level,
 };
 
+const BUDGET_COLUMNS = {
+  id: budgets.id,
+  name: budgets.name,
+  flag: budgets.flag,
+  model: budgets.model,
+  tag: budgets.tag,
+  enforcement: budgets.enforcement,
+  onUnavailable: budgets.onUnavailable,
+  reserveWaitMs: budgets.reserveWaitMs,
+  minTokens: budgets.minTokens,
+};
+
 export interface SnapshotRows extends SurroundingRows {
   environment: EnvironmentRow;
   flags: readonly SnapshotFlagSource[];
+  /** Those that clients enforce. */
+  budgets: readonly SnapshotBudgetSource[];
   lineage: string;
   /** The lineage of environments whose own was never replaced. */
   sharedLineage: string;
@@ -51,6 +67,15 @@ export function snapshotReader(db: Db): (environmentId: string) => Promise<Snaps
       environment: environments,
       ...lineageColumns,
       flags: jsonRows(FLAG_COLUMNS, sql`from ${flags} where ${eq(flags.environmentId, id)}`, [flags.key]),
+      budgets: jsonRows(
+        BUDGET_COLUMNS,
+        sql`from ${budgets} where ${and(
+          eq(budgets.environmentId, id),
+          ne(budgets.enforcement, "track"),
+          eq(budgets.paused, false),
+        )}`,
+        [budgets.id],
+      ),
       ...surroundingColumns(id),
     })
     .from(environments)
@@ -62,12 +87,24 @@ export function snapshotReader(db: Db): (environmentId: string) => Promise<Snaps
     if (row === undefined) return null;
     const lineage = lineageOf(row);
     if (lineage === null) throw new StandbyError();
-    const { environment, flags: flagRows, chains, blocks, breakers, trips, overridden, over, prices } = row;
+    const {
+      environment,
+      flags: flagRows,
+      budgets: budgetRows,
+      chains,
+      blocks,
+      breakers,
+      trips,
+      overridden,
+      over,
+      prices,
+    } = row;
     return {
       environment,
       lineage,
       sharedLineage: lineageOf({ ...row, own: "" }) ?? lineage,
       flags: flagRows,
+      budgets: budgetRows,
       chains,
       blocks,
       breakers,

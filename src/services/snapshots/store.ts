@@ -237,6 +237,7 @@ async function prepare(rows: SnapshotRows): Promise<PreparedSnapshot> {
     priceTable: rows.priceTable,
     pricedModels: rows.prices.map(({ row }) => row.model),
     aliases: environment.aliases,
+    budgets: rows.budgets,
   });
   const json = Buffer.from(JSON.stringify(snapshot));
   return {

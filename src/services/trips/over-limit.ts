@@ -24,7 +24,7 @@ export interface OverRow extends OverMemory {
 
 /** What a look at the window finds now. */
 export function lookAtWindow(budget: Budget, row: OverRow, at: Date): OverLook {
-  const closed = row.closedAt !== null || at >= row.endsAt;
+  const closed = row.closedAt !== null || at >= row.endsAt || budget.paused;
   const limitNanoUsd = effectiveLimitNanoUsd(budget, at.getTime());
   return lookOver(memoryOf(row), { spentNanoUsd: row.spentNanoUsd, limitNanoUsd, closed }, at);
 }

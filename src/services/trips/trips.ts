@@ -143,6 +143,7 @@ async function end(open: Change, budget: Budget, cause: keyof typeof END_REASONS
 const END_REASONS = {
   notCrossed: (name: string) => `budget ${name} is below the step again`,
   reset: (name: string) => `budget ${name} began a new window`,
+  untagged: (name: string) => `the flag lost the tag of budget ${name}`,
   deleted: (name: string) => `budget ${name} was deleted or counts something else now`,
 };
 
@@ -190,6 +191,16 @@ export async function endTripsOfDeleted(ctx: Ctx, open: Change, flag: string): P
   await resolveEndedIncidents(ctx, open);
 }
 
+/** A flag that has lost a tag is no longer tripped by the budgets of that tag. */
+export async function endTripsOfTags(ctx: Ctx, open: Change, flag: string, tags: readonly string[]): Promise<void> {
+  for (const budget of await readBudgets(open.tx, open.environment.id)) {
+    const { tag } = budget.scope;
+    if (tag === undefined || tags.includes(tag)) continue;
+    await end(open, budget, "untagged", eq(trips.flag, flag));
+  }
+  await resolveEndedIncidents(ctx, open);
+}
+
 /** Changes the ladder's state of open windows of the environment. */
 async function moveWindows(
   { tx, environment }: Change,
@@ -213,11 +224,13 @@ async function moveWindows(
   }
 }
 
-/** The flags that a budget moves: its own, those with its model in their chain, or all of the environment. */
+/** The flags that a budget moves: its own, those with its tag, those with its model in their chain, or all of the environment. */
 export async function flagsOf(tx: Db, environmentId: string, budget: Budget, around: Surroundings): Promise<FlagRow[]> {
   const rows = await tx.select().from(flags).where(eq(flags.environmentId, environmentId)).orderBy(asc(flags.key));
   return rows.filter((row) => {
-    if (budget.scope.flag !== undefined && budget.scope.flag !== row.key) return false;
+    const { flag, tag } = budget.scope;
+    if (flag !== undefined && flag !== row.key) return false;
+    if (tag !== undefined && !row.tags.includes(tag)) return false;
     return budget.scope.model === undefined || positionOf(budget.scope.model, row, around) >= 0;
   });
 }

@@ -5,7 +5,7 @@
  */
 import { sql } from "drizzle-orm";
 import type { Counted, Deps, Ledger, Submission, Ctx } from "../../deps.ts";
-import { modelNames, type NameOf, realModels } from "../../../sdk-client/src/evaluate/model-table.ts";
+import { modelNames, type NameOf, realModels } from "../../../sdk-client/src/evaluate/model-names.ts";
 import type { PriceTable } from "../../../sdk-client/src/pricing/price-table.ts";
 import { priceUsage } from "../../../sdk-client/src/pricing/price.ts";
 import type { UsageRecord } from "../../../sdk-client/src/wire/usage-protocol.ts";

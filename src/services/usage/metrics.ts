@@ -5,7 +5,7 @@
 import { and, asc, eq, gte, lt, type SQL, sql } from "drizzle-orm";
 import type { PreparedSnapshot, Ctx } from "../../deps.ts";
 import { stepsOf } from "../../../sdk-client/src/evaluate/compile.ts";
-import { realModels } from "../../../sdk-client/src/evaluate/model-table.ts";
+import { realModels } from "../../../sdk-client/src/evaluate/model-names.ts";
 import type { Snapshot } from "../../../sdk-client/src/wire/protocol.ts";
 import { usageMinutes } from "../../db/schema/money.ts";
 import { NANO_PER_USD } from "../../domain/budget.ts";

@@ -15,6 +15,8 @@ export interface BudgetDraft {
   name: string;
   /** `""`: all flags. */
   flag: string;
+  /** Flags with this tag; `""`: all. */
+  tag: string;
   /** `""`: all models. */
   model: string;
   limitUsd: string;
@@ -22,6 +24,7 @@ export interface BudgetDraft {
   timezone: string;
   enforcement: string;
   onReset: string;
+  paused: boolean;
   ladder: LadderDraft[];
 }
 
@@ -29,12 +32,14 @@ export interface BudgetDraft {
 export const EMPTY_BUDGET: BudgetDraft = {
   name: "",
   flag: "",
+  tag: "",
   model: "",
   limitUsd: "",
   period: "day",
   timezone: "UTC",
   enforcement: "trip",
   onReset: "restore",
+  paused: false,
   ladder: [
     { atPercent: "50", action: "alert", level: "" },
     { atPercent: "80", action: "downgrade", level: "" },
@@ -46,12 +51,14 @@ export function budgetDraftOf(budget: BudgetResource): BudgetDraft {
   return {
     name: budget.name,
     flag: budget.scope.flag ?? "",
+    tag: budget.scope.tag ?? "",
     model: budget.scope.model ?? "",
     limitUsd: String(budget.limitUsd),
     period: budget.period,
     timezone: budget.timezone,
     enforcement: budget.enforcement,
     onReset: budget.onReset,
+    paused: budget.paused,
     ladder: budget.ladder.map((step) => ({
       atPercent: String(step.atPercent),
       action: step.action,
@@ -73,12 +80,14 @@ export function budgetDraftFrom(form: Form): BudgetDraft {
   return {
     name: form.trimmed("name"),
     flag: form.text("scope.flag"),
+    tag: form.trimmed("scope.tag"),
     model: form.trimmed("scope.model"),
     limitUsd: form.trimmed("limitUsd"),
     period: form.text("period"),
     timezone: form.trimmed("timezone"),
     enforcement: form.text("enforcement"),
     onReset: form.text("onReset"),
+    paused: form.has("paused"),
     ladder,
   };
 }
@@ -102,10 +111,10 @@ export function reshapedBudget(draft: BudgetDraft, operation: string): BudgetDra
 
 /** The budget as the service takes it. INVALID with the path of each fault. */
 export function parseBudget(draft: BudgetDraft): BudgetDefinition {
-  const { flag, model, limitUsd, ladder, ...rest } = draft;
+  const { flag, tag, model, limitUsd, ladder, ...rest } = draft;
   return parseForm(createBudgetBody, {
     ...rest,
-    scope: { ...(flag !== "" && { flag }), ...(model !== "" && { model }) },
+    scope: { ...(flag !== "" && { flag }), ...(tag !== "" && { tag }), ...(model !== "" && { model }) },
     limitUsd: amountOf(limitUsd),
     ladder: ladder.map(({ atPercent, action, level }) => ({
       atPercent: atPercent === "" ? Number.NaN : Number(atPercent),

@@ -37,6 +37,7 @@ export function BudgetEntry({ budget, base, nowMs, operator, admin, environment,
       <div class="title">
         <div class="names">
           <h2>{budget.name}</h2>
+          {budget.paused ? <span class="dim">paused: it counts and does nothing</span> : null}
           <span class="dim">{scopeText(budget, environment)}</span>
         </div>
         <div class="acts">
@@ -75,8 +76,8 @@ export function BudgetEntry({ budget, base, nowMs, operator, admin, environment,
         <dd>{ladderText(budget)}</dd>
         <dt>Can be overspent by</dt>
         <dd>
-          {budget.enforcement === "track" ? (
-            "any amount: it only tracks"
+          {budget.paused || budget.enforcement === "track" ? (
+            `any amount: it ${budget.paused ? "is paused" : "only tracks"}`
           ) : (
             <>
               at most {usd(now.overshootBoundNanoUsd)}{" "}
@@ -160,7 +161,8 @@ function lightOfBudget({ now }: BudgetResource): Light {
 }
 
 function scopeText({ scope, period, timezone }: BudgetResource, environment: string): string {
-  const what = scope.flag ?? `all flags of ${environment}`;
+  const tagged = scope.tag === undefined ? `all flags of ${environment}` : `flags tagged ${scope.tag}`;
+  const what = scope.flag ?? tagged;
   const model = scope.model === undefined ? "" : ` on ${scope.model}`;
   return `${what}${model}, ${aPeriod(period)} in ${zoneName(timezone)}`;
 }

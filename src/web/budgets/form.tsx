@@ -2,7 +2,7 @@
 import { MAX_LADDER_STEPS } from "../../domain/budget.ts";
 import { MAX_NAME_CHARS } from "../../domain/limits.ts";
 import type { BudgetDraft } from "./draft.ts";
-import { EditForm, Choices, Field, type FieldErrors, FormErrors, Select } from "../form/parts.tsx";
+import { Checkbox, Choices, EditForm, Field, type FieldErrors, FormErrors, Select } from "../form/parts.tsx";
 
 export interface BudgetFormProps {
   draft: BudgetDraft;
@@ -11,11 +11,21 @@ export interface BudgetFormProps {
   version: number | null;
   action: string;
   cancel: string;
-  flags: readonly { key: string; name: string }[];
+  flags: readonly { key: string; name: string; tags: readonly string[] }[];
   models: readonly string[];
 }
 
-const FIELDS = ["name", "scope.flag", "scope.model", "limitUsd", "period", "timezone", "enforcement", "onReset"];
+const FIELDS = [
+  "name",
+  "scope.flag",
+  "scope.tag",
+  "scope.model",
+  "limitUsd",
+  "period",
+  "timezone",
+  "enforcement",
+  "onReset",
+];
 const ACTIONS = [
   { value: "alert", label: "alert: only tell" },
   { value: "downgrade", label: "downgrade: a cheaper model" },
@@ -54,6 +64,20 @@ export function BudgetForm({ draft, errors, version, action, cancel, flags, mode
           ...flags.map(({ key, name }) => ({ value: key, label: `${name} (${key})` })),
         ]}
       />
+      <Field
+        name="scope.tag"
+        label="Of flags with this tag only (optional)"
+        value={draft.tag}
+        errors={errors}
+        mono
+        list="known-tags"
+        hint="A flag's tags are edited with it. What a flag spends counts from when it has the tag."
+      />
+      <datalist id="known-tags">
+        {[...new Set(flags.flatMap(({ tags }) => tags))].map((tag) => (
+          <option value={tag}></option>
+        ))}
+      </datalist>
       <datalist id="known-models">
         {models.map((model) => (
           <option value={model}></option>
@@ -115,6 +139,12 @@ export function BudgetForm({ draft, errors, version, action, cancel, flags, mode
           { value: "restore", label: "What it switched is restored by itself" },
           { value: "stay", label: "It stays until somebody restores" },
         ]}
+      />
+      <Checkbox
+        name="paused"
+        label="Paused"
+        checked={draft.paused}
+        hint="It goes on counting, and neither alerts nor acts. What it switched is restored."
       />
       <div class="acts">
         <button class="main" name="do" value="save">

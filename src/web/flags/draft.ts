@@ -37,6 +37,8 @@ export interface FlagDraft {
   clampMaxTokens: boolean;
   chainOnly: boolean;
   limits: LimitDraft;
+  /** Separated by commas or spaces. */
+  tags: string;
   rollout: string;
   rules: RuleDraft[];
 }
@@ -54,6 +56,7 @@ const EMPTY_FLAG: FlagDraft = {
   clampMaxTokens: false,
   chainOnly: false,
   limits: {},
+  tags: "",
   rollout: "100",
   rules: [],
 };
@@ -78,6 +81,7 @@ export function draftOf(flag: FlagResource): FlagDraft {
     clampMaxTokens,
     chainOnly,
     limits: limitDraftOf(flag),
+    tags: flag.tags.join(", "),
     runbookUrl: flag.runbookUrl ?? "",
     chain: flag.chain ?? "",
     offMessage: flag.offMessage ?? "",
@@ -117,6 +121,7 @@ export function draftFrom(form: Form): FlagDraft {
     clampMaxTokens: form.has("clampMaxTokens"),
     chainOnly: form.has("chainOnly"),
     limits: limitDraftFrom(form),
+    tags: form.trimmed("tags"),
     rollout: form.trimmed("rollout"),
     rules,
   };
@@ -158,6 +163,7 @@ export function parseDraft(draft: FlagDraft): z.output<typeof createFlagBody> {
   return parseForm(createFlagBody, {
     ...draft,
     ...limitsOfDraft(draft.limits),
+    tags: draft.tags.split(/[\s,]+/).filter((tag) => tag !== ""),
     runbookUrl: draft.runbookUrl === "" ? null : draft.runbookUrl,
     chain: draft.chain === "" ? null : draft.chain,
     offMessage: draft.offMessage === "" ? null : draft.offMessage,

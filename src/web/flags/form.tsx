@@ -24,11 +24,26 @@ export interface FlagFormProps {
   title: string;
 }
 
-const FIELDS = ["key", "name", "description", "owner", "runbookUrl", "chain", "offMode", "offMessage", "rollout"];
+const FIELDS = [
+  "key",
+  "name",
+  "description",
+  "owner",
+  "runbookUrl",
+  "chain",
+  "offMode",
+  "offMessage",
+  "tags",
+  "rollout",
+];
 
 export function FlagForm({ draft, errors, chains, action, cancel, version, title }: FlagFormProps) {
   const isNew = version === null;
-  const fields = [...FIELDS, ...LIMIT_FIELDS, ...[...errors.keys()].filter((path) => path.startsWith("rules."))];
+  const fields = [
+    ...FIELDS,
+    ...LIMIT_FIELDS,
+    ...[...errors.keys()].filter((path) => path.startsWith("rules.") || path.startsWith("tags.")),
+  ];
   return (
     <EditForm action={action} version={version}>
       <h1>{title}</h1>
@@ -131,6 +146,13 @@ export function FlagForm({ draft, errors, chains, action, cancel, version, title
           maxlength={MAX_DESCRIPTION_CHARS}
         />
         <Field
+          name="tags"
+          label="Tags"
+          value={draft.tags}
+          errors={errors.has("tags") ? errors : tagErrors(errors)}
+          hint="Separated by commas. A budget may count all flags with a tag."
+        />
+        <Field
           name="owner"
           label="Owner"
           value={draft.owner}
@@ -187,4 +209,10 @@ function RuleList({ draft, errors }: { draft: FlagDraft; errors: FieldErrors }) 
       ) : null}
     </>
   );
+}
+
+/** A fault of one tag stands at the field of all. */
+function tagErrors(errors: FieldErrors): FieldErrors {
+  const fault = [...errors].find(([path]) => path.startsWith("tags."));
+  return fault === undefined ? errors : new Map([...errors, ["tags", fault[1]]]);
 }

@@ -38,11 +38,13 @@ export function fieldErrors(error: unknown): Map<string, string> | null {
 /** The label of the box that confirms a fault. */
 export const CONFIRM_LABELS: Readonly<Record<Confirm, string>> = {
   newModel: "The name is right: it is a new model",
+  unusual: "The figures are right",
 };
 
 /** A person confirms with a box of the form. */
 function forPerson({ message, confirm }: Fault): string {
-  return confirm === undefined ? message : `${message} If it is new, tick "${CONFIRM_LABELS[confirm]}".`;
+  if (confirm === undefined) return message;
+  return `${message} ${confirm === "newModel" ? "If it is new" : "If that is right"}, tick "${CONFIRM_LABELS[confirm]}".`;
 }
 
 /** A form that makes something, or edits the version of it that was seen. Its first button is what Enter presses: it saves. */

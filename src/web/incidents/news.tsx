@@ -2,7 +2,7 @@
  * Open incidents, on top of the board: what happened by itself, since when, whether it has arrived everywhere, and what
  * can be done about it.
  */
-import { modelNames } from "../../../sdk-client/src/evaluate/model-table.ts";
+import { modelNames } from "../../../sdk-client/src/evaluate/model-names.ts";
 import { timesUsual } from "../../domain/attention.ts";
 import type { IncidentResource } from "../../api/incident.ts";
 import type { FlagResource } from "../../api/flag.ts";

@@ -1,5 +1,5 @@
 /** Limits with raises, who counts in which window, and what is shown beside the sum. */
-import { modelNames } from "../../../sdk-client/src/evaluate/model-table.ts";
+import { modelNames } from "../../../sdk-client/src/evaluate/model-names.ts";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
@@ -55,10 +55,10 @@ describe("the window a record counts in", () => {
     ["its model's, in any spelling", { model: "claude-haiku-4-5" }, ""],
     ["not another model's", { flag: "chat", model: "claude-opus-5-5" }, null],
     ["its user's own", { user: "each" }, "u1"],
-    ["that of one named user", { user: "u1" }, ""],
+    ["that of one named user", { user: "u1" }, "u1"],
     ["not another user's", { user: "u2" }, null],
     ["its session's own", { flag: "chat", session: "each" }, "s1"],
-    ["its session's own, for one user", { user: "u1", session: "each" }, "s1"],
+    ["its session's own, for one user", { user: "u1", session: "each" }, "2:u1s1"],
     ["one for each user and session", { user: "each", session: "each" }, "2:u1s1"],
   ])("is %s", (_, scope, subject) => {
     expect(subjectOf(scope, record, modelNames())).toBe(subject);

@@ -17,12 +17,15 @@ export function budget(changes: Partial<Budget> = {}): Budget {
     timezone: "UTC",
     enforcement: "trip",
     onUnavailable: "allow",
+    reserveWaitMs: 2_000,
+    minTokens: 256,
     ladder: [
       { atPercent: 100, action: "kill" },
       { atPercent: 50, action: "alert" },
       { atPercent: 80, action: "downgrade" },
     ],
     onReset: "restore",
+    paused: false,
     raises: [],
     ...changes,
   };

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { isTimeZone, type Period, PERIODS, windowAt } from "../../../src/domain/window.ts";
+import { isTimeZone, type Period, PERIODS, type Window, windowAt } from "../../../src/domain/window.ts";
 
 interface Vector {
   period: Period;
@@ -108,3 +108,39 @@ describe("the windows of any period and zone", () => {
     );
   });
 });
+
+const MINUTE_MS = 60_000;
+const ZONES = ["America/New_York", "Europe/Berlin", "Asia/Kathmandu", "Pacific/Chatham", "UTC"];
+const LONGEST_HOURS: Readonly<Record<Period, number>> = { hour: 1, day: 25, week: 169, month: 745 };
+
+describe("every minute of a year", () => {
+  it.each(ZONES)("belongs to exactly one hour, day, week and month of %s", (zone) => {
+    const [fromMs, untilMs] = [Date.UTC(2026, 0, 1), Date.UTC(2027, 0, 1)];
+    for (const period of PERIODS) {
+      const windows: Window[] = [];
+      for (let atMs = fromMs; atMs < untilMs; atMs += MINUTE_MS) {
+        const window = windowAt(period, zone, atMs);
+        // Compared by hand: half a million expectations would take a minute.
+        if (atMs < window.startMs || atMs + MINUTE_MS > window.endMs) throw new Error(`${period} ${zone} at ${atMs}`);
+        const last = windows.at(-1);
+        if (last?.startMs === window.startMs && last.endMs === window.endMs && last.key === window.key) continue;
+        if (last !== undefined) expect(window.startMs).toBe(last.endMs);
+        windows.push(window);
+      }
+      expect(new Set(windows.map(({ key }) => key)).size).toBe(windows.length);
+      for (const { startMs, endMs } of windows) {
+        expect((endMs - startMs) / HOUR_MS).toBeLessThanOrEqual(LONGEST_HOURS[period]);
+        if (period !== "hour") expect(localTime(zone, startMs)).toBe("00:00");
+        if (period === "week") expect(weekday(zone, startMs)).toBe("Mon");
+      }
+    }
+  });
+});
+
+function localTime(timeZone: string, atMs: number): string {
+  return new Intl.DateTimeFormat("en-GB", { timeZone, hour: "2-digit", minute: "2-digit" }).format(atMs);
+}
+
+function weekday(timeZone: string, atMs: number): string {
+  return new Intl.DateTimeFormat("en-GB", { timeZone, weekday: "short" }).format(atMs);
+}

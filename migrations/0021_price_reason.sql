@@ -1,0 +1,1 @@
+ALTER TABLE "price_rows" ADD COLUMN "reason" text;

@@ -1,0 +1,26 @@
+/** Who a budget about users or sessions counts for: one name, the same for client and server. Pure. */
+
+/** In a scope: one window for each user, or for each session. */
+export const EACH = "each";
+
+export interface SubjectScope {
+  /** One user's id, or `each`. */
+  readonly user?: string;
+  /** One session's id, or `each`. */
+  readonly session?: string;
+}
+
+/**
+ * The subject of a call under a scope: the id of its user or session, of both `<length of the user>:<user><session>`; `""`
+ * when the scope is about neither. Null when the call names none, or another than the scope.
+ */
+export function subjectIn(scope: SubjectScope, user: string | null, session: string | null): string | null {
+  if (!admits(scope.user, user) || !admits(scope.session, session)) return null;
+  if (scope.user === undefined) return scope.session === undefined ? "" : session;
+  // A length in front of the user keeps two pairs apart whose joined ids look the same.
+  return scope.session === undefined ? user : `${user?.length}:${user}${session}`;
+}
+
+function admits(wanted: string | undefined, actual: string | null): boolean {
+  return wanted === undefined || (actual !== null && actual !== "" && (wanted === EACH || wanted === actual));
+}
