@@ -69,6 +69,18 @@ export type AlertPayload =
       instances: number;
     }
   | {
+      /** Models without a price were called. `url` leads to where one is added. */
+      type: "incident.unpriced";
+      environment: string;
+      incidentId: string;
+      title: string;
+      text: string;
+      at: string;
+      url: string;
+      /** `fast`: its fast mode alone has none. `nanoUsd`: what its calls of the last day were counted at; null where that is not known apart. */
+      models: { model: string; fast: boolean; calls: number; nanoUsd: number | null }[];
+    }
+  | {
       type: "incident.resolved" | "test";
       environment: string;
       incidentId: string | null;

@@ -17,9 +17,11 @@ export const incidentSchema = z
     budget: budgetName.nullable(),
     /** The model that a breaker has taken out; null for a budget's incident. */
     model: z.string().nullable(),
+    /** The models without a price that it is about; null for any other incident. */
+    unpriced: z.array(z.string()).nullable(),
     /** The flag of the budget's scope; null when it has none. */
     flag: z.string().nullable(),
-    /** `atPercent`: of the limit; of a breaker (`action` "breaker") the share of the calls that failed. */
+    /** `atPercent`: of the limit; of a breaker (`action` "breaker") the share of the calls that failed; 0 of `unpriced`. */
     steps: z.array(z.object({ at: time, atPercent: z.number(), action: z.string(), text: z.string() })),
     openedAt: time,
     acknowledgedAt: time.nullable(),

@@ -42,6 +42,9 @@ export function systemActor(id: string, name: string): Actor {
 /** Who takes models out when they fail. */
 export const BREAKER = systemActor("breaker", "breaker");
 
+/** Who tells of models without a price. */
+export const PRICING = systemActor("prices", "prices");
+
 export function recordOf(actor: Actor): ActorRecord {
   return { kind: actor.kind, id: actor.id, name: actor.name };
 }

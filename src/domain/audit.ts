@@ -71,6 +71,7 @@ type Told =
   | Gone<"channel.deleted", ChannelKept>
   | Made<"channel.tested", { text: string }>
   | Made<"alert.retried", { title: string }>
+  | Said<"price.missing">
   | Edited<"price.added" | "price.corrected" | "price.deleted", PriceRow | null>
   | Made<"token.created", TokenKept>
   | Said<"token.revoked">
@@ -156,6 +157,7 @@ const TARGET_KINDS = {
   "price.added": "price",
   "price.corrected": "price",
   "price.deleted": "price",
+  "price.missing": "price",
   "token.created": "token",
   "token.revoked": "token",
   "environment.created": "environment",

@@ -5,6 +5,15 @@ import { expiryJob } from "./expiry.ts";
 import { pruneJob } from "./prune.ts";
 import { recentUsageJob } from "./recent-usage.ts";
 import type { Job } from "./runner.ts";
+import { unpricedJob } from "./unpriced.ts";
 import { usageRollupsJob } from "./usage-rollups.ts";
 
-export const JOBS: readonly Job[] = [expiryJob, breakersJob, budgetsJob, recentUsageJob, pruneJob, usageRollupsJob];
+export const JOBS: readonly Job[] = [
+  expiryJob,
+  breakersJob,
+  budgetsJob,
+  unpricedJob,
+  recentUsageJob,
+  pruneJob,
+  usageRollupsJob,
+];

@@ -22,6 +22,7 @@ import type { Enforcement, LadderStep } from "../../domain/budget.ts";
 import type { LeaseStanding } from "../../domain/lease.ts";
 import type { SubjectAction } from "../../domain/subject.ts";
 import type { LadderMemory } from "../../domain/ladder.ts";
+import type { Unpriced } from "../../domain/unpriced.ts";
 import type { Period } from "../../domain/window.ts";
 import { environments } from "./state.ts";
 
@@ -531,6 +532,8 @@ export const incidents = pgTable(
     windowStartsAt: moment("window_starts_at"),
     /** The model that a breaker has taken out at `windowStartsAt`; null for a budget's. */
     model: text("model"),
+    /** The models without a price that it is about; null for any other. */
+    unpriced: jsonb("unpriced").$type<Unpriced[]>(),
     title: text("title").notNull(),
     steps: jsonb("steps").$type<{ at: string; atPercent: number; action: string; text: string }[]>().notNull(),
     openedAt: moment("opened_at").notNull(),

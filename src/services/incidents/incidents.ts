@@ -1,8 +1,9 @@
 /**
- * Incidents: one per budget and window, growing by step, closed when its cause ends. Their alerts are rows of the outbox,
- * written with the change; the same alert is written once a channel, whoever notices first.
+ * Incidents: one per budget and window, one for a model that a breaker has out, one for models without a price. Each grows by
+ * step and is closed when its cause ends. Their alerts are rows of the outbox, written with the change; the same alert is
+ * written once a channel, whoever notices first.
  */
-import { and, asc, eq, isNull, ne } from "drizzle-orm";
+import { and, asc, eq, isNotNull, isNull, ne } from "drizzle-orm";
 import { requireEnvironment } from "../../authorize.ts";
 import { type Change, change, type Changed } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
@@ -25,7 +26,16 @@ import type { FleetCalls } from "../../domain/breaker.ts";
 import type { Budget, LadderStep } from "../../domain/budget.ts";
 import type { WindowState } from "../../domain/ladder.ts";
 import type { OverBudget, Overridden } from "../../domain/over-limit.ts";
+import {
+  addPriceText,
+  sameUnpriced,
+  type Unpriced,
+  type UnpricedCalls,
+  unpricedText,
+  unpricedTitle,
+} from "../../domain/unpriced.ts";
 import { enqueue } from "../alerts/outbox.ts";
+import { unpricedCalls } from "../models/unpriced-calls.ts";
 import { one } from "../shared/one.ts";
 
 type IncidentRow = typeof incidents.$inferSelect;
@@ -155,6 +165,55 @@ export async function noteBreaker(
   });
 }
 
+/**
+ * Models without a price were called that the open incident does not know: it grows, or opens, and one alert tells of all.
+ * @param told those that the incident is about already
+ */
+export async function noteUnpriced(
+  ctx: Ctx,
+  open: Change,
+  fresh: readonly UnpricedCalls[],
+  told: readonly Unpriced[],
+): Promise<void> {
+  const { tx, environment, at } = open;
+  const unpriced = [...told, ...fresh.map(({ model, fast }) => ({ model, fast }))];
+  const [known] = await tx
+    .select()
+    .from(incidents)
+    .where(
+      and(eq(incidents.environmentId, environment.id), isNull(incidents.resolvedAt), isNotNull(incidents.unpriced)),
+    );
+  const id = known?.id ?? ctx.deps.newId();
+  const cause = known?.cause ?? `unpriced:${at.getTime()}`;
+  const title = unpricedTitle(unpriced);
+  const text = unpricedText(fresh);
+  const step = { at: at.toISOString(), atPercent: 0, action: "unpriced", text };
+  if (known === undefined) {
+    await tx
+      .insert(incidents)
+      .values({ id, environmentId: environment.id, cause, unpriced, title, steps: [step], openedAt: at });
+  } else {
+    const set = { unpriced, title, steps: [...known.steps, step], acknowledgedAt: null, acknowledgedBy: null };
+    await tx.update(incidents).set(set).where(eq(incidents.id, id));
+  }
+  for (const { model } of fresh) await open.record({ action: "price.missing", target: model, reason: text });
+  const [first] = fresh;
+  await enqueue(ctx, open, {
+    incidentId: id,
+    dedupKey: `${cause}:${known?.steps.length ?? 0}`,
+    payload: {
+      type: "incident.unpriced",
+      environment: environment.key,
+      incidentId: id,
+      title,
+      text: `${text}${addPriceText()}`,
+      at: step.at,
+      url: `${ctx.deps.config.publicUrl}/e/${environment.key}/prices?model=${encodeURIComponent(first?.model ?? "")}#price`,
+      models: [...fresh],
+    },
+  });
+}
+
 interface Growth {
   budget: Budget;
   windowStartsAt: Date;
@@ -272,8 +331,12 @@ export async function resolveEndedIncidents(ctx: Ctx, open: Change): Promise<voi
   }
 }
 
-async function causeStands({ tx, environment }: Change, incident: IncidentRow): Promise<boolean> {
-  const { budgetId, model, windowStartsAt: startsAt } = incident;
+async function causeStands({ tx, environment, at }: Change, incident: IncidentRow): Promise<boolean> {
+  const { budgetId, model, windowStartsAt: startsAt, unpriced } = incident;
+  if (unpriced !== null) {
+    const calls = await unpricedCalls(tx, environment.id, at.getTime());
+    return calls.some((called) => unpriced.some((other) => sameUnpriced(called, other)));
+  }
   if (model !== null && startsAt !== null) {
     const ofModel = and(eq(modelBreakers.environmentId, environment.id), eq(modelBreakers.model, model));
     const stands = and(ofModel, eq(modelBreakers.since, startsAt), ne(modelBreakers.state, "closed"));

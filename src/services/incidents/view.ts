@@ -52,6 +52,7 @@ export async function listIncidents(
       title: incident.title,
       budget: incident.budgetId === null ? null : { id: incident.budgetId, name: budgetName ?? "" },
       model: incident.model,
+      unpriced: incident.unpriced?.map(({ model }) => model) ?? null,
       flag,
       steps: incident.steps,
       openedAt: incident.openedAt.toISOString(),

@@ -65,7 +65,8 @@ export async function countedBefore(db: Db, corrected: Corrected): Promise<Count
 function spanOf(row: PriceRow, after: PriceTable, nowMs: number): Span | null {
   const fromMs = Math.ceil((parseInstant(row.validFrom) ?? nowMs) / MINUTE_MS) * MINUTE_MS;
   const later = (after.byModel.get(row.model) ?? []).filter((other) => other.fromMs > fromMs);
-  const untilMs = Math.min(nowMs, ...later.map((other) => other.fromMs));
+  // The minute that runs is looked at too.
+  const untilMs = Math.min(nowMs + 1, ...later.map((other) => other.fromMs));
   return fromMs < untilMs ? { fromMs, untilMs } : null;
 }
 

@@ -18,6 +18,7 @@ import type { Db } from "../../db/types.ts";
 import type { AuditEntry } from "../../domain/audit.ts";
 import { PRICE_NOTES } from "../../domain/price-notes.ts";
 import { AppError } from "../../errors.ts";
+import { resolveEndedIncidents } from "../incidents/incidents.ts";
 import { one } from "../shared/one.ts";
 import { checkPrice } from "./price-checks.ts";
 import { countedBefore } from "./price-effect.ts";
@@ -164,7 +165,11 @@ async function changeEverywhere<T>(
     const { change, value } = await work(tx, new Date(deps.clock.nowMs()));
     const revisions = new Map<string, string>();
     for (const { id } of rows) {
-      const { revision } = await changeIn(ctx, tx, id, ({ record }) => record(change));
+      const { revision } = await changeIn(ctx, tx, id, async (open) => {
+        await open.record(change);
+        // A model that was called without a price may have one now.
+        await resolveEndedIncidents(ctx, open);
+      });
       revisions.set(id, revision);
     }
     return { value, revisions };

@@ -3,6 +3,7 @@
  * are in use. What was reported under names that no flag has is one sum, and the few dearest of them by name.
  */
 import { and, asc, desc, eq, gt, gte, lt, sql } from "drizzle-orm";
+import { findPriceRow, priceTable } from "../../../sdk-client/src/pricing/price-table.ts";
 import { usageMinutes } from "../../db/schema/money.ts";
 import { flags } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
@@ -21,6 +22,8 @@ const SETTLED_KEPT_MS = 30_000;
 export interface UnpricedModel {
   model: string;
   calls: number;
+  /** It has been given a price since: its calls of now count by that. */
+  pricedNow: boolean;
 }
 
 export interface UndefinedNames {
@@ -81,7 +84,7 @@ export async function todaySums(
     totalNanoUsd: all.reduce((sum, { nanoUsd }) => sum + nanoUsd, 0),
     flags: new Map(all.filter(({ isFlag }) => isFlag).map(({ name, nanoUsd }) => [name, nanoUsd])),
     undefinedNames: undefinedOf(all.filter(({ isFlag }) => !isFlag)),
-    unpriced: await unpricedSince(db, environmentId, sinceMs),
+    unpriced: pricedNow(ctx, environmentId, await unpricedSince(db, environmentId, sinceMs), nowMs),
   };
 }
 
@@ -159,7 +162,23 @@ async function namedSums(db: Db, environmentId: string, sinceMs: number, untilMs
     .groupBy(sql`1`, ranked.isFlag);
 }
 
-async function unpricedSince(db: Db, environmentId: string, sinceMs: number): Promise<UnpricedModel[]> {
+function pricedNow(
+  { deps }: Ctx,
+  environmentId: string,
+  rows: readonly Omit<UnpricedModel, "pricedNow">[],
+  nowMs: number,
+): UnpricedModel[] {
+  if (rows.length === 0) return [];
+  // A snapshot has all rows that people added.
+  const { table } = priceTable(deps.snapshots.current(environmentId)?.snapshot.prices);
+  return rows.map((row) => ({ ...row, pricedNow: findPriceRow(table, row.model, nowMs) !== null }));
+}
+
+async function unpricedSince(
+  db: Db,
+  environmentId: string,
+  sinceMs: number,
+): Promise<Omit<UnpricedModel, "pricedNow">[]> {
   const calls = sql`sum(${usageMinutes.unpriced})`.mapWith(Number);
   return db
     .select({ model: usageMinutes.model, calls })

@@ -43,6 +43,7 @@ const VERBS: Readonly<Record<Action, string>> = {
   "price.added": "added a price of",
   "price.corrected": "corrected the price of",
   "price.deleted": "deleted the added price of",
+  "price.missing": "told of the missing price of",
   "token.created": "created the token",
   "token.revoked": "revoked the token",
   "aliases.edited": "mapped names of models in",

@@ -29,7 +29,9 @@ export function drivenBy(
   flags: readonly FlagResource[],
   nowMs: number,
 ): Driven[] {
-  return incidents.map(({ id, flag, steps, openedAt }) => {
+  // Who called most of all flags is not who called a model without a price.
+  const driven = incidents.filter(({ unpriced }) => unpriced === null);
+  return driven.map(({ id, flag, steps, openedAt }) => {
     const isOff = flags.some(({ key, standing }) => key === flag && standing.state === "off");
     return { id, flag, untilMs: isOff ? Date.parse(steps.at(-1)?.at ?? openedAt) : nowMs };
   });

@@ -67,7 +67,7 @@ export function Now({ board }: { board: Board }) {
 export function Unpriced({ board }: { board: Board }) {
   return (
     <div id="unpriced">
-      <UnpricedLine unpriced={board.money.unpriced} />
+      <UnpricedLine unpriced={board.money.unpriced} base={`/e/${board.environment.key}`} />
       <FoldedLine folded={board.money.undefinedNames.folded} />
     </div>
   );

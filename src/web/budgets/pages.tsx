@@ -157,7 +157,7 @@ async function listPage(c: PageContext, deps: Deps) {
           </a>
         ) : null}
       </div>
-      <UnpricedLine unpriced={money.unpriced} />
+      <UnpricedLine unpriced={money.unpriced} base={base} />
       {items.length === 0 ? (
         <section class="card">
           <p>

@@ -12,6 +12,7 @@ import type { UndeliveredAlerts } from "../../services/alerts/undelivered.ts";
 import type { Board, FlagRow } from "../board/state.ts";
 import { LapsedLine } from "./lapsed-line.tsx";
 import { type Part, Place } from "../board/parts.ts";
+import { pricePathOf } from "../prices/price-path.ts";
 import { toHtml } from "../shell/render.tsx";
 import { SpentNow, spentNowId, titleNow } from "./spent-now.tsx";
 import { Moment } from "../shell/moment.tsx";
@@ -151,6 +152,11 @@ function Incident({ incident, rows, killed, over, board, operator }: News & { bo
             Model…
           </a>
         ) : null}
+        {incident.unpriced === null ? null : (
+          <a class="button extra" href={pricePathOf(base, incident.unpriced)}>
+            Add a price…
+          </a>
+        )}
         {operator && incident.budget !== null ? (
           <a
             class="button extra"

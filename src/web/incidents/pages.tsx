@@ -11,6 +11,7 @@ import { SpentNow, titleNow } from "./spent-now.tsx";
 import { IncidentTabs } from "./tabs.tsx";
 import { LapsedLine } from "./lapsed-line.tsx";
 import { Moment } from "../shell/moment.tsx";
+import { pricePathOf } from "../prices/price-path.ts";
 import { mayOperate, type PageEnv, readForm, serviceContext } from "../shell/page-context.ts";
 import { sendPage } from "../shell/render.tsx";
 import { selfUpdating } from "../shell/self-updating.ts";
@@ -47,8 +48,8 @@ export function incidentPages(deps: Deps): Hono<PageEnv> {
           <section class="card">
             <p>
               <b>No incident {cursor === undefined ? "yet" : "before that"}.</b> One opens when a budget reaches a step
-              of its ladder or a breaker takes a model out, grows with each further step, and closes when its cause
-              ends.
+              of its ladder, a breaker takes a model out or a model without a price is called, grows with each further
+              step, and closes when its cause ends.
             </p>
             <p>
               <a href={`${base}/budgets`}>Budgets</a> · <a href={`${base}/channels`}>where its alerts go</a>
@@ -163,6 +164,11 @@ function Incident({ incident, lapsed, spent, base, nowMs, operator }: IncidentPr
           {incident.model === null ? null : (
             <a class="button" href={`${base}/models`} aria-label={`Model ${incident.model}…`}>
               Model…
+            </a>
+          )}
+          {incident.unpriced === null ? null : (
+            <a class="button" href={pricePathOf(base, incident.unpriced)}>
+              Add a price…
             </a>
           )}
           {incident.budget === null ? null : (

@@ -41,6 +41,7 @@ function LastMark({ incident: { steps, alerts } }: { incident: IncidentResource 
   if (last === undefined) return null;
   const isTold = alerts.sent + alerts.waiting + alerts.failed > 0;
   const tells = last.action === "alert" || last.action === "over";
+  if (last.action === "unpriced") return <>last told </>;
   // On a phone there is room for "150 %, 02:41", and the sentence is behind "More".
   return (
     <>

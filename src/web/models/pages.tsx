@@ -11,6 +11,7 @@ import { AliasCard } from "./alias-card.tsx";
 import { Field, type FieldErrors, FormErrors, NO_ERRORS } from "../form/parts.tsx";
 import { HowLong, untilOf } from "../form/how-long.tsx";
 import { Moment } from "../shell/moment.tsx";
+import { ModelTabs } from "./tabs.tsx";
 import { NewModelChoice } from "../chains/new-model-choice.tsx";
 import {
   type Form,
@@ -122,8 +123,9 @@ async function page(c: PageContext, deps: Deps, errors: FieldErrors, form?: Form
     deps,
     { title: "Models", section: "models", actor, environment, errors },
     <>
+      <h1>Models</h1>
+      <ModelTabs base={`/e/${environment}`} tab="models" />
       <section class="card">
-        <h1>Models</h1>
         {items.length === 0 ? (
           <p>
             No chain names a model yet. <a href={`/e/${environment}/chains`}>Create a chain</a>; its models are listed

@@ -26,6 +26,7 @@ import { holdPages } from "../flags/hold.tsx";
 import { incidentPages } from "../incidents/pages.tsx";
 import { instancePages } from "../instances/page.tsx";
 import { modelPages } from "../models/pages.tsx";
+import { pricePages } from "../prices/pages.tsx";
 import { signInPages } from "../access/sign-in.tsx";
 import { switchPages } from "../flags/switches.tsx";
 import { tokenPages } from "../access/tokens.tsx";
@@ -67,6 +68,7 @@ export function webRoutes(deps: Deps): Hono<PageEnv> {
     channelPages,
     chainPages,
     modelPages,
+    pricePages,
     instancePages,
     deadPages,
     auditPages,
