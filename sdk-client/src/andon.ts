@@ -14,11 +14,13 @@ import { parseReport, type UsageReport } from "./reporting/record.ts";
 import type { UsageStats } from "./reporting/reporter.ts";
 import { Reports } from "./reporting/reports.ts";
 import { SnapshotCache } from "./sync/cache.ts";
+import type { ServerLink } from "./sync/request.ts";
 import {
   type ChainStep,
   type Decision,
   DEFAULT_OFF_MESSAGE,
   type EvaluationContext,
+  type SnapshotBudget,
   type SnapshotFlag,
 } from "./wire/protocol.ts";
 import type { UsageRecord } from "./wire/usage-protocol.ts";
@@ -31,10 +33,12 @@ const NOTHING_REPORTED: UsageStats = Object.freeze({
 });
 const NO_SNAPSHOT = namesOf({ blocked: [] });
 const NO_STEPS: readonly ChainStep[] = Object.freeze([]);
+const NO_BUDGETS: readonly SnapshotBudget[] = Object.freeze([]);
 
 export class Andon extends FlagClient implements GuardHost {
   readonly #checks = new CheckCounts();
   readonly #reports: Reports | null;
+  readonly #closers: (() => Promise<void>)[] = [];
 
   /** Starts polling. Bad options are logged by name; without a usable `url` and `token` nothing is polled. */
   constructor(options?: AndonOptions, internals?: AndonInternals) {
@@ -111,8 +115,9 @@ export class Andon extends FlagClient implements GuardHost {
    * Sends the usage that waits, in two seconds at most, stops polling, tells the server and lets go of everything. Never
    * rejects. A client that is used after it wakes up: it polls and reports again, and a guard asks the server first.
    */
-  override close(): Promise<void> {
-    return super.close();
+  override async close(): Promise<void> {
+    await Promise.all(this.#closers.map((close) => close()));
+    await super.close();
   }
 
   /** Takes a guard's note that it holds calls of the flag. */
@@ -165,6 +170,20 @@ export class Andon extends FlagClient implements GuardHost {
   /** Calls back after every applied snapshot, synchronously after it decides. Returns the unsubscriber. */
   onApplied(listener: () => void): () => void {
     return this.environment.onApplied(listener);
+  }
+
+  /** The budgets that clients enforce. */
+  get budgets(): readonly SnapshotBudget[] {
+    return this.environment.compiled?.snapshot.budgets ?? NO_BUDGETS;
+  }
+
+  /** The way to the server. It has the token: not a field, which logs would show. @internal */
+  get link(): ServerLink | null {
+    return this.environment.link;
+  }
+
+  onClose(listener: () => Promise<void>): void {
+    this.#closers.push(listener);
   }
 
   #flag(key: string): CompiledFlag | undefined {

@@ -37,6 +37,12 @@ export class FeatureDisabledError extends Error {
   /** With reason `BUDGET`: the limit that is reached, and when to try again; null when time does not tell. */
   declare readonly limit?: { readonly name: string; readonly scope: string; readonly allowed: number };
   declare readonly until?: Date | null;
+  /**
+   * With reason `BUDGET`, of a budget that reserves: its money is `held` by calls that run (try again in a moment), the call may
+   * cost more than is left (`tooLarge`), it is `spent` (until `until`), Andon cannot be asked (`unavailable`), or nobody can
+   * tell what the call may cost (`unbounded`).
+   */
+  declare readonly because?: "held" | "tooLarge" | "spent" | "unavailable" | "unbounded";
 
   constructor(details: FeatureDisabledDetails) {
     super(details.message);

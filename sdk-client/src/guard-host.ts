@@ -1,6 +1,7 @@
 /** What a guard needs of an `Andon` client: decisions, the flag's settings, and news of changes. */
 import type { ModelNames } from "./evaluate/model-names.ts";
-import type { ChainStep, Decision, EvaluationContext, SnapshotFlag } from "./wire/protocol.ts";
+import type { ServerLink } from "./sync/request.ts";
+import type { ChainStep, Decision, EvaluationContext, SnapshotBudget, SnapshotFlag } from "./wire/protocol.ts";
 import type { UsageRecord } from "./wire/usage-protocol.ts";
 
 /** A record as the guard makes it; the host adds the time, and the id unless it has one. */
@@ -25,6 +26,10 @@ export interface GuardHost {
   chain(key: string): readonly ChainStep[];
   /** What the current snapshot knows of model names: which are one model, and which are blocked or out. */
   readonly models: ModelNames;
+  /** The budgets that clients enforce, of the current snapshot. */
+  readonly budgets: readonly SnapshotBudget[];
+  /** The way to the server; null without one. */
+  readonly link: ServerLink | null;
   /** True once any state is known (live, cache or bootstrap). */
   readonly hasState: boolean;
   /** Resolves when a first state is known or the time is up. Never rejects. */
@@ -43,6 +48,8 @@ export interface GuardHost {
   readonly watchEveryMs?: number | undefined;
   /** Calls back after every applied snapshot, synchronously after it decides. Returns the unsubscriber. */
   onApplied(listener: () => void): () => void;
+  /** Calls this, and awaits it, each time the client is closed, before it says goodbye. It must not reject. */
+  onClose(listener: () => Promise<void>): void;
   readonly logger: GuardLogger;
 }
 

@@ -25,6 +25,10 @@ export interface Asked {
   memory: Memory;
   /** Bound of a document that is named by file id or URL, in tokens; the largest window when undefined. */
   documentTokens: number | undefined;
+  /** Most uses of a tool that the API runs and that states none; the API's own limit when undefined. */
+  toolUses: number | undefined;
+  /** Most tokens that the prompt has, where the API was asked; null where nobody has. */
+  counted: number | null;
 }
 
 export interface Seen {
@@ -44,6 +48,48 @@ export interface Seen {
 export function usedParts(asked: Asked, seen: Seen): UsagePart[] {
   if (seen.isUnbilled) return [part(asked, NO_USAGE, true)];
   const parts = seen.answer === null ? ofStream(asked, seen) : ofAnswer(asked, seen, seen.answer);
+  return placed(asked, parts);
+}
+
+/**
+ * All that a request may use, by model and kind of work, before it is sent. Its output must be bounded by `max_tokens`, that
+ * of its advisors too.
+ */
+export function mostParts(asked: Asked): UsagePart[] {
+  const { body } = asked;
+  const limit = fieldOf(asked.choice, body, "max_tokens");
+  const output = typeof limit === "number" ? Math.ceil(limit) : 0;
+  // What was written is read again at each use of a tool.
+  const shown = serverToolsOf(body ?? {}, asked.toolUses).maxUses > 0 ? output : 0;
+  const parts = unfinished(asked, NOTHING_SEEN, [part(asked, bound(asked), false)], shown);
+  const ofFallbacks = Math.max(output, mostOfFallbacks(fieldOf(asked.choice, body, "fallbacks")));
+  const whole = parts.map((each) =>
+    each.kind === "declined" ? { ...each, usage: { ...each.usage, output: ofFallbacks } } : each,
+  );
+  return placed(asked, whole);
+}
+
+/** A fallback may have a limit of its own. */
+function mostOfFallbacks(fallbacks: unknown): number {
+  let most = 0;
+  for (const each of Array.isArray(fallbacks) ? (fallbacks as unknown[]) : []) {
+    const limit = isObject(each) ? each["max_tokens"] : undefined;
+    if (typeof limit === "number") most = Math.max(most, Math.ceil(limit));
+  }
+  return most;
+}
+
+/** All may still come. */
+const NOTHING_SEEN: Seen = {
+  isUnbilled: false,
+  isWhole: false,
+  answer: null,
+  stream: null,
+  elapsedMs: Number.POSITIVE_INFINITY,
+  firstTokenMs: null,
+};
+
+function placed(asked: Asked, parts: UsagePart[]): UsagePart[] {
   return asked.place === null ? parts : parts.map((each) => (each.geo === null ? { ...each, geo: asked.place } : each));
 }
 
@@ -109,7 +155,7 @@ function scaled(usage: TokenUsage, tokens: number): TokenUsage {
 function unfinished(asked: Asked, seen: Seen, parts: UsagePart[], shown: number): UsagePart[] {
   const [main, ...others] = parts;
   if (main === undefined) return parts;
-  const tools = serverToolsOf(asked.body ?? {});
+  const tools = serverToolsOf(asked.body ?? {}, asked.toolUses);
   const { stream } = seen;
   const hasBegun = stream !== null && stream.usage !== null;
   const uses = hasBegun ? stream.toolUses : usesIn(tools, seen.elapsedMs);
@@ -178,10 +224,10 @@ function learn({ memory, body }: Asked, seen: Seen, main: UsagePart | undefined,
 }
 
 /** Nothing is known of the prompt but what was sent. */
-function bound({ body, encoded, documentTokens, memory }: Asked): TokenUsage {
+function bound({ body, encoded, documentTokens, memory, counted }: Asked): TokenUsage {
   if (body === null) return { ...NO_USAGE, input: MAX_PROMPT_TOKENS };
   const before = body["thread"] === undefined ? null : memory.threads.before(body["thread"]);
-  return promptBound(body, encoded(), { documentTokens, before });
+  return promptBound(body, encoded(), { documentTokens, before, counted });
 }
 
 function part({ choice, body }: Asked, usage: TokenUsage, exact: boolean): UsagePart {

@@ -68,6 +68,8 @@ function resultUsage(host: GuardHost, line: string, of: { flag: string; batchId:
       place: null,
       memory: memoryOf(host),
       documentTokens: undefined,
+      toolUses: undefined,
+      counted: null,
     },
     {
       isUnbilled: false,

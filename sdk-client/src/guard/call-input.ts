@@ -4,6 +4,9 @@ import type { Breakers } from "./breaker.ts";
 import type { Door } from "./door.ts";
 import type { GuardHost, UsageDraft } from "../guard-host.ts";
 import type { Place } from "./limits.ts";
+import type { BudgetRefusal } from "./leases/budget-refusal.ts";
+import type { Purse } from "./leases/purse.ts";
+import type { ModelChoice } from "../evaluate/chain-plan.ts";
 import type { Pacer } from "./pacing.ts";
 import type { Pass } from "./pass.ts";
 import type { Fitting } from "./body.ts";
@@ -35,6 +38,8 @@ export interface CallInput {
   place: Place | null;
   /** Takes note of how much is left of rate limits; null where nothing paces by it. */
   pacer: Pacer | null;
+  /** Sets money aside for its attempts; null while no budget reserves. */
+  purse: Purse | null;
   body: Body;
   fitting: Fitting;
   stream: boolean;
@@ -45,6 +50,10 @@ export interface CallInput {
   revision: Revision | null;
   /** The flag's way to say no: its off message, or the error thrown. */
   off(decision: Decision): Promise<Response>;
+  /** The same for a budget that has no money for it. */
+  unaffordable(refusal: BudgetRefusal): Promise<Response>;
+  /** Which models it may use by the state of now: a call that has waited decides anew. `[]`: its flag is off, or none. */
+  replan(): readonly ModelChoice[];
   /** Called once for every attempt that was sent, with what it used. */
   settled(outcome: AttemptOutcome, used: readonly UsageDraft[]): void;
 }

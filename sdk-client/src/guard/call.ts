@@ -9,6 +9,8 @@ import type { ModelChoice } from "../evaluate/chain-plan.ts";
 import { windowTokens } from "./context-window.ts";
 import { deadlinePassed, errorOfStop, isGuardError } from "./errors.ts";
 import { type InFlight, inFlightOf, type RunningCall } from "./in-flight.ts";
+import type { Deposit } from "./leases/deposit.ts";
+import type { Afforded, Purse, WaitFor } from "./leases/purse.ts";
 import { type Failure, hasFailed, noteFailure, retriesOf } from "./pass.ts";
 import { askedPauseMs, isRetriedBySdk, jitteredPauseMs, ownPauseMs, retriedAtOnce } from "./retry-pause.ts";
 import { type Result, Trial } from "./trial.ts";
@@ -64,7 +66,7 @@ export class GuardedCall implements RunningCall {
   }
 
   async #tryAll(choices: readonly ModelChoice[]): Promise<Response> {
-    const { pass, host } = this.#input;
+    const { pass, host, purse } = this.#input;
     this.#isAlone = choices.length === 1;
     const held = this.#heldByAccount();
     if (held !== null) return held;
@@ -72,10 +74,16 @@ export class GuardedCall implements RunningCall {
     let rest = this.#usable(choices);
     if (rest.length === 0 && pass.first === null) return this.#allOut(choices);
     for (;;) {
+      let deposit: Deposit | null = null;
+      if (purse !== null && rest.length > 0) {
+        const afforded = await this.#afford(purse, rest);
+        if (afforded.kind === "no") return afforded.response;
+        ({ deposit, rest } = afforded);
+      }
       const [choice] = rest;
       if (choice === undefined) return this.#over();
       const isLast = rest.length === 1;
-      let result = await this.#send(choice, isLast);
+      let result = await this.#send(choice, isLast, deposit);
       if (result.kind === "failed" && result.verdict === "limited")
         result = await this.#afterShortWait(choice, result, isLast);
       if (result.kind === "answer") return result.response;
@@ -88,6 +96,60 @@ export class GuardedCall implements RunningCall {
       if (rest.length > 0) host.logger.warn({ flag: this.flag, model: choice.model, why: result.detail }, "next model");
     }
   }
+
+  /** The choices from the first one on that there is money for, with that set aside; or what the caller gets instead. */
+  async #afford(
+    purse: Purse,
+    choices: readonly ModelChoice[],
+  ): Promise<{ kind: "yes"; deposit: Deposit; rest: readonly ModelChoice[] } | { kind: "no"; response: Response }> {
+    const { host, pass } = this.#input;
+    for (let rest = choices; ;) {
+      let afforded: Afforded;
+      try {
+        afforded = await purse.afford(rest, this.#waitFor);
+      } catch (error) {
+        // It was not sent: its flag says no in its own way.
+        if (!(error instanceof Stopped) || error.stop.kind !== "killed" || this.#stop !== null) throw error;
+        return { kind: "no", response: await this.#input.off(error.stop.decision) };
+      }
+      if (afforded.kind === "refused") {
+        // What a model has answered already says more.
+        const response = pass.first === null ? this.#input.unaffordable(afforded.refusal) : this.#over();
+        return { kind: "no", response: await response };
+      }
+      const { choice, deposit } = afforded;
+      const at = rest.findIndex(({ model }) => model === choice.model);
+      if (!afforded.hasWaited) return { kind: "yes", deposit, rest: [choice, ...rest.slice(at + 1)] };
+      const planned = this.#input.replan().filter(({ model }) => !hasFailed(pass, model, host.models));
+      if (planned.some(({ model }) => model === choice.model)) {
+        return { kind: "yes", deposit, rest: [choice, ...rest.slice(at + 1)] };
+      }
+      deposit.cancel();
+      rest = planned;
+      if (rest.length === 0) {
+        const decision = host.decide(this.flag, this.context);
+        const off = decision.enabled ? ({ ...decision, enabled: false, reason: "NO_MODEL" } as const) : decision;
+        return { kind: "no", response: await this.#input.off(off) };
+      }
+    }
+  }
+
+  /** Waits for money: a stop of the call ends it, and every change that turns its flag off. */
+  readonly #waitFor: WaitFor = async (work) => {
+    if (this.#stop !== null) throw new Stopped(this.#stop);
+    const { host } = this.#input;
+    const pause = new Attempt();
+    this.#attempt = pause;
+    const unsubscribe = host.onApplied(() => {
+      const decision = host.decide(this.flag, this.context);
+      if (!decision.enabled) pause.stop({ kind: "killed", decision });
+    });
+    try {
+      return await pause.wait(work(pause.signal));
+    } finally {
+      unsubscribe();
+    }
+  };
 
   /** The choices that have not failed in this call, without those that are out. */
   #usable(choices: readonly ModelChoice[]): readonly ModelChoice[] {
@@ -111,14 +173,21 @@ export class GuardedCall implements RunningCall {
     if (waitMs === null || waitMs > SHORT_WAIT_MS || this.#isPastDeadline(waitMs)) return result;
     pass.waitedFor.push(name);
     await this.#pause(waitMs);
-    return this.#send(choice, isLast);
+    const { purse } = this.#input;
+    const afforded = purse === null ? null : await purse.afford([choice], this.#waitFor);
+    if (afforded?.kind === "refused") return result;
+    return this.#send(afforded?.choice ?? choice, isLast, afforded?.deposit ?? null);
   }
 
-  #send(choice: ModelChoice, isLast: boolean): Promise<Result> {
-    if (this.#stop !== null) throw new Stopped(this.#stop);
+  #send(choice: ModelChoice, isLast: boolean, deposit: Deposit | null): Promise<Result> {
+    if (this.#stop !== null) {
+      deposit?.cancel();
+      throw new Stopped(this.#stop);
+    }
     const trial = new Trial({
       call: this.#input,
       choice,
+      deposit,
       isLast,
       isAlone: this.#isAlone,
       onStream: () => {

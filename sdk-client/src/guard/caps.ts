@@ -95,7 +95,7 @@ function isOver(value: unknown, cap: number): value is Body & { max_tokens: numb
 }
 
 /** A copy with no more tokens than the cap, and thinking that fits below them. */
-function clampOne(asking: Body, cap: number): Record<string, unknown> {
+export function clampOne(asking: Body, cap: number): Record<string, unknown> {
   const clamped: Record<string, unknown> = { ...asking };
   if (isOver(asking, cap)) clamped["max_tokens"] = cap;
   const thinking = asking["thinking"];

@@ -6,10 +6,12 @@ import { type ModelChoice, planModels } from "../evaluate/chain-plan.ts";
 import { ANY_LUCK, NO_LUCK } from "../evaluate/effective-state.ts";
 import type { Fitting } from "./body.ts";
 import { CallTelling } from "./call-line.ts";
+import { capChoices } from "./caps.ts";
 import type { Door } from "./door.ts";
 import { type CallKind, onlyStops } from "./endpoints.ts";
 import { featureDisabled, type RefusalDetails } from "./errors.ts";
 import type { Guarding } from "./guarding.ts";
+import type { BudgetRefusal } from "./leases/budget-refusal.ts";
 import type { LimitRefusal } from "./limit-refusal.ts";
 import type { LimitSubject, Place } from "./limits.ts";
 import type { Naming, RefusedName } from "./names.ts";
@@ -124,13 +126,26 @@ export class DecidedRequest<R extends RequestLike> {
 
   /** The models to try for a name, best first. `luck` says which of those that a breaker has taken out it may probe. */
   plan(requested: string, luck = NO_LUCK): ModelChoice[] {
+    return this.#planBy(this.decision, this.settings, requested, luck);
+  }
+
+  /** The same by the state of now, for a call that has waited; none while its flag is off. */
+  replan(): readonly ModelChoice[] {
+    const { guarding, subject } = this.asked;
+    const decision = guarding.host.decide(subject.flag, subject.context);
+    if (this.model === null || !decision.enabled) return [];
+    const settings = guarding.host.flag(subject.flag);
+    return capChoices(this.#planBy(decision, settings, this.model, Math.random()), settings);
+  }
+
+  #planBy(decision: Decision, settings: SnapshotFlag | undefined, requested: string, luck: number): ModelChoice[] {
     const { guarding, subject } = this.asked;
     const { host } = guarding;
     return planModels({
       requested,
       steps: host.chain(subject.flag),
-      level: this.decision.level,
-      chainOnly: this.settings?.chainOnly ?? false,
+      level: decision.level,
+      chainOnly: settings?.chainOnly ?? false,
       models: pricedModels(host),
       nowMs: Date.now(),
       luck,
@@ -175,6 +190,16 @@ export class DecidedRequest<R extends RequestLike> {
     // What trying again does not mend is said in its own words.
     const words = limit.scope === "request" ? message : this.settings?.offMessage || message;
     return this.off({ ...this.decision, enabled: false, reason: "BUDGET", message: words }, { hint, limit, until });
+  }
+
+  /** Refused by a budget that reserves. */
+  unaffordable({ because, name, until, message, hint }: BudgetRefusal): Promise<Response> {
+    const { guarding, subject } = this.asked;
+    guarding.host.logger.debug({ flag: subject.flag, budget: name, because, until }, `A call was refused: ${hint}`);
+    // Only a budget that is used up is told in the flag's words; what else there is to say depends on the call.
+    const words = (because === "spent" && this.settings?.offMessage) || message;
+    const no = { ...this.decision, enabled: false, reason: "BUDGET", message: words } as const;
+    return this.off(no, { hint, because, until });
   }
 
   /** Refused for a name in its body that may not be used and cannot be left out. */

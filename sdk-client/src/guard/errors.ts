@@ -5,6 +5,7 @@
  */
 import type { Stop } from "./attempt.ts";
 import type { Door } from "./door.ts";
+import type { BudgetBecause } from "./leases/budget-refusal.ts";
 import type { LimitReached } from "./limit-refusal.ts";
 import { type ErrorBase, type FeatureDisabledError, featureDisabledOn } from "../feature-disabled-error.ts";
 import { DEFAULT_OFF_MESSAGE, type Decision } from "../wire/protocol.ts";
@@ -27,6 +28,8 @@ export interface RefusalDetails {
   hint?: string;
   /** The limit that is reached, and when the call may be let in again; null when time does not tell. */
   limit?: LimitReached;
+  /** Why a budget has no money for it. */
+  because?: BudgetBecause;
   until?: Date | null;
 }
 

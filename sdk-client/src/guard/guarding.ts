@@ -3,6 +3,8 @@ import { type Accounts, accountsOf } from "./accounts.ts";
 import { Breakers } from "./breaker.ts";
 import { FIRST_STATE_TIMEOUT_MS } from "./first-state.ts";
 import type { GuardHost } from "../guard-host.ts";
+import { TokenCounter } from "./leases/count.ts";
+import { type Leases, leasesOf } from "./leases/leases.ts";
 import { type Limits, limitsOf } from "./limits.ts";
 import { paceBy } from "./pacing.ts";
 import type { Passes } from "./pass.ts";
@@ -22,6 +24,8 @@ export class Guarding {
   readonly accounts: Accounts;
   readonly writers: Writers;
   readonly limits: Limits;
+  readonly leases: Leases;
+  readonly counter = new TokenCounter();
   /** The version of the SDK whose calls these are; null before the first. */
   #sdk: string | null = null;
 
@@ -34,6 +38,7 @@ export class Guarding {
     this.writers = writersOf(host);
     this.limits = limitsOf(host);
     this.accounts = accountsOf(host);
+    this.leases = leasesOf(host);
     if (options.pace === true) paceBy(host);
   }
 

@@ -1,5 +1,4 @@
 /** What the guards of one host have learned that bounds what they cannot see. */
-import type { GuardHost } from "../guard-host.ts";
 import { Pace } from "./pace.ts";
 import { Threads } from "./threads.ts";
 
@@ -8,10 +7,10 @@ export interface Memory {
   readonly threads: Threads;
 }
 
-const byHost = new WeakMap<GuardHost, Memory>();
+const byHost = new WeakMap<object, Memory>();
 
 /** The memory of a host, made on first use. */
-export function memoryOf(host: GuardHost): Memory {
+export function memoryOf(host: object): Memory {
   const known = byHost.get(host);
   if (known !== undefined) return known;
   const made = { pace: new Pace(), threads: new Threads() };

@@ -10,6 +10,8 @@ import { capChoices, capMessage, FITS } from "./caps.ts";
 import { continuable, threadNotFound } from "./continuing.ts";
 import type { DecidedRequest } from "./decided.ts";
 import type { Door } from "./door.ts";
+import type { BudgetRefusal } from "./leases/budget-refusal.ts";
+import { Purse } from "./leases/purse.ts";
 import type { Place } from "./limits.ts";
 import { refusedInMessage } from "./names.ts";
 import { sendsWith } from "./nesting.ts";
@@ -17,6 +19,7 @@ import { type Pacer, pacerOf } from "./pacing.ts";
 import { keepPass, type Pass, passOf } from "./pass.ts";
 import { type Body, namesModelTwice, type Subject } from "./request.ts";
 import type { GuardOptions, RequestLike } from "./types.ts";
+import { idOf } from "./meter.ts";
 import type { Decision } from "../wire/protocol.ts";
 import type { Revision } from "../wire/revision.ts";
 
@@ -63,6 +66,7 @@ class Message<R extends RequestLike> implements CallInput {
   readonly fitting: Fitting;
   readonly stream: boolean;
   readonly pass: Pass;
+  readonly purse: Purse | null;
   readonly breakers: Breakers;
   readonly accounts: Accounts;
   readonly revision: Revision | null;
@@ -86,6 +90,25 @@ class Message<R extends RequestLike> implements CallInput {
     this.accounts = guarding.accounts;
     this.revision = decided.decision.revision;
     this.#decided = decided;
+    this.purse = guarding.leases.isIdle ? null : this.#makePurse();
+  }
+
+  #makePurse(): Purse {
+    const { guarding, subject, next } = this.#decided.asked;
+    const { host, options, request, body, fitting } = this;
+    const { targetingKey, session } = subject.context;
+    return new Purse({
+      host,
+      options,
+      request,
+      body,
+      fitting,
+      leases: guarding.leases,
+      spender: { flag: subject.flag, user: idOf(targetingKey), session: idOf(session) },
+      mayClamp: this.#decided.settings?.clampMaxTokens === true,
+      mayWait: true,
+      count: (asked, signal) => guarding.counter.count(request, next, asked, signal),
+    });
   }
 
   async run(choices: readonly ModelChoice[]): Promise<Response> {
@@ -117,6 +140,14 @@ class Message<R extends RequestLike> implements CallInput {
 
   off(decision: Decision): Promise<Response> {
     return this.#decided.off(decision);
+  }
+
+  unaffordable(refusal: BudgetRefusal): Promise<Response> {
+    return this.#decided.unaffordable(refusal);
+  }
+
+  replan(): readonly ModelChoice[] {
+    return this.#decided.replan();
   }
 
   settled(outcome: AttemptOutcome, used: readonly UsageDraft[]): void {

@@ -49,6 +49,7 @@ export class AttemptMeter {
   #firstTokenMs: number | null = null;
   /** The encoded body, when it is not the request's own. */
   #changedBody: string | null = null;
+  #counted: number | null = null;
   #answer: { message: Body | null; text: string } | null = null;
   #stream: StreamUsage | null = null;
 
@@ -64,6 +65,11 @@ export class AttemptMeter {
   /** Another body is sent than the request's own. */
   changed(encoded: string | null): void {
     this.#changedBody = encoded;
+  }
+
+  /** The API has counted the prompt: it has no more tokens. */
+  counted(tokens: number | null): void {
+    this.#counted = tokens;
   }
 
   received(response: Response): void {
@@ -83,6 +89,12 @@ export class AttemptMeter {
   /** The API has begun to answer: it may bill for that. */
   get hasBegun(): boolean {
     return this.#answer !== null || (this.#stream !== null && this.#stream.usage !== null);
+  }
+
+  /** The API has told nothing of what it used. */
+  get isUntold(): boolean {
+    if (this.#answer !== null) return this.#answer.message === null;
+    return this.#stream === null || this.#stream.usage === null;
   }
 
   /** What kind of error the stream has told of; null for none. */
@@ -142,6 +154,8 @@ export class AttemptMeter {
       place: placeOf(request.url, choice.model, options.region),
       memory: memoryOf(host),
       documentTokens: options.documentTokens,
+      toolUses: options.toolUses,
+      counted: this.#counted,
     };
     return usedParts(asked, {
       isUnbilled: how.usedNothing === true || (status !== null && (status < 200 || status > 299)),
@@ -170,7 +184,7 @@ function textOf(value: unknown): string | null {
 }
 
 /** A user or session key of the application; numbers count as their decimal text, as they do in rollouts. */
-function idOf(value: unknown): string | null {
+export function idOf(value: unknown): string | null {
   return typeof value === "number" || typeof value === "bigint" ? String(value) : textOf(value);
 }
 

@@ -29,14 +29,17 @@ export interface PromptContext {
   documentTokens?: number | undefined;
   /** What the thread had before this turn; null for a turn that carries all it has. */
   before: Before | null;
+  /** Most tokens that the prompt has, where the API was asked; null where nobody has. */
+  counted: number | null;
 }
 
 /** The bound as usage, in the dearest class the request asks for. `encoded` is the body as it was sent. */
 export function promptBound(body: Body, encoded: string, context: PromptContext): TokenUsage {
+  const { before, counted } = context;
+  if (counted !== null) return { ...NO_USAGE, [promptClass(encoded, before)]: counted + (before?.tokens ?? 0) };
   const media: Media = { tokens: 0, bytes: 0 };
   addMedia(media, body["messages"], context.documentTokens ?? MAX_PROMPT_TOKENS, 0);
   const bytes = new TextEncoder().encode(encoded).byteLength - media.bytes;
-  const { before } = context;
   const tokens = Math.min(bytes + media.tokens + toolTokens(body) + (before?.tokens ?? 0), MAX_PROMPT_TOKENS);
   return { ...NO_USAGE, [promptClass(encoded, before)]: tokens };
 }
@@ -46,6 +49,21 @@ function promptClass(encoded: string, before: Before | null): Before["as"] {
   const own = encoded.includes('"cache_control"');
   if ((own && /"ttl"\s*:\s*"1h"/.test(encoded)) || before?.as === "cacheWrite1h") return "cacheWrite1h";
   return own ? "cacheWrite5m" : (before?.as ?? "input");
+}
+
+/** True when the body names a document that is not in it: its bytes bound nothing. */
+export function namesDocuments(content: unknown, depth = 0): boolean {
+  return (
+    depth <= MAX_DEPTH &&
+    listOf(content).some((block) => {
+      const source = isObject(block["source"]) ? block["source"] : null;
+      const isNamed = source !== null && (source["type"] === "url" || source["type"] === "file");
+      if (block["type"] === "container_upload") return true;
+      return (
+        (isNamed && block["type"] === "document") || namesDocuments(source?.["content"] ?? block["content"], depth + 1)
+      );
+    })
+  );
 }
 
 function toolTokens(body: Body): number {

@@ -26,11 +26,14 @@ export interface ServerTools {
   hasWebSearch: boolean;
   resultTokens: number;
   advisors: readonly Advisor[];
+  /** The type of one that does not state how often it may be used; null when all do. */
+  unstated: string | null;
 }
 
-/** Those of a body. */
-export function serverToolsOf(body: Body): ServerTools {
+/** Those of a body. `otherwise`: the most uses of one that states none. */
+export function serverToolsOf(body: Body, otherwise = MAX_TURNS): ServerTools {
   let maxUses = 0;
+  let unstated: string | null = null;
   let hasWebSearch = false;
   let resultTokens = 0;
   const advisors: Advisor[] = [];
@@ -38,13 +41,15 @@ export function serverToolsOf(body: Body): ServerTools {
   for (const tool of Array.isArray(tools) ? (tools as unknown[]) : []) {
     const type = isObject(tool) ? tool["type"] : undefined;
     if (!isObject(tool) || typeof type !== "string" || !SERVER_TOOL.test(type)) continue;
-    maxUses += numberOf(tool["max_uses"]) ?? MAX_TURNS;
+    const uses = numberOf(tool["max_uses"]);
+    if (uses === null) unstated ??= type;
+    maxUses += uses ?? otherwise;
     hasWebSearch ||= type.startsWith("web_search");
     resultTokens = Math.max(resultTokens, numberOf(tool["max_content_tokens"]) ?? RESULT_TOKENS);
     const model = tool["model"];
     if (typeof model === "string") advisors.push({ model, maxTokens: numberOf(tool["max_tokens"]) });
   }
-  return { maxUses, hasWebSearch, resultTokens, advisors };
+  return { maxUses, hasWebSearch, resultTokens, advisors, unstated };
 }
 
 /** Uses that there can have been in this time. */

@@ -8,6 +8,7 @@ import { bodyFor } from "./body.ts";
 import { buffered } from "./buffered.ts";
 import type { CallInput } from "./call-input.ts";
 import type { ModelChoice } from "../evaluate/chain-plan.ts";
+import type { Deposit } from "./leases/deposit.ts";
 import { aborted, answerBroken, asError, attemptTimedOut, errorOfStop } from "./errors.ts";
 import { type ApiError, errorIn, errorTypeOf, judgeError, neverSent, readError, type Verdict } from "./failures.ts";
 import { findFeatureDisabled } from "../feature-disabled-error.ts";
@@ -30,6 +31,8 @@ export type Result =
 export interface TrialInput {
   call: CallInput;
   choice: ModelChoice;
+  /** What is set aside for it; null while no budget reserves. */
+  deposit: Deposit | null;
   /** No other model is left. */
   isLast: boolean;
   /** Its failures are the SDK's to retry: there is no other model, and never was. */
@@ -59,6 +62,7 @@ export class Trial {
     pass.attempts += 1;
     this.#number = pass.attempts;
     this.#meter = new AttemptMeter(input.call, input.choice, this.#number);
+    if (input.deposit !== null) this.#meter.counted(input.deposit.sent.counted);
   }
 
   /** Sends it. Rejects with {@link Stopped} when the call is over, and with the no of a guard inside. */
@@ -151,6 +155,7 @@ export class Trial {
       return this.#judged(asFailure(response, error, opening.error), error);
     }
     this.#succeeded();
+    this.#input.deposit?.promptTold(usage.usage);
     const { isOver, hasContent } = opening.progress;
     if (isOver && (bufferStreams === true || !hasContent) && this.#fallsBackOn(usage.stopReason)) {
       return this.#answered(await heldOnly(response, opening), usage.stopReason);
@@ -303,11 +308,16 @@ export class Trial {
   }
 
   #settle(how: AttemptEnd, detail: string): void {
-    const { call, choice } = this.#input;
+    const { call, choice, deposit } = this.#input;
     const outcome = { flag: this.#flag, model: choice.model, attempt: this.#number, outcome: how.outcome, detail };
     try {
-      call.settled(outcome, this.#meter.end(how));
+      const used = this.#meter.end(how);
+      // A guard inside has set money aside for it.
+      if (call.subject.layer.isTaken) deposit?.cancel();
+      else deposit?.settle(used, how.usedNothing !== true && this.#meter.isUntold);
+      call.settled(outcome, used);
     } catch (error) {
+      deposit?.settleAtWorst();
       // A call must not fail because it could not be measured; money that is not counted must be seen.
       call.host.logger.error({ ...outcome, err: error }, "What a call used could not be reported");
     }

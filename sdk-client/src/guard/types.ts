@@ -73,6 +73,11 @@ export interface GuardOptions {
    */
   documentTokens?: number | undefined;
   /**
+   * Most uses, in one call, of a tool that the API runs by itself and that states no `max_uses`. Without it such calls are
+   * refused under a budget that reserves, as nobody can tell what they may cost.
+   */
+  toolUses?: number | undefined;
+  /**
    * For work that can wait, such as a nightly job: hold calls back while less than a fifth is left of the model's rate
    * limit, as its last answers told, for five minutes at most; `deadlineMs`, an abort and a kill end the wait. Default false.
    */
