@@ -16,6 +16,7 @@ import { failureOf, logFailure, problemResponse } from "./http/problem.ts";
 import { requestLog } from "./http/middleware/request-log.ts";
 import { healthRoutes } from "./http/health.ts";
 import { metricsRoutes } from "./http/operator/metrics.ts";
+import { leaseRoutes } from "./http/sdk/leases.ts";
 import { pollRoute, pollsFirst, sdkRoutes } from "./http/sdk/poll.ts";
 import { usageReportRoutes } from "./http/sdk/usage.ts";
 import { errorPage, wantsPage } from "./web/shell/error-page.tsx";
@@ -40,6 +41,7 @@ export function createApp(deps: Deps): Hono<AppEnv> {
   app.route("/", sdkRoutes(deps));
   app.use(http.middleware);
   app.route("/", usageReportRoutes(deps));
+  app.route("/", leaseRoutes(deps));
   app.use(requestId({ limitLength: MAX_REQUEST_ID_CHARS, generator: () => deps.newId() }));
   app.use(securityHeaders(deps));
   app.use(requestLog(deps));

@@ -20,6 +20,7 @@ import { keptSecret } from "./secret-file.ts";
 import { StartError } from "./start-error.ts";
 import { AlertDelivery } from "./services/alerts/delivery.ts";
 import { applyAdminToken, FIRST_ADMIN_ID, firstRun, hasNoOtherAdmin } from "./services/access/first-run.ts";
+import { DatabaseLeaseDesk } from "./services/budgets/lease-desk.ts";
 import { BufferedInstanceTracker } from "./services/instances/tracker.ts";
 import { DatabaseLedger } from "./services/usage/ledger.ts";
 import { checkSecret } from "./services/access/secret-check.ts";
@@ -85,12 +86,13 @@ async function start(
   database: Database,
   { clock, log, jobs }: { clock: Clock; log: Logger; jobs: boolean },
 ): Promise<Runtime> {
-  const { changes: db, jobs: jobsDb, sync: syncDb, usage, pages: reads } = database.lanes;
+  const { changes: db, jobs: jobsDb, sync: syncDb, usage, leases: leasesDb, pages: reads } = database.lanes;
   const config: Config = { ...settings, secret: await secretOf(settings) };
   const snapshots = new DatabaseSnapshotStore({ db: syncDb, clock, log, random: randomShare });
   const tokens = new DatabaseTokenStore({ db: syncDb, clock });
   const instances = new BufferedInstanceTracker({ db: syncDb, clock, log });
   const ledger = new DatabaseLedger();
+  const leases = new DatabaseLeaseDesk({ server: newId(), log });
   const deps: Deps = {
     config,
     db,
@@ -103,9 +105,11 @@ async function start(
     tokens,
     instances,
     ledger,
+    leases,
     notify: createNotify(clock),
   };
   ledger.start({ ...deps, db: usage });
+  leases.start({ ...deps, db: leasesDb });
 
   const rewound = new LineageRepair();
   snapshots.onRewound = (environmentId, evidence) => rewound.report(deps, environmentId, evidence);
@@ -115,7 +119,7 @@ async function start(
   const wantsLink = isFirstRun || (database.kind === "embedded" && (await hasNoOtherAdmin(db)));
   const signInSecret = wantsLink ? (await createSignInLink(deps, FIRST_ADMIN_ID)).secret : null;
 
-  const sync = new StateSync({ database, clock, log, snapshots, tokens });
+  const sync = new StateSync({ database, clock, log, snapshots, tokens, leases });
   await sync.start();
   const ofJobs: Deps = { ...deps, db: jobsDb };
   const delivery = new AlertDelivery(ofJobs, randomShare);
@@ -125,9 +129,13 @@ async function start(
     deps,
     signInSecret,
     warnings: secretWarning === null ? [] : [secretWarning],
-    drain: () => snapshots.drain(),
+    drain: () => {
+      snapshots.drain();
+      leases.drain();
+    },
     close: async () => {
       snapshots.drain();
+      await leases.close();
       await ledger.close();
       await runner.close();
       await delivery.close();

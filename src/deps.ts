@@ -2,6 +2,7 @@
  * What the rest of the server is handed. Types only: `boot.ts` builds them, tests build them with a fake clock.
  */
 import type { Logger } from "pino";
+import type { LeaseAnswer, LeaseRequest } from "../sdk-client/src/wire/lease-protocol.ts";
 import type { Snapshot } from "../sdk-client/src/wire/protocol.ts";
 import type { UsageRecord } from "../sdk-client/src/wire/usage-protocol.ts";
 import type { Clock } from "./clock.ts";
@@ -30,6 +31,7 @@ export interface Deps {
   tokens: TokenStore;
   instances: InstanceTracker;
   ledger: Ledger;
+  leases: LeaseDesk;
   notify: Notify;
 }
 
@@ -185,6 +187,28 @@ export interface Counted {
 export interface Ledger {
   /** Counts a batch. Resolves after commit; RATE_LIMITED when too much of its token is waiting; DATABASE_AWAY when nothing was counted. */
   submit(environmentId: string, submission: Submission): Promise<Counted>;
+}
+
+/** A client's request for leases, and how it waits. */
+export interface LeaseQuestion {
+  request: LeaseRequest;
+  /** The client's clock as it sent this, Unix time in milliseconds; null when it does not say. */
+  sentAtMs: number | null;
+  /** How long it may wait; 0: it is answered at once. */
+  waitMs: number;
+  connection: PollConnection;
+}
+
+export interface LeaseDesk {
+  /**
+   * Takes in what a client says of its leases and grants what it asks for, at once or when its turn comes. DATABASE_AWAY
+   * when nothing of it was kept; NOT_READY when too many wait.
+   */
+  ask(environmentId: string, question: LeaseQuestion): Promise<LeaseAnswer>;
+  /** Looks at the budget again: another server has something for those who wait here, or needs what is idle here. */
+  wake(budgetId: string): void;
+  /** Calls that wait here. */
+  readonly waiting: number;
 }
 
 export interface Target {

@@ -16,6 +16,8 @@ export interface Lanes {
   readonly sync: Db;
   /** Usage batches. */
   readonly usage: Db;
+  /** Leases of budgets, for which calls wait. */
+  readonly leases: Db;
   /** Pages and reports. Waits less long than the others, and not at all while the database is silent. */
   readonly pages: Db;
 }

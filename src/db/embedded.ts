@@ -56,7 +56,7 @@ function wrap(client: PGlite, kind: "embedded" | "memory", unlock: () => Promise
   const db = drizzle({ client, schema });
   return {
     kind,
-    lanes: { changes: db, jobs: db, sync: db, usage: db, pages: db },
+    lanes: { changes: db, jobs: db, sync: db, usage: db, leases: db, pages: db },
     check: (question) => question,
     renew: () => {},
     migrate: () => migrate(db, { migrationsFolder: migrationsFolder() }),

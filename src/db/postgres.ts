@@ -18,11 +18,12 @@ import { startFault } from "./start-fault.ts";
 import * as schema from "./schema/state.ts";
 import type { Db } from "./types.ts";
 
-/** Connections by kind of work; with the lead and LISTEN a server has 15 (`docs/configuration.md`). */
+/** Connections by kind of work; with the lead and LISTEN a server has 17 (`docs/configuration.md`). */
 const CHANGES_MAX = 3;
 const JOBS_MAX = 2;
 const SYNC_MAX = 3;
 const USAGE_MAX = 2;
+const LEASES_MAX = 2;
 const PAGES_MAX = 3;
 /** A page is worth this much waiting, then it says that it cannot be had. */
 const PAGE_WAIT_MS = 2000;
@@ -56,6 +57,7 @@ export async function openPostgres(url: string, log: Logger): Promise<Database> 
   const jobs = pool("andon jobs", JOBS_MAX, patient);
   const sync = pool("andon sync", SYNC_MAX, patient);
   const usage = pool("andon usage", USAGE_MAX, patient);
+  const leases = pool("andon leases", LEASES_MAX, patient);
   const pages = pool("andon pages", PAGES_MAX, impatient);
   const leader = pool("andon lead", 1, patient);
   const close = async () => {
@@ -75,6 +77,7 @@ export async function openPostgres(url: string, log: Logger): Promise<Database> 
       jobs: laneOf(jobs),
       sync: laneOf(sync),
       usage: laneOf(usage),
+      leases: laneOf(leases),
       pages: laneOf(pages),
     },
     check: (question) => pulse.watch(question, isRefusal),

@@ -2,8 +2,13 @@
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
-import { snapshotSchema, usageAnswerSchema, usageBatchSchema } from "../../src/http/docs/sdk-document.ts";
-import { batchOf, callFor } from "../support/usage.ts";
+import {
+  leaseAnswerSchema,
+  snapshotSchema,
+  usageAnswerSchema,
+  usageBatchSchema,
+} from "../../src/http/docs/sdk-document.ts";
+import { batchOf, callFor, dailyBudget } from "../support/usage.ts";
 import { expectJson, expectStatus, type Harness, seed, startHarness } from "./harness.ts";
 import { isOperatorApi, ROUTES } from "./route-table.ts";
 
@@ -78,6 +83,17 @@ describe("what is documented of the clients' API", () => {
     const batch = batchOf([callFor(1, { flag: "support-chat" })]);
     expect(usageBatchSchema.safeParse(batch).success).toBe(true);
     await expectJson(harness.call("POST", "/sdk/v1/usage", { ...as, body: batch }), usageAnswerSchema);
+    const budget = dailyBudget({ enforcement: "reserve" });
+    const { id } = await expectJson(
+      harness.call("POST", "/v1/environments/production/budgets", { body: budget }),
+      z.object({ id: z.string() }),
+      201,
+    );
+    for (const usd of [10, 95, 200]) {
+      const wants = [{ budgetId: id, nanoUsd: usd * 1e9, sinceMs: 0 }];
+      const asked = { requestId: `r-${usd}`, instance: "host-1", wants, leases: [] };
+      await expectJson(harness.call("POST", "/sdk/v1/leases", { ...as, body: asked }), leaseAnswerSchema);
+    }
   });
 });
 

@@ -156,6 +156,7 @@ export const ROUTES: Readonly<Record<string, RouteEntry>> = {
   "DELETE /sdk/v1/instance": { demand: "sdk", path: "/sdk/v1/instance" },
   // Its bodies are the ledger's concern: test/ledger/usage-report.test.ts.
   "POST /sdk/v1/usage": { demand: "sdk", path: "/sdk/v1/usage" },
+  "POST /sdk/v1/leases": { demand: "sdk", path: "/sdk/v1/leases" },
   "GET /metrics": { demand: "metrics", path: "/metrics" },
   "GET /healthz": { demand: "public", path: "/healthz" },
   "GET /readyz": { demand: "public", path: "/readyz" },

@@ -16,7 +16,18 @@ import {
   type Snapshot,
   SNAPSHOT_PATH,
 } from "../../../sdk-client/src/wire/protocol.ts";
-import { MAX_LEASES_PER_RECORD } from "../../../sdk-client/src/wire/lease-protocol.ts";
+import {
+  type DeniedWant,
+  type GrantedLease,
+  type LeaseAnswer,
+  type LeaseRequest,
+  LEASES_PATH,
+  type LeaseState,
+  type LeaseWant,
+  MAX_LEASES_PER_RECORD,
+  MAX_LEASES_PER_REQUEST,
+  MAX_WANTS_PER_REQUEST,
+} from "../../../sdk-client/src/wire/lease-protocol.ts";
 import {
   MAX_RECORDS_PER_BATCH,
   OUTCOMES,
@@ -183,6 +194,61 @@ export const usageAnswerSchema = z
   })
   .openapi("UsageAnswer");
 
+const leaseState = z.object({
+  leaseId: z.string(),
+  spentNanoUsd: count.openapi({ description: "Of calls that ended, as the client prices them." }),
+  releasedNanoUsd: count.openapi({ description: "Given back for good." }),
+  inFlightNanoUsd: count.openapi({ description: "Set aside for calls that run." }),
+});
+const leaseWant = z.object({
+  budgetId: z.string(),
+  subject: z.string().optional(),
+  nanoUsd: count,
+  atLeastNanoUsd: count
+    .optional()
+    .openapi({ description: "What the call that waits lacks; `nanoUsd` when left out. 0 asks ahead and never waits." }),
+  sinceMs: z.number().openapi({ description: "Since when that call waits, Unix milliseconds by the client's clock." }),
+});
+
+/** What a client says of its leases, and asks for. */
+export const leaseRequestSchema = z
+  .object({
+    requestId: z.string().openapi({ description: "The same one again is granted nothing twice." }),
+    instance: z.string(),
+    wants: z.array(leaseWant).max(MAX_WANTS_PER_REQUEST),
+    leases: z.array(leaseState).max(MAX_LEASES_PER_REQUEST),
+  })
+  .openapi("LeaseRequest", { description: "All sums are cumulative, in nano-USD, and repeated in every request." });
+
+const grantedLease = z.strictObject({
+  leaseId: z.string(),
+  budgetId: z.string(),
+  subject: z.string().optional(),
+  grantedNanoUsd: count.openapi({ description: "All that was ever granted on it." }),
+  ttlMs: count.openapi({
+    description:
+      "Counted from when the request was sent. 0: start nothing from it, give back what is idle, and settle the rest.",
+  }),
+});
+const deniedWant = z.strictObject({
+  budgetId: z.string(),
+  subject: z.string().optional(),
+  because: z.enum(["held", "spent", "tooLarge"]),
+  until: z.string().optional().openapi({ description: "When the window ends." }),
+  restNanoUsd: count.openapi({ description: "The limit less what is spent for good." }),
+  heldNanoUsd: count.openapi({ description: "Of that, what leases hold." }),
+  holders: count,
+});
+
+/** What was granted, and what was not, with why. */
+export const leaseAnswerSchema = z
+  .strictObject({
+    leases: z.array(grantedLease),
+    denied: z.array(deniedWant),
+    scarce: z.array(z.string()).openapi({ description: "Budgets in which somebody waits: give back what is idle." }),
+  })
+  .openapi("LeaseAnswer");
+
 // A field that the wire types gain and this page lacks does not compile.
 type Described<Wire, Schema extends z.ZodType> =
   Exclude<keyof Wire, keyof z.infer<Schema>> extends never ? true : never;
@@ -192,7 +258,13 @@ const isWhole: [
   Described<UsageBatch, typeof usageBatchSchema>,
   Described<UsageBatch["records"][number], typeof record>,
   Described<UsageAnswer, typeof usageAnswerSchema>,
-] = [true, true, true, true, true];
+  Described<LeaseRequest, typeof leaseRequestSchema>,
+  Described<LeaseWant, typeof leaseWant>,
+  Described<LeaseState, typeof leaseState>,
+  Described<LeaseAnswer, typeof leaseAnswerSchema>,
+  Described<GrantedLease, typeof grantedLease>,
+  Described<DeniedWant, typeof deniedWant>,
+] = [true, true, true, true, true, true, true, true, true, true, true];
 void isWhole;
 
 const header = (name: string, description: string) =>
@@ -263,6 +335,28 @@ export function documentSdk(api: Api): void {
       413: problem("The body is too large."),
       422: problem("The batch itself is invalid. A faulty record is refused alone, in `rejected`."),
       429: problem("More than this token's share under load. Nothing of it was counted."),
+      ...PROBLEMS,
+    },
+  });
+  api.openAPIRegistry.registerPath({
+    ...COMMON,
+    tags,
+    security,
+    method: "post",
+    path: LEASES_PATH,
+    operationId: "askForLeases",
+    summary: "Money of `reserve` budgets to set aside for calls: what became of it, and what is asked for",
+    request: {
+      ...body(leaseRequestSchema),
+      headers: z.object({
+        Prefer: header("Prefer", "`wait=2`: wait in the queue, or until others need what is idle; 2 seconds at most."),
+        [HEADER_SENT]: header(HEADER_SENT, "The client's clock now, Unix milliseconds."),
+      }),
+    },
+    responses: {
+      200: json(leaseAnswerSchema, "What was granted, and what was not, with why."),
+      413: problem("The body is too large."),
+      422: problem("The request is invalid. Nothing of it was taken in."),
       ...PROBLEMS,
     },
   });

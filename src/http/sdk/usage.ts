@@ -57,12 +57,18 @@ function inTurn(deps: Deps): MiddlewareHandler<AppEnv> {
 
 /** How far the client's clock is ahead (negative: behind); 0 while that may be the time the request took. */
 function aheadMs(sentAt: string | undefined, nowMs: number): number {
-  const sentAtMs = sentAt === undefined ? Number.NaN : Number(sentAt);
-  if (!Number.isSafeInteger(sentAtMs)) return 0;
+  const sentAtMs = sentAtMsOf(sentAt);
+  if (sentAtMs === null) return 0;
   return Math.abs(sentAtMs - nowMs) <= CLOCK_TOLERANCE_MS ? 0 : sentAtMs - nowMs;
 }
 
-function parseJson(text: string): unknown {
+/** The client's clock as it sent this, Unix time in milliseconds; null when it does not say. */
+export function sentAtMsOf(sentAt: string | undefined): number | null {
+  const sentAtMs = sentAt === undefined ? Number.NaN : Number(sentAt);
+  return Number.isSafeInteger(sentAtMs) ? sentAtMs : null;
+}
+
+export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {

@@ -12,6 +12,7 @@ import { GRAINS, piecesOf } from "../../domain/rollups.ts";
 import { isTimeZone, windowAt } from "../../domain/window.ts";
 import { AppError, invalid } from "../../errors.ts";
 import { budgetOf, type BudgetRow, readRaises, requireBudget } from "./rows.ts";
+import { moveLeases, recallLeases } from "./lease-recall.ts";
 import { budgetResource } from "./view.ts";
 import { requireFlag } from "../flags/flags.ts";
 import { one, requireRoom } from "../shared/one.ts";
@@ -77,9 +78,17 @@ export async function updateBudget(
     await record({ action: "budget.edited", target: row.name, before, after: definitionOf(row) });
     if (countsDifferently(current, row)) {
       await endAllTrips(open, budgetOf(current, raises));
-      await tx.delete(budgetWindows).where(and(eq(budgetWindows.budgetId, id), isNull(budgetWindows.closedAt)));
+      const gone = await tx
+        .delete(budgetWindows)
+        .where(and(eq(budgetWindows.budgetId, id), isNull(budgetWindows.closedAt)))
+        .returning({ startsAt: budgetWindows.startsAt });
       await countFromLedger(open, row);
+      await moveLeases(tx, id, {
+        from: gone.map(({ startsAt }) => startsAt),
+        to: windowAt(row.period, row.timezone, at.getTime()),
+      });
     }
+    if (row.enforcement !== "reserve") await recallLeases(tx, id);
     await runOpenWindows(ctx, open, budgetOf(row, raises));
     return budgetResource(ctx, tx, row);
   });

@@ -5,11 +5,11 @@
 import { eq, sql } from "drizzle-orm";
 import type { Logger } from "pino";
 import { type Clock, type ClockReading, DatabaseClock } from "../../clock.ts";
-import type { TokenStore } from "../../deps.ts";
+import type { LeaseDesk, TokenStore } from "../../deps.ts";
 import { isDatabaseAway, isReadOnly, ReadOnlyError, StandbyError } from "../../database-away.ts";
 import type { Database } from "../../db/database.ts";
 import { lineageColumns, lineageOf } from "../../db/lineage.ts";
-import type { Listener } from "../../db/listen.ts";
+import { budgetOfPayload, type Listener } from "../../db/listen.ts";
 import { environments, installation } from "../../db/schema/state.ts";
 import { Coalesced } from "../shared/coalesce.ts";
 import type { DatabaseSnapshotStore } from "./store.ts";
@@ -28,6 +28,7 @@ export interface StateSyncOptions {
   log: Logger;
   snapshots: DatabaseSnapshotStore;
   tokens: TokenStore;
+  leases: Pick<LeaseDesk, "wake">;
 }
 
 export class StateSync {
@@ -170,7 +171,12 @@ export class StateSync {
   }
 
   #onNotify(payload: string): void {
-    const { snapshots, tokens } = this.#options;
+    const { snapshots, tokens, leases } = this.#options;
+    const budgetId = budgetOfPayload(payload);
+    if (budgetId !== null) {
+      if (!this.#closed) leases.wake(budgetId);
+      return;
+    }
     // A server hears its own changes too, and often before it has answered its parked polls: those come first.
     setImmediate(() => {
       if (this.#closed) return;

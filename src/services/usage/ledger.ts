@@ -20,6 +20,7 @@ import { MAX_LATE_MS, type MinuteSums, type PricedRecord, tally } from "../../do
 import { windowAt } from "../../domain/window.ts";
 import { AppError } from "../../errors.ts";
 import { addCalls, readApplied } from "./calls-by-revision.ts";
+import { inLeaseWindows, leaseUses, readNamedLeases, settleLeases } from "../budgets/lease-settle.ts";
 import { readBudgets } from "../budgets/rows.ts";
 import { runLadder, wouldChange } from "../trips/ladder-run.ts";
 import { addEvaluations } from "../flags/evaluations.ts";
@@ -195,6 +196,8 @@ async function count(
     snapshot: served?.snapshot,
   });
   const sums = tally(records);
+  const uses = leaseUses(records);
+  const named = await readNamedLeases(tx, environmentId, uses);
   const nameOf = modelNames(served?.snapshot.aliases);
   const lineage = served?.lineage ?? "";
   const isFlag = (key: string): boolean => served !== undefined && Object.hasOwn(served.snapshot.flags, key);
@@ -208,13 +211,15 @@ async function count(
   const [, , windows] = await Promise.all([
     addMinutes(tx, environmentId, sums),
     addRecent(tx, environmentId, records),
-    addToWindows(tx, windowSums(budgets, sums, nameOf)),
+    addToWindows(tx, inLeaseWindows(windowSums(budgets, sums, nameOf), records, { named, budgets, nameOf })),
     addEvaluations(tx, environmentId, fresh, new Date(nowMs)),
     noteUnknownFlags(tx, environmentId, fresh, isFlag, new Date(nowMs)),
     addCalls(tx, environmentId, callSums),
     addFleetCalls(tx, environmentId, tallyFleet(records, { nowMs, lineage, applied, nameOf })),
     takeBackDays(tx, environmentId, rolled, sums),
   ]);
+  // After the windows: their rows are locked before those of leases, here as everywhere.
+  await settleLeases(tx, environmentId, uses);
   const due = dueLadders(budgets, windows, nowMs);
   const acted = due.length > 0;
   if (acted && !locks) return null;
