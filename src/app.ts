@@ -19,6 +19,7 @@ import { metricsRoutes } from "./http/operator/metrics.ts";
 import { leaseRoutes } from "./http/sdk/leases.ts";
 import { pollRoute, pollsFirst, sdkRoutes } from "./http/sdk/poll.ts";
 import { usageReportRoutes } from "./http/sdk/usage.ts";
+import { verdictRoutes } from "./http/sdk/verdicts.ts";
 import { errorPage, wantsPage } from "./web/shell/error-page.tsx";
 import { boardsFirst, liveRoute } from "./web/board/live-route.ts";
 import { webRoutes } from "./web/shell/routes.tsx";
@@ -42,6 +43,7 @@ export function createApp(deps: Deps): Hono<AppEnv> {
   app.use(http.middleware);
   app.route("/", usageReportRoutes(deps));
   app.route("/", leaseRoutes(deps));
+  app.route("/", verdictRoutes(deps));
   app.use(requestId({ limitLength: MAX_REQUEST_ID_CHARS, generator: () => deps.newId() }));
   app.use(securityHeaders(deps));
   app.use(requestLog(deps));

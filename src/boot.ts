@@ -28,6 +28,7 @@ import { LineageRepair } from "./services/snapshots/lineage-repair.ts";
 import { createSignInLink } from "./services/access/sign-in.ts";
 import { DatabaseSnapshotStore } from "./services/snapshots/store.ts";
 import { StateSync } from "./services/snapshots/state-sync.ts";
+import { DatabaseVerdictLog } from "./services/verdicts/log.ts";
 import { DatabaseTokenStore } from "./services/access/token-store.ts";
 
 const SECRET_BYTES = 32;
@@ -93,6 +94,12 @@ async function start(
   const instances = new BufferedInstanceTracker({ db: syncDb, clock, log });
   const ledger = new DatabaseLedger();
   const leases = new DatabaseLeaseDesk({ server: newId(), log });
+  const verdicts = new DatabaseVerdictLog({
+    db: syncDb,
+    clock,
+    random: randomShare,
+    lineageOf: (environmentId) => snapshots.current(environmentId)?.lineage ?? "",
+  });
   const deps: Deps = {
     config,
     db,
@@ -106,6 +113,7 @@ async function start(
     instances,
     ledger,
     leases,
+    verdicts,
     notify: createNotify(clock),
   };
   ledger.start({ ...deps, db: usage });
@@ -119,7 +127,7 @@ async function start(
   const wantsLink = isFirstRun || (database.kind === "embedded" && (await hasNoOtherAdmin(db)));
   const signInSecret = wantsLink ? (await createSignInLink(deps, FIRST_ADMIN_ID)).secret : null;
 
-  const sync = new StateSync({ database, clock, log, snapshots, tokens, leases });
+  const sync = new StateSync({ database, clock, log, snapshots, tokens, leases, verdicts });
   await sync.start();
   const ofJobs: Deps = { ...deps, db: jobsDb };
   const delivery = new AlertDelivery(ofJobs, randomShare);
@@ -132,9 +140,11 @@ async function start(
     drain: () => {
       snapshots.drain();
       leases.drain();
+      verdicts.drain();
     },
     close: async () => {
       snapshots.drain();
+      verdicts.drain();
       await leases.close();
       await ledger.close();
       await runner.close();

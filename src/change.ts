@@ -30,6 +30,8 @@ export interface Change {
    * standing has been settled with it.
    */
   patch: (patch: SnapshotStep["patch"]) => void;
+  /** Says that this change has appended to the log of verdicts, which this server then reads at once. */
+  appendedVerdicts: () => void;
   /** Adds an audit row without a change: somebody asked for what is in force already. The revision stays. */
   note: (entry: AuditEntry) => Promise<void>;
 }
@@ -52,6 +54,7 @@ export async function change<T>(
   const { deps } = ctx;
   const done = await withTransaction(ctx, (tx) => changeIn(ctx, tx, environmentId, work));
   const { value, revision, step } = done;
+  if (done.hasVerdicts) await afterCommit(ctx, () => deps.verdicts.refresh(environmentId));
   await afterCommit(ctx, () => (step === null ? deps.snapshots.refresh(environmentId) : deps.snapshots.follow(step)));
   return { value, revision };
 }
@@ -81,12 +84,13 @@ export async function changeIn<T>(
   tx: Db,
   environmentId: string,
   work: (change: Change) => Promise<T>,
-): Promise<Changed<T> & { step: SnapshotStep | null }> {
+): Promise<Changed<T> & { step: SnapshotStep | null; hasVerdicts: boolean }> {
   const { environment, lineage } = await lockEnvironment(tx, environmentId);
   const revision = environment.revision + 1;
   const at = new Date(ctx.deps.clock.nowMs());
   const recorded: AuditEntry[] = [];
   let patch = null as SnapshotStep["patch"] | null;
+  let hasVerdicts = false as boolean;
   const value = await work({
     tx,
     environment,
@@ -100,18 +104,23 @@ export async function changeIn<T>(
     patch: (own) => {
       patch = own;
     },
+    appendedVerdicts: () => {
+      hasVerdicts = true;
+    },
     note: async (entry) => {
       await insertAudit(ctx, tx, entry, { environmentId, revision: environment.revision, at });
     },
   });
-  if (recorded.length === 0) return { value, revision: `${lineage}.${environment.revision}`, step: null };
+  if (recorded.length === 0) {
+    return { value, revision: `${lineage}.${environment.revision}`, step: null, hasVerdicts };
+  }
   if (patch === null) {
     const moved = await settleStandings(tx, environmentId, at, revision);
     await insertAudits(ctx, tx, movedEntries(moved, recorded), { environmentId, revision, at });
   }
   const committedAt = await moveOn(tx, environmentId, lineage, revision);
   const step = patch === null ? null : { lineage, environment: { ...environment, revision, committedAt }, patch };
-  return { value, revision: `${lineage}.${revision}`, step };
+  return { value, revision: `${lineage}.${revision}`, step, hasVerdicts };
 }
 
 /** The environment's new revision, when it was made (the result), and the NOTIFY: in one statement, as a kill waits. */

@@ -5,6 +5,7 @@ import type { Logger } from "pino";
 import type { LeaseAnswer, LeaseRequest } from "../sdk-client/src/wire/lease-protocol.ts";
 import type { Snapshot } from "../sdk-client/src/wire/protocol.ts";
 import type { UsageRecord } from "../sdk-client/src/wire/usage-protocol.ts";
+import type { Verdict } from "../sdk-client/src/wire/verdict-protocol.ts";
 import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
 import type { Db, EnvironmentRow } from "./db/types.ts";
@@ -32,6 +33,7 @@ export interface Deps {
   instances: InstanceTracker;
   ledger: Ledger;
   leases: LeaseDesk;
+  verdicts: VerdictLog;
   notify: Notify;
 }
 
@@ -182,6 +184,8 @@ export interface Counted {
   accepted: number;
   duplicate: boolean;
   rejected: { index: number; path: string; message: string }[];
+  /** What holds now for users and sessions of what was counted with it. */
+  verdicts?: Verdict[];
 }
 
 export interface Ledger {
@@ -209,6 +213,30 @@ export interface LeaseDesk {
   wake(budgetId: string): void;
   /** Calls that wait here. */
   readonly waiting: number;
+}
+
+/** An answer to those who have the same of the log. */
+export interface PreparedVerdicts {
+  readonly json: Buffer<ArrayBuffer>;
+  readonly gzip: Buffer<ArrayBuffer>;
+}
+
+export interface VerdictLog {
+  /** Reads what is new. Resolves when all that was committed before this call is known. */
+  refresh(environmentId: string): Promise<void>;
+  /** Whether there is an entry about the subject of a budget. */
+  has(environmentId: string, budgetId: string, subject: string): boolean;
+  /** The end of an environment's log. */
+  end(environmentId: string): { n: number; lineage: string };
+  /** What is new since `after`; all that holds when it is null or of another log, or when more is gone since. */
+  answer(environmentId: string, after: { n: number; lineage: string | null } | null): Promise<PreparedVerdicts>;
+  /** True while anybody may wait: neither draining nor full. */
+  readonly parks: boolean;
+  /**
+   * Calls `then` once: at the next news of the environment, after `timeoutMs` or somewhat sooner, or when the connection
+   * goes or the server stops. Must not throw.
+   */
+  park(environmentId: string, timeoutMs: number, connection: PollConnection, then: (gone: boolean) => void): void;
 }
 
 export interface Target {

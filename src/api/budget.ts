@@ -37,8 +37,6 @@ const MAX_LEVEL = MAX_CHAIN_STEPS - 1;
 const MIN_LIMIT_USD = MIN_LIMIT_NANO_USD / NANO_PER_USD;
 const MAX_LIMIT_USD = MAX_LIMIT_NANO_USD / NANO_PER_USD;
 
-const NOT_YET_SUBJECT =
-  "budgets of single users or sessions are not supported yet; use a flag, a tag, a model or a combination";
 const ONE_KIND = "must be left out beside a flag: a budget counts one flag or those with a tag";
 const MAX_SUBJECT_CHARS = 256;
 /** `each`, or one id. */
@@ -56,7 +54,6 @@ const scopeSchema = z
     'must be an object such as {} (the whole environment) or {"flag": "support-chat"}',
   )
   .refine(({ flag, tag }) => flag === undefined || tag === undefined, { path: ["tag"], message: ONE_KIND })
-  .refine(({ user, session }) => user === undefined && session === undefined, { message: NOT_YET_SUBJECT })
   .openapi({
     type: "object",
     description:
@@ -138,12 +135,6 @@ const pausedSchema = z
   .openapi({ description: "True: it counts, and neither alerts nor acts." });
 const periodSchema = z.enum(PERIODS, `must be one of ${PERIODS.join(", ")}`);
 
-/** What a budget does unless it says otherwise: one model down at 80 %, off at the limit. */
-const DEFAULT_LADDER: z.infer<typeof ladderSchema> = [
-  { atPercent: 80, action: "downgrade" },
-  { atPercent: 100, action: "kill" },
-];
-
 export const createBudgetBody = z
   .strictObject({
     name: nameSchema,
@@ -155,13 +146,17 @@ export const createBudgetBody = z
     onUnavailable: onUnavailableSchema.default("allow"),
     reserveWaitMs: reserveWaitSchema.default(DEFAULT_RESERVE_WAIT_MS),
     minTokens: minTokensSchema.default(DEFAULT_MIN_TOKENS),
-    ladder: ladderSchema.default(DEFAULT_LADDER),
+    ladder: optionalField(ladderSchema).openapi({
+      description:
+        "Left out: one model down at 80 %, off at the limit; about users or sessions a warning to the application at 80 %, stopped at the limit.",
+    }),
     onReset: onResetSchema.default("restore"),
     paused: pausedSchema.default(false),
   })
   .openapi("CreateBudget");
+export type NewBudget = z.infer<typeof createBudgetBody>;
 /** All that people define of a budget. */
-export type BudgetDefinition = z.infer<typeof createBudgetBody>;
+export type BudgetDefinition = NewBudget & { ladder: z.infer<typeof ladderSchema> };
 
 export const updateBudgetBody = z
   .strictObject({
@@ -191,6 +186,39 @@ export const raiseBudgetBody = z
     reason: reasonSchema,
   })
   .openapi("RaiseBudget");
+
+/** Whom to let go on. */
+export const liftBody = z
+  .strictObject({
+    user: optionalField(subjectSchema),
+    session: optionalField(subjectSchema),
+    reason: reasonSchema,
+  })
+  .openapi("LiftSubject");
+export type LiftBody = z.infer<typeof liftBody>;
+
+/** Users or sessions with a window of their own. */
+const subjectsSchema = z.object({
+  counted: z.number(),
+  stopped: z.number(),
+  downgraded: z.number(),
+  warned: z.number(),
+  isFull: z
+    .boolean()
+    .openapi({ description: "True: there are more than can be counted apart; the others hold nothing." }),
+  top: z.array(
+    z.object({
+      user: optionalField(z.string()),
+      session: optionalField(z.string()),
+      spentNanoUsd: nanoUsd,
+      exactNanoUsd: nanoUsd,
+      action: z.enum(["warn", "downgrade", "stop"]).nullable(),
+      level: z.number().nullable(),
+      liftedBy: z.string().nullable(),
+    }),
+  ),
+});
+export type SubjectsNow = z.infer<typeof subjectsSchema>;
 
 const storedStepSchema = z.object({
   atPercent: z.number(),
@@ -240,6 +268,10 @@ export const budgetSchema = z
       limitReachedAt: time.nullable().openapi({ description: "At this rate; null: not in this window." }),
       /** How far the limit can be overspent at this rate before a trip stops it. */
       overshootBoundNanoUsd: nanoUsd,
+      subjects: subjectsSchema.nullable().openapi({
+        description:
+          "Of a budget about users or sessions; null for others. Then what is spent above is that of the one who spent most.",
+      }),
       standing: z.array(z.string()).openapi({ description: "Ladder steps crossed now." }),
       trips: z.array(
         z.object({

@@ -10,6 +10,7 @@ import type { FleetCalls } from "./breaker.ts";
 import type { Budget, LadderAction } from "./budget.ts";
 import type { ChannelKind } from "./channel.ts";
 import type { StandingState } from "./standing.ts";
+import type { SubjectAction } from "./subject.ts";
 
 /** What one click can take back, and so has to be read. */
 const takenBack = z.discriminatedUnion("action", [
@@ -63,6 +64,7 @@ type Told =
   | Edited<"budget.edited", BudgetKept>
   | Gone<"budget.deleted", BudgetKept>
   | Made<"budget.raised", { addUsd: number; until: string }>
+  | Made<"budget.lifted", LiftKept>
   | Made<"budget.step", StepKept>
   | Made<"budget.over" | "budget.under", { spentNanoUsd: number; limitNanoUsd: number }>
   | Said<"incident.acknowledged" | "incident.resolved">
@@ -96,6 +98,7 @@ type TripKept = {
   atPercent: number;
 };
 type BudgetKept = Omit<Budget, "id" | "limitNanoUsd" | "raises"> & { limitUsd: number };
+type LiftKept = { user: string | null; session: string | null; action: SubjectAction; spentNanoUsd: number };
 type StepKept = {
   atPercent: number;
   action: LadderAction | "over";
@@ -144,6 +147,7 @@ const TARGET_KINDS = {
   "budget.edited": "budget",
   "budget.deleted": "budget",
   "budget.raised": "budget",
+  "budget.lifted": "budget",
   "budget.step": "budget",
   "budget.over": "budget",
   "budget.under": "budget",

@@ -16,6 +16,7 @@ import type {
 } from "../../sdk-client/src/wire/protocol.ts";
 import type { Revision } from "../../sdk-client/src/wire/revision.ts";
 import type { Enforcement } from "./budget.ts";
+import type { SubjectBudget } from "../../sdk-client/src/wire/verdict-protocol.ts";
 import { inForce, type TripInForce } from "./in-force.ts";
 
 export interface SnapshotFlagSource {
@@ -65,6 +66,8 @@ export interface SnapshotBudgetSource {
   flag: string | null;
   model: string | null;
   tag: string | null;
+  userScope: string | null;
+  sessionScope: string | null;
   enforcement: Enforcement;
   onUnavailable: "allow" | "deny";
   reserveWaitMs: number;
@@ -87,25 +90,59 @@ export function compileSnapshot(source: SnapshotSource): Snapshot {
     ...(source.breakers.length > 0 && { breakers: source.breakers }),
     prices: priceRowsOf(source.priceTable, namedModels(source)),
     aliases: source.aliases,
-    ...(source.budgets.length > 0 && {
-      budgets: source.budgets.flatMap((budget) => compileBudget(budget, source.flags)),
-    }),
+    ...compileBudgets(source, nameOf),
   };
 }
 
-function compileBudget(budget: SnapshotBudgetSource, all: readonly SnapshotFlagSource[]): SnapshotBudget[] {
-  const { enforcement, flag, model, tag, ...rest } = budget;
-  if (enforcement === "track") return [];
-  const flags = tag === null ? null : all.filter(({ tags }) => tags.includes(tag)).map(({ key }) => key);
-  return [
-    {
-      ...rest,
-      ...(flag !== null && { flag }),
-      ...(flags !== null && { flags }),
-      ...(model !== null && { model }),
-      enforcement,
-    },
-  ];
+function compileBudgets(source: SnapshotSource, nameOf: NameOf): Pick<Snapshot, "budgets" | "subjectBudgets"> {
+  const budgets: SnapshotBudget[] = [];
+  const subjectBudgets: SubjectBudget[] = [];
+  for (const budget of source.budgets) {
+    const { enforcement, flag, model, tag, userScope, sessionScope, ...rest } = budget;
+    const flags = tag === null ? null : source.flags.filter(({ tags }) => tags.includes(tag)).map(({ key }) => key);
+    const named = { ...(model !== null && { model }) };
+    if (userScope !== null || sessionScope !== null) {
+      subjectBudgets.push({
+        id: budget.id,
+        name: budget.name,
+        ...heldFlags(budget, flags, source, nameOf),
+        ...named,
+        ...(userScope !== null && { user: userScope }),
+        ...(sessionScope !== null && { session: sessionScope }),
+      });
+    } else if (enforcement !== "track") {
+      budgets.push({
+        ...rest,
+        ...(flag !== null && { flag }),
+        ...(flags !== null && { flags }),
+        ...named,
+        enforcement,
+      });
+    }
+  }
+  return {
+    ...(budgets.length > 0 && { budgets }),
+    ...(subjectBudgets.length > 0 && { subjectBudgets }),
+  };
+}
+
+/** As a trip would move them: its own flag, else those with its tag and with its model in their chain. */
+function heldFlags(
+  { flag, model }: SnapshotBudgetSource,
+  tagged: readonly string[] | null,
+  { flags, chains }: SnapshotSource,
+  nameOf: NameOf,
+): Pick<SubjectBudget, "flags"> {
+  if (flag !== null) return { flags: [flag] };
+  if (model === null) return tagged === null ? {} : { flags: tagged };
+  const withModel = chains
+    .filter(({ steps }) => steps.some((step) => nameOf(step.model) === nameOf(model)))
+    .map(({ name }) => name);
+  return {
+    flags: flags
+      .filter(({ key, chain }) => chain !== null && withModel.includes(chain) && tagged?.includes(key) !== false)
+      .map(({ key }) => key),
+  };
 }
 
 /** The models of all chains and those priced by hand, each once, in a fixed order. */

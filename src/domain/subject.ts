@@ -30,6 +30,14 @@ export function isAboutSubjects({ user, session }: Pick<BudgetScope, "user" | "s
   return user !== undefined || session !== undefined;
 }
 
+/** What a budget does unless it says otherwise. */
+export function defaultLadder(scope: BudgetScope): LadderStep[] {
+  return [
+    { atPercent: 80, action: isAboutSubjects(scope) ? "alert" : "downgrade" },
+    { atPercent: 100, action: "kill" },
+  ];
+}
+
 /** The steps by what they do, the strongest first. None of a paused budget; a `track` budget only warns. */
 export function subjectSteps(budget: Budget, nowMs: number): SubjectStep[] {
   if (budget.paused) return [];

@@ -107,6 +107,11 @@ export const ROUTES: Readonly<Record<string, RouteEntry>> = {
     path: `${ENV}/budgets/unknown/raise`,
     body: { ...REASON, addUsd: 50, until: "2030-01-01T00:00:00Z" },
   },
+  "POST /v1/environments/:env/budgets/:id/lift": {
+    demand: "operator",
+    path: `${ENV}/budgets/unknown/lift`,
+    body: { ...REASON, user: "u1" },
+  },
   "GET /v1/environments/:env/usage": { demand: "viewer", path: `${ENV}/usage` },
   "GET /v1/environments/:env/usage/calls": { demand: "viewer", path: `${ENV}/usage/calls` },
   "GET /v1/environments/:env/channels": { demand: "viewer", path: `${ENV}/channels` },
@@ -155,6 +160,7 @@ export const ROUTES: Readonly<Record<string, RouteEntry>> = {
   "GET /sdk/v1/snapshot": { demand: "sdk", path: "/sdk/v1/snapshot" },
   "DELETE /sdk/v1/instance": { demand: "sdk", path: "/sdk/v1/instance" },
   // Its bodies are the ledger's concern: test/ledger/usage-report.test.ts.
+  "GET /sdk/v1/verdicts": { demand: "sdk", path: "/sdk/v1/verdicts" },
   "POST /sdk/v1/usage": { demand: "sdk", path: "/sdk/v1/usage" },
   "POST /sdk/v1/leases": { demand: "sdk", path: "/sdk/v1/leases" },
   "GET /metrics": { demand: "metrics", path: "/metrics" },

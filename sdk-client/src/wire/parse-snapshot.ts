@@ -4,6 +4,7 @@
  * state before it stays. Anything else that is malformed falls back to a neutral value and is named in `warnings`: one
  * odd field must not keep a kill from arriving. Unknown fields are ignored. Pure.
  */
+import type { SubjectBudget } from "./verdict-protocol.ts";
 import { isObject } from "./json.ts";
 import { parseRevision } from "./revision.ts";
 import { LIMIT_NAMES, LIMIT_SCOPES } from "./protocol.ts";
@@ -69,6 +70,9 @@ function readSnapshot(value: unknown, warn: Warn): Snapshot {
     ...(body["breakers"] === undefined ? {} : { breakers: readBreakers(body["breakers"], warn) }),
     ...(body["prices"] === undefined ? {} : { prices: readPrices(body["prices"], warn) }),
     ...(body["aliases"] === undefined ? {} : { aliases: readAliases(body["aliases"], warn) }),
+    ...(body["subjectBudgets"] === undefined
+      ? {}
+      : { subjectBudgets: items(body["subjectBudgets"], "subjectBudgets", warn).filter(isSubjectBudget) }),
     ...(body["budgets"] === undefined ? {} : { budgets: items(body["budgets"], "budgets", warn).filter(isBudget) }),
   };
 }
@@ -84,6 +88,10 @@ function readBreakers(value: unknown, warn: Warn): SnapshotBreaker[] {
 }
 
 const NOTHING: JsonObject = {};
+
+function isSubjectBudget(value: unknown): value is SubjectBudget {
+  return isObject(value) && isText(value["id"]) && isText(value["name"]);
+}
 
 /** A budget that is not understood is enforced by its ladder alone. */
 function isBudget(value: unknown): value is SnapshotBudget {

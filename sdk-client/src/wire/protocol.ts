@@ -3,6 +3,7 @@
  * Clients ignore unknown fields; that is how the protocol evolves.
  */
 import type { Revision } from "./revision.ts";
+import type { SubjectBudget } from "./verdict-protocol.ts";
 
 export type SwitchState = "on" | "off";
 /** Why a switch is off: a person or token, a trigger of another system, or a budget (a trip). */
@@ -164,6 +165,8 @@ export interface Snapshot {
   aliases?: Readonly<Record<string, string>>;
   /** Budgets that clients enforce; absent without any. */
   budgets?: readonly SnapshotBudget[];
+  /** Budgets about users or sessions: what they mean for one of them is told by verdicts, never here. */
+  subjectBudgets?: readonly SubjectBudget[];
 }
 
 export type DecisionReason =

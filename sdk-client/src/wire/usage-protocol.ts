@@ -3,6 +3,7 @@
  * milliseconds, money is not on the wire at all: the server prices.
  */
 
+import type { Verdict } from "./verdict-protocol.ts";
 import type { LeaseUse } from "./lease-protocol.ts";
 import type { Revision } from "./revision.ts";
 
@@ -225,4 +226,6 @@ export interface UsageAnswer {
   /** The newest that is committed: a client that decides by an older one has to poll before it starts on credit again. */
   revision: string;
   credits?: StartCredit[];
+  /** What holds now for users and sessions of these records; absent without any. */
+  verdicts?: Verdict[];
 }

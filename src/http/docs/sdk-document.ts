@@ -2,6 +2,13 @@
  * What clients call, for the documentation: `/sdk/v1`. Those routes are the hot path and read by hand; what is written
  * here is held to the wire types by the compiler and to a server's real answers by a test.
  */
+import {
+  type SubjectBudget,
+  type Verdict,
+  VERDICT_ACTIONS,
+  VERDICTS_PATH,
+  type VerdictsAnswer,
+} from "../../../sdk-client/src/wire/verdict-protocol.ts";
 import { z } from "@hono/zod-openapi";
 import {
   type ChainStep,
@@ -91,6 +98,40 @@ const snapshotBudget = z
   })
   .openapi("SnapshotBudget");
 
+const subjectBudget = z
+  .strictObject({
+    id: z.string(),
+    name: z.string(),
+    flags: z.array(z.string()).optional().openapi({ description: "Left out: all flags." }),
+    model: z.string().optional().openapi({ description: "A downgrade goes past it." }),
+    user: z.string().optional(),
+    session: z.string().optional(),
+  })
+  .openapi("SubjectBudget", { description: "`user` and `session` are one id, or `each`." });
+
+const verdict = z
+  .strictObject({
+    n: count.openapi({ description: "Its place in the log." }),
+    budgetId: z.string(),
+    subject: z.string().openapi({
+      description: "The user or session; of a budget about both `<length of the user>:<user><session>`.",
+    }),
+    action: z.enum(VERDICT_ACTIONS),
+    level: z.number().optional().openapi({ description: "Of a downgrade; left out: one further than its flag." }),
+    until: z.iso.datetime(),
+  })
+  .openapi("Verdict", { description: "The newest about a subject of a budget holds, until its `until`." });
+
+/** What is new in the log of verdicts. */
+export const verdictsSchema = z
+  .strictObject({
+    n: count.openapi({ description: "The end of the log: the next `after`." }),
+    lineage: z.string(),
+    full: z.boolean().openapi({ description: "True: all that holds; what is not in here is to be forgotten." }),
+    verdicts: z.array(verdict),
+  })
+  .openapi("Verdicts");
+
 /** The state of one environment at one revision. */
 export const snapshotSchema = z
   .strictObject({
@@ -114,6 +155,9 @@ export const snapshotSchema = z
     prices: z.array(z.looseObject({ model: z.string(), validFrom: z.string() })).optional(),
     aliases: z.record(z.string(), z.string()).optional(),
     budgets: z.array(snapshotBudget).optional().openapi({ description: "Budgets that clients enforce." }),
+    subjectBudgets: z.array(subjectBudget).optional().openapi({
+      description: "Budgets about users or sessions. What they mean for one of them is told by verdicts.",
+    }),
   })
   .openapi("Snapshot", { description: "Clients ignore fields that they do not know." });
 
@@ -191,6 +235,7 @@ export const usageAnswerSchema = z
       .array(z.strictObject({ budgetId: z.string(), nanoUsd: count }))
       .optional()
       .openapi({ description: "What calls may begin for until the next batch is answered, by their worst cases." }),
+    verdicts: z.array(verdict).optional().openapi({ description: "About users and sessions of these records." }),
   })
   .openapi("UsageAnswer");
 
@@ -264,7 +309,10 @@ const isWhole: [
   Described<LeaseAnswer, typeof leaseAnswerSchema>,
   Described<GrantedLease, typeof grantedLease>,
   Described<DeniedWant, typeof deniedWant>,
-] = [true, true, true, true, true, true, true, true, true, true, true];
+  Described<VerdictsAnswer, typeof verdictsSchema>,
+  Described<Verdict, typeof verdict>,
+  Described<SubjectBudget, typeof subjectBudget>,
+] = [true, true, true, true, true, true, true, true, true, true, true, true, true, true];
 void isWhole;
 
 const header = (name: string, description: string) =>
@@ -357,6 +405,29 @@ export function documentSdk(api: Api): void {
       200: json(leaseAnswerSchema, "What was granted, and what was not, with why."),
       413: problem("The body is too large."),
       422: problem("The request is invalid. Nothing of it was taken in."),
+      ...PROBLEMS,
+    },
+  });
+  api.openAPIRegistry.registerPath({
+    ...COMMON,
+    tags,
+    security,
+    method: "get",
+    path: VERDICTS_PATH,
+    operationId: "pollVerdicts",
+    summary: "What budgets mean for users and sessions: what is new in the log; parked until something is, if asked to",
+    request: {
+      query: z.object({
+        after: z.string().optional().openapi({ description: "The `n` that this process has; left out: nothing." }),
+        lineage: z.string().optional().openapi({ description: "Of that `n`." }),
+      }),
+      headers: z.object({
+        Prefer: header("Prefer", "`wait=25`: answer when there is news, after 25 seconds at most."),
+      }),
+    },
+    responses: {
+      200: json(verdictsSchema, "The log after `after`, or all that holds."),
+      422: problem("`after` is no number."),
       ...PROBLEMS,
     },
   });

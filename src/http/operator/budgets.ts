@@ -2,11 +2,13 @@
 import { getBudget, listBudgets } from "../../services/budgets/view.ts";
 import { createBudget, deleteBudget, updateBudget } from "../../services/budgets/budgets.ts";
 import { raiseBudget } from "../../services/budgets/raise.ts";
+import { liftSubject } from "../../services/verdicts/lift.ts";
 import { idSchema } from "../../api/fields.ts";
 import {
   budgetSchema,
   changedBudgetSchema,
   createBudgetBody,
+  liftBody,
   raiseBudgetBody,
   updateBudgetBody,
 } from "../../api/budget.ts";
@@ -62,6 +64,16 @@ const raise = changeRoute("operator", {
   responses: { 200: json(changedBudgetSchema, "The budget with the raise in force.") },
 });
 
+const lift = changeRoute("operator", {
+  method: "post",
+  path: "/v1/environments/{env}/budgets/{id}/lift",
+  tags,
+  operationId: "liftSubject",
+  summary: "Let one user or session go on until the window ends; a step that it crosses later acts",
+  request: { params, ...body(liftBody) },
+  responses: { 200: json(changedBudgetSchema, "The budget as it is now.") },
+});
+
 export function budgetRoutes(): Api {
   return createApi()
     .openapi(list, async (c) => c.json(await listBudgets(c.get("ctx"), c.req.valid("param").env), 200))
@@ -88,5 +100,9 @@ export function budgetRoutes(): Api {
       const { addUsd, until, reason } = c.req.valid("json");
       const input = { addUsd, until: new Date(until), reason };
       return c.json(changed(c, await raiseBudget(c.get("ctx"), env, id, input)), 200);
+    })
+    .openapi(lift, async (c) => {
+      const { env, id } = c.req.valid("param");
+      return c.json(changed(c, await liftSubject(c.get("ctx"), env, id, c.req.valid("json"))), 200);
     });
 }

@@ -7,7 +7,8 @@ import type { Ctx } from "../../deps.ts";
 import { budgets, budgetWindows, usageMinutes } from "../../db/schema/money.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";
 import { countsWork, definedScope, MAX_BUDGETS_PER_ENVIRONMENT, nanoUsd } from "../../domain/budget.ts";
-import type { BudgetDefinition, BudgetResource } from "../../api/budget.ts";
+import type { BudgetDefinition, BudgetResource, NewBudget } from "../../api/budget.ts";
+import { defaultLadder, isAboutSubjects } from "../../domain/subject.ts";
 import { GRAINS, piecesOf } from "../../domain/rollups.ts";
 import { isTimeZone, windowAt } from "../../domain/window.ts";
 import { AppError, invalid } from "../../errors.ts";
@@ -22,6 +23,7 @@ import { requireKnownModel } from "../models/known-models.ts";
 import { runOpenWindows } from "../trips/ladder-run.ts";
 import { whole } from "../usage/ledger-writes.ts";
 import { endAllTrips } from "../trips/trips.ts";
+import { forgetSubjects } from "../verdicts/subjects.ts";
 import { rolledSpan, usageOf } from "../usage/rollups.ts";
 
 const TOO_MANY = `An environment holds at most ${MAX_BUDGETS_PER_ENVIRONMENT} budgets.`;
@@ -30,7 +32,7 @@ const TOO_MANY = `An environment holds at most ${MAX_BUDGETS_PER_ENVIRONMENT} bu
 export async function createBudget(
   ctx: Ctx,
   environmentKey: string,
-  input: BudgetDefinition,
+  input: NewBudget,
 ): Promise<Changed<BudgetResource>> {
   const environment = await requireEnvironment(ctx, environmentKey, "admin");
   return change(ctx, environment.id, async (open) => {
@@ -38,7 +40,7 @@ export async function createBudget(
     await lockBudgets(tx, environment.id);
     const budgetCount = await tx.$count(budgets, eq(budgets.environmentId, environment.id));
     requireRoom(budgetCount + 1, MAX_BUDGETS_PER_ENVIRONMENT, TOO_MANY);
-    const columns = await columnsOf(tx, environment, input);
+    const columns = await columnsOf(tx, environment, { ...input, ladder: input.ladder ?? defaultLadder(input.scope) });
     const rows = await tx
       .insert(budgets)
       .values({ id: ctx.deps.newId(), environmentId: environment.id, ...columns, createdAt: at, updatedAt: at })
@@ -78,6 +80,7 @@ export async function updateBudget(
     await record({ action: "budget.edited", target: row.name, before, after: definitionOf(row) });
     if (countsDifferently(current, row)) {
       await endAllTrips(open, budgetOf(current, raises));
+      await forgetSubjects(open, budgetOf(current, raises));
       const gone = await tx
         .delete(budgetWindows)
         .where(and(eq(budgetWindows.budgetId, id), isNull(budgetWindows.closedAt)))
@@ -126,6 +129,9 @@ async function lockBudgets(tx: Db, environmentId: string): Promise<void> {
 
 /** Starts the budget's current window with what the ledger holds of it, to the minute. */
 async function countFromLedger({ tx, at, environment }: Change, row: BudgetRow): Promise<void> {
+  const { scope } = budgetOf(row, []);
+  // Sums by minute do not tell whose they are: users and sessions count from now on.
+  if (isAboutSubjects(scope)) return;
   const nameOf = modelNames(environment.aliases);
   const { startMs, endMs } = windowAt(row.period, row.timezone, at.getTime());
   const pieces = piecesOf({ fromMs: startMs, untilMs: endMs }, await rolledSpan(tx, row.environmentId), GRAINS);
@@ -139,7 +145,6 @@ async function countFromLedger({ tx, at, environment }: Change, row: BudgetRow):
     .from(usageOf(row.environmentId, pieces))
     .where(row.flag === null ? undefined : eq(usageMinutes.flag, row.flag))
     .groupBy(usageMinutes.flag, usageMinutes.model);
-  const { scope } = budgetOf(row, []);
   const matching = sums.filter((sum) => countsWork(scope, sum, nameOf));
   const exact = matching.reduce((sum, { exact: part }) => sum + part, 0n);
   const spent = matching.reduce((sum, { estimated }) => sum + estimated, exact);
@@ -179,6 +184,7 @@ async function columnsOf(
   if (input.onUnavailable === "deny" && input.enforcement === "track") {
     throw invalid("onUnavailable", 'must be "allow" for a budget that only tracks: it never denies a call');
   }
+  if (isAboutSubjects(input.scope)) requireSubjectWays(input);
   if (input.scope.flag !== undefined) await requireFlag(tx, environment.id, input.scope.flag);
   const { model } = input.scope;
   if (model !== undefined && model !== modelBefore) {
@@ -202,6 +208,19 @@ async function columnsOf(
     ladder: input.ladder,
     onReset: input.onReset,
   };
+}
+
+/** What a budget about users or sessions cannot do. */
+function requireSubjectWays({ enforcement, onReset }: BudgetDefinition): void {
+  if (enforcement === "reserve") {
+    throw invalid(
+      "enforcement",
+      'cannot be "reserve" for users or sessions yet; "trip" stops each of them at its limit',
+    );
+  }
+  if (onReset === "stay") {
+    throw invalid("onReset", 'must be "restore": a user or session may go on with the next window');
+  }
 }
 
 async function requireFreeName(tx: Db, environmentId: string, name: string): Promise<void> {

@@ -9,11 +9,13 @@ import type { Db } from "../../db/types.ts";
 import { type Budget, definedScope, effectiveLimitNanoUsd, NANO_PER_USD } from "../../domain/budget.ts";
 import { burnOfScope, BURN_SPAN_MS } from "../../domain/burn.ts";
 import { limitReachedAtMs, overshootBoundNanoUsd } from "../../domain/forecast.ts";
-import type { BudgetNow, BudgetResource } from "../../api/budget.ts";
+import type { BudgetNow, BudgetResource, SubjectsNow } from "../../api/budget.ts";
+import { isAboutSubjects } from "../../domain/subject.ts";
 import { totalOf } from "../../domain/total.ts";
 import { windowAt } from "../../domain/window.ts";
 import { paceOf, readSpending, type Spending } from "./pace.ts";
 import { budgetColumns, budgetOf, type BudgetRow, type RaiseRow, requireBudget } from "./rows.ts";
+import { subjectsNow } from "../verdicts/view.ts";
 import { type Burn, readBurn } from "../usage/burn.ts";
 
 /** How long a client may hold a record: its flush interval and the request. */
@@ -50,7 +52,7 @@ export async function budgetResource(ctx: Ctx, db: Db, row: BudgetRow): Promise<
   return resource;
 }
 
-/** A fixed number of queries, however many budgets there are. */
+/** A fixed number of queries, however many budgets there are, and two for each that is about users or sessions. */
 async function budgetResources(
   ctx: Ctx,
   db: Db,
@@ -66,7 +68,16 @@ async function budgetResources(
     rows.map((row) => row.id),
     nowMs,
   );
-  return rows.map((row) => resourceOf(row, facts, nowMs));
+  const subjects = new Map<string, SubjectsNow>();
+  for (const row of rows) {
+    const budget = budgetOf(row, []);
+    if (isAboutSubjects(budget.scope)) subjects.set(row.id, await subjectsNow(db, budget, nowMs));
+  }
+  return rows.map((row) => {
+    const resource = resourceOf(row, facts, nowMs);
+    const own = subjects.get(row.id);
+    return own === undefined ? resource : { ...resource, now: nowOfSubjects(resource.now, own) };
+  });
 }
 
 interface Facts {
@@ -175,10 +186,23 @@ function budgetNow(row: BudgetRow, raises: readonly RaiseRow[], facts: Facts, no
       propagationMs: PROPAGATION_MS,
       inFlightNanoUsd: pace.inFlight,
     }),
+    subjects: null,
     standing: [...(window?.ladderState?.standing ?? [])],
     trips: facts.trips
       .filter((trip) => trip.budgetId === row.id)
       .map(({ flag, action, atPercent, overriddenBy }) => ({ flag, action, atPercent, overriddenBy })),
+  };
+}
+
+/** Each has the limit alone: what is spent of it is what the one spent who spent most. */
+function nowOfSubjects(now: BudgetNow, subjects: SubjectsNow): BudgetNow {
+  const [most] = subjects.top;
+  return {
+    ...now,
+    spentNanoUsd: most?.spentNanoUsd ?? 0,
+    exactNanoUsd: most?.exactNanoUsd ?? 0,
+    limitReachedAt: null,
+    subjects,
   };
 }
 

@@ -1,5 +1,5 @@
 /** Reads all that the snapshot of one environment is compiled from, in one statement: one state, one round trip. */
-import { and, eq, ne, sql } from "drizzle-orm";
+import { and, eq, isNotNull, ne, or, sql } from "drizzle-orm";
 import type { PriceTable } from "../../../sdk-client/src/pricing/price-table.ts";
 import { StandbyError } from "../../database-away.ts";
 import { jsonRows } from "../../db/json-rows.ts";
@@ -39,6 +39,8 @@ const BUDGET_COLUMNS = {
   flag: budgets.flag,
   model: budgets.model,
   tag: budgets.tag,
+  userScope: budgets.userScope,
+  sessionScope: budgets.sessionScope,
   enforcement: budgets.enforcement,
   onUnavailable: budgets.onUnavailable,
   reserveWaitMs: budgets.reserveWaitMs,
@@ -71,7 +73,7 @@ export function snapshotReader(db: Db): (environmentId: string) => Promise<Snaps
         BUDGET_COLUMNS,
         sql`from ${budgets} where ${and(
           eq(budgets.environmentId, id),
-          ne(budgets.enforcement, "track"),
+          or(ne(budgets.enforcement, "track"), isNotNull(budgets.userScope), isNotNull(budgets.sessionScope)),
           eq(budgets.paused, false),
         )}`,
         [budgets.id],

@@ -10,9 +10,12 @@ import { isDatabaseAway, isReadOnly, ReadOnlyError, StandbyError } from "../../d
 import type { Database } from "../../db/database.ts";
 import { lineageColumns, lineageOf } from "../../db/lineage.ts";
 import { budgetOfPayload, type Listener } from "../../db/listen.ts";
+import { verdictHeads } from "../../db/schema/money.ts";
 import { environments, installation } from "../../db/schema/state.ts";
 import { Coalesced } from "../shared/coalesce.ts";
 import type { DatabaseSnapshotStore } from "./store.ts";
+import type { DatabaseVerdictLog } from "../verdicts/log.ts";
+import { VERDICTS_PAYLOAD } from "../verdicts/rows.ts";
 
 export const VERSION_CHECK_MS = 1000;
 /** A clock that was off by more is worth a line in the log. */
@@ -29,6 +32,7 @@ export interface StateSyncOptions {
   snapshots: DatabaseSnapshotStore;
   tokens: TokenStore;
   leases: Pick<LeaseDesk, "wake">;
+  verdicts: DatabaseVerdictLog;
 }
 
 export class StateSync {
@@ -78,7 +82,7 @@ export class StateSync {
   }
 
   async #checkVersions(): Promise<void> {
-    const { database, clock, snapshots, tokens } = this.#options;
+    const { database, clock, snapshots, tokens, verdicts } = this.#options;
     const startedMs = clock.monotonicMs();
     const question = database.lanes.sync
       .select({
@@ -88,9 +92,11 @@ export class StateSync {
         tokensVersion: installation.tokensVersion,
         id: environments.id,
         n: environments.revision,
+        verdictN: verdictHeads.n,
       })
       .from(installation)
       .leftJoin(environments, sql`true`)
+      .leftJoin(verdictHeads, eq(verdictHeads.environmentId, environments.id))
       .where(eq(installation.id, 1));
     const rows = await database.check(question.execute());
     const first = rows[0];
@@ -100,15 +106,19 @@ export class StateSync {
     this.#followCluster(`${first.system} ${first.timeline}`);
     this.#followClock({ sentMs: startedMs, databaseMs: first.nowMs, heardMs: clock.monotonicMs() });
     const revisions = new Map<string, { lineage: string; n: number }>();
-    for (const { id, n, own, ...shared } of rows) {
+    const heads = new Map<string, number>();
+    for (const { id, n, own, verdictN, ...shared } of rows) {
       const lineage = own === null ? null : lineageOf({ ...shared, own });
-      if (id !== null && n !== null && lineage !== null) revisions.set(id, { lineage, n });
+      if (id === null || n === null || lineage === null) continue;
+      revisions.set(id, { lineage, n });
+      heads.set(id, verdictN ?? 0);
     }
     if (this.#tokensVersion !== first.tokensVersion) {
       await tokens.refresh();
       this.#tokensVersion = first.tokensVersion;
     }
     await snapshots.reconcile(revisions, startedMs);
+    await verdicts.reconcile(heads);
   }
 
   /** After a failover, sessions that still lead to the old primary are left. */
@@ -171,7 +181,7 @@ export class StateSync {
   }
 
   #onNotify(payload: string): void {
-    const { snapshots, tokens, leases } = this.#options;
+    const { snapshots, tokens, leases, verdicts } = this.#options;
     const budgetId = budgetOfPayload(payload);
     if (budgetId !== null) {
       if (!this.#closed) leases.wake(budgetId);
@@ -180,8 +190,9 @@ export class StateSync {
     // A server hears its own changes too, and often before it has answered its parked polls: those come first.
     setImmediate(() => {
       if (this.#closed) return;
-      const [environmentId = "", revision] = payload.split(" ");
+      const [environmentId = "", revision = ""] = payload.split(" ");
       if (payload === TOKENS_PAYLOAD) void this.#guarded(tokens.refresh());
+      else if (environmentId === VERDICTS_PAYLOAD) void this.#guarded(verdicts.refresh(revision));
       else if (snapshots.current(environmentId)?.revision !== revision)
         void this.#guarded(snapshots.refresh(environmentId));
     });

@@ -15,8 +15,10 @@ import {
   type WindowState,
   windowState,
 } from "../../domain/ladder.ts";
+import { isAboutSubjects } from "../../domain/subject.ts";
 import { type Acted, noteAgain, noteStep, resolveEndedIncidents } from "../incidents/incidents.ts";
 import { type OverRow, overLimitWouldChange, runOverLimit } from "./over-limit.ts";
+import { lookAtSubjects } from "../verdicts/subjects.ts";
 import { endTrips, trip } from "./trips.ts";
 
 /** True when a look at the window would change something, so that the environment's lock is needed. */
@@ -53,6 +55,7 @@ async function runSteps(ctx: Ctx, open: Change, budget: Budget, row: LadderRow):
 
 /** Looks at the ladders of a budget's open windows: after an edit, a raise, its expiry, or a window's end. */
 export async function runOpenWindows(ctx: Ctx, open: Change, budget: Budget): Promise<void> {
+  if (isAboutSubjects(budget.scope)) return lookAtSubjects(open, budget);
   const rows = await open.tx
     .select()
     .from(budgetWindows)

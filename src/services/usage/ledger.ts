@@ -8,6 +8,7 @@ import type { Counted, Deps, Ledger, Submission, Ctx } from "../../deps.ts";
 import { modelNames, type NameOf, realModels } from "../../../sdk-client/src/evaluate/model-names.ts";
 import type { PriceTable } from "../../../sdk-client/src/pricing/price-table.ts";
 import { priceUsage } from "../../../sdk-client/src/pricing/price.ts";
+import { MAX_VERDICTS_PER_ANSWER } from "../../../sdk-client/src/wire/verdict-protocol.ts";
 import type { UsageRecord } from "../../../sdk-client/src/wire/usage-protocol.ts";
 import { afterCommit, changeIn, lockEnvironment } from "../../change.ts";
 import { tryTransaction } from "../../transaction.ts";
@@ -42,6 +43,9 @@ import { noteUnknownFlags } from "../flags/unknown-flags.ts";
 import { UsageNames } from "./names.ts";
 import { rolledSpan, takeBackDays } from "./rollups.ts";
 import { UsageQueue, type Waiting } from "./queue.ts";
+import { verdictOf } from "../verdicts/log.ts";
+import { SubjectRoom } from "../verdicts/room.ts";
+import { countSubjects } from "../verdicts/subjects.ts";
 
 /** A record's own time counts up to this much ahead of the server's, or MAX_LATE_MS behind; else it counts as of its receipt. */
 const MAX_EARLY_MS = 60_000;
@@ -56,6 +60,7 @@ interface Queue {
   /** Which calls have had rows of their own lately. */
   calls: CallKeys;
   names: UsageNames;
+  room: SubjectRoom;
   waiting: UsageQueue;
   /** Resolves when nothing is waiting any more; null while nothing is being counted. */
   draining: Promise<void> | null;
@@ -99,7 +104,13 @@ export class DatabaseLedger implements Ledger {
   #queueOf(environmentId: string): Queue {
     let queue = this.#queues.get(environmentId);
     if (queue === undefined) {
-      queue = { calls: new CallKeys(), names: new UsageNames(), waiting: new UsageQueue(), draining: null };
+      queue = {
+        calls: new CallKeys(),
+        names: new UsageNames(),
+        room: new SubjectRoom(),
+        waiting: new UsageQueue(),
+        draining: null,
+      };
       this.#queues.set(environmentId, queue);
     }
     return queue;
@@ -145,6 +156,7 @@ export class DatabaseLedger implements Ledger {
       try {
         const done = await tryTransaction(ctx, (tx) => count(ctx, tx, environmentId, { submissions, queue, locks }));
         if (done?.acted === true) await afterCommit(ctx, () => ctx.deps.snapshots.refresh(environmentId));
+        if (done?.told === true) await afterCommit(ctx, () => ctx.deps.verdicts.refresh(environmentId));
         if (done !== null) return done.counted;
         locks = true;
       } catch (error) {
@@ -163,7 +175,7 @@ async function count(
   tx: Db,
   environmentId: string,
   input: { submissions: readonly Submission[]; queue: Queue; locks: boolean },
-): Promise<{ counted: Counted[]; acted: boolean } | null> {
+): Promise<{ counted: Counted[]; acted: boolean; told: boolean } | null> {
   const { deps } = ctx;
   const { submissions, queue, locks } = input;
   if (locks) await lockEnvironment(tx, environmentId);
@@ -228,7 +240,22 @@ async function count(
       for (const { budget, row } of due) await runLadder(ctx, open, budget, row);
     });
   }
-  return { counted: await answers(tx, environmentId, submissions, { claimed, amended }), acted };
+  const { appended, standing } = await countSubjects(tx, environmentId, {
+    records,
+    budgets,
+    nameOf,
+    nowMs,
+    room: queue.room,
+    isLogged: (budgetId, subject) => deps.verdicts.has(environmentId, budgetId, subject),
+  });
+  const counted = await answers(tx, environmentId, submissions, { claimed, amended });
+  const told = appended.length > 0;
+  if (!told && standing.length === 0) return { counted, acted, told };
+  const { n } = deps.verdicts.end(environmentId);
+  const verdicts = [...appended, ...standing.map((one) => ({ ...one, n }))]
+    .slice(0, MAX_VERDICTS_PER_ANSWER)
+    .map(verdictOf);
+  return { counted: counted.map((one) => (one.duplicate ? one : { ...one, verdicts })), acted, told };
 }
 
 /** The windows in which a look at the ladder would change something. */

@@ -2,12 +2,24 @@
  * Bounds what the ledger keeps: batches that no client can retry any more, old minutes, and all but the newest calls.
  * Rows go in portions, each a statement of its own that ends well within the database's deadline.
  */
-import { and, asc, desc, eq, inArray, lt, lte, type SQL } from "drizzle-orm";
+import { and, asc, desc, eq, inArray, lt, lte, type SQL, sql } from "drizzle-orm";
 import type { Deps } from "../../deps.ts";
 import { environments } from "../../db/schema/state.ts";
-import { usageBatches, usageMinutes, usageNames, usageOnce, usageRecent, usageRollups } from "../../db/schema/money.ts";
+import {
+  subjectWindows,
+  usageBatches,
+  usageMinutes,
+  usageNames,
+  usageOnce,
+  usageRecent,
+  usageRollups,
+} from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
 import { GRAINS } from "../../domain/rollups.ts";
+import { isAboutSubjects } from "../../domain/subject.ts";
+import { windowAt } from "../../domain/window.ts";
+import { readBudgets } from "../budgets/rows.ts";
+import { pruneVerdicts } from "../verdicts/rows.ts";
 import { pruneFleetCalls } from "../models/fleet-calls.ts";
 import { pruneCalls } from "./calls-by-revision.ts";
 import { pruneUnknownFlags } from "../flags/unknown-flags.ts";
@@ -29,6 +41,7 @@ type Pruned = Pick<Deps, "db" | "clock" | "config">;
 
 /** Removes old batches, minutes, and names whose day is over. */
 export async function pruneUsage({ db, clock }: Pruned): Promise<void> {
+  await pruneSubjects(db, clock.nowMs());
   const before = (ms: number) => new Date(clock.nowMs() - ms);
   await inPortions(async () => {
     const old = await db
@@ -70,6 +83,31 @@ export async function pruneUsage({ db, clock }: Pruned): Promise<void> {
     for (const grain of GRAINS) {
       const old = and(eq(usageRollups.grain, grain), lt(usageRollups.start, before(MINUTES_KEPT_MS + DAY_MS)));
       await db.delete(usageRollups).where(and(eq(usageRollups.environmentId, id), old));
+    }
+  }
+}
+
+/** Windows of users and sessions that are over, and verdicts that hold no more. */
+async function pruneSubjects(db: Db, nowMs: number): Promise<void> {
+  for (const environmentId of await environmentIds(db)) {
+    await pruneVerdicts(db, environmentId, nowMs);
+    for (const { id, scope, period, timezone } of await readBudgets(db, environmentId)) {
+      if (!isAboutSubjects(scope)) continue;
+      const startsAt = new Date(windowAt(period, timezone, nowMs).startMs);
+      const over = and(eq(subjectWindows.budgetId, id), lt(subjectWindows.startsAt, startsAt));
+      await inPortions(async () => {
+        const old = await db
+          .select({ startsAt: subjectWindows.startsAt, subject: subjectWindows.subject })
+          .from(subjectWindows)
+          .where(over)
+          .orderBy(asc(subjectWindows.startsAt), asc(subjectWindows.subject))
+          .limit(PORTION_ROWS);
+        const last = old.at(-1);
+        if (last === undefined) return 0;
+        const upTo = sql`(${subjectWindows.startsAt}, ${subjectWindows.subject}) <= (${last.startsAt.toISOString()}::timestamptz, ${last.subject})`;
+        await db.delete(subjectWindows).where(and(over, upTo));
+        return old.length;
+      });
     }
   }
 }

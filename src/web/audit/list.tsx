@@ -32,6 +32,7 @@ const VERBS: Readonly<Record<Action, string>> = {
   "budget.edited": "edited the budget",
   "budget.deleted": "deleted the budget",
   "budget.raised": "raised the budget",
+  "budget.lifted": "let one user or session go on",
   "budget.step": "counted a step of the budget",
   "incident.acknowledged": "acknowledged",
   "incident.resolved": "resolved",

@@ -1,6 +1,6 @@
 /** A budget as its form has it, and the way from there to what the service takes. Field names are the API's paths. */
 import { MAX_LADDER_STEPS } from "../../domain/budget.ts";
-import { type BudgetDefinition, type BudgetResource, createBudgetBody } from "../../api/budget.ts";
+import { type BudgetResource, createBudgetBody, type NewBudget } from "../../api/budget.ts";
 
 import type { Form } from "../shell/page-context.ts";
 import { parseForm } from "../form/submit.ts";
@@ -110,7 +110,7 @@ export function reshapedBudget(draft: BudgetDraft, operation: string): BudgetDra
 }
 
 /** The budget as the service takes it. INVALID with the path of each fault. */
-export function parseBudget(draft: BudgetDraft): BudgetDefinition {
+export function parseBudget(draft: BudgetDraft): NewBudget {
   const { flag, tag, model, limitUsd, ladder, ...rest } = draft;
   return parseForm(createBudgetBody, {
     ...rest,
