@@ -1,5 +1,6 @@
 /** One alert to one channel, and what a webhook receives of it. */
 import { z } from "@hono/zod-openapi";
+import type { AccountFault } from "../domain/account-fault.ts";
 import { CHANNEL_KINDS } from "../domain/channel.ts";
 import { time } from "./fields.ts";
 import { pageQuery } from "./list.ts";
@@ -79,6 +80,24 @@ export type AlertPayload =
       url: string;
       /** `fast`: its fast mode alone has none. `nanoUsd`: what its calls of the last day were counted at; null where that is not known apart. */
       models: { model: string; fast: boolean; calls: number; nanoUsd: number | null }[];
+    }
+  | {
+      /** Claude refuses an account: it is out of money, or its key was revoked. */
+      type: "incident.account";
+      environment: string;
+      incidentId: string;
+      title: string;
+      text: string;
+      at: string;
+      url: string;
+      fault: AccountFault;
+      since: string;
+      /** Those whose calls are refused. */
+      flags: string[];
+      /** The first of those that see it, how many do, and how many run. */
+      instances: string[];
+      refused: number;
+      running: number;
     }
   | {
       type: "incident.resolved" | "test";

@@ -19,6 +19,16 @@ export const incidentSchema = z
     model: z.string().nullable(),
     /** The models without a price that it is about; null for any other incident. */
     unpriced: z.array(z.string()).nullable(),
+    /** Why Claude refuses an account, while the incident is open for which flags and where, and how many instances run; null for any other. */
+    account: z
+      .object({
+        fault: z.enum(["money", "key"]),
+        flags: z.array(z.string()),
+        instances: z.array(z.string()),
+        running: z.number(),
+        since: time,
+      })
+      .nullable(),
     /** The flag of the budget's scope; null when it has none. */
     flag: z.string().nullable(),
     /** `atPercent`: of the limit; of a breaker (`action` "breaker") the share of the calls that failed; 0 of `unpriced`. */

@@ -41,6 +41,8 @@ export function systemActor(id: string, name: string): Actor {
 
 /** Who takes models out when they fail. */
 export const BREAKER = systemActor("breaker", "breaker");
+/** Who tells of accounts that Claude refuses. */
+export const ACCOUNT = systemActor("account", "account");
 
 /** Who tells of models without a price. */
 export const PRICING = systemActor("prices", "prices");

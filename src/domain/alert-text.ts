@@ -1,4 +1,5 @@
 /** What a step of a budget's ladder did, in a sentence that on-call reads at 3 AM. */
+import { type AccountFault, isWide, type Reach } from "./account-fault.ts";
 import { FIRST_WAIT_MS, type FleetCalls, whyOut } from "./breaker.ts";
 import type { Budget, LadderStep } from "./budget.ts";
 import type { WindowState } from "./ladder.ts";
@@ -47,6 +48,31 @@ export function breakerText(input: {
 export function breakerHoldsText(): string {
   const seconds = FIRST_WAIT_MS / 1_000;
   return ` It is probed with few calls from ${seconds} s on, and comes back by itself when they are answered.`;
+}
+
+const REFUSED: Readonly<Record<AccountFault, string>> = {
+  money: "The Claude account is out of money",
+  key: "A key for Claude was revoked",
+};
+
+/** The title of the incident of an account that Claude refuses. */
+export function accountTitle(fault: AccountFault, reach: Reach): string {
+  const { instances, running } = reach;
+  return `${REFUSED[fault]}${isWide(reach) ? "" : ` on ${instances.length} of ${running} instances`}`;
+}
+
+/** What is refused, for which flags and where. */
+export function accountText(fault: AccountFault, { flags, instances, running }: Reach): string {
+  const why =
+    fault === "money" ? "a spend limit is reached or credit is used up" : "it answers 401, or 403 to any call";
+  const where = `on ${instances.length} of ${running} instances (${named(instances)})`;
+  return `${REFUSED[fault]}: ${why}. Refused ${where}: ${named(flags)}.`;
+}
+
+/** What is done about it, for the alert that tells of it at once. */
+export function accountHoldsText(fault: AccountFault): string {
+  const held = fault === "money" ? " Its calls are held back but for single probes." : "";
+  return `${held} Nothing was switched. This ends by itself when calls are answered again.`;
 }
 
 export function resolvedText(title: string): string {

@@ -58,6 +58,7 @@ type Told =
   | Made<"breaker.probing", { probeShare: number }>
   | Made<"breaker.reopened", { answered: number; failed: number; probeAt: Date }>
   | Said<"breaker.overridden" | "breaker.closed">
+  | Made<"account.refused", { flags: string[]; instances: number; running: number }>
   | Made<"chain.created", Chain>
   | Gone<"chain.deleted", Chain>
   | Made<"budget.created", BudgetKept>
@@ -136,6 +137,7 @@ const TARGET_KINDS = {
   "breaker.reopened": "model",
   "breaker.overridden": "model",
   "breaker.closed": "model",
+  "account.refused": "account",
   "chain.created": "chain",
   "chain.edited": "chain",
   "chain.deleted": "chain",

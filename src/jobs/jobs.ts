@@ -1,4 +1,5 @@
 /** The jobs of a server, in the order of their turn. */
+import { accountFaultsJob } from "./account-faults.ts";
 import { breakersJob } from "./breakers.ts";
 import { budgetsJob } from "./budgets.ts";
 import { expiryJob } from "./expiry.ts";
@@ -11,6 +12,7 @@ import { usageRollupsJob } from "./usage-rollups.ts";
 export const JOBS: readonly Job[] = [
   expiryJob,
   breakersJob,
+  accountFaultsJob,
   budgetsJob,
   unpricedJob,
   recentUsageJob,

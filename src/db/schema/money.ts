@@ -18,6 +18,7 @@ import {
   unique,
 } from "drizzle-orm/pg-core";
 import type { PriceRow } from "../../../sdk-client/src/wire/price-row.ts";
+import type { AccountFault } from "../../domain/account-fault.ts";
 import type { Enforcement, LadderStep } from "../../domain/budget.ts";
 import type { LeaseStanding } from "../../domain/lease.ts";
 import type { SubjectAction } from "../../domain/subject.ts";
@@ -180,6 +181,21 @@ export const fleetCalls = pgTable(
   ],
 );
 
+/** Which instances have calls refused because of their account, for which flags, see domain/account-fault.ts. */
+export const accountFaults = pgTable(
+  "account_faults",
+  {
+    environmentId: environmentId(),
+    fault: text("fault").$type<AccountFault>().notNull(),
+    flag: text("flag").notNull(),
+    instance: text("instance").notNull(),
+    /** The first and the last refusal. */
+    since: moment("since").notNull(),
+    lastAt: moment("last_at").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.environmentId, t.fault, t.flag, t.instance] })],
+);
+
 /**
  * Names of flags and models in use that nobody has defined, as far as they are kept apart; what is beyond the bound counts
  * as `other`. A name keeps its place for a day.
@@ -225,6 +241,10 @@ export const usageRecent = pgTable(
   (t) => [
     index("usage_recent_environment_flag").on(t.environmentId, t.flag, t.id),
     index("usage_recent_environment_at").on(t.environmentId, t.at),
+    // Asked every second, and nearly always empty.
+    index("usage_recent_account")
+      .on(t.environmentId, t.at)
+      .where(sql`error_type in ('billing_error', 'authentication_error')`),
   ],
 );
 
@@ -534,6 +554,8 @@ export const incidents = pgTable(
     model: text("model"),
     /** The models without a price that it is about; null for any other. */
     unpriced: jsonb("unpriced").$type<Unpriced[]>(),
+    /** Why Claude refuses an account since `windowStartsAt`; null for what is not about one. */
+    account: text("account").$type<AccountFault>(),
     title: text("title").notNull(),
     steps: jsonb("steps").$type<{ at: string; atPercent: number; action: string; text: string }[]>().notNull(),
     openedAt: moment("opened_at").notNull(),

@@ -7,9 +7,13 @@ import { and, asc, eq, isNotNull, isNull, ne } from "drizzle-orm";
 import { requireEnvironment } from "../../authorize.ts";
 import { type Change, change, type Changed } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
-import { budgetWindows, incidents, trips } from "../../db/schema/money.ts";
+import { accountFaults, budgetWindows, incidents, trips } from "../../db/schema/money.ts";
 import { modelBreakers } from "../../db/schema/state.ts";
+import type { AccountFault, Reach } from "../../domain/account-fault.ts";
 import {
+  accountHoldsText,
+  accountText,
+  accountTitle,
   breakerHoldsText,
   breakerText,
   breakerTitle,
@@ -214,6 +218,64 @@ export async function noteUnpriced(
   });
 }
 
+/** Claude refuses an account: its incident opens, or grows when most instances see it; each has its alert. */
+export async function noteAccount(
+  ctx: Ctx,
+  open: Change,
+  { fault, reach }: { fault: AccountFault; reach: Reach },
+): Promise<void> {
+  const { tx, environment, at } = open;
+  const { flags, instances, running, since } = reach;
+  const title = accountTitle(fault, reach);
+  const text = accountText(fault, reach);
+  const percent = Math.round((100 * instances.length) / running);
+  const step = { at: at.toISOString(), atPercent: percent, action: "account", text };
+  const ofFault = and(eq(incidents.environmentId, environment.id), eq(incidents.account, fault));
+  const [known] = await tx
+    .select()
+    .from(incidents)
+    .where(and(ofFault, isNull(incidents.resolvedAt)));
+  const id = known?.id ?? ctx.deps.newId();
+  const cause = known?.cause ?? `account:${fault}:${at.getTime()}`;
+  if (known === undefined) {
+    const opened = { windowStartsAt: since, title, steps: [step], openedAt: at };
+    await tx.insert(incidents).values({ id, environmentId: environment.id, cause, account: fault, ...opened });
+  } else {
+    await tx
+      .update(incidents)
+      .set({ title, steps: [...known.steps, step] })
+      .where(eq(incidents.id, id));
+  }
+  await open.record({
+    action: "account.refused",
+    target: title,
+    reason: text,
+    after: { flags, instances: instances.length, running },
+  });
+  await enqueue(ctx, open, {
+    incidentId: id,
+    dedupKey: `${cause}:${known?.steps.length ?? 0}`,
+    payload: {
+      type: "incident.account",
+      environment: environment.key,
+      incidentId: id,
+      title,
+      text: `${text}${accountHoldsText(fault)}`,
+      at: step.at,
+      url: incidentUrl(ctx, environment.key),
+      fault,
+      since: since.toISOString(),
+      flags,
+      instances: instances.slice(0, NAMED_INSTANCES),
+      refused: instances.length,
+      running,
+    },
+  });
+}
+
+/** In an alert. */
+const NAMED_INSTANCES = 20;
+
 interface Growth {
   budget: Budget;
   windowStartsAt: Date;
@@ -332,7 +394,11 @@ export async function resolveEndedIncidents(ctx: Ctx, open: Change): Promise<voi
 }
 
 async function causeStands({ tx, environment, at }: Change, incident: IncidentRow): Promise<boolean> {
-  const { budgetId, model, windowStartsAt: startsAt, unpriced } = incident;
+  const { budgetId, model, windowStartsAt: startsAt, unpriced, account } = incident;
+  if (account !== null) {
+    const stands = and(eq(accountFaults.environmentId, environment.id), eq(accountFaults.fault, account));
+    return (await tx.$count(accountFaults, stands)) > 0;
+  }
   if (unpriced !== null) {
     const calls = await unpricedCalls(tx, environment.id, at.getTime());
     return calls.some((called) => unpriced.some((other) => sameUnpriced(called, other)));

@@ -1,11 +1,13 @@
 /** Incidents as they are shown: with their budget, and what became of their alerts. */
 import { and, desc, eq, inArray, isNull, type SQL, sql } from "drizzle-orm";
+import type { AccountFault, Reach } from "../../domain/account-fault.ts";
 import { requireEnvironment } from "../../authorize.ts";
 import type { Ctx } from "../../deps.ts";
 import { read } from "../../transaction.ts";
 import { budgets, incidents, outbox } from "../../db/schema/money.ts";
 import type { PageQuery } from "../../api/list.ts";
 import type { IncidentResource } from "../../api/incident.ts";
+import { readReaches } from "../accounts/refusals.ts";
 import { type Cursor, type Page, page } from "../shared/page.ts";
 
 interface Opened {
@@ -46,6 +48,8 @@ export async function listIncidents(
     ctx,
     items.map((row) => row.incident.id),
   );
+  const isRefused = items.some(({ incident }) => incident.account !== null && incident.resolvedAt === null);
+  const reaches = isRefused ? await read(ctx, (db) => readReaches(db, environment.id)) : null;
   return {
     items: items.map(({ incident, budgetName, flag }) => ({
       id: incident.id,
@@ -53,6 +57,7 @@ export async function listIncidents(
       budget: incident.budgetId === null ? null : { id: incident.budgetId, name: budgetName ?? "" },
       model: incident.model,
       unpriced: incident.unpriced?.map(({ model }) => model) ?? null,
+      account: accountOf(incident, reaches),
       flag,
       steps: incident.steps,
       openedAt: incident.openedAt.toISOString(),
@@ -63,6 +68,17 @@ export async function listIncidents(
     })),
     nextCursor,
   };
+}
+
+/** How far the account's fault reaches, while the incident is open. */
+function accountOf(
+  { account: fault, openedAt, windowStartsAt, resolvedAt }: typeof incidents.$inferSelect,
+  reaches: ReadonlyMap<AccountFault, Reach> | null,
+): IncidentResource["account"] {
+  if (fault === null) return null;
+  const reach = resolvedAt === null ? reaches?.get(fault) : undefined;
+  if (reach !== undefined) return { fault, ...reach, since: reach.since.toISOString() };
+  return { fault, flags: [], instances: [], running: 0, since: (windowStartsAt ?? openedAt).toISOString() };
 }
 
 async function deliveriesOf(ctx: Ctx, ids: readonly string[]) {

@@ -28,6 +28,7 @@ const VERBS: Readonly<Record<Action, string>> = {
   "breaker.reopened": "keeps out",
   "breaker.overridden": "restored, over its breaker,",
   "breaker.closed": "took back",
+  "account.refused": "saw refused",
   "budget.created": "created the budget",
   "budget.edited": "edited the budget",
   "budget.deleted": "deleted the budget",

@@ -28,6 +28,9 @@ const PROOF_SHOWN_MS = 2 * 60_000;
 /** More than these are hidden: they are found on the page of incidents, and on the rows of their flags. */
 export const SHOWN_INCIDENTS = 2;
 
+/** More instances than these are counted. */
+const NAMED_INSTANCES = 5;
+
 const nameOf = modelNames();
 
 /** What turned something off comes first, then what downgraded, then what only tells; each newest first. */
@@ -79,14 +82,15 @@ function switchedBy(incident: IncidentResource, board: Board): Omit<News, "incid
 
 /** As in the order of attention; what somebody has acknowledged comes after what nobody has. */
 function urgency({ incident, over, killed, rows }: News): number {
-  const kind = over !== null ? 3 : killed.length > 0 ? 2 : rows.length > 0 ? 1 : 0;
+  const kind = over !== null ? 3 : killed.length > 0 || incident.account !== null ? 2 : rows.length > 0 ? 1 : 0;
   return kind + (incident.acknowledgedAt === null ? 4 : 0);
 }
 
 function Incident({ incident, rows, killed, over, board, operator }: News & { board: Board; operator: boolean }) {
   const base = `/e/${board.environment.key}`;
   const isOver = isOverNow(incident, board);
-  const light = killed.length > 0 ? " off" : isOver ? " over" : rows.length > 0 ? " downgraded" : "";
+  const light =
+    killed.length > 0 || incident.account !== null ? " off" : isOver ? " over" : rows.length > 0 ? " downgraded" : "";
   const last = incident.steps.at(-1);
   const proof = newestTrip(rows);
   const undelivered = board.undelivered.get(incident.id);
@@ -109,6 +113,7 @@ function Incident({ incident, rows, killed, over, board, operator }: News & { bo
           <Moment at={last.at} nowMs={board.nowMs} />: {last.text}
         </p>
       )}
+      {incident.account === null ? null : <p class="state">{refusedNow(incident.account)}</p>}
       {lapsed === undefined ? null : (
         <div class="extra">
           <LapsedLine lapsed={lapsed} nowMs={board.nowMs} />
@@ -166,7 +171,7 @@ function Incident({ incident, rows, killed, over, board, operator }: News & { bo
             Raise…
           </a>
         ) : null}
-        {operator && incident.model === null ? <Restore rows={rows} base={base} /> : null}
+        {operator && incident.model === null && incident.account === null ? <Restore rows={rows} base={base} /> : null}
         <a class="button extra" href={`${base}/incidents#incident-${incident.id}`}>
           Timeline
         </a>
@@ -213,9 +218,17 @@ function Acknowledge({ id, base, title }: { id: string; base: string; title: str
   );
 }
 
-/** Whether a trip of the incident's budget, or the breaker of its model, is in force for the flag. */
+/** "Calls are refused now on 3 of 40 instances: host-1, host-7, host-9." */
+function refusedNow({ instances, running }: NonNullable<IncidentResource["account"]>): string {
+  const more = instances.length - NAMED_INSTANCES;
+  const names = instances.slice(0, NAMED_INSTANCES).join(", ");
+  return `Calls are refused now on ${instances.length} of ${running} instances: ${names}${more > 0 ? ` and ${more} more` : ""}.`;
+}
+
+/** Whether a trip of the incident's budget, the breaker of its model or a refusal of its account is in force for the flag. */
 export function concerns(incident: IncidentResource, flag: FlagResource): boolean {
   const { cause } = flag.standing;
+  if (incident.account !== null) return incident.account.flags.includes(flag.key);
   if (incident.model !== null) {
     return cause.kind === "BREAKER" && cause.models.some((model) => nameOf(model) === incident.model);
   }

@@ -48,8 +48,8 @@ export function incidentPages(deps: Deps): Hono<PageEnv> {
           <section class="card">
             <p>
               <b>No incident {cursor === undefined ? "yet" : "before that"}.</b> One opens when a budget reaches a step
-              of its ladder, a breaker takes a model out or a model without a price is called, grows with each further
-              step, and closes when its cause ends.
+              of its ladder, a breaker takes a model out, a model without a price is called or Claude refuses an
+              account, grows with each further step, and closes when its cause ends.
             </p>
             <p>
               <a href={`${base}/budgets`}>Budgets</a> · <a href={`${base}/channels`}>where its alerts go</a>
@@ -111,7 +111,7 @@ interface IncidentProps {
 function Incident({ incident, lapsed, spent, base, nowMs, operator }: IncidentProps) {
   const open = incident.resolvedAt === null;
   const inForce = open && lapsed?.all !== true;
-  const strongest = incident.steps.some((step) => step.action === "kill")
+  const strongest = incident.steps.some((step) => step.action === "kill" || step.action === "account")
     ? "off"
     : incident.steps.some((step) => step.action === "downgrade" || step.action === "breaker")
       ? "downgraded"

@@ -35,18 +35,25 @@ export function SpentNow({
   );
 }
 
+/** What the share of a step is of, where it is not the limit of a budget. */
+const OF_WHAT: ReadonlyMap<string, string> = new Map([
+  ["breaker", " of its calls failed"],
+  ["account", " of instances"],
+]);
+
 /** "alerted at 150 %, " of what only tells; "reached 100 %, " of a step, or when no channel was there to be told. */
 function LastMark({ incident: { steps, alerts } }: { incident: IncidentResource }) {
   const last = steps.at(-1);
   if (last === undefined) return null;
   const isTold = alerts.sent + alerts.waiting + alerts.failed > 0;
+  const isOfBudget = !OF_WHAT.has(last.action);
   const tells = last.action === "alert" || last.action === "over";
   if (last.action === "unpriced") return <>last told </>;
   // On a phone there is room for "150 %, 02:41", and the sentence is behind "More".
   return (
     <>
-      <span class="wide-only">{last.action === "breaker" ? "" : isTold && tells ? "alerted at " : "reached "}</span>
-      {last.action === "breaker" ? `${last.atPercent} % of its calls failed, ` : `${last.atPercent} %, `}
+      <span class="wide-only">{isOfBudget ? (isTold && tells ? "alerted at " : "reached ") : ""}</span>
+      {`${last.atPercent} %${OF_WHAT.get(last.action) ?? ""}, `}
     </>
   );
 }
