@@ -1,7 +1,12 @@
-/** On-call sees which model a breaker has taken out, since when and why, and lets it run again by one press. No browser. */
+/**
+ * On-call sees which model a breaker has taken out, since when and why, and lets it run again by one press; and what Claude
+ * refuses, where and for which flags. No browser.
+ */
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { BREAKER } from "../../src/domain/actor.ts";
+import { ACCOUNT, BREAKER } from "../../src/domain/actor.ts";
+import { SETTLE_MS } from "../../src/domain/account-fault.ts";
+import { runAccountFaults } from "../../src/services/accounts/account-faults.ts";
 import { runBreakers } from "../../src/services/models/breakers.ts";
 import { callFor } from "../support/usage.ts";
 import { type Pages, pagesAs } from "./pages.ts";
@@ -41,4 +46,21 @@ it("is told on the board, on the models page and among the incidents, and restor
   expect(after).toContain(`Restored ${OPUS}: chains use it again.`);
   expect(after).toContain(`${WHY} · restored`);
   expect(await pages.text(E)).not.toContain("a breaker took out");
+});
+
+it("says which calls Claude refuses for their account, and on which instances", async () => {
+  const { deps } = world.server;
+  const environmentId = deps.snapshots.environmentByKey("production")?.environmentId ?? "";
+  const at = deps.clock.nowMs() - SETTLE_MS;
+  const records = [callFor(0, { outcome: "error", status: 402, errorType: "billing_error", at })];
+  const batch = { batchId: randomUUID(), instance: "host-2", records, tokenId: "app", rejected: [] };
+  await deps.ledger.submit(environmentId, batch);
+  await runAccountFaults({ actor: ACCOUNT, requestId: "test", deps }, environmentId);
+  for (const page of [E, `${E}/incidents`]) {
+    const text = await pages.text(page);
+    expect(text).toContain("The Claude account is out of money");
+    expect(text).toContain("Refused on 1 of 1 instances (host-2): ");
+  }
+  expect(await pages.text(E)).toContain("Calls are refused now on 1 of 1 instances: host-2.");
+  expect(await pages.text(`${E}/audit`)).toContain("The Claude account is out of money");
 });
