@@ -40,6 +40,13 @@ export function bodyFor(
   return fittingHistory(changed ?? body, target) ?? changed;
 }
 
+/** True when the changed body names another model, and all else is as it was. */
+export function isOnlyRenamed(body: Body, changed: Body): boolean {
+  for (const field in changed) if (changed[field] !== body[field] && field !== "model") return false;
+  for (const field in body) if (!(field in changed)) return false;
+  return true;
+}
+
 function patched(body: Body, step: ChainStep): Record<string, unknown> | null {
   const changes = stepChanges(body, step);
   if (changes === null) return null;

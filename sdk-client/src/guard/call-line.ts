@@ -75,9 +75,16 @@ export class CallTelling {
   #returned: { error: unknown } | null = null;
   #isTold = false;
 
-  constructor(input: LineInput) {
+  /** Null where nobody listens: neither a span nor a line is put together then. */
+  static of(input: LineInput): CallTelling | null {
+    const tracing = tracingOf(input.door, input.model);
+    const isTraced = tracing.span !== null || tracing.make !== null;
+    return isTraced || input.host.logger.isLevelEnabled?.("info") !== false ? new CallTelling(input, tracing) : null;
+  }
+
+  private constructor(input: LineInput, tracing: Tracing) {
     this.#input = input;
-    this.#tracing = tracingOf(input.door, input.model);
+    this.#tracing = tracing;
     // At once: the SDK ends its span of a stream that is left before the guard knows what it used.
     this.#tracing.span?.setAttributes(this.#beginning());
   }
@@ -107,7 +114,6 @@ export class CallTelling {
     this.#isTold = true;
     const { logger } = this.#input.host;
     const { span, make } = this.#tracing;
-    if (span === null && make === null && logger.isLevelEnabled?.("info") === false) return;
     const line = this.#line(error, off);
     logger.info(line, "Claude call");
     try {

@@ -13,23 +13,20 @@ import type { Deposit } from "./leases/deposit.ts";
 import type { Afforded, Purse, WaitFor } from "./leases/purse.ts";
 import { type Failure, hasFailed, noteFailure, retriesOf } from "./pass.ts";
 import { askedPauseMs, isRetriedBySdk, jitteredPauseMs, ownPauseMs, retriedAtOnce } from "./retry-pause.ts";
-import { type Result, Trial } from "./trial.ts";
+import { type Result, type StreamOwner, Trial } from "./trial.ts";
 import type { RequestLike } from "./types.ts";
 import type { Decision, EvaluationContext } from "../wire/protocol.ts";
 
 /** A rate limit that ends within this time is waited for, once per model, before the next is tried. */
 const SHORT_WAIT_MS = 2_000;
 
-const ONCE = { once: true };
-
 type Failed = Extract<Result, { kind: "failed" }>;
 
-export class GuardedCall implements RunningCall {
+export class GuardedCall implements RunningCall, StreamOwner {
   readonly flag: string;
   readonly context: EvaluationContext;
   readonly #input: CallInput;
   readonly #inFlight: InFlight;
-  readonly #onAbort = (): void => this.#halt({ kind: "aborted" });
   #attempt: Attempt | null = null;
   #stop: Stop | null = null;
   #isStreaming = false;
@@ -44,8 +41,22 @@ export class GuardedCall implements RunningCall {
     this.#inFlight = inFlightOf(input.host);
   }
 
+  /** The request's signal is aborted. */
+  handleEvent(): void {
+    this.#halt({ kind: "aborted" });
+  }
+
   kill(decision: Decision): void {
     this.#halt({ kind: "killed", decision });
+  }
+
+  onStream(): void {
+    this.#clearDeadline();
+    this.#isStreaming = true;
+  }
+
+  onStreamEnd(): void {
+    this.#end();
   }
 
   /** Tries the choices in order. Resolves with the response for the caller, throws the error for the caller. */
@@ -184,18 +195,7 @@ export class GuardedCall implements RunningCall {
       deposit?.cancel();
       throw new Stopped(this.#stop);
     }
-    const trial = new Trial({
-      call: this.#input,
-      choice,
-      deposit,
-      isLast,
-      isAlone: this.#isAlone,
-      onStream: () => {
-        this.#clearDeadline();
-        this.#isStreaming = true;
-      },
-      onStreamEnd: () => this.#end(),
-    });
+    const trial = new Trial({ call: this.#input, choice, deposit, isLast, isAlone: this.#isAlone, owner: this });
     this.#attempt = trial.attempt;
     return trial.run();
   }
@@ -320,8 +320,8 @@ export class GuardedCall implements RunningCall {
     const { request, options, pass } = this.#input;
     this.#inFlight.enter(this);
     const { signal } = request;
-    if (signal?.aborted === true) this.#onAbort();
-    else signal?.addEventListener("abort", this.#onAbort, ONCE);
+    if (signal?.aborted === true) this.handleEvent();
+    else signal?.addEventListener("abort", this);
     const limitMs = options.deadlineMs;
     if (limitMs === undefined) return;
     const leftMs = pass.startedMs + limitMs - performance.now();
@@ -337,7 +337,7 @@ export class GuardedCall implements RunningCall {
 
   #end(): void {
     this.#clearDeadline();
-    this.#input.request.signal?.removeEventListener("abort", this.#onAbort);
+    this.#input.request.signal?.removeEventListener("abort", this);
     this.#inFlight.leave(this);
     this.#input.place?.leave();
   }

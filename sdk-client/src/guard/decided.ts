@@ -2,7 +2,7 @@
  * One request with what was decided for it, whatever its kind: its flag's settings, the models it may use, and the ways to
  * say no. Invariant: nothing is made here that only a flag with limits, caps or blocks needs.
  */
-import { type ModelChoice, planModels } from "../evaluate/chain-plan.ts";
+import type { ModelChoice } from "../evaluate/chain-plan.ts";
 import { ANY_LUCK, NO_LUCK } from "../evaluate/effective-state.ts";
 import type { Fitting } from "./body.ts";
 import { CallTelling } from "./call-line.ts";
@@ -18,7 +18,6 @@ import type { Naming, RefusedName } from "./names.ts";
 import type { Layer } from "./nesting.ts";
 import { offMessage } from "./off-message.ts";
 import { retriesOf } from "./pass.ts";
-import { pricedModels } from "./priced-models.ts";
 import type { Body, Subject } from "./request.ts";
 import type { RequestLike } from "./types.ts";
 import { parseObject } from "../wire/json.ts";
@@ -50,7 +49,7 @@ export class DecidedRequest<R extends RequestLike> {
   /** What the body names; null when it names none. */
   readonly model: string | null;
   readonly stream: boolean;
-  /** Of a message that names a model. */
+  /** Of a message that names a model, where somebody listens. */
   readonly telling: CallTelling | null;
 
   constructor(asked: AskedRequest<R>) {
@@ -77,7 +76,7 @@ export class DecidedRequest<R extends RequestLike> {
     this.telling =
       kind !== "message" || body === null || this.model === null
         ? null
-        : new CallTelling({
+        : CallTelling.of({
             host,
             options,
             door,
@@ -125,7 +124,7 @@ export class DecidedRequest<R extends RequestLike> {
   }
 
   /** The models to try for a name, best first. `luck` says which of those that a breaker has taken out it may probe. */
-  plan(requested: string, luck = NO_LUCK): ModelChoice[] {
+  plan(requested: string, luck = NO_LUCK): readonly ModelChoice[] {
     return this.#planBy(this.decision, this.settings, requested, luck);
   }
 
@@ -138,18 +137,15 @@ export class DecidedRequest<R extends RequestLike> {
     return capChoices(this.#planBy(decision, settings, this.model, Math.random()), settings);
   }
 
-  #planBy(decision: Decision, settings: SnapshotFlag | undefined, requested: string, luck: number): ModelChoice[] {
+  #planBy(
+    decision: Decision,
+    settings: SnapshotFlag | undefined,
+    requested: string,
+    luck: number,
+  ): readonly ModelChoice[] {
     const { guarding, subject } = this.asked;
-    const { host } = guarding;
-    return planModels({
-      requested,
-      steps: host.chain(subject.flag),
-      level: decision.level,
-      chainOnly: settings?.chainOnly ?? false,
-      models: pricedModels(host),
-      nowMs: Date.now(),
-      luck,
-    });
+    const steps = guarding.host.chain(subject.flag);
+    return guarding.plans.plan(requested, steps, decision.level, settings?.chainOnly ?? false, luck);
   }
 
   /** By what bodies are fitted. What a breaker has taken out is left out where that can be. */

@@ -8,6 +8,7 @@ import { type Leases, leasesOf } from "./leases/leases.ts";
 import { type Limits, limitsOf } from "./limits.ts";
 import { paceBy } from "./pacing.ts";
 import type { Passes } from "./pass.ts";
+import { Plans } from "./plans.ts";
 import type { GuardOptions } from "./types.ts";
 import { Writers } from "./writers.ts";
 
@@ -26,6 +27,7 @@ export class Guarding {
   readonly limits: Limits;
   readonly leases: Leases;
   readonly counter = new TokenCounter();
+  readonly plans: Plans;
   /** The version of the SDK whose calls these are; null before the first. */
   #sdk: string | null = null;
 
@@ -39,6 +41,7 @@ export class Guarding {
     this.limits = limitsOf(host);
     this.accounts = accountsOf(host);
     this.leases = leasesOf(host);
+    this.plans = new Plans(host);
     if (options.pace === true) paceBy(host);
   }
 

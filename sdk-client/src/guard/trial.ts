@@ -4,7 +4,7 @@
  */
 import { asFailure, readBounded, rebuilt, withoutRetry } from "./answers.ts";
 import { Attempt, type Stop, Stopped } from "./attempt.ts";
-import { bodyFor } from "./body.ts";
+import { bodyFor, isOnlyRenamed } from "./body.ts";
 import { buffered } from "./buffered.ts";
 import type { CallInput } from "./call-input.ts";
 import type { ModelChoice } from "../evaluate/chain-plan.ts";
@@ -16,6 +16,7 @@ import { type AttemptEnd, AttemptMeter, endOfStream } from "./meter.ts";
 import { isInnerNo } from "./nesting.ts";
 import { type Failure, noteFailure } from "./pass.ts";
 import { heldOnly, openStream, passOn, type StreamEnd } from "./stream.ts";
+import { withModelNamed } from "./request.ts";
 import { StreamUsage } from "./stream-usage.ts";
 import { parseObject } from "../wire/json.ts";
 import { StreamWriters } from "./writers.ts";
@@ -37,6 +38,11 @@ export interface TrialInput {
   isLast: boolean;
   /** Its failures are the SDK's to retry: there is no other model, and never was. */
   isAlone: boolean;
+  /** Who hears of the answer's stream. */
+  owner: StreamOwner;
+}
+
+export interface StreamOwner {
   /** A stream is passed on, and goes on after {@link Trial.run}. */
   onStream(): void;
   /** That stream has ended, however. */
@@ -161,7 +167,7 @@ export class Trial {
       return this.#answered(await heldOnly(response, opening), usage.stopReason);
     }
     this.#isStreaming = true;
-    this.#input.onStream();
+    this.#input.owner.onStream();
     const onEnd = (end: StreamEnd): Promise<Error | null> => this.#endStream(usage, end);
     const onErrorEvent = (): Promise<Error> | null =>
       this.#input.call.door.throwsErrorEvents ? null : this.#brokenBy("the API reported an error in it");
@@ -170,7 +176,7 @@ export class Trial {
   }
 
   async #endStream(usage: StreamUsage, end: StreamEnd): Promise<Error | null> {
-    this.#input.onStreamEnd();
+    this.#input.owner.onStreamEnd();
     const { how, detail } = endOfStream(usage, end);
     this.#settle(how, detail);
     if (end.kind === "complete") return null;
@@ -278,6 +284,10 @@ export class Trial {
     if (changed === null) return null;
     // Only a body that changes is parsed: what is sent may have been edited by other middleware.
     const sent = body === door.body ? parseObject(request.body) : null;
+    if (sent === null && isOnlyRenamed(body, changed)) {
+      const named = withModelNamed(request.body, String(body["model"]), choice.model);
+      if (named !== null) return named;
+    }
     return JSON.stringify(sent === null ? changed : (bodyFor(sent, choice, fitting) ?? sent));
   }
 
