@@ -19,6 +19,7 @@ import { until } from "../support/until.ts";
 /** From the kill or the deadline to the caller. */
 const BACK_MS = 100;
 const DEADLINE_MS = 300;
+const TURNS = 20;
 
 let world: World;
 let provider: MisbehavingProvider;
@@ -37,6 +38,10 @@ interface State {
   options?: ClientOptions;
   /** How many requests have arrived by then. */
   calls?: number;
+  /** How many of them have come back by then, with headers or an error; by default all but those that hang. */
+  back?: number;
+  /** How many events of a stream the caller has seen by then. */
+  events?: number;
 }
 
 const retryLater = (status: number, retryAfter: string): Act =>
@@ -66,25 +71,42 @@ const STATES: Record<string, State> = {
 /** States that only a kill can meet: the deadline is looked ahead to, or over when content begins. */
 const KILL_ONLY: Record<string, State> = {
   "waiting for a rate limit": { acts: { [OPUS]: retryLater(429, "1.5") } },
-  "in a stream": { acts: { [OPUS]: streams(2, "hangs") }, streamed: true },
+  "in a stream": { acts: { [OPUS]: streams(2, "hangs") }, streamed: true, events: 3 },
 };
 
 async function call(client: Anthropic, { ask = OPUS, streamed = false }: State): Promise<unknown> {
   if (!streamed) return client.messages.create({ ...ASK, model: ask });
-  for await (const _ of await client.messages.create({ ...ASK, model: ask, stream: true })) continue;
+  for await (const _ of await client.messages.create({ ...ASK, model: ask, stream: true })) seen += 1;
   return "the whole answer";
 }
 
-/** The state has been reached: so many requests have arrived, and what came back has been taken in. */
-async function reached({ calls = 1 }: State): Promise<void> {
+/** Requests that have come back, and events that a caller has seen, in the state under test. */
+let back = 0;
+let seen = 0;
+
+async function watchedFetch(...asked: Parameters<typeof fetch>): Promise<Response> {
+  try {
+    return await fetch(...asked);
+  } finally {
+    back += 1;
+  }
+}
+
+/** The state has been reached, and what came back has been taken in. */
+async function reached({ acts, calls = 1, back: expected, events = 0 }: State): Promise<void> {
+  const hanging = Object.values(acts).filter((act) => act === hangs).length;
   await until("the requests", () => provider.calls.length >= calls);
-  await new Promise((resolve) => setTimeout(resolve, 30));
+  await until("what comes back", () => back >= (expected ?? calls - hanging) && seen >= events);
+  // An error's body is read, and the next step taken, in turns of the event loop: nothing outside tells of it.
+  for (let turn = 0; turn < TURNS; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }
 
 describe.each(SDKS)("$name", ({ name, Sdk }) => {
   const start = (state: State, options: ClientOptions = {}): Promise<Error> => {
     provider.script(state.acts);
-    return errorOf(call(makeClient(Sdk, world.andon, baseURL, { ...state.options, ...options }), state));
+    [back, seen] = [0, 0];
+    const client = makeClient(Sdk, world.andon, baseURL, { fetch: watchedFetch, ...state.options, ...options });
+    return errorOf(call(client, state));
   };
   const ends = { ...STATES, ...KILL_ONLY };
 
@@ -111,7 +133,7 @@ describe.each(SDKS)("$name", ({ name, Sdk }) => {
   if (name === "SDK 1.x") {
     it.each<[string, State]>([
       ["a lost connection", { acts: { [HAIKU]: resets }, ask: HAIKU }],
-      ["a timeout", { acts: { [HAIKU]: hangs }, ask: HAIKU, options: { attemptTimeoutMs: 10 } }],
+      ["a timeout", { acts: { [HAIKU]: hangs }, ask: HAIKU, options: { attemptTimeoutMs: 10 }, back: 1 }],
     ])("a kill in the SDK's sleep after %s", async (_what, state) => {
       const error = start(state);
       await reached(state);
@@ -129,7 +151,8 @@ describe.each(SDKS)("$name", ({ name, Sdk }) => {
       if (state === undefined) throw new Error("no such state");
       provider.script(state.acts);
       const caller = new AbortController();
-      const client = makeClient(Sdk, world.andon, baseURL);
+      [back, seen] = [0, 0];
+      const client = makeClient(Sdk, world.andon, baseURL, { fetch: watchedFetch });
       const error = errorOf(client.messages.create({ ...ASK, model: state.ask ?? OPUS }, { signal: caller.signal }));
       await reached(state);
       caller.abort();

@@ -35,6 +35,28 @@ describe.each(SDKS)("$name", ({ Sdk }) => {
     expect(world.endpoint.calls[0]?.body).toEqual(ASK);
   });
 
+  it("steps down with all else as the text says it, also what other middleware has written into it", async () => {
+    await world.change({
+      flags: { [FLAG]: flagOf({ level: 1, chain: "answers" }) },
+      chains: { answers: { steps: [{ model: OPUS }, { model: HAIKU }] } },
+    });
+    const bodies: unknown[] = [];
+    const edit: Middleware = (request, next) =>
+      next({ ...request, body: String(request.body).replace('"messages":', '"messages" :') });
+    const seen: Middleware = (request, next) => {
+      bodies.push(request.body);
+      return next(request);
+    };
+    const middleware = [edit, guard(world.andon, { flag: FLAG }), seen];
+    const client = new Sdk({ apiKey: "test", baseURL: world.endpoint.url, middleware });
+    const tools = [{ name: "pick", input_schema: { type: "object" as const, properties: { model: {} } } }];
+    for (const body of [ASK, { ...ASK, tools }]) await client.messages.create({ ...body, model: OPUS });
+    const plain = JSON.stringify({ ...ASK, model: HAIKU });
+    expect(bodies[0]).toBe(plain.replace('"messages":', '"messages" :'));
+    // Where the text has a second model it is encoded anew.
+    expect(bodies[1]).toBe(JSON.stringify({ ...ASK, model: HAIKU, tools }));
+  });
+
   it("throws an AnthropicError of the calling SDK when the flag is off, and sends nothing", async () => {
     await world.setFlag({ state: "off", cause: "manual", offMessage: "We are repairing this." });
     const error = await errorOf(world.client(Sdk).messages.create(ASK));
