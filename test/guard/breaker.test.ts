@@ -112,7 +112,6 @@ describe.each(SDKS)("$name", ({ Sdk }) => {
   it.each<[string, Act]>([
     ["400", fails(400, "invalid_request_error")],
     ["401", fails(401, "authentication_error")],
-    ["402", fails(402, "billing_error")],
     ["404 of a model", fails(404, "not_found_error", { message: `model: ${OPUS}` })],
     ["429", fails(429, "rate_limit_error")],
   ])("counts only the provider's failures, not %s", async (_what, act) => {
