@@ -2,9 +2,13 @@
 import { z } from "@hono/zod-openapi";
 import { parseInstant } from "../../sdk-client/src/wire/instant.ts";
 import { MAX_PRICE_ALIASES, MAX_RATE_PICO_USD_PER_TOKEN } from "../../sdk-client/src/wire/price-row.ts";
+import { TOKEN_CLASSES, type TokenClass } from "../../sdk-client/src/wire/usage-protocol.ts";
 import { modelSchema, newModelSchema, reasonSchema, revision, time, totalSchema, warnings } from "./fields.ts";
 import { optionalField } from "./optional-field.ts";
 
+/** Of what a price has a rate each. */
+export const RATE_NAMES = TOKEN_CLASSES;
+export type RateName = TokenClass;
 /** 1 USD per million tokens is a million pico-USD per token. */
 export const PICO_PER_USD_PER_MILLION = 1_000_000;
 const MAX_USD_PER_MILLION = MAX_RATE_PICO_USD_PER_TOKEN / PICO_PER_USD_PER_MILLION;

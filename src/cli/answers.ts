@@ -1,12 +1,14 @@
 /** Which fields of the API's resources the commands go by. All others are shown with `--json`, and never missed. */
 import { z } from "zod";
 import { auditSchema } from "../api/audit.ts";
-import { budgetSchema } from "../api/budget.ts";
+import { budgetSchema, changedBudgetSchema } from "../api/budget.ts";
 import { flagSchema, switchedFlagSchema, unknownFlagsSchema } from "../api/flag.ts";
 import { declaredSchema, instancesSchema, receiptsSchema } from "../api/instance.ts";
 import { deletedSchema, listOf, pageOf } from "../api/list.ts";
 import { switchedMasterSchema } from "../api/master.ts";
 import { changedModelSchema, modelResourceSchema } from "../api/model.ts";
+import { changedPriceAtSchema, priceSchema } from "../api/price.ts";
+import { usageSchema } from "../api/usage.ts";
 import { tolerant } from "./tolerant.ts";
 
 const FLAG = {
@@ -48,6 +50,35 @@ export const switchedFlagAnswer = tolerant(
 /** What is left of a budget's ladder. */
 export const budgetAnswer = tolerant(budgetSchema.pick({ enforcement: true, ladder: true, now: true }));
 export type BudgetAnswer = z.infer<typeof budgetAnswer>;
+
+const BUDGET = {
+  id: true,
+  name: true,
+  scope: true,
+  period: true,
+  enforcement: true,
+  ladder: true,
+  raises: true,
+  paused: true,
+  now: true,
+} as const;
+/** What servers before this release do not tell. */
+const OLDER_BUDGET = { paused: false };
+const budgetLine = tolerant(budgetSchema.pick(BUDGET), OLDER_BUDGET);
+export type BudgetLine = z.infer<typeof budgetLine>;
+export const budgetsAnswer = listOf(budgetLine);
+export const raisedAnswer = tolerant(changedBudgetSchema.pick({ ...BUDGET, revision: true }), OLDER_BUDGET);
+
+export const usageAnswer = tolerant(
+  usageSchema.pick({ from: true, to: true, groupBy: true, bucket: true, source: true, items: true }),
+);
+export type UsageAnswer = z.infer<typeof usageAnswer>;
+
+const priceLine = tolerant(priceSchema, { reason: null, inForce: true, note: null });
+export type PriceLine = z.infer<typeof priceLine>;
+export const pricesAnswer = listOf(priceLine);
+export const putPriceAnswer = tolerant(changedPriceAtSchema);
+export type PutPriceAnswer = z.infer<typeof putPriceAnswer>;
 
 /** Null: the call changed nothing. Absent: it changes nothing, or an older server does not say. */
 export const masterAnswer = tolerant(switchedMasterSchema.partial({ auditId: true }));

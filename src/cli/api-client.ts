@@ -9,6 +9,8 @@ import { printable } from "./printable.ts";
 
 const TOKEN_VARIABLE = "ANDON_OP_TOKEN";
 const REQUEST_TIMEOUT_MS = 10_000;
+/** A long table is sent as it is read. */
+const TEXT_TIMEOUT_MS = 10 * 60_000;
 const WITHOUT_SERVER = DATABASE_AWAY_ADVICE.slice(DATABASE_AWAY_ADVICE.indexOf("To stop AI calls"));
 
 const problemSchema = z.object({
@@ -29,6 +31,8 @@ export interface Call {
 export interface ApiClient {
   /** Calls `/v1` + path and parses the answer. CliError with words for a person for everything else. */
   call<T>(path: string, schema: z.ZodType<T>, call?: Call): Promise<T>;
+  /** The lines of an answer that is a text, as they come. */
+  lines(path: string, accept: string): AsyncIterable<string>;
 }
 
 /** The client for ANDON_URL with ANDON_OP_TOKEN. CliError (usage) when one is missing. */
@@ -46,6 +50,11 @@ export function createApiClient(io: Io): ApiClient {
           `${base} answered something that is not Andon's API. Is ANDON_URL the address of the Andon server?`,
         );
       return parsed.data;
+    },
+    lines: async function* (path, accept) {
+      const response = await send(io, base, token, path, {}, accept);
+      if (!response.ok) throw new CliError(sentenceOf(response.status, await bodyOf(response)));
+      yield* linesOf(response);
     },
   };
 }
@@ -81,13 +90,18 @@ async function send(
   token: string,
   path: string,
   { method = "GET", body, stops = false }: Call,
+  accept?: string,
 ): Promise<Response> {
   try {
     return await io.fetch(`${base}/v1${path}`, {
       method,
       redirect: "error",
-      signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
-      headers: { authorization: `Bearer ${token}`, ...(body !== undefined && { "content-type": "application/json" }) },
+      signal: AbortSignal.timeout(accept === undefined ? REQUEST_TIMEOUT_MS : TEXT_TIMEOUT_MS),
+      headers: {
+        authorization: `Bearer ${token}`,
+        ...(accept !== undefined && { accept }),
+        ...(body !== undefined && { "content-type": "application/json" }),
+      },
       ...(body !== undefined && { body: JSON.stringify(body) }),
     });
   } catch (error) {
@@ -108,6 +122,22 @@ async function bodyOf(response: Response): Promise<unknown> {
   }
 }
 
+/** A line that the answer breaks off in is not told as a whole one. */
+async function* linesOf({ body }: Response): AsyncIterable<string> {
+  if (body === null) return;
+  const decoder = new TextDecoder();
+  const reader = body.getReader();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    const lines = `${rest}${decoder.decode(value, { stream: true })}`.split(/\r?\n/);
+    rest = lines.pop() ?? "";
+    yield* lines;
+  }
+  if (rest !== "") throw new CliError("The answer broke off.");
+}
+
 function sentenceOf(status: number, body: unknown): string {
   const parsed = problemSchema.safeParse(body);
   if (!parsed.success)
@@ -120,7 +150,8 @@ function sentenceOf(status: number, body: unknown): string {
     PRECONDITION_FAILED: " Look at it again and repeat.",
     INTERNAL: ` Request id: ${requestId}.`,
   };
-  const confirm = errors.some((fault) => fault.confirm === "newModel") ? " If it is new, add --new-model." : "";
+  const asks = (what: string): boolean => errors.some((fault) => fault.confirm === what);
+  const confirm = `${asks("newModel") ? " If it is new, add --new-model." : ""}${asks("unusual") ? " If that is right, add --unusual." : ""}`;
   return `${printable(`${title}: ${detail}${advice[code] ?? ""}${confirm}`)}${faults.join("")}`;
 }
 

@@ -247,7 +247,7 @@ export async function audit(io: Io, options: Common & { flag?: string; limit: nu
   );
 }
 
-interface Besides<T> {
+export interface Besides<T> {
   /** What else there is to know, said with the answer. */
   more?: (answer: T) => Promise<string[]>;
   /** Done when all has been said. */
@@ -278,7 +278,7 @@ function changeFlag(
 }
 
 /** Makes the change, says what is so now, and waits for the receipts. */
-async function change<T extends { revision: string; auditId?: number | null | undefined }>(
+export async function change<T extends { revision: string; auditId?: number | null | undefined }>(
   io: Io,
   path: string,
   schema: z.ZodType<T>,
@@ -323,11 +323,11 @@ function targetOf(key: string | undefined, all: boolean | undefined): string | n
   throw new CliError("Name a flag, or give --all for every flag of the environment.", EXIT_USAGE);
 }
 
-function baseOf({ env }: Common): string {
+export function baseOf({ env }: Common): string {
   return `/environments/${encodeURIComponent(env)}`;
 }
 
-function show(io: Io, options: Common, answer: unknown, lines: readonly string[]): number {
+export function show(io: Io, options: Common, answer: unknown, lines: readonly string[]): number {
   for (const line of options.json === true ? jsonLines(answer) : lines) io.out(line);
   return EXIT_OK;
 }

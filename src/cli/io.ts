@@ -9,6 +9,8 @@ export interface Io {
   /** Asks a question and waits for a line, null when none comes any more; null where nobody sits at a terminal. */
   ask: ((question: string) => Promise<string | null>) | null;
   fetch: typeof fetch;
+  /** Unix time in milliseconds. */
+  nowMs(): number;
   monotonicMs(): number;
   sleep(delayMs: number): Promise<void>;
 }

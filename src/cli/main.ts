@@ -22,6 +22,7 @@ const io: Io = {
   progress: process.stderr.isTTY ? (line) => process.stderr.write(`\r\u001B[K${line}\r`) : null,
   ask: process.stdin.isTTY && process.stderr.isTTY ? ask : null,
   fetch,
+  nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),
   sleep: (delayMs) => sleep(delayMs),
 };

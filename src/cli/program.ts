@@ -12,6 +12,16 @@ import {
   setBlock,
   status,
 } from "./commands.ts";
+import {
+  budgets,
+  type PriceOptions,
+  prices,
+  raiseBudget,
+  setPrice,
+  showBudget,
+  usage,
+  type UsageOptions,
+} from "./money-commands.ts";
 import { CliError, EXIT_FAILED, EXIT_OK, EXIT_USAGE, type Io } from "./io.ts";
 import { printingOnly } from "./printable.ts";
 
@@ -33,6 +43,9 @@ Set ANDON_URL and ANDON_OP_TOKEN (ANDON_TOKEN is the application's), then:
   $ andon downgrade support-chat --model claude-sonnet-5-5 --reason "cost"
   $ andon restore support-chat --reason "fixed" --ramp 10
   $ andon block claude-opus-5-5 --reason "overloaded"
+  $ andon budget raise "Support chat, daily" --add 50 --reason "launch day"
+  $ andon usage --by model --last 7d
+  $ andon prices set claude-next-9 --input 4 --output 20 --cache-write-5m 5 --cache-write-1h 8 --cache-read 0.4
 
 Exit codes:
   0  done and, unless --no-wait, applied by every live instance (but for those under ANDON_KILL,
@@ -44,7 +57,7 @@ Exit codes:
 const UNKNOWN_COMMAND = "commander.unknownCommand";
 /** What a person may look for here and finds elsewhere. */
 const ELSEWHERE =
-  "Budgets are made and raised on the board, under Budgets, or over the API; flags, chains, channels and tokens as well.";
+  "Budgets are made and edited on the board, under Budgets, or over the API; flags, chains, channels and tokens as well.";
 
 /** Runs one command line (without node and script). Resolves with the exit code; never rejects. */
 export async function run(args: readonly string[], given: Io, local: Local, version: string): Promise<number> {
@@ -78,16 +91,8 @@ function createProgram(io: Io, local: Local, version: string, exit: (code: numbe
       writeErr: (text) => linesOf(text).forEach((line) => io.err(line)),
     });
 
-  const read = (name: string, summary: string) =>
-    program
-      .command(name)
-      .description(summary)
-      .option("--env <key>", "environment", "production")
-      .option("--json", "print JSON");
-  const change = (name: string, summary: string) =>
-    read(name, summary)
-      .option("--reason <text>", "why; the next on-call reads it. Asked on a terminal when left out, after a kill")
-      .option("--no-wait", "do not wait for the receipts");
+  const read = (name: string, summary: string) => withRead(program.command(name).description(summary));
+  const change = (name: string, summary: string) => withChange(program.command(name).description(summary));
   const until = ["--until <time>", "ends by itself at this time, such as 2030-01-31T06:00:00Z"] as const;
 
   program
@@ -145,11 +150,69 @@ function createProgram(io: Io, local: Local, version: string, exit: (code: numbe
     .action(async (name: string | undefined, options: Parameters<typeof declareDead>[2]) =>
       exit(await declareDead(io, name, options)),
     );
+  read("budgets", "what each budget has spent, of what, and when its limit will be reached").action(
+    async (options: Common) => exit(await budgets(io, options)),
+  );
+  const budget = program.command("budget").description("look at one budget, or raise it until a moment");
+  withRead(
+    budget.command("show <budget>").description("one budget, by its name or id: steps, raises and trips"),
+  ).action(async (name: string, options: Common) => exit(await showBudget(io, name, options)));
+  withChange(budget.command("raise <budget>").description("raise a limit until a moment; trips that it clears end"))
+    .requiredOption("--add <usd>", "how much more, in USD", toNumber)
+    .option("--until <time>", "when the raise ends by itself; the end of the budget's window when left out")
+    .action(async (name: string, options: Parameters<typeof raiseBudget>[2]) =>
+      exit(await raiseBudget(io, name, options)),
+    );
+  read("usage", "what was used and what it cost, of the last 24 hours unless told otherwise")
+    .option("--by <groups>", "flag, model, user, session, or several: flag,model", "flag")
+    .option("--bucket <bucket>", "over time: minute, hour or day")
+    .option("--last <span>", "such as 30m, 24h or 7d")
+    .option("--from <time>", "such as 2030-01-31T06:00:00Z")
+    .option("--to <time>", "now when left out")
+    .option("--flag <key>", "of one flag only")
+    .option("--model <id>", "of one model only")
+    .option("--csv", "print CSV")
+    .action(async (options: UsageOptions) => exit(await usage(io, options)));
+  const price = read("prices [model]", "what models cost, in USD per million tokens").action(
+    async (model: string | undefined, options: Common) => exit(await prices(io, model, options)),
+  );
+  // `prices` has --env and --json for both, wherever they stand: with two of them one would be read and the other used.
+  withReason(price.command("set <model>").description("add or correct a price; what is not given stays as it is"))
+    .configureHelp({ showGlobalOptions: true })
+    .option("--from <date>", "from when on it counts, such as 2026-12-01; now when left out")
+    .option("--input <usd>", "per million tokens", toNumber)
+    .option("--output <usd>", "per million tokens", toNumber)
+    .option("--cache-write-5m <usd>", "per million tokens", toNumber)
+    .option("--cache-write-1h <usd>", "per million tokens", toNumber)
+    .option("--cache-read <usd>", "per million tokens", toNumber)
+    .option("--fast <rates>", "of fast mode: input,output,write 5m,write 1h,read", toRates)
+    .option("--long-above <tokens>", "prompts above this cost what --long says", toNumber)
+    .option("--long <rates>", "of long prompts: input,output,write 5m,write 1h,read", toRates)
+    .option("--alias <id...>", "other exact ids of the same model")
+    .option("--new-model", "take a name that looks like a slip as it is")
+    .option("--unusual", "take figures that look like a slip as they are")
+    .action(async (model: string, _options: unknown, command: Command) =>
+      exit(await setPrice(io, model, command.optsWithGlobals<PriceOptions>())),
+    );
   read("audit", "who changed what, newest first")
     .option("--flag <key>", "of one flag only")
     .option("--limit <n>", "how many", toNumber, DEFAULT_AUDIT_ENTRIES)
     .action(async (options: Common & { flag?: string; limit: number }) => exit(await audit(io, options)));
   return program;
+}
+
+function withRead(command: Command): Command {
+  return command.option("--env <key>", "environment", "production").option("--json", "print JSON");
+}
+
+function withChange(command: Command): Command {
+  return withReason(withRead(command));
+}
+
+function withReason(command: Command): Command {
+  return command
+    .option("--reason <text>", "why; the next on-call reads it. Asked on a terminal when left out, after a kill")
+    .option("--no-wait", "do not wait for the receipts");
 }
 
 /** What there is instead of a command that is not there. */
@@ -160,6 +223,12 @@ function commandsOf(program: Command): string[] {
 /** Our own words may be several lines. */
 function linesOf(text: string): string[] {
   return text.trimEnd().split("\n");
+}
+
+function toRates(text: string): number[] {
+  const rates = text.split(",").map(toNumber);
+  if (rates.length !== 5) throw new InvalidArgumentError("It must be five amounts, such as 8,40,10,16,0.4.");
+  return rates;
 }
 
 function toNumber(text: string): number {

@@ -210,6 +210,6 @@ function nextStep({ ladder, enforcement, now }: BudgetAnswer): string {
   return `A higher step still acts: ${next.action} at ${String(next.atPercent)} %.`;
 }
 
-function moment(iso: string): string {
+export function moment(iso: string): string {
   return `${iso.slice(0, 16).replace("T", " ")} UTC`;
 }

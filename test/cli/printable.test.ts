@@ -26,6 +26,7 @@ async function printed(args: readonly string[], answer: unknown, status = 200): 
       const { pathname } = new URL(new Request(input).url);
       return Response.json(pathname.endsWith("/instances") ? NOBODY : answer, { status });
     },
+    nowMs: () => 0,
     monotonicMs: () => 0,
     sleep: async () => undefined,
   };

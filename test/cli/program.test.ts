@@ -45,6 +45,7 @@ async function andon(
     progress: null,
     ask,
     fetch: async (input, init) => harness.app.request(new Request(input, init)),
+    nowMs: () => Date.now(),
     monotonicMs: () => clockMs,
     sleep: async (delayMs) => {
       clockMs += delayMs;
@@ -407,14 +408,14 @@ describe("wrong usage exits with 2", () => {
     },
   );
 
-  it.each([[["raise", "daily", "--reason", "x"]], [["budgets"]]])(
+  it.each([[["raise", "daily", "--reason", "x"]], [["channels"]]])(
     "a command that is not there, %j, is answered with those that are and where budgets are",
     async (args) => {
       const { code, err } = await andon(args);
       expect(code).toBe(2);
       expect(err).toContain(`unknown command '${args[0] ?? ""}'`);
       expect(err).toContain("Commands: serve, demo, sign-in-link, status, kill, restore, downgrade, block");
-      expect(err).toContain("Budgets are made and raised on the board");
+      expect(err).toContain("Budgets are made and edited on the board");
     },
   );
 
@@ -463,6 +464,7 @@ describe("what fails exits with 1 and says what to do", () => {
       progress: null,
       ask: null,
       fetch,
+      nowMs: () => 0,
       monotonicMs: () => 0,
       sleep: async () => {},
     };

@@ -36,6 +36,7 @@ function recording(): { io: Io; out: string[]; err: string[] } {
     progress: null,
     ask: null,
     fetch,
+    nowMs: () => 0,
     monotonicMs: () => 0,
     sleep: async () => {},
   };

@@ -26,6 +26,7 @@ async function kill(answer: unknown, ...options: string[]): Promise<{ code: numb
       progress: null,
       ask: null,
       fetch: async () => Response.json(answer),
+      nowMs: () => 0,
       monotonicMs: () => 0,
       sleep: async () => undefined,
     },
