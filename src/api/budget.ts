@@ -272,6 +272,20 @@ export const budgetSchema = z
         description:
           "Of a budget about users or sessions; null for others. Then what is spent above is that of the one who spent most.",
       }),
+      /** Under `reserve`; null otherwise. */
+      leases: z
+        .object({
+          grantedNanoUsd: nanoUsd.openapi({ description: "What clients were given and have not given back." }),
+          heldNanoUsd: nanoUsd.openapi({ description: "Of that, what is set aside and not spent." }),
+          settledNanoUsd: nanoUsd.openapi({ description: "Of that, what usage records have settled." }),
+          indeterminateNanoUsd: nanoUsd.openapi({
+            description:
+              "Held by clients that went silent: it counts against the limit until a report or a person returns it.",
+          }),
+          holders: z.number().openapi({ description: "Clients that hold money." }),
+          waiting: z.number().openapi({ description: "Calls that wait for money that others hold." }),
+        })
+        .nullable(),
       standing: z.array(z.string()).openapi({ description: "Ladder steps crossed now." }),
       trips: z.array(
         z.object({

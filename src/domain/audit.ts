@@ -66,6 +66,7 @@ type Told =
   | Gone<"budget.deleted", BudgetKept>
   | Made<"budget.raised", { addUsd: number; until: string }>
   | Made<"budget.lifted", LiftKept>
+  | Made<"budget.returned", { nanoUsd: number; instances: readonly string[] }>
   | Made<"budget.step", StepKept>
   | Made<"budget.over" | "budget.under", { spentNanoUsd: number; limitNanoUsd: number }>
   | Said<"incident.acknowledged" | "incident.resolved">
@@ -150,6 +151,7 @@ const TARGET_KINDS = {
   "budget.deleted": "budget",
   "budget.raised": "budget",
   "budget.lifted": "budget",
+  "budget.returned": "budget",
   "budget.step": "budget",
   "budget.over": "budget",
   "budget.under": "budget",

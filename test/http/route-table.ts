@@ -102,6 +102,12 @@ export const ROUTES: Readonly<Record<string, RouteEntry>> = {
     body: { limitUsd: 200 },
   },
   "DELETE /v1/environments/:env/budgets/:id": { demand: "admin", path: `${ENV}/budgets/unknown` },
+  "GET /v1/environments/:env/budgets/:id/leases": { demand: "viewer", path: `${ENV}/budgets/unknown/leases` },
+  "POST /v1/environments/:env/budgets/:id/return": {
+    demand: "operator",
+    path: `${ENV}/budgets/unknown/return`,
+    body: REASON,
+  },
   "POST /v1/environments/:env/budgets/:id/raise": {
     demand: "operator",
     path: `${ENV}/budgets/unknown/raise`,

@@ -1,6 +1,8 @@
 /** Budgets: what may be spent, and what happens at which share of it. A raise is for on-call, the rest for admins. */
 import { getBudget, listBudgets } from "../../services/budgets/view.ts";
 import { createBudget, deleteBudget, updateBudget } from "../../services/budgets/budgets.ts";
+import { returnIndeterminate } from "../../services/budgets/lease-return.ts";
+import { listLeases } from "../../services/budgets/lease-view.ts";
 import { raiseBudget } from "../../services/budgets/raise.ts";
 import { liftSubject } from "../../services/verdicts/lift.ts";
 import { idSchema } from "../../api/fields.ts";
@@ -13,8 +15,9 @@ import {
   updateBudgetBody,
 } from "../../api/budget.ts";
 import { changed, created, routesOf, tagged } from "./noun.ts";
-import { type Api, body, changeRoute, createApi, environmentParams, ifMatchOf, json } from "../openapi.ts";
-import { deletedSchema } from "../../api/list.ts";
+import { leaseSchema, returnBody } from "../../api/lease.ts";
+import { type Api, body, changeRoute, createApi, environmentParams, ifMatchOf, json, readRoute } from "../openapi.ts";
+import { deletedSchema, listOf } from "../../api/list.ts";
 
 const tags = ["Budgets"];
 const params = environmentParams.extend({ id: idSchema });
@@ -74,6 +77,26 @@ const lift = changeRoute("operator", {
   responses: { 200: json(changedBudgetSchema, "The budget as it is now.") },
 });
 
+const leases = readRoute("viewer", {
+  method: "get",
+  path: "/v1/environments/{env}/budgets/{id}/leases",
+  tags,
+  operationId: "listLeases",
+  summary: "Under `reserve`: which clients hold money of the current window, those that hold most first",
+  request: { params },
+  responses: { 200: json(listOf(leaseSchema), "Leases that are not settled.") },
+});
+
+const giveBack = changeRoute("operator", {
+  method: "post",
+  path: "/v1/environments/{env}/budgets/{id}/return",
+  tags,
+  operationId: "returnIndeterminate",
+  summary: "Return what clients held that went silent: it counts against the limit no more",
+  request: { params, ...body(returnBody) },
+  responses: { 200: json(changedBudgetSchema, "The budget with the money back.") },
+});
+
 export function budgetRoutes(): Api {
   return createApi()
     .openapi(list, async (c) => c.json(await listBudgets(c.get("ctx"), c.req.valid("param").env), 200))
@@ -94,6 +117,14 @@ export function budgetRoutes(): Api {
       const { env, id } = c.req.valid("param");
       const { revision } = await deleteBudget(c.get("ctx"), env, id, ifMatchOf(c));
       return c.json({ revision }, 200);
+    })
+    .openapi(leases, async (c) => {
+      const { env, id } = c.req.valid("param");
+      return c.json(await listLeases(c.get("ctx"), env, id), 200);
+    })
+    .openapi(giveBack, async (c) => {
+      const { env, id } = c.req.valid("param");
+      return c.json(changed(c, await returnIndeterminate(c.get("ctx"), env, id, c.req.valid("json"))), 200);
     })
     .openapi(raise, async (c) => {
       const { env, id } = c.req.valid("param");

@@ -13,6 +13,7 @@ import type { BudgetNow, BudgetResource, SubjectsNow } from "../../api/budget.ts
 import { isAboutSubjects } from "../../domain/subject.ts";
 import { totalOf } from "../../domain/total.ts";
 import { windowAt } from "../../domain/window.ts";
+import { type LeaseSummary, NO_LEASES, summarizeLeases } from "./lease-view.ts";
 import { paceOf, readSpending, type Spending } from "./pace.ts";
 import { budgetColumns, budgetOf, type BudgetRow, type RaiseRow, requireBudget } from "./rows.ts";
 import { subjectsNow } from "../verdicts/view.ts";
@@ -86,6 +87,7 @@ interface Facts {
   trips: readonly (typeof trips.$inferSelect)[];
   spending: Spending;
   burn: Burn;
+  leases: ReadonlyMap<string, LeaseSummary>;
   /** Which names are one model. */
   nameOf: NameOf;
 }
@@ -117,6 +119,7 @@ async function readFacts(ctx: Ctx, db: Db, environmentId: string, ids: string[],
       .where(and(inArray(trips.budgetId, ids), isNull(trips.endedAt)))
       .orderBy(asc(trips.flag), asc(trips.since)),
     spending,
+    leases: await summarizeLeases(db, ids, now),
   };
 }
 
@@ -187,6 +190,7 @@ function budgetNow(row: BudgetRow, raises: readonly RaiseRow[], facts: Facts, no
       inFlightNanoUsd: pace.inFlight,
     }),
     subjects: null,
+    leases: budget.enforcement === "reserve" ? leasesNow(window, facts.leases.get(row.id) ?? NO_LEASES) : null,
     standing: [...(window?.ladderState?.standing ?? [])],
     trips: facts.trips
       .filter((trip) => trip.budgetId === row.id)
@@ -203,6 +207,14 @@ function nowOfSubjects(now: BudgetNow, subjects: SubjectsNow): BudgetNow {
     exactNanoUsd: most?.exactNanoUsd ?? 0,
     limitReachedAt: null,
     subjects,
+  };
+}
+
+function leasesNow(window: Facts["windows"][number] | undefined, sums: LeaseSummary): BudgetNow["leases"] {
+  return {
+    ...sums,
+    heldNanoUsd: window?.reservedNanoUsd ?? 0,
+    indeterminateNanoUsd: window?.indeterminateNanoUsd ?? 0,
   };
 }
 

@@ -19,7 +19,7 @@ import type { FlagResource } from "../../api/flag.ts";
 import { same } from "../../domain/same.ts";
 import { killByHand, restore } from "../../domain/switch.ts";
 import { requireMatch } from "../shared/if-match.ts";
-import { overrideTrips } from "../trips/trips.ts";
+import { overrideTrips, requireNotReserved } from "../trips/trips.ts";
 import { requireFlagAndAround, requireFlagAndEvaluations, writeFlag } from "./flags.ts";
 import { flagResource } from "./resource.ts";
 import { readSurroundings, surroundingsOf } from "./surroundings.ts";
@@ -53,6 +53,7 @@ export async function killFlag(
 /**
  * Turns a flag on again, at `ramp` percent if given. The level stays: quality is a second decision. A flag that is on
  * goes back to full quality and no ramp. Trips in force are overridden.
+ * CONFLICT while a budget that reserves has turned it off.
  */
 export async function restoreFlag(
   ctx: Ctx,
@@ -66,6 +67,7 @@ export async function restoreFlag(
   return undoableChange(ctx, environmentId, async (open) => {
     const { flag, around, evaluations } = await requireFlagAndAround(open.tx, open.environment, key);
     requireMatch(ifMatch, flag.version);
+    await requireNotReserved(open.tx, environmentId, key);
     const before = stateOf(flag);
     const restored = restore(switchOf(flag), { reason, by: ctx.actor.name, ramp, at: open.at });
     const level = flagInForce(flag, around).state === "on" ? null : manualLevelOf(flag);

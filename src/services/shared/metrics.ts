@@ -3,6 +3,7 @@
  * says the same: take one of them, never their sum. What this server alone knows is in `serverFamilies`.
  */
 import { and, eq, isNull, sql } from "drizzle-orm";
+import type { BudgetResource } from "../../api/budget.ts";
 import type { PreparedSnapshot, Ctx } from "../../deps.ts";
 import { incidents, outbox } from "../../db/schema/money.ts";
 import { seesEnvironment } from "../../domain/actor.ts";
@@ -114,10 +115,36 @@ async function budgetFamilies(ctx: Ctx, environment: string): Promise<MetricFami
       "Spending over the last minutes.",
       each((now) => usd(now.burnNanoUsdPerHour)),
     ),
+    ...leaseGauges(environment, items),
     gauge(
       "andon_budget_overshoot_bound_usd",
       "How far the limit can be overspent at this rate.",
       each((now) => usd(now.overshootBoundNanoUsd)),
+    ),
+  ];
+}
+
+/** Of budgets that work by leases. */
+function leaseGauges(environment: string, items: readonly BudgetResource[]): MetricFamily[] {
+  const each = (value: (leases: NonNullable<BudgetResource["now"]["leases"]>) => number): Sample[] =>
+    items.flatMap(({ name, period, now }) =>
+      now.leases === null ? [] : [{ labels: { environment, budget: name, period }, value: value(now.leases) }],
+    );
+  return [
+    gauge(
+      "andon_budget_held_usd",
+      "What leases hold of its current window; it is not spent.",
+      each((leases) => usd(leases.heldNanoUsd)),
+    ),
+    gauge(
+      "andon_budget_indeterminate_usd",
+      "What clients held that went silent; it counts against the limit.",
+      each((leases) => usd(leases.indeterminateNanoUsd)),
+    ),
+    gauge(
+      "andon_budget_waiting_calls",
+      "Calls that wait for money that others hold.",
+      each((leases) => leases.waiting),
     ),
   ];
 }

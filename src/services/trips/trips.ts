@@ -5,7 +5,7 @@
 import { and, asc, eq, inArray, isNull, sql, type SQL } from "drizzle-orm";
 import type { Change } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
-import { budgetWindows, trips } from "../../db/schema/money.ts";
+import { budgets as budgetRows, budgetWindows, trips } from "../../db/schema/money.ts";
 import { flags } from "../../db/schema/state.ts";
 import type { Db, FlagRow } from "../../db/types.ts";
 import type { Budget, LadderStep } from "../../domain/budget.ts";
@@ -20,6 +20,7 @@ import {
   memoryOf,
   windowState,
 } from "../../domain/ladder.ts";
+import { AppError } from "../../errors.ts";
 import { readBudgets } from "../budgets/rows.ts";
 import { resolveEndedIncidents } from "../incidents/incidents.ts";
 import { readSurroundings } from "../flags/surroundings.ts";
@@ -146,6 +147,31 @@ const END_REASONS = {
   untagged: (name: string) => `the flag lost the tag of budget ${name}`,
   deleted: (name: string) => `budget ${name} was deleted or counts something else now`,
 };
+
+/**
+ * A flag that a `reserve` budget has turned off cannot be let run past it: no call would get money. CONFLICT, with what to
+ * do instead.
+ */
+export async function requireNotReserved(tx: Db, environmentId: string, flag: string): Promise<void> {
+  const [standing] = await tx
+    .select({ name: budgetRows.name })
+    .from(trips)
+    .innerJoin(budgetRows, eq(budgetRows.id, trips.budgetId))
+    .where(
+      and(
+        eq(trips.environmentId, environmentId),
+        eq(trips.flag, flag),
+        eq(trips.action, "kill"),
+        eq(budgetRows.enforcement, "reserve"),
+        isNull(trips.endedAt),
+        isNull(trips.overriddenAt),
+      ),
+    )
+    .limit(1);
+  if (standing === undefined) return;
+  const words = `Budget ${standing.name} is used up, and lets no call pass beyond its limit. Raise the limit first: the flag is then restored by itself.`;
+  throw new AppError("CONFLICT", words);
+}
 
 /**
  * On-call restores a flag: every trip in force for it is overridden until its window ends. Of one that was `killed` by

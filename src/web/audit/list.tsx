@@ -34,6 +34,7 @@ const VERBS: Readonly<Record<Action, string>> = {
   "budget.deleted": "deleted the budget",
   "budget.raised": "raised the budget",
   "budget.lifted": "let one user or session go on",
+  "budget.returned": "returned what was indeterminate to the budget",
   "budget.step": "counted a step of the budget",
   "incident.acknowledged": "acknowledged",
   "incident.resolved": "resolved",

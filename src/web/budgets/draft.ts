@@ -1,6 +1,6 @@
 /** A budget as its form has it, and the way from there to what the service takes. Field names are the API's paths. */
-import { MAX_LADDER_STEPS } from "../../domain/budget.ts";
 import { type BudgetResource, createBudgetBody, type NewBudget } from "../../api/budget.ts";
+import { DEFAULT_MIN_TOKENS, DEFAULT_RESERVE_WAIT_MS, MAX_LADDER_STEPS } from "../../domain/budget.ts";
 
 import type { Form } from "../shell/page-context.ts";
 import { parseForm } from "../form/submit.ts";
@@ -23,6 +23,10 @@ export interface BudgetDraft {
   period: string;
   timezone: string;
   enforcement: string;
+  /** Under `reserve`. */
+  onUnavailable: string;
+  reserveWaitMs: string;
+  minTokens: string;
   onReset: string;
   paused: boolean;
   ladder: LadderDraft[];
@@ -38,6 +42,9 @@ export const EMPTY_BUDGET: BudgetDraft = {
   period: "day",
   timezone: "UTC",
   enforcement: "trip",
+  onUnavailable: "allow",
+  reserveWaitMs: String(DEFAULT_RESERVE_WAIT_MS),
+  minTokens: String(DEFAULT_MIN_TOKENS),
   onReset: "restore",
   paused: false,
   ladder: [
@@ -57,6 +64,9 @@ export function budgetDraftOf(budget: BudgetResource): BudgetDraft {
     period: budget.period,
     timezone: budget.timezone,
     enforcement: budget.enforcement,
+    onUnavailable: budget.onUnavailable,
+    reserveWaitMs: String(budget.reserveWaitMs),
+    minTokens: String(budget.minTokens),
     onReset: budget.onReset,
     paused: budget.paused,
     ladder: budget.ladder.map((step) => ({
@@ -86,6 +96,9 @@ export function budgetDraftFrom(form: Form): BudgetDraft {
     period: form.text("period"),
     timezone: form.trimmed("timezone"),
     enforcement: form.text("enforcement"),
+    onUnavailable: form.text("onUnavailable") || EMPTY_BUDGET.onUnavailable,
+    reserveWaitMs: form.trimmed("reserveWaitMs") || EMPTY_BUDGET.reserveWaitMs,
+    minTokens: form.trimmed("minTokens") || EMPTY_BUDGET.minTokens,
     onReset: form.text("onReset"),
     paused: form.has("paused"),
     ladder,
@@ -111,11 +124,13 @@ export function reshapedBudget(draft: BudgetDraft, operation: string): BudgetDra
 
 /** The budget as the service takes it. INVALID with the path of each fault. */
 export function parseBudget(draft: BudgetDraft): NewBudget {
-  const { flag, tag, model, limitUsd, ladder, ...rest } = draft;
+  const { flag, tag, model, limitUsd, ladder, reserveWaitMs, minTokens, ...rest } = draft;
   return parseForm(createBudgetBody, {
     ...rest,
     scope: { ...(flag !== "" && { flag }), ...(tag !== "" && { tag }), ...(model !== "" && { model }) },
     limitUsd: amountOf(limitUsd),
+    reserveWaitMs: amountOf(reserveWaitMs),
+    minTokens: amountOf(minTokens),
     ladder: ladder.map(({ atPercent, action, level }) => ({
       atPercent: atPercent === "" ? Number.NaN : Number(atPercent),
       action,

@@ -6,6 +6,7 @@ import type { FlagResource } from "../../api/flag.ts";
 import { standingWords } from "../../domain/standing-words.ts";
 import { Words } from "../text/words.tsx";
 import { aPeriod } from "../../domain/window.ts";
+import { HeldLine, IndeterminateLine } from "./leases.tsx";
 import { LimitLine } from "../board/flag-money.tsx";
 import { Moment } from "../shell/moment.tsx";
 import { periodNow, usdLimit, burnText, zoneName } from "../text/money.ts";
@@ -74,6 +75,12 @@ export function BudgetEntry({ budget, base, nowMs, operator, admin, environment,
       <dl class="facts">
         <dt>Ladder</dt>
         <dd>{ladderText(budget)}</dd>
+        {now.leases === null ? null : (
+          <>
+            <HeldLine leases={now.leases} />
+            <IndeterminateLine leases={now.leases} href={operator ? `${path}/return` : null} />
+          </>
+        )}
         <dt>Can be overspent by</dt>
         <dd>
           {budget.paused || budget.enforcement === "track" ? (

@@ -24,6 +24,9 @@ const FIELDS = [
   "period",
   "timezone",
   "enforcement",
+  "onUnavailable",
+  "reserveWaitMs",
+  "minTokens",
   "onReset",
 ];
 const ACTIONS = [
@@ -126,9 +129,15 @@ export function BudgetForm({ draft, errors, version, action, cancel, flags, mode
             label: "Trip",
             note: "Counts every call and acts by the ladder, by itself, within seconds.",
           },
+          {
+            value: "reserve",
+            label: "Reserve",
+            note: "No call is sent without money set aside for the most that it can cost: it is never overspent. Put agents and chat in separate budgets: one agent sets aside what a hundred chats need.",
+          },
           { value: "track", label: "Track", note: "Counts and alerts; never switches anything." },
         ]}
       />
+      <Reserve draft={draft} errors={errors} />
       <Ladder draft={draft} errors={errors} />
       <Choices
         name="onReset"
@@ -155,6 +164,43 @@ export function BudgetForm({ draft, errors, version, action, cancel, flags, mode
         </a>
       </div>
     </EditForm>
+  );
+}
+
+/** What matters under `reserve`; the last one for `trip` too. */
+function Reserve({ draft, errors }: { draft: BudgetDraft; errors: FieldErrors }) {
+  return (
+    <fieldset class="box">
+      <legend>Calls that the budget has no room for</legend>
+      <div class="row two">
+        <Field
+          name="reserveWaitMs"
+          label="Wait, in ms"
+          value={draft.reserveWaitMs}
+          errors={errors}
+          inputmode="numeric"
+          hint="Reserve: for money that other calls hold. Agents need 10000 to 30000"
+        />
+        <Field
+          name="minTokens"
+          label="Fewest tokens"
+          value={draft.minTokens}
+          errors={errors}
+          inputmode="numeric"
+          hint="Reserve: refused sooner than clamped to less output"
+        />
+      </div>
+      <Select
+        name="onUnavailable"
+        label="When Andon cannot be reached"
+        value={draft.onUnavailable}
+        errors={errors}
+        options={[
+          { value: "allow", label: "calls are sent, and counted later" },
+          { value: "deny", label: "calls are refused" },
+        ]}
+      />
+    </fieldset>
   );
 }
 

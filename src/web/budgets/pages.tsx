@@ -8,6 +8,10 @@ import { raiseBudgetBody } from "../../api/budget.ts";
 import { boardMoney, spendersOf } from "../../services/board/money.ts";
 import { getBudget, listBudgets } from "../../services/budgets/view.ts";
 import { createBudget, deleteBudget, updateBudget } from "../../services/budgets/budgets.ts";
+import { returnIndeterminate } from "../../services/budgets/lease-return.ts";
+import { listLeases } from "../../services/budgets/lease-view.ts";
+import { returnBody } from "../../api/lease.ts";
+import { ReturnPage } from "./leases.tsx";
 import { raiseBudget } from "../../services/budgets/raise.ts";
 import { listFlags } from "../../services/flags/flags.ts";
 import { listModels } from "../../services/models/blocks.ts";
@@ -113,6 +117,20 @@ export function budgetPages(deps: Deps): Hono<PageEnv> {
         );
       },
       (errors) => raisePage(c, deps, errors, form),
+    );
+  });
+
+  app.get("/e/:environment/budgets/:id/return", async (c) => returnPage(c, deps, NO_ERRORS));
+  app.post("/e/:environment/budgets/:id/return", async (c) => {
+    const { environment, id } = c.req.param();
+    const form = await readForm(c);
+    return submitted(
+      async () => {
+        const { reason } = parseForm(returnBody, { reason: form.trimmed("reason") });
+        const { value } = await returnIndeterminate(serviceContext(c, deps), environment, id, { reason });
+        return done(c, `/e/${environment}/budgets`, `Returned what silent clients held to ${value.name}.`);
+      },
+      (errors) => returnPage(c, deps, errors, form),
     );
   });
 
@@ -223,6 +241,21 @@ async function raisePage(c: PageContext, deps: Deps, errors: FieldErrors, form?:
       errors,
     },
     <RaisePage budget={budget} environment={environment} search={searchOfPage(c)} errors={errors} form={form} />,
+  );
+}
+
+async function returnPage(c: PageContext, deps: Deps, errors: FieldErrors, form?: Form) {
+  const { environment = "", id = "" } = c.req.param();
+  requireScope(c.get("actor"), "operator");
+  const ctx = serviceContext(c, deps);
+  const budget = await getBudget(ctx, environment, id);
+  const { items } = await listLeases(ctx, environment, id);
+  const nowMs = deps.clock.nowMs();
+  return sendPage(
+    c,
+    deps,
+    { title: `Return money to ${budget.name}`, section: "budgets", actor: c.get("actor"), environment, errors },
+    <ReturnPage budget={budget} leases={items} environment={environment} nowMs={nowMs} errors={errors} form={form} />,
   );
 }
 

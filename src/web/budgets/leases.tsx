@@ -1,0 +1,100 @@
+/** What a `reserve` budget holds for calls, and the form that returns what silent clients held. */
+import { usd } from "../../domain/alert-text.ts";
+import { MAX_REASON_CHARS } from "../../domain/limits.ts";
+import type { BudgetNow, BudgetResource } from "../../api/budget.ts";
+import type { LeaseResource } from "../../api/lease.ts";
+import { Field, type FieldErrors, FormErrors } from "../form/parts.tsx";
+import { Moment } from "../shell/moment.tsx";
+import type { Form } from "../shell/page-context.ts";
+
+type Leases = NonNullable<BudgetNow["leases"]>;
+
+/** "2.10 USD by 3 clients, not spent · 4 calls wait". */
+export function HeldLine({ leases }: { leases: Leases }) {
+  const { heldNanoUsd, holders, waiting, grantedNanoUsd, settledNanoUsd } = leases;
+  return (
+    <>
+      <dt>Held for calls</dt>
+      <dd>
+        {heldNanoUsd === 0 ? "nothing" : `${usd(heldNanoUsd)} by ${holders === 1 ? "1 client" : `${holders} clients`}`}
+        {waiting === 0 ? "" : ` · ${waiting === 1 ? "1 call waits" : `${waiting} calls wait`} for it`}{" "}
+        <span class="dim">
+          not spent: {usd(grantedNanoUsd)} granted, {usd(settledNanoUsd)} of it settled
+        </span>
+      </dd>
+    </>
+  );
+}
+
+/** Nothing to see when no client went silent. */
+export function IndeterminateLine({ leases, href }: { leases: Leases; href: string | null }) {
+  if (leases.indeterminateNanoUsd === 0) return null;
+  return (
+    <>
+      <dt>Indeterminate</dt>
+      <dd>
+        {usd(leases.indeterminateNanoUsd)}{" "}
+        <span class="dim">held by clients that went silent: it counts against the limit until they report</span>{" "}
+        {href === null ? null : (
+          <a class="button" href={href}>
+            Return…
+          </a>
+        )}
+      </dd>
+    </>
+  );
+}
+
+export interface ReturnProps {
+  budget: BudgetResource;
+  leases: readonly LeaseResource[];
+  environment: string;
+  nowMs: number;
+  errors: FieldErrors;
+  form: Form | undefined;
+}
+
+export function ReturnPage({ budget, leases, environment, nowMs, errors, form }: ReturnProps) {
+  const base = `/e/${environment}/budgets`;
+  const silent = leases.filter(({ state }) => state === "indeterminate");
+  return (
+    <form class="card stack" method="post" action={`${base}/${budget.id}/return`}>
+      <h1>{`Return money to ${budget.name}`}</h1>
+      <FormErrors errors={errors} fields={["reason"]} />
+      <p>
+        <b>{usd(budget.now.leases?.indeterminateNanoUsd ?? 0)}</b> was held by clients that went silent. Nobody knows
+        what their last calls spent of it.
+      </p>
+      <ul>
+        {silent.map(({ instance, heldNanoUsd, renewedAt }) => (
+          <li>
+            <code>{instance}</code> held {usd(heldNanoUsd)}, last heard of <Moment at={renewedAt} nowMs={nowMs} />
+          </li>
+        ))}
+      </ul>
+      <div>
+        <h2>What this will do</h2>
+        <ul>
+          <li>
+            Calls can use the money again, at once. If those calls were billed, the budget is overspent by that much.
+          </li>
+          <li>A report that still comes counts what it says.</li>
+        </ul>
+      </div>
+      <Field
+        name="reason"
+        label="Why?"
+        value={form?.text("reason") ?? ""}
+        errors={errors}
+        maxlength={MAX_REASON_CHARS}
+        hint="For example: the provider's console shows no call of these clients"
+      />
+      <div class="acts">
+        <button class="main">Return</button>
+        <a class="button" href={base}>
+          Cancel
+        </a>
+      </div>
+    </form>
+  );
+}
