@@ -15,7 +15,7 @@ export type { GuardError, GuardErrorCode } from "./guard/errors.ts";
 export type { GuardHost } from "./guard-host.ts";
 export type { UsageDraft } from "./guard-host.ts";
 export type { GuardStats } from "./guard/in-flight.ts";
-export type { GuardMiddleware, GuardOptions } from "./guard/types.ts";
+export type { AnswerCache, AnsweredCall, GuardMiddleware, GuardOptions } from "./guard/types.ts";
 
 /**
  * Middleware for the client option `middleware`. Off: throws `FeatureDisabledError`, or answers with the flag's off

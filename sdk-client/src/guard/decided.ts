@@ -5,6 +5,7 @@
 import type { ModelChoice } from "../evaluate/chain-plan.ts";
 import { ANY_LUCK, NO_LUCK } from "../evaluate/effective-state.ts";
 import type { Fitting } from "./body.ts";
+import type { Caps } from "./caps.ts";
 import { CallTelling } from "./call-line.ts";
 import { capChoices } from "./caps.ts";
 import type { Door } from "./door.ts";
@@ -87,6 +88,16 @@ export class DecidedRequest<R extends RequestLike> {
             body,
             model: this.model,
           });
+  }
+
+  /** The caps of the flag, and of the guard where that allows less. */
+  get caps(): Caps | undefined {
+    const { maxInputBytes: own } = this.asked.guarding.options;
+    const { settings } = this;
+    if (own === undefined) return settings;
+    const { maxInputBytes = own, maxOutputTokens, clampMaxTokens = false } = settings ?? {};
+    const least = { maxInputBytes: Math.min(own, maxInputBytes), clampMaxTokens };
+    return maxOutputTokens === undefined ? least : { ...least, maxOutputTokens };
   }
 
   /** Why work may not begin: its flag is off, a limit is reached, or nobody can tell its models. Null: it may. */

@@ -15,6 +15,7 @@ export type GuardErrorCode =
   | "ANDON_ANSWER_BROKEN"
   | "ANDON_DEADLINE"
   | "ANDON_MIDDLEWARE_ORDER"
+  | "ANDON_OUTPUT_REFUSED"
   | "ANDON_PROVIDER_FAILED";
 
 export interface GuardError extends Error {
@@ -48,11 +49,19 @@ export async function featureDisabled(
  * to decide on retries.
  */
 export function answerBroken(base: ErrorBase, flag: string, origin: unknown): GuardError {
-  const why = origin instanceof Error ? origin.message : String(origin);
-  const message = `The answer broke off before it was complete: ${why}.`;
+  // Fit for users: what the connection said is for the log.
+  const message = "The answer broke off before it was complete.";
   return Object.assign(guardError(base, "AnswerBrokenError", "ANDON_ANSWER_BROKEN", flag, message), {
     origin,
   });
+}
+
+/** The application's `checkOutput` refused an answer; `why` is what it said, for the log. */
+export function outputRefused(
+  base: ErrorBase,
+  { flag, message, why }: { flag: string; message: string; why: string },
+): GuardError {
+  return Object.assign(guardError(base, "OutputRefusedError", "ANDON_OUTPUT_REFUSED", flag, message), { why });
 }
 
 /** The guard's `deadlineMs` passed before an answer. */

@@ -23,6 +23,8 @@ export class Guarding {
   readonly passes: Passes = new WeakMap();
   readonly breakers = new Breakers();
   readonly accounts: Accounts;
+  /** The guard looks at answers, or has something to give in their place. */
+  readonly hasStandIn: boolean;
   readonly writers: Writers;
   readonly limits: Limits;
   readonly leases: Leases;
@@ -42,6 +44,8 @@ export class Guarding {
     this.accounts = accountsOf(host);
     this.leases = leasesOf(host);
     this.plans = new Plans(host);
+    const { checkOutput, cache, fallbackMessage } = options;
+    this.hasStandIn = checkOutput !== undefined || cache !== undefined || fallbackMessage !== undefined;
     if (options.pace === true) paceBy(host);
   }
 

@@ -18,14 +18,21 @@ import { sendsWith } from "./nesting.ts";
 import { type Pacer, pacerOf } from "./pacing.ts";
 import { keepPass, type Pass, passOf } from "./pass.ts";
 import { type Body, namesModelTwice, type Subject } from "./request.ts";
+import { withStandIn } from "./stand-in.ts";
 import type { GuardOptions, RequestLike } from "./types.ts";
 import { idOf } from "./meter.ts";
 import type { Decision } from "../wire/protocol.ts";
 import type { Revision } from "../wire/revision.ts";
 
-/** Sends a message to the first usable model of its flag's chain, or says why it may not be sent. */
+/** Sends a message, with what the guard has in place of an answer that does not come. */
 export function sendMessage<R extends RequestLike>(decided: DecidedRequest<R>): Promise<Response> {
-  const { body, model, settings } = decided;
+  const { guarding } = decided.asked;
+  return guarding.hasStandIn ? withStandIn(decided, async () => sendToModel(decided)) : sendToModel(decided);
+}
+
+/** Sends it to the first usable model of its flag's chain, or says why it may not be sent. */
+function sendToModel<R extends RequestLike>(decided: DecidedRequest<R>): Promise<Response> {
+  const { body, model, caps } = decided;
   const { request, next, around } = decided.asked;
   const counting = decided.counting();
   const no = decided.refusal(counting);
@@ -38,7 +45,7 @@ export function sendMessage<R extends RequestLike>(decided: DecidedRequest<R>): 
   const fitting = decided.fitting();
   const name = fitting.refusing === null ? null : refusedInMessage(body, fitting.refusing);
   if (name !== null) return decided.refusedName(name);
-  const capped = settings === undefined ? FITS : capMessage(body, request.body, settings);
+  const capped = caps === undefined ? FITS : capMessage(body, request.body, caps);
   if (capped.kind === "refused") return decided.limited(capped.refusal);
   const clamped = capped.kind === "clamped" ? capped.body : null;
 
@@ -50,7 +57,7 @@ export function sendMessage<R extends RequestLike>(decided: DecidedRequest<R>): 
   const outgoing = isRewritten ? { ...request, body: JSON.stringify(clamped ?? body) } : request;
   const place = decided.enter(counting);
   const message = new Message(decided, { request: outgoing, body: clamped ?? body, fitting, place });
-  return message.run(capChoices(sendable, settings));
+  return message.run(capChoices(sendable, caps));
 }
 
 /** A message that may be sent: what its attempts are made of, and where they are told of. */

@@ -1,9 +1,10 @@
 /**
- * The flag's off message as an ordinary Message of the Claude API, for flags whose `offMode` is `message`: JSON, or the
- * same as an event stream. It carries the text, costs nothing, and names the model the caller asked for. No `citations`
- * of null, which the SDK's types allow: the API sends none, and `@ai-sdk/anthropic` 3 refuses such an answer.
+ * Answers that no model gave, as ordinary Messages of the Claude API: JSON, or the same as an event stream. They cost
+ * nothing, and name the model the caller asked for. No `citations` of null, which the SDK's types allow: the API sends none,
+ * and `@ai-sdk/anthropic` 3 refuses such an answer.
  */
 import type { Decision } from "../wire/protocol.ts";
+import { isObject } from "../wire/json.ts";
 
 export interface OffMessageInput {
   decision: Decision;
@@ -13,16 +14,24 @@ export interface OffMessageInput {
   stream: boolean;
 }
 
-/** The answer to give instead of a call; headers `andon-flag` and `andon-reason` tell it from the model's own. */
-export function offMessage(input: OffMessageInput): Response {
-  const id = `msg_andon_${crypto.randomUUID().replaceAll("-", "")}`;
+/** The flag's off message, for flags whose `offMode` is `message`. */
+export function offMessage({ decision, model, stream }: OffMessageInput): Response {
+  const content = [{ type: "text", text: decision.message }];
+  return messageResponse({ model, content }, { flag: decision.flag, reason: decision.reason, stream });
+}
+
+/** A message of these parts; headers `andon-flag` and `andon-reason` tell it from the model's own. */
+export function messageResponse(
+  parts: Record<string, unknown>,
+  { flag, reason, stream }: { flag: string; reason: string; stream: boolean },
+): Response {
   const headers = {
-    "content-type": input.stream ? "text/event-stream; charset=utf-8" : "application/json",
-    "andon-flag": encodeURIComponent(input.decision.flag),
-    "andon-reason": input.decision.reason,
+    "content-type": stream ? "text/event-stream; charset=utf-8" : "application/json",
+    "andon-flag": encodeURIComponent(flag),
+    "andon-reason": reason,
   };
-  const body = input.stream ? eventStream(id, input) : JSON.stringify(wholeMessage(id, input));
-  return new Response(body, { status: 200, headers });
+  const message = wholeMessage(parts);
+  return new Response(stream ? eventStream(message) : JSON.stringify(message), { status: 200, headers });
 }
 
 function usage(): Record<string, unknown> {
@@ -37,40 +46,56 @@ function usage(): Record<string, unknown> {
   };
 }
 
-function wholeMessage(id: string, input: OffMessageInput): Record<string, unknown> {
+function wholeMessage(parts: Record<string, unknown>): Record<string, unknown> {
   return {
-    id,
     type: "message",
     role: "assistant",
-    model: input.model,
-    content: [{ type: "text", text: input.decision.message }],
     stop_reason: "end_turn",
     stop_sequence: null,
     stop_details: null,
+    ...parts,
+    id: `msg_andon_${crypto.randomUUID().replaceAll("-", "")}`,
     usage: usage(),
   };
 }
 
-function eventStream(id: string, input: OffMessageInput): string {
-  const text = input.decision.message;
+function eventStream(message: Record<string, unknown>): string {
+  const { content, stop_reason, stop_sequence, stop_details } = message;
+  const blocks: readonly unknown[] = Array.isArray(content) ? content : [];
   const events: Record<string, unknown>[] = [
-    {
-      type: "message_start",
-      message: { ...wholeMessage(id, input), content: [], stop_reason: null },
-    },
-    {
-      type: "content_block_start",
-      index: 0,
-      content_block: { type: "text", text: "" },
-    },
-    { type: "content_block_delta", index: 0, delta: { type: "text_delta", text } },
-    { type: "content_block_stop", index: 0 },
-    {
-      type: "message_delta",
-      delta: { stop_reason: "end_turn", stop_sequence: null, stop_details: null },
-      usage: { output_tokens: 0 },
-    },
+    { type: "message_start", message: { ...message, content: [], stop_reason: null } },
+    ...blocks.flatMap((block, index) => blockEvents(block, index)),
+    { type: "message_delta", delta: { stop_reason, stop_sequence, stop_details }, usage: { output_tokens: 0 } },
     { type: "message_stop" },
   ];
   return events.map((event) => `event: ${String(event["type"])}\ndata: ${JSON.stringify(event)}\n\n`).join("");
+}
+
+/** What comes in deltas begins empty; every other block is there from its start. */
+function blockEvents(block: unknown, index: number): Record<string, unknown>[] {
+  const stop = { type: "content_block_stop", index };
+  if (!isObject(block)) return [{ type: "content_block_start", index, content_block: block }, stop];
+  const [empty, delta] = opened(block);
+  return [
+    { type: "content_block_start", index, content_block: empty },
+    ...(delta === null ? [] : [{ type: "content_block_delta", index, delta }]),
+    stop,
+  ];
+}
+
+function opened(block: Record<string, unknown>): [Record<string, unknown>, Record<string, unknown> | null] {
+  switch (block["type"]) {
+    case "text":
+      return [
+        { ...block, text: "" },
+        { type: "text_delta", text: block["text"] },
+      ];
+    case "tool_use":
+      return [
+        { ...block, input: {} },
+        { type: "input_json_delta", partial_json: JSON.stringify(block["input"]) },
+      ];
+    default:
+      return [block, null];
+  }
 }

@@ -23,16 +23,16 @@ export async function readResults(
 
 /** A batch of messages: the models and caps of each of its items, as if it were sent alone. */
 export async function sendBatch<R extends RequestLike>(decided: DecidedRequest<R>): Promise<Response> {
-  const { settings } = decided;
+  const { caps } = decided;
   const { request, next, subject } = decided.asked;
   const counting = decided.counting();
   const no = decided.refusal(counting);
   if (no !== null) return no;
   const body = decided.body ?? {};
-  const capped = settings === undefined ? FITS : capBatch(body, request.body, settings);
+  const capped = caps === undefined ? FITS : capBatch(body, request.body, caps);
   if (capped.kind === "refused") return decided.limited(capped.refusal);
   const isClamped = capped.kind === "clamped";
-  const choose = (requested: string) => capChoices(decided.plan(requested), settings)[0];
+  const choose = (requested: string) => capChoices(decided.plan(requested), caps)[0];
   const batch = planBatch(isClamped ? capped.body : body, choose, decided.fitting());
   if (batch.kind === "noModel") return decided.noModelFor(batch.requested);
   if (batch.kind === "refused") return decided.refusedName(batch.name);

@@ -218,7 +218,8 @@ export class Trial {
 
   async #broken(origin: unknown): Promise<Result> {
     const error = await this.#brokenBy(origin);
-    return { kind: "failed", verdict: "failed", detail: error.message, failure: { response: null, error } };
+    const detail = `it broke off: ${asError(origin).message}`;
+    return { kind: "failed", verdict: "failed", detail, failure: { response: null, error } };
   }
 
   async #brokenBy(origin: unknown): Promise<Error> {

@@ -32,6 +32,20 @@ export type GuardMiddleware = <R extends RequestLike>(
   ctx: MiddlewareContextLike,
 ) => Promise<Response>;
 
+/** A call as its check and its cache see it. */
+export interface AnsweredCall {
+  flag: string;
+  context: EvaluationContext;
+  /** The request's body, as the caller asked. */
+  body: Readonly<Record<string, unknown>>;
+}
+
+/** What the application keeps of answers. */
+export interface AnswerCache {
+  get(call: AnsweredCall): unknown;
+  set?(call: AnsweredCall, message: Record<string, unknown>): unknown;
+}
+
 /** Options of `guard`. A limit that is not given does not apply; the SDK's own timeout always does. */
 export interface GuardOptions {
   /** Key of the flag; a request's `andon-flag` header overrides it. */
@@ -82,6 +96,21 @@ export interface GuardOptions {
    * limit, as its last answers told, for five minutes at most; `deadlineMs`, an abort and a kill end the wait. Default false.
    */
   pace?: boolean | undefined;
+  /** Most bytes of a request's body, for flags that allow more or say nothing: more is refused. */
+  maxInputBytes?: number | undefined;
+  /**
+   * Looks at each whole answer before the caller gets it; streams only with `bufferStreams`. Anything but `true` or nothing
+   * refuses the answer, which was paid for: the caller gets an error with `code` `ANDON_OUTPUT_REFUSED`, or the off message of
+   * a flag whose `offMode` is `message`. A string says why, for the log. Two seconds at most; a check that throws refuses.
+   */
+  checkOutput?: ((message: Record<string, unknown>, call: AnsweredCall) => unknown) | undefined;
+  /**
+   * Whole answers of before, for when the flag is off or Claude fails: `get` gives a Message or nothing, `set` is told of each
+   * that was complete. Two seconds at most each; a cache that fails counts as empty.
+   */
+  cache?: AnswerCache | undefined;
+  /** The text to answer with, as a Message, when the flag is off or Claude fails and the cache has nothing. */
+  fallbackMessage?: string | undefined;
   /**
    * What may be told of the content of a request, in the `content` of its log line: whatever this makes of it. Without it no
    * content is ever logged.
