@@ -9,6 +9,7 @@ import { benchBoardPhone } from "./board/phone.ts";
 import { benchEvaluate } from "./evaluate/bench.ts";
 import { benchGuardOverhead } from "./guard/bench.ts";
 import { benchHeapStreams } from "./guard/heap.ts";
+import { benchServerAway } from "./guard/server-away.ts";
 import { benchIngest } from "./ingest/bench.ts";
 import { benchKill } from "./kill/bench.ts";
 import { benchPoll } from "./poll/bench.ts";
@@ -23,6 +24,7 @@ const BENCHES: ReadonlyMap<string, (effort: Effort) => Promise<Figure>> = new Ma
   ["evaluate.rollout50", (effort) => benchEvaluate("rollout50", effort)],
   ["evaluate.rules5", (effort) => benchEvaluate("rules5", effort)],
   ["guard.overhead", benchGuardOverhead],
+  ["guard.overhead_server_away", benchServerAway],
   ["heap.streams", benchHeapStreams],
   ["poll.304", benchPoll],
   ["kill.last_of_1000", benchKill],

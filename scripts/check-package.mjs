@@ -1,4 +1,4 @@
-// What publint and "are the types wrong?" say of the packed client: `npm run check:package`. They come from the registry, pinned.
+// What publint and "are the types wrong?" say of the packed client, and its size: `npm run check:package`. They come from the registry, pinned.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,7 +15,8 @@ try {
   const publint = run("npx", "--yes", "publint@0.3.25", "--strict", packed);
   // Node 20 resolves `exports`; the resolution of Node 10 knows no such entries, nor does TypeScript 7.
   const types = run("npx", "--yes", "@arethetypeswrong/cli@0.18.5", packed, "--profile", "node16");
-  process.exitCode = publint === 0 && types === 0 ? 0 : 1;
+  const size = run("node", "scripts/size.mjs");
+  process.exitCode = publint === 0 && types === 0 && size === 0 ? 0 : 1;
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

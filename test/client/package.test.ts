@@ -80,6 +80,22 @@ describe("the client from this clone", () => {
     SLOW_MS,
   );
 
+  it("adds to an application's bundle no more than it may", async () => {
+    const { stdout } = await exec(process.execPath, [join(ROOT, "scripts/size.mjs"), "--json"]);
+    const bundles: { name: string; bytes: number }[] = stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(bundles.map(({ name }) => name)).toEqual([
+      "poll and evaluate alone",
+      "andon-client",
+      "andon-client/anthropic",
+    ]);
+    const [alone, core] = bundles.map(({ bytes }) => bytes);
+    // What reports is not in a bundle that reports nothing.
+    expect(alone).toBeLessThan(0.7 * (core ?? 0));
+  });
+
   it("is installed by the same lines on the board, in the README and in its own", async () => {
     const its = await readFile(join(ROOT, "sdk-client/README.md"), "utf8");
     for (const text of [await readme(), its]) expect(text).toContain(INSTALL_LINES.join("\n"));
