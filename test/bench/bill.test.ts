@@ -17,7 +17,7 @@ it(
     const server = await ServerProcess.on(join(folder.path, "data"), await databaseEnv("postgres"));
     try {
       await server.start();
-      const found = await bill({ server, calls: 400, seed: 11, restartEveryMs: 1_500, timeoutMs: TIMEOUT_MS });
+      const found = await bill({ server, calls: 250, seed: 11, restartEveryMs: 1_500, timeoutMs: TIMEOUT_MS });
       expect(found.faults).toEqual([]);
       expect([...found.ends.keys()].toSorted()).toEqual([...DOORS].toSorted());
       expect(found.billedCalls).toBeGreaterThan(100);
