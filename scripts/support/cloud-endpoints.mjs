@@ -4,7 +4,8 @@ import { createServer } from "node:http";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-const PREDICT = /^\/v1\/projects\/[^/]+\/locations\/[^/]+\/publishers\/anthropic\/models\/([^/]+):(rawPredict|streamRawPredict)$/;
+const PREDICT =
+  /^\/v1\/projects\/[^/]+\/locations\/[^/]+\/publishers\/anthropic\/models\/([^/]+):(rawPredict|streamRawPredict)$/;
 const FOUNDRY = "/anthropic/v1/messages";
 const TOKEN = "local-token";
 const KEY = "local-key";
@@ -33,6 +34,7 @@ export async function startClouds(claudeUrl, folder) {
       NODE_OPTIONS: `--import ${redirect}`,
       GOOGLE_APPLICATION_CREDENTIALS: credentials,
       GOOGLE_CLOUD_PROJECT: "shop",
+      ANTHROPIC_VERTEX_PROJECT_ID: "shop",
       ANTHROPIC_FOUNDRY_API_KEY: KEY,
     },
   };

@@ -16,7 +16,10 @@ export async function startAndon() {
   async function serve(request, response) {
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
-    if (request.method === "GET") return void json(response, 200, snapshot(), { etag: `"examples.${revision}"` });
+    if (request.method === "GET") {
+      json(response, 200, snapshot(), { etag: `"examples.${revision}"` });
+      return;
+    }
     if (request.method !== "POST") return void response.writeHead(204).end();
     const batch = JSON.parse(Buffer.concat(chunks).toString());
     records.push(...batch.records);
