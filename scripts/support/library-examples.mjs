@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { OVERLOADED } from "../../dist/src/demo/claude-endpoint/claude-endpoint.js";
 import { startBedrock } from "./bedrock-endpoint.mjs";
 import { startClouds } from "./cloud-endpoints.mjs";
+import { startProxy } from "./proxy.mjs";
 import { blockUnder, compile, makeProject } from "./project.mjs";
 
 const RUN_MS = 60_000;
@@ -22,6 +23,7 @@ const PACKAGES = [
   "@anthropic-ai/bedrock-sdk@1",
   "@anthropic-ai/vertex-sdk@1",
   "@anthropic-ai/foundry-sdk@1",
+  "undici@7",
 ];
 
 /** `geo` is what its usage records say of the region: regional endpoints of the clouds cost more. */
@@ -31,19 +33,21 @@ const EXAMPLES = [
   { name: "bedrock", heading: "Bedrock", modelPrefix: "anthropic.", geo: "cloud:bedrock" },
   { name: "vertex", heading: "Vertex AI", isCloud: true, geo: "cloud:us-east5" },
   { name: "foundry", heading: "Foundry", isCloud: true },
+  { name: "proxy", heading: "Proxies", isBehindProxy: true },
 ];
 
 export async function checkLibraries({ andon, claude, tell }) {
   const bedrock = await startBedrock(claude.url);
   const { folder, remove } = await makeProject(PACKAGES);
   const clouds = await startClouds(claude.url, folder);
+  const proxy = await startProxy({ "andon.example": andon.url, "claude.example": claude.url });
   try {
     for (const { name, heading } of EXAMPLES) writeFileSync(join(folder, `${name}.mts`), blockUnder(heading));
     const files = EXAMPLES.map(({ name }) => `${name}.mts`);
     await compile(folder, files);
     for (const example of EXAMPLES) await check(example);
   } finally {
-    for (const { server } of [bedrock, clouds]) {
+    for (const { server } of [bedrock, clouds, proxy]) {
       server.close();
       server.closeAllConnections();
     }
@@ -81,6 +85,13 @@ export async function checkLibraries({ andon, claude, tell }) {
   }
 
   function run(example) {
+    // Names that nobody but the proxy knows.
+    const behindProxy = {
+      HTTP_PROXY: proxy.url,
+      HTTPS_PROXY: proxy.url,
+      ANDON_URL: "http://andon.example",
+      ANTHROPIC_BASE_URL: "http://claude.example",
+    };
     const child = spawn(process.execPath, [`${example.name}.mjs`], {
       cwd: folder,
       env: {
@@ -93,6 +104,7 @@ export async function checkLibraries({ andon, claude, tell }) {
         AWS_ACCESS_KEY_ID: "local",
         AWS_SECRET_ACCESS_KEY: "local",
         ...(example.isCloud ? clouds.env : {}),
+        ...(example.isBehindProxy ? behindProxy : {}),
       },
       timeout: RUN_MS,
     });
