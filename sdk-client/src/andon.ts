@@ -7,7 +7,7 @@ import type { CompiledFlag } from "./evaluate/compile.ts";
 import type { OnUnknown } from "./evaluate/evaluate.ts";
 import { type ModelNames, namesOf } from "./evaluate/model-names.ts";
 import { type AndonInternals, FlagClient } from "./flag-client.ts";
-import type { GuardHost, UsageDraft } from "./guard-host.ts";
+import type { GuardHost, Judge, UsageDraft } from "./guard-host.ts";
 import type { AndonOptions } from "./options.ts";
 import { CheckCounts } from "./reporting/evaluations.ts";
 import { parseReport, type UsageReport } from "./reporting/record.ts";
@@ -23,6 +23,7 @@ import {
   type SnapshotBudget,
   type SnapshotFlag,
 } from "./wire/protocol.ts";
+import type { BudgetNews, SubjectBudget } from "./wire/verdict-protocol.ts";
 import type { UsageRecord } from "./wire/usage-protocol.ts";
 
 const NOTHING_REPORTED: UsageStats = Object.freeze({
@@ -34,10 +35,13 @@ const NOTHING_REPORTED: UsageStats = Object.freeze({
 const NO_SNAPSHOT = namesOf({ blocked: [] });
 const NO_STEPS: readonly ChainStep[] = Object.freeze([]);
 const NO_BUDGETS: readonly SnapshotBudget[] = Object.freeze([]);
+const NO_SUBJECT_BUDGETS: readonly SubjectBudget[] = Object.freeze([]);
 
 export class Andon extends FlagClient implements GuardHost {
   readonly #checks = new CheckCounts();
   readonly #reports: Reports | null;
+  #judge: Judge | null = null;
+  readonly #answered: ((answer: Readonly<Record<string, unknown>>) => void)[] = [];
   readonly #closers: (() => Promise<void>)[] = [];
 
   /** Starts polling. Bad options are logged by name; without a usable `url` and `token` nothing is polled. */
@@ -49,6 +53,9 @@ export class Andon extends FlagClient implements GuardHost {
       checks: this.#checks,
       promptThresholds: () => this.models.promptThresholds(),
       sawRevision: (revision: string) => this.environment.news(revision),
+      answered: (answer: Readonly<Record<string, unknown>>) => {
+        for (const listener of this.#answered) listener(answer);
+      },
     };
     this.#reports = link === null ? null : new Reports(link, reported, this.logger);
     if (this.#reports !== null) this.environment.accompany(this.#reports);
@@ -58,6 +65,11 @@ export class Andon extends FlagClient implements GuardHost {
     const decision = super.evaluate(flag, context, options);
     this.#checks.count(flag, decision.enabled);
     return decision;
+  }
+
+  override decide(flag: string, context?: EvaluationContext, onUnknown?: OnUnknown): Decision {
+    const decision = super.decide(flag, context, onUnknown);
+    return this.#judge === null ? decision : this.#judge(decision, context);
   }
 
   /**
@@ -175,6 +187,23 @@ export class Andon extends FlagClient implements GuardHost {
   /** The budgets that clients enforce. */
   get budgets(): readonly SnapshotBudget[] {
     return this.environment.compiled?.snapshot.budgets ?? NO_BUDGETS;
+  }
+
+  /** The budgets about users or sessions. */
+  get subjectBudgets(): readonly SubjectBudget[] {
+    return this.environment.compiled?.snapshot.subjectBudgets ?? NO_SUBJECT_BUDGETS;
+  }
+
+  judgeBy(judge: Judge): void {
+    this.#judge = judge;
+  }
+
+  onAnswer(listener: (answer: Readonly<Record<string, unknown>>) => void): void {
+    this.#answered.push(listener);
+  }
+
+  tell(news: BudgetNews): void {
+    this.events.emit("budget", news);
   }
 
   /** The way to the server. It has the token: not a field, which logs would show. @internal */

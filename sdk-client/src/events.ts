@@ -4,6 +4,7 @@
  */
 import type { AndonLogger } from "./logger.ts";
 import type { Revision } from "./wire/revision.ts";
+import type { BudgetNews } from "./wire/verdict-protocol.ts";
 
 export interface AndonEvents {
   /** A new revision decides from now on. */
@@ -14,6 +15,8 @@ export interface AndonEvents {
   live: { revision: Revision | null };
   /** A budget switched this flag off. */
   trip: { flag: string; revision: Revision };
+  /** A budget of one user or session warns, holds it or lets it go, wherever its calls ran. Needs a guard. */
+  budget: BudgetNews;
 }
 
 export type AndonEvent = keyof AndonEvents;
@@ -25,6 +28,7 @@ export class Emitter {
     stale: new Set(),
     live: new Set(),
     trip: new Set(),
+    budget: new Set(),
   };
   readonly #logger: AndonLogger;
 
@@ -49,7 +53,7 @@ export class Emitter {
 
   #known<Event extends AndonEvent>(event: Event): Set<AndonListener<Event>> | undefined {
     if (Object.hasOwn(this.#listeners, event)) return this.#listeners[event];
-    this.#logger.error({ event }, "Andon has no such event; known: change, stale, live, trip");
+    this.#logger.error({ event }, "Andon has no such event; known: change, stale, live, trip, budget");
     return undefined;
   }
 }

@@ -34,7 +34,7 @@ export class FlagClient {
   /** @internal */
   protected readonly environment: Environment;
   readonly #settings: EvaluationSettings;
-  readonly #events: Emitter;
+  protected readonly events: Emitter;
   readonly #unknownFlags: UnknownFlags;
 
   /** Starts polling. Bad options are logged by name; without a usable `url` and `token` nothing is polled. */
@@ -50,8 +50,8 @@ export class FlagClient {
     this.instance = this.options.instance;
     this.#settings = this.options;
     this.#unknownFlags = new UnknownFlags(logger);
-    this.#events = new Emitter(logger);
-    const parts = { runtime, logger, events: this.#events, cache: openCache(this.options, logger) };
+    this.events = new Emitter(logger);
+    const parts = { runtime, logger, events: this.events, cache: openCache(this.options, logger) };
     this.environment = new Environment(this.options, parts);
   }
 
@@ -93,12 +93,12 @@ export class FlagClient {
   }
 
   on<Event extends AndonEvent>(event: Event, listener: AndonListener<Event>): this {
-    this.#events.on(event, listener);
+    this.events.on(event, listener);
     return this;
   }
 
   off<Event extends AndonEvent>(event: Event, listener: AndonListener<Event>): this {
-    this.#events.off(event, listener);
+    this.events.off(event, listener);
     return this;
   }
 

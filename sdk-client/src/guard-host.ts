@@ -2,10 +2,14 @@
 import type { ModelNames } from "./evaluate/model-names.ts";
 import type { ServerLink } from "./sync/request.ts";
 import type { ChainStep, Decision, EvaluationContext, SnapshotBudget, SnapshotFlag } from "./wire/protocol.ts";
+import type { BudgetNews, SubjectBudget } from "./wire/verdict-protocol.ts";
 import type { UsageRecord } from "./wire/usage-protocol.ts";
 
 /** A record as the guard makes it; the host adds the time, and the id unless it has one. */
 export type UsageDraft = Omit<UsageRecord, "id" | "at"> & { id?: string };
+
+/** What a guard makes of each decision. Must not throw. */
+export type Judge = (decision: Decision, context: EvaluationContext | undefined) => Decision;
 
 export interface GuardHost {
   /** Never throws. `onUnknown` answers for flags that no snapshot knows. */
@@ -28,6 +32,14 @@ export interface GuardHost {
   readonly models: ModelNames;
   /** The budgets that clients enforce, of the current snapshot. */
   readonly budgets: readonly SnapshotBudget[];
+  /** The budgets about users or sessions, of the current snapshot. */
+  readonly subjectBudgets: readonly SubjectBudget[];
+  /** Has every decision made by this from now on. */
+  judgeBy(judge: Judge): void;
+  /** Calls back with every answer to a report that was counted. */
+  onAnswer(listener: (answer: Readonly<Record<string, unknown>>) => void): void;
+  /** Tells the application of a budget of a user or session. */
+  tell(news: BudgetNews): void;
   /** The way to the server; null without one. */
   readonly link: ServerLink | null;
   /** True once any state is known (live, cache or bootstrap). */

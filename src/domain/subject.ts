@@ -66,18 +66,6 @@ export function subjectState(
   return crossed === undefined ? { action: null, level: null } : { action: crossed.action, level: crossed.level };
 }
 
-/** The user and the session that a subject names, by the scope that it was made for. */
-export function namesOf(
-  { user, session }: Pick<BudgetScope, "user" | "session">,
-  subject: string,
-): { user?: string; session?: string } {
-  if (user === undefined) return { session: subject };
-  if (session === undefined) return { user: subject };
-  const colon = subject.indexOf(":");
-  const end = colon + 1 + Number(subject.slice(0, colon));
-  return { user: subject.slice(colon + 1, end), session: subject.slice(end) };
-}
-
 function actionOf({ action, level }: LadderStep): SubjectState & { action: SubjectAction } {
   switch (action) {
     case "alert":

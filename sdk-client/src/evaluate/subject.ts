@@ -21,6 +21,15 @@ export function subjectIn(scope: SubjectScope, user: string | null, session: str
   return scope.session === undefined ? user : `${user?.length}:${user}${session}`;
 }
 
+/** The user and the session that a subject names, by the scope that it was made for. */
+export function namesIn({ user, session }: SubjectScope, subject: string): { user?: string; session?: string } {
+  if (user === undefined) return { session: subject };
+  if (session === undefined) return { user: subject };
+  const colon = subject.indexOf(":");
+  const end = colon + 1 + Number(subject.slice(0, colon));
+  return { user: subject.slice(colon + 1, end), session: subject.slice(end) };
+}
+
 function admits(wanted: string | undefined, actual: string | null): boolean {
   return wanted === undefined || (actual !== null && actual !== "" && (wanted === EACH || wanted === actual));
 }

@@ -102,7 +102,7 @@ export class DecidedRequest<R extends RequestLike> {
 
   /** Why work may not begin: its flag is off, a limit is reached, or nobody can tell its models. Null: it may. */
   refusal(counting: LimitSubject | null): Promise<Response> | null {
-    if (!this.decision.enabled && !this.isStop) return this.off(this.decision);
+    if (!this.decision.enabled && !this.isStop) return this.off(this.decision, detailsOf(this.decision));
     const full = counting === null ? null : this.asked.guarding.limits.check(counting);
     return full === null ? this.unread() : this.limited(full);
   }
@@ -228,6 +228,13 @@ export class DecidedRequest<R extends RequestLike> {
     guarding.host.logger.error({ flag: subject.flag, url: request.url }, `A call was refused: ${hint}`);
     return this.off({ ...this.decision, enabled: false, reason: "NO_MODEL" }, { hint });
   }
+}
+
+/** What an error says of the user's or session's own budget. */
+function detailsOf({ budget }: Decision): RefusalDetails {
+  if (budget === undefined) return {};
+  const hint = `the budget "${budget.name}" of this ${budget.about} is used up until ${budget.until}`;
+  return { hint, because: "spent", until: new Date(budget.until) };
 }
 
 const UNREADABLE_BODY =

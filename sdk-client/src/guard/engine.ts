@@ -44,6 +44,7 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
     const startedMs = performance.now();
     if (isGuarded && host.isTooOld(options.maxStaleMs)) await host.fresh(guarding.freshness);
     else if (isGuarded && !host.hasState) await firstState(host, options.deadlineMs);
+    if (isGuarded && guarding.verdicts.isAwaited(subject.flag)) await guarding.verdicts.first();
     if (options.pace === true && known !== null) {
       await holdBack(guarding, { request, call: door.call, subject, body: known, startedMs });
     }

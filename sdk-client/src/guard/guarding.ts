@@ -10,6 +10,7 @@ import { paceBy } from "./pacing.ts";
 import type { Passes } from "./pass.ts";
 import { Plans } from "./plans.ts";
 import type { GuardOptions } from "./types.ts";
+import { type Verdicts, verdictsOf } from "./verdicts.ts";
 import { Writers } from "./writers.ts";
 
 /** The version of an Anthropic SDK, on each of its requests. */
@@ -28,6 +29,7 @@ export class Guarding {
   readonly writers: Writers;
   readonly limits: Limits;
   readonly leases: Leases;
+  readonly verdicts: Verdicts;
   readonly counter = new TokenCounter();
   readonly plans: Plans;
   /** The version of the SDK whose calls these are; null before the first. */
@@ -46,6 +48,8 @@ export class Guarding {
     this.plans = new Plans(host);
     const { checkOutput, cache, fallbackMessage } = options;
     this.hasStandIn = checkOutput !== undefined || cache !== undefined || fallbackMessage !== undefined;
+    this.verdicts = verdictsOf(host);
+    this.verdicts.watch(options.flag);
     if (options.pace === true) paceBy(host);
   }
 

@@ -20,7 +20,12 @@ export interface Rejected {
 }
 
 export type ReportOutcome =
-  | { readonly kind: "acknowledged"; readonly rejected: readonly Rejected[]; readonly revision: Revision | null }
+  | {
+      readonly kind: "acknowledged";
+      readonly rejected: readonly Rejected[];
+      readonly revision: Revision | null;
+      readonly answer: Readonly<Record<string, unknown>>;
+    }
   | { readonly kind: "refused"; readonly status: number }
   | Failed;
 
@@ -48,6 +53,7 @@ function read(body: string): ReportOutcome {
     kind: "acknowledged",
     rejected: rejected.map((each) => ({ path: String(each["path"]), message: String(each["message"]) })),
     revision: typeof answer["revision"] === "string" ? answer["revision"] : null,
+    answer,
   };
 }
 

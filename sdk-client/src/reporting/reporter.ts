@@ -42,6 +42,8 @@ const ABANDONED_AFTER_MS = 20_000;
 export interface ReporterHost {
   /** The server's newest revision, as an acknowledgement told it. */
   sawRevision(revision: Revision): void;
+  /** All of an acknowledgement. */
+  answered(answer: Readonly<Record<string, unknown>>): void;
   /** Called when usage begins to wait, and when none waits any more. */
   waiting(isWaiting: boolean): void;
 }
@@ -257,6 +259,7 @@ export class UsageReporter {
         this.#acknowledged += batch.records.length - outcome.rejected.length;
         for (const rejected of outcome.rejected) this.#rejected(rejected);
         if (outcome.revision !== null) this.#host.sawRevision(outcome.revision);
+        this.#host.answered(outcome.answer);
         return this.#batches.length > 0 || this.#buffer.holdsBatch ? 0 : this.#intervalMs;
     }
   }

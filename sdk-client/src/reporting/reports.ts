@@ -16,6 +16,8 @@ export interface ReportsOptions {
   readonly promptThresholds: PromptThresholds;
   /** The server's newest revision, as an acknowledgement told it. */
   readonly sawRevision: (revision: Revision) => void;
+  /** All of an acknowledgement. */
+  readonly answered: (answer: Readonly<Record<string, unknown>>) => void;
 }
 
 export class Reports {
@@ -24,10 +26,10 @@ export class Reports {
 
   constructor(link: ServerLink, options: ReportsOptions, logger: AndonLogger) {
     const flush = (): Promise<unknown> => this.#reporter.flush();
-    const { sawRevision } = options;
+    const { sawRevision, answered } = options;
     const waiting = (isWaiting: boolean): void => (isWaiting ? addExitFlush(flush) : dropExitFlush(flush));
     this.#link = link;
-    this.#reporter = new UsageReporter(link, options, { sawRevision, waiting }, logger);
+    this.#reporter = new UsageReporter(link, options, { sawRevision, answered, waiting }, logger);
   }
 
   get stats(): UsageStats {

@@ -181,6 +181,17 @@ export type DecisionReason =
   | "UNKNOWN"
   | "ON";
 
+/** What a budget of the call's own user or session does to it. */
+export interface BudgetVerdict {
+  id: string;
+  name: string;
+  about: "user" | "session";
+  /** `warn` changes nothing: most of the limit is spent, and the application may tell its user. */
+  action: "warn" | "downgrade" | "stop";
+  /** When the budget's window ends, ISO 8601. */
+  until: string;
+}
+
 /** The answer for one flag and one context. "No" is an answer, not an error. */
 export interface Decision {
   flag: string;
@@ -195,6 +206,8 @@ export interface Decision {
   revision: Revision | null;
   /** Age of the last contact with the server in milliseconds, null when there was none in this process. */
   staleMs: number | null;
+  /** Only while a budget of the user or session says something; known in processes with a guard. */
+  budget?: BudgetVerdict;
 }
 
 /** Attributes of the caller. `targetingKey` is the user, `session` the conversation; both decide rollout buckets. */

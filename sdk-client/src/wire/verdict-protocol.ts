@@ -48,3 +48,13 @@ export interface SubjectBudget {
   user?: string;
   session?: string;
 }
+
+/** A verdict as the application is told of it. */
+export interface BudgetNews {
+  action: VerdictAction;
+  budget: { id: string; name: string };
+  user?: string;
+  session?: string;
+  /** When the budget's window ends, ISO 8601. */
+  until: string;
+}

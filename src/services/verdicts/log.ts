@@ -17,6 +17,8 @@ import { type LoggedVerdict, readVerdicts } from "./rows.ts";
 const PUBLISH_EVERY_MS = 150;
 /** Answers kept of one state of the log: clients that wait have the same end, and those that were busy one of a few. */
 const MAX_KEPT_ANSWERS = 32;
+/** Clients refuse bodies of more than 8 MiB. */
+const MAX_ANSWER_BYTES = 7 * 1024 * 1024;
 const FULL = -1;
 
 const compress = promisify(gzip);
@@ -180,14 +182,22 @@ async function prepare(log: Log, from: number, nowMs: number): Promise<PreparedV
   const told = [...log.entries.values()].filter(
     ({ n, action, untilMs }) => n > from && untilMs > nowMs && (from !== FULL || action !== "lift"),
   );
-  const answer: VerdictsAnswer = {
-    n: log.n,
-    lineage: log.lineage,
-    full: from === FULL,
-    verdicts: told.map(verdictOf),
-  };
-  const json = Buffer.from(JSON.stringify(answer));
+  const head: Omit<VerdictsAnswer, "verdicts"> = { n: log.n, lineage: log.lineage, full: from === FULL };
+  const json = Buffer.from(`${JSON.stringify(head).slice(0, -1)},"verdicts":[${newestOf(told).join(",")}]}`);
   return { json, gzip: await compress(json) };
+}
+
+/** As JSON, the newest that clients take in one body: whom they are not told of so is told with the next report. */
+function newestOf(told: readonly LoggedVerdict[]): string[] {
+  const texts: string[] = [];
+  let bytes = 0;
+  for (const entry of told.toReversed()) {
+    const text = JSON.stringify(verdictOf(entry));
+    bytes += Buffer.byteLength(text) + 1;
+    if (bytes > MAX_ANSWER_BYTES) break;
+    texts.push(text);
+  }
+  return texts.toReversed();
 }
 
 function keyOf({ budgetId, subject }: { budgetId: string; subject: string }): string {

@@ -1,10 +1,11 @@
 /** What people see of a budget about users or sessions: how many spend from it, and whom it holds, nearest the limit first. */
 import { and, desc, eq, sql } from "drizzle-orm";
+import { namesIn } from "../../../sdk-client/src/evaluate/subject.ts";
 import type { SubjectsNow } from "../../api/budget.ts";
 import { subjectWindows } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
 import type { Budget } from "../../domain/budget.ts";
-import { MAX_SUBJECTS_PER_WINDOW, namesOf } from "../../domain/subject.ts";
+import { MAX_SUBJECTS_PER_WINDOW } from "../../domain/subject.ts";
 import { windowAt } from "../../domain/window.ts";
 
 /** Users or sessions shown of each budget. */
@@ -34,7 +35,7 @@ export async function subjectsNow(db: Db, budget: Budget, nowMs: number): Promis
     ...counts,
     isFull: counts.counted >= MAX_SUBJECTS_PER_WINDOW,
     top: rows.map(({ subject, spentNanoUsd, exactNanoUsd, action, level, liftedBy }) => ({
-      ...namesOf(budget.scope, subject),
+      ...namesIn(budget.scope, subject),
       spentNanoUsd,
       exactNanoUsd,
       action,
