@@ -29,6 +29,8 @@ export interface Config {
   /** How long single calls are kept, and how many per environment; the sums of the ledger stay. */
   recentCallsHours: number;
   recentCallsMax: number;
+  /** Keys of the environments in which no breaker takes a model out; `*`: in none. */
+  breakersOff: readonly string[];
 }
 
 /** What the variables say: the secret may still have to be made (embedded database only). */
@@ -87,6 +89,11 @@ export const VARIABLES: readonly Variable[] = [
     name: "ANDON_RECENT_CALLS_MAX",
     default: "10000",
     description: "How many single calls are kept per environment; 100 to 1000000.",
+  },
+  {
+    name: "ANDON_BREAKERS_OFF",
+    default: "",
+    description: "Keys of environments in which no breaker takes a model out for the fleet, with commas; `*`: all.",
   },
   { name: "ANDON_LOG_LEVEL", default: "info", description: `One of ${LOG_LEVELS.join(", ")}.` },
 ];
@@ -155,6 +162,10 @@ const schema = z
       .optional(),
     ANDON_RECENT_CALLS_HOURS: wholeNumber(1, 720).default(24),
     ANDON_RECENT_CALLS_MAX: wholeNumber(100, 1_000_000).default(DEFAULT_RECENT_CALLS_MAX),
+    ANDON_BREAKERS_OFF: z
+      .string()
+      .regex(/^(?:\*|[a-z0-9-]+(?: *, *[a-z0-9-]+)*)$/, "expected keys of environments with commas, or *")
+      .optional(),
     ANDON_LOG_LEVEL: z.enum(LOG_LEVELS, `expected one of ${LOG_LEVELS.join(", ")}`).default("info"),
   })
   .check((checked) => {
@@ -195,6 +206,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     logLevel: values.ANDON_LOG_LEVEL,
     recentCallsHours: values.ANDON_RECENT_CALLS_HOURS,
     recentCallsMax: values.ANDON_RECENT_CALLS_MAX,
+    breakersOff: values.ANDON_BREAKERS_OFF?.split(/ *, */) ?? [],
     warnings:
       values.ANDON_PUBLIC_URL !== undefined || LOOPBACK.test(values.HOST) ? [] : [noPublicUrl(values.HOST, publicUrl)],
   };

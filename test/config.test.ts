@@ -26,6 +26,7 @@ describe("parseConfig", () => {
       logLevel: "info",
       recentCallsHours: 24,
       recentCallsMax: 10_000,
+      breakersOff: [],
       warnings: [],
     });
   });

@@ -137,9 +137,9 @@ export class Andon extends FlagClient implements GuardHost {
     this.#checks.guarded(flag, sdk);
   }
 
-  /** Counts a call that a guard refused by a limit of the flag. */
-  limited(flag: string): void {
-    this.#checks.limited(flag);
+  /** Counts a call that a guard refused though the flag is on. */
+  refused(flag: string, isLimited: boolean): void {
+    this.#checks.refused(flag, isLimited);
   }
 
   /** Takes a guard's note of what an attempt used. */

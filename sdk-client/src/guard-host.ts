@@ -18,8 +18,8 @@ export interface GuardHost {
   decide(flag: string, context?: EvaluationContext): Decision;
   /** Takes note that a guard holds calls of the flag, and of which SDK's version; `""` when that is not known. */
   guarded(flag: string, sdk: string): void;
-  /** Counts a call that a limit of the flag refused. Never throws. */
-  limited(flag: string): void;
+  /** A call that was evaluated "on" is refused: by a limit of the flag, or as no model may be used. Never throws. */
+  refused(flag: string, isLimited: boolean): void;
   /** Takes note of what an attempt used. Never throws. */
   record(used: UsageDraft): void;
   /** Sends the usage that waits, within a bound. False when not all was acknowledged. Never rejects. */

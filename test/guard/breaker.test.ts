@@ -86,6 +86,14 @@ describe.each(SDKS)("$name", ({ Sdk }) => {
     expect(await ask(client)).toBe(OPUS);
   });
 
+  it("turned off: every call tries the chain in order, and an only model is never refused", async () => {
+    provider.script({ [OPUS]: overloaded });
+    const client = make({ breaker: false });
+    expect(await sentTo(OPUS, () => times(12, async () => expect(await ask(client)).toBe(SONNET)))).toBe(12);
+    const alone = make({ breaker: false, flag: "alone" });
+    for (let n = 0; n < 12; n += 1) expect(await errorOf(ask(alone))).toMatchObject({ status: 529 });
+  });
+
   it("a slow call beside others that are answered is no hang", async () => {
     provider.script({ [OPUS]: [hangs, answer()] });
     const client = make();

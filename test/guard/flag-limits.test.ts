@@ -8,7 +8,7 @@ import { Andon } from "../../sdk-client/src/andon.ts";
 import { findFeatureDisabled } from "../../sdk-client/src/anthropic.ts";
 import type { SnapshotFlag } from "../../sdk-client/src/wire/protocol.ts";
 import { type ClaudeEndpoint, startClaudeEndpoint } from "../../src/demo/claude-endpoint/claude-endpoint.ts";
-import { FLAG, flagOf, OPUS, snapshotOf, SONNET } from "../support/guard-snapshots.ts";
+import { FLAG, flagOf, HAIKU, OPUS, snapshotOf, SONNET } from "../support/guard-snapshots.ts";
 import { ASK, errorOf, makeClient, modelsSent, SDKS, SILENT } from "../support/guard-world.ts";
 import { until } from "../support/until.ts";
 
@@ -219,7 +219,7 @@ describe("what a refusal looks like", () => {
   });
 });
 
-it("the server is told how many calls were refused by limits, apart from what the flag let in", async () => {
+it("a call that a limit or a block refuses counts as off, and the first also as limited", async () => {
   const reports: unknown[] = [];
   const server = async (_url: string, init?: { method?: string; body?: unknown }) => {
     if (init?.method === "POST") reports.push(JSON.parse(String(init.body)));
@@ -234,7 +234,23 @@ it("the server is told how many calls were refused by limits, apart from what th
   await errorOf(client.messages.create(ASK));
   await errorOf(client.messages.create(ASK));
   await andon.flush();
-  expect(reports).toMatchObject([{ checks: { [FLAG]: { on: 3, off: 0, limited: 2 } } }]);
+  const blocked = new Andon(
+    {
+      url,
+      token: "andon_sdk_test",
+      fetch: server,
+      bootstrap: snapshotOf({ blockedModels: [OPUS, SONNET, HAIKU] }),
+      logger: SILENT,
+    },
+    { env: {} },
+  );
+  hosts.push(blocked);
+  await errorOf(clientOf(blocked).messages.create(ASK));
+  await blocked.flush();
+  expect(reports).toMatchObject([
+    { checks: { [FLAG]: { on: 1, off: 2, limited: 2 } } },
+    { checks: { [FLAG]: { on: 0, off: 1 } } },
+  ]);
 });
 
 describe("caps on a request", () => {
@@ -268,6 +284,20 @@ describe("caps on a request", () => {
     expect(JSON.stringify(sentBody(0))).toBe(JSON.stringify(body).replaceAll("500", "100"));
     await lowering.messages.create(ASK);
     expect(sentBody(1)).toEqual(ASK);
+  });
+
+  it("hold a text completion, which asks by another name", async () => {
+    const body = { model: OPUS, prompt: "x", max_tokens_to_sample: 500 };
+    const strict = clientOf(host({ maxOutputTokens: 100 }));
+    expect((await refusal(strict.post("/v1/complete", { body }))).limit).toBe("request.maxOutputTokens");
+    const sent: unknown[] = [];
+    const fetching = async (_url: unknown, init?: { body?: unknown }): Promise<Response> => {
+      sent.push(JSON.parse(String(init?.body)));
+      return Response.json({ type: "completion", completion: "y", model: OPUS, stop_reason: "stop_sequence" });
+    };
+    const lowering = host({ maxOutputTokens: 100, clampMaxTokens: true });
+    await clientOf(lowering, { fetch: fetching }).post("/v1/complete", { body });
+    expect(sent).toMatchObject([{ max_tokens_to_sample: 100 }]);
   });
 
   it.each([

@@ -250,4 +250,18 @@ describe("a model that on-call restores over its breaker", () => {
       ...["opened", "overridden", "closed", "opened", "probing"].map((what) => `breaker.${what}`),
     ]);
   });
+
+  it("is back, with its incident closed, and never taken out where breakers are turned off", async () => {
+    expect(out()).toHaveLength(1);
+    const { deps } = world.a;
+    const id = environmentOf(world.a)?.environmentId ?? "";
+    for (const breakersOff of [["production"], ["*"]]) {
+      await failing();
+      const off = { ...deps, config: { ...deps.config, breakersOff } };
+      await runBreakers({ actor: BREAKER, requestId: deps.newId(), deps: off }, id);
+      await world.b.deps.snapshots.refresh(id);
+      expect(out()).toEqual([]);
+      expect((await incidents()).every((one) => "resolvedAt" in one && one.resolvedAt !== null)).toBe(true);
+    }
+  });
 });

@@ -49,6 +49,7 @@ export async function startTestServer(options: ServerOptions = {}): Promise<Test
     logLevel: "silent",
     recentCallsHours: 24,
     recentCallsMax: 10_000,
+    breakersOff: [],
     warnings: [],
     ...options.settings,
   };

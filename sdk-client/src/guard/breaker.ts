@@ -37,7 +37,13 @@ export interface ProviderFailure {
 
 export class Breakers {
   readonly #breakers = new Map<string, Breaker>();
+  readonly #isOn: boolean;
   #open = 0;
+
+  /** One that is not on counts nothing, and leaves no model out. */
+  constructor(isOn = true) {
+    this.#isOn = isOn;
+  }
 
   /** Nothing need be asked while none is open. */
   get hasOpen(): boolean {
@@ -72,6 +78,7 @@ export class Breakers {
 
   /** Counts a failure. True when it opens the breaker. */
   failed(model: string, { startedMs, nowMs, isHang }: ProviderFailure): boolean {
+    if (!this.#isOn) return false;
     const breaker = this.#of(model);
     const wasOpen = breaker.failures >= FAILURES_TO_OPEN;
     // What began before it opened is part of what opened it.

@@ -78,8 +78,14 @@ function capOutput(body: Body, path: string, { maxOutputTokens: cap, clampMaxTok
 /** Beside the request itself each of its `fallbacks`, and an advisor among its `tools`, may ask for tokens of its own. */
 const LISTS = ["fallbacks", "tools"] as const;
 
+/** A text completion asks by another name. */
+const FIELDS = ["max_tokens", "max_tokens_to_sample"] as const;
+
 function firstOver(body: Body, cap: number): { asked: number; path: string } | null {
-  if (isOver(body, cap)) return { asked: body["max_tokens"], path: "max_tokens" };
+  for (const field of FIELDS) {
+    const asked = body[field];
+    if (typeof asked === "number" && asked > cap) return { asked, path: field };
+  }
   for (const field of LISTS) {
     const list = body[field];
     if (!Array.isArray(list)) continue;
@@ -97,7 +103,10 @@ function isOver(value: unknown, cap: number): value is Body & { max_tokens: numb
 /** A copy with no more tokens than the cap, and thinking that fits below them. */
 export function clampOne(asking: Body, cap: number): Record<string, unknown> {
   const clamped: Record<string, unknown> = { ...asking };
-  if (isOver(asking, cap)) clamped["max_tokens"] = cap;
+  for (const field of FIELDS) {
+    const asked = asking[field];
+    if (typeof asked === "number" && asked > cap) clamped[field] = cap;
+  }
   const thinking = asking["thinking"];
   const budget = isObject(thinking) ? thinking["budget_tokens"] : undefined;
   if (!isObject(thinking) || typeof budget !== "number" || budget < cap) return clamped;

@@ -193,7 +193,7 @@ export class DecidedRequest<R extends RequestLike> {
   limited({ message, hint, limit, until }: LimitRefusal): Promise<Response> {
     const { guarding, subject } = this.asked;
     guarding.host.logger.debug({ flag: subject.flag, limit, until }, `A call was refused: ${hint}`);
-    guarding.host.limited(subject.flag);
+    guarding.host.refused(subject.flag, true);
     // What trying again does not mend is said in its own words.
     const words = limit.scope === "request" ? message : this.settings?.offMessage || message;
     return this.off({ ...this.decision, enabled: false, reason: "BUDGET", message: words }, { hint, limit, until });
@@ -218,14 +218,21 @@ export class DecidedRequest<R extends RequestLike> {
 
   /** Refused because no model may be used in place of this one. */
   noModelFor(requested: string): Promise<Response> {
-    return this.asked.guarding.host.models.isReadable(requested)
-      ? this.off({ ...this.decision, enabled: false, reason: "NO_MODEL" })
-      : this.noModel(whyUnreadable(requested));
+    if (!this.asked.guarding.host.models.isReadable(requested)) return this.noModel(whyUnreadable(requested));
+    this.#wasOn();
+    return this.off({ ...this.decision, enabled: false, reason: "NO_MODEL" });
+  }
+
+  /** It counts as off, where its decision was counted. */
+  #wasOn(): void {
+    const { guarding, kind, subject } = this.asked;
+    if (this.decision.enabled && kind !== "count" && kind !== "other") guarding.host.refused(subject.flag, false);
   }
 
   noModel(hint: string): Promise<Response> {
     const { guarding, subject, request } = this.asked;
     guarding.host.logger.error({ flag: subject.flag, url: request.url }, `A call was refused: ${hint}`);
+    this.#wasOn();
     return this.off({ ...this.decision, enabled: false, reason: "NO_MODEL" }, { hint });
   }
 }

@@ -22,7 +22,7 @@ export class Guarding {
   readonly unknown: { readonly onUnknown: "on" | "off" };
   readonly freshness: { readonly maxStaleMs: number | undefined; readonly timeoutMs: number };
   readonly passes: Passes = new WeakMap();
-  readonly breakers = new Breakers();
+  readonly breakers: Breakers;
   readonly accounts: Accounts;
   /** The guard looks at answers, or has something to give in their place. */
   readonly hasStandIn: boolean;
@@ -43,6 +43,7 @@ export class Guarding {
     this.freshness = { maxStaleMs: options.maxStaleMs, timeoutMs };
     this.writers = writersOf(host);
     this.limits = limitsOf(host);
+    this.breakers = new Breakers(options.breaker !== false);
     this.accounts = accountsOf(host);
     this.leases = leasesOf(host);
     this.plans = new Plans(host);

@@ -2,7 +2,7 @@
 import { planBatch } from "./batch.ts";
 import { countingResults } from "./batch-results.ts";
 import { bodyFor } from "./body.ts";
-import { capBatch, capChoices, FITS } from "./caps.ts";
+import { capBatch, capChoices, capMessage, FITS } from "./caps.ts";
 import type { DecidedRequest } from "./decided.ts";
 import { modelOfPath } from "./endpoints.ts";
 import type { GuardHost } from "../guard-host.ts";
@@ -70,7 +70,11 @@ export async function sendWork<R extends RequestLike>(decided: DecidedRequest<R>
   if (no !== null) return no;
   const name = refusedInWork(decided);
   if (name !== null) return decided.refusedName(name);
-  return leaveAfter(decided.enter(counting), next(request));
+  const { caps, body, isStop } = decided;
+  const capped = caps === undefined || body === null || isStop ? FITS : capMessage(body, request.body, caps);
+  if (capped.kind === "refused") return decided.limited(capped.refusal);
+  const sent = capped.kind === "clamped" ? { ...request, body: JSON.stringify(capped.body) } : request;
+  return leaveAfter(decided.enter(counting), next(sent));
 }
 
 /** Whatever makes no model work passes, unless it names a model that may not be used. */

@@ -73,6 +73,11 @@ export interface GuardOptions {
    * whole, instead of ending in an error. Callers see nothing before the end. Default false.
    */
   bufferStreams?: boolean | undefined;
+  /**
+   * Leave out models that keep failing, but for probes. False: every call tries the models of its chain in order, whatever came
+   * of the last ones; a model that the fleet's breaker has taken out stays out. Default true.
+   */
+  breaker?: boolean | undefined;
   /** When a model declines to answer (`stop_reason` `refusal`), ask the next one. Default false. */
   fallbackOnRefusal?: boolean | undefined;
   /** On a rate limit (429) go to the next model, as limits are per model. Default true. */

@@ -34,10 +34,13 @@ export class CheckCounts {
     checks.sdk = sdk;
   }
 
-  /** A call that was let in by the flag was refused by one of its limits. */
-  limited(flag: string, calls = 1): void {
+  /** A call that the flag had let in was refused all the same: by one of its limits, or for want of a model. */
+  refused(flag: string, isLimited: boolean): void {
     const checks = this.#find(flag);
-    checks.limited = (checks.limited ?? 0) + calls;
+    if (isLimited) checks.limited = (checks.limited ?? 0) + 1;
+    if (checks.on === 0) return;
+    checks.on -= 1;
+    checks.off += 1;
   }
 
   /** Takes the counts out. */
@@ -51,8 +54,8 @@ export class CheckCounts {
   /** Adds counts that were taken and surely not counted. */
   putBack(taken: Readonly<Record<string, Checks>>): void {
     for (const [flag, { on, off, sdk, limited }] of Object.entries(taken)) {
-      if (limited !== undefined) this.limited(flag, limited);
       const checks = this.#find(flag);
+      if (limited !== undefined) checks.limited = (checks.limited ?? 0) + limited;
       if (sdk !== undefined) checks.sdk ??= sdk;
       checks.on += on;
       checks.off += off;

@@ -20,7 +20,7 @@ import {
 import { flagInForce, stepsOf } from "../../domain/flag.ts";
 import { readSurroundingRows, surroundingsOf } from "../flags/surroundings.ts";
 import { noteBreaker, resolveEndedIncidents } from "../incidents/incidents.ts";
-import { breakerOf } from "./breaker-rows.ts";
+import { breakerOf, standingBreakers } from "./breaker-rows.ts";
 import { failingModels, readFleet, readProbes, readWanted } from "./fleet-calls.ts";
 
 /** Looks at all models of an environment and does what is due. Takes no lock when nothing is. */
@@ -28,6 +28,8 @@ export async function runBreakers(ctx: Ctx, environmentId: string): Promise<void
   const { db, clock } = ctx.deps;
   const [environment] = await db.select().from(environments).where(eq(environments.id, environmentId));
   if (environment === undefined) return;
+  const { breakersOff } = ctx.deps.config;
+  if (breakersOff.includes("*") || breakersOff.includes(environment.key)) return closeAll(ctx, environmentId);
   const due = await look(db, environment, new Date(clock.nowMs()));
   if (due.trips.length === 0 && due.moves.length === 0) return;
   await change(ctx, environmentId, async (open) => {
@@ -36,6 +38,20 @@ export async function runBreakers(ctx: Ctx, environmentId: string): Promise<void
     for (const move of now.moves) await apply(open, move);
     for (const trip of now.trips) await takeOut(ctx, open, trip);
     if (now.moves.some(({ move }) => move.to === "closed")) await resolveEndedIncidents(ctx, open);
+  });
+}
+
+/** Breakers were turned off: what one had taken out is back. */
+async function closeAll(ctx: Ctx, environmentId: string): Promise<void> {
+  if ((await standingBreakers(ctx.deps.db, environmentId)).length === 0) return;
+  await change(ctx, environmentId, async (open) => {
+    const { tx, at, revision: countsFrom, record } = open;
+    for (const { model: target } of await standingBreakers(tx, environmentId)) {
+      const own = and(eq(modelBreakers.environmentId, environmentId), eq(modelBreakers.model, target));
+      await tx.update(modelBreakers).set({ state: "closed", stateSince: at, countsFrom }).where(own);
+      await record({ action: "breaker.closed", target, reason: "breakers were turned off" });
+    }
+    await resolveEndedIncidents(ctx, open);
   });
 }
 
