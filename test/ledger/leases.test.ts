@@ -1,52 +1,89 @@
-/** Leases of a `reserve` budget over HTTP: granted within the limit, waited for, given back, settled, and never lost. */
+/** Leases of `reserve` budgets over HTTP, at two servers of one PostgreSQL: granted within the limit, and never lost. */
+import { sql } from "drizzle-orm";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { GrantedLease } from "../../sdk-client/src/wire/lease-protocol.ts";
 import type { BudgetDefinition, BudgetResource } from "../../src/api/budget.ts";
-import { createFlag } from "../../src/services/flags/flags.ts";
-import { createBudget, updateBudget } from "../../src/services/budgets/budgets.ts";
+import { returnedRows } from "../../src/db/returned-rows.ts";
+import { createBudget, deleteBudget, updateBudget } from "../../src/services/budgets/budgets.ts";
+import { expireLeases } from "../../src/services/budgets/lease-expiry.ts";
+import { raiseBudget } from "../../src/services/budgets/raise.ts";
 import { getBudget } from "../../src/services/budgets/view.ts";
+import { createFlag, getFlag } from "../../src/services/flags/flags.ts";
 import { WallClock } from "../support/clock.ts";
+import { freshPostgres } from "../support/database.ts";
+import { jsonOf } from "../support/json.ts";
 import { leaseAsker, type LeaseAsker, said, USD } from "../support/lease-client.ts";
 import { adminCtx, makeToken, startTestServer, type TestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 import { callFor, dailyBudget, report } from "../support/usage.ts";
 
 const NINE = Date.parse("2026-03-02T09:00:00Z");
+const MIDNIGHT = Date.parse("2026-03-03T00:00:00Z");
+const ENV = "/v1/environments/production";
 
-let server: TestServer;
+let a: TestServer;
+let b: TestServer;
 let clock: WallClock;
-let client: LeaseAsker;
+let atA: LeaseAsker;
+let atB: LeaseAsker;
 let count = 0;
 
 beforeAll(async () => {
   clock = new WallClock(NINE);
-  server = await startTestServer({ clock });
-  await createFlag(adminCtx(server.deps), "production", { key: "support-chat", name: "Support chat" });
-  const token = await makeToken(server.deps, { kind: "sdk" });
-  client = leaseAsker(server, token, () => clock.nowMs());
+  const database = { kind: "postgres", url: await freshPostgres() } as const;
+  a = await startTestServer({ database, clock });
+  b = await startTestServer({ database, clock });
+  const token = await makeToken(a.deps, { kind: "sdk" });
+  await until("B knows the token", () => b.deps.tokens.find(token));
+  atA = leaseAsker(a, token, () => clock.nowMs());
+  atB = leaseAsker(b, token, () => clock.nowMs());
 });
-afterAll(() => server.close());
+afterAll(() => Promise.all([a.close(), b.close()]));
 beforeEach(() => clock.moveTo(NINE));
 
-const ctx = () => adminCtx(server.deps);
+const ctx = () => adminCtx(a.deps);
+const environmentId = () => a.deps.snapshots.environmentByKey("production")?.environmentId ?? "";
+
+/** A budget of a flag of its own. */
 async function reserve(limitUsd: number, fields: Partial<BudgetDefinition> = {}): Promise<BudgetResource> {
   count += 1;
-  const name = `Budget ${count}`;
-  const flag = `flag-${count}`;
-  await createFlag(ctx(), "production", { key: flag, name: flag });
-  const made = dailyBudget({ name, scope: { flag }, limitUsd, enforcement: "reserve", ladder: [], ...fields });
+  const name = `reserved-${count}`;
+  await createFlag(ctx(), "production", { key: name, name });
+  const made = dailyBudget({ name, scope: { flag: name }, limitUsd, enforcement: "reserve", ladder: [], ...fields });
   return (await createBudget(ctx(), "production", made)).value;
 }
 
+/** Has a client be granted so much. */
+async function granted(budget: BudgetResource, usd: number, instance = "app-1"): Promise<GrantedLease> {
+  const { leases } = await atA.ask({ instance, wants: [{ budgetId: budget.id, nanoUsd: usd * USD }] });
+  const [lease] = leases;
+  if (lease === undefined) throw new Error("nothing was granted");
+  return lease;
+}
+
+/** Reports a call that spent so much of a lease. */
+const settle = (budget: BudgetResource, leaseId: string, usd: number, server = a) => {
+  const flag = budget.scope.flag ?? "";
+  return report(server.deps, [
+    callFor(usd, { at: clock.nowMs(), flag, leases: [{ leaseId, nanoUsd: Math.round(usd * USD) }] }),
+  ]);
+};
+
+/** What the current window of the budget has, in USD. */
+async function figures(budget: BudgetResource) {
+  const { now } = await getBudget(ctx(), "production", budget.id);
+  return {
+    spent: Number(now.spentNanoUsd) / USD,
+    held: (now.leases?.heldNanoUsd ?? 0) / USD,
+    indeterminate: (now.leases?.indeterminateNanoUsd ?? 0) / USD,
+  };
+}
+
 describe("a want", () => {
-  it("is granted what fits under the limit, and one that never fits is told so at once", async () => {
+  it("is granted what fits; what others hold is `held`, and what never fits is `tooLarge`, never `spent`", async () => {
     const budget = await reserve(10);
-    const first = await client.ask({ wants: [{ budgetId: budget.id, nanoUsd: 6 * USD }] });
-    expect(first).toMatchObject({
-      leases: [{ budgetId: budget.id, grantedNanoUsd: 6 * USD, ttlMs: 30_000 }],
-      denied: [],
-      scarce: [],
-    });
-    const second = await client.ask({ instance: "app-2", wants: [{ budgetId: budget.id, nanoUsd: 6 * USD }] });
+    expect(await granted(budget, 6)).toMatchObject({ budgetId: budget.id, grantedNanoUsd: 6 * USD, ttlMs: 30_000 });
+    const second = await atB.ask({ instance: "app-2", wants: [{ budgetId: budget.id, nanoUsd: 6 * USD }] });
     expect(second.denied).toEqual([
       {
         budgetId: budget.id,
@@ -57,37 +94,275 @@ describe("a want", () => {
         holders: 1,
       },
     ]);
-    const third = await client.ask({ instance: "app-3", wants: [{ budgetId: budget.id, nanoUsd: 11 * USD }] });
+    const third = await atB.ask({ instance: "app-3", wants: [{ budgetId: budget.id, nanoUsd: 11 * USD }] });
     expect(third.denied).toMatchObject([{ because: "tooLarge", restNanoUsd: 10 * USD }]);
   });
 
-  it("waits for its turn, and is granted when another gives back", async () => {
+  it("is told `spent`, with until when, once nothing is left for any call", async () => {
+    const budget = await reserve(5);
+    await settle(budget, (await granted(budget, 5)).leaseId, 5);
+    const { denied } = await atB.ask({ wants: [{ budgetId: budget.id, nanoUsd: 1 }], wait: 2 });
+    expect(denied).toMatchObject([{ because: "spent", restNanoUsd: 0, until: "2026-03-03T00:00:00.000Z" }]);
+  });
+
+  it("waits at one server for what is given back at the other", async () => {
     const budget = await reserve(10);
-    const first = await client.ask({ wants: [{ budgetId: budget.id, nanoUsd: 10 * USD }] });
-    const leaseId = first.leases[0]?.leaseId ?? "";
-    const waits = client.ask({ instance: "app-2", wants: [{ budgetId: budget.id, nanoUsd: 4 * USD }], wait: 2 });
-    await until("it waits", () => server.deps.leases.waiting === 1);
-    const given = await client.ask({ leases: [said(leaseId, { releasedNanoUsd: 5 * USD, inFlightNanoUsd: 5 * USD })] });
+    const { leaseId } = await granted(budget, 10);
+    const waits = atB.ask({ instance: "app-2", wants: [{ budgetId: budget.id, nanoUsd: 4 * USD }], wait: 2 });
+    await until("it waits", () => b.deps.leases.waiting === 1);
+    expect((await getBudget(ctx(), "production", budget.id)).now.leases?.waiting).toBe(1);
+    const given = await atA.ask({ leases: [said(leaseId, { releasedNanoUsd: 5 * USD, inFlightNanoUsd: 5 * USD })] });
     expect(given.scarce).toEqual([budget.id]);
     expect(await waits).toMatchObject({ leases: [{ grantedNanoUsd: 4 * USD }], denied: [] });
   });
-});
 
-describe("a record that names its lease", () => {
-  it("moves what it spent from reserved to spent, and nothing is counted twice", async () => {
+  it("that was answered is not granted twice when it is sent again, to whichever server", async () => {
     const budget = await reserve(10);
-    const { leases } = await client.ask({ wants: [{ budgetId: budget.id, nanoUsd: 10 * USD }] });
-    const leaseId = leases[0]?.leaseId ?? "";
-    const flag = budget.scope.flag ?? "";
-    await report(server.deps, [callFor(3, { at: clock.nowMs(), flag, leases: [{ leaseId, nanoUsd: 3 * USD }] })]);
-    const answer = await client.ask({
-      instance: "app-2",
-      wants: [{ budgetId: budget.id, nanoUsd: USD }],
-      leases: [said(leaseId, { spentNanoUsd: 3 * USD, releasedNanoUsd: 7 * USD })],
-    });
-    expect(answer.denied).toEqual([]);
-    const now = await getBudget(ctx(), "production", budget.id);
-    expect(now.now.spentNanoUsd).toBe(3 * USD);
+    const ask = { requestId: "sent-again", wants: [{ budgetId: budget.id, nanoUsd: 4 * USD }] };
+    const answers = [await atA.ask(ask), await atB.ask(ask), ...(await Promise.all([atA.ask(ask), atB.ask(ask)]))];
+    expect(new Set(answers.map(({ leases }) => leases[0]?.leaseId)).size).toBe(1);
+    expect(answers.map(({ leases }) => leases[0]?.grantedNanoUsd)).toEqual(answers.map(() => 4 * USD));
+    expect(await figures(budget)).toMatchObject({ held: 4 });
+  });
+
+  it("dies with its connection: the dead are granted nothing", async () => {
+    const budget = await reserve(10);
+    const { leaseId } = await granted(budget, 10);
+    const dead = new AbortController();
+    const wants = [{ budgetId: budget.id, nanoUsd: 8 * USD }];
+    const lost = atB.ask({ instance: "app-2", wants, wait: 2, signal: dead.signal }).catch(() => null);
+    await until("it waits", () => b.deps.leases.waiting === 1);
+    dead.abort();
+    await lost;
+    await until("it is gone", () => b.deps.leases.waiting === 0);
+    await atA.ask({ leases: [said(leaseId, { releasedNanoUsd: 10 * USD })] });
+    expect(await figures(budget)).toMatchObject({ held: 0 });
+  });
+
+  it("is older or younger by its client's own clock, however wrong that is", async () => {
+    const budget = await reserve(10);
+    const { leaseId } = await granted(budget, 10);
+    const behind = leaseAsker(a, await sdkToken(), () => clock.nowMs() - 3_600_000);
+    const wants = (ms: number) => [{ budgetId: budget.id, nanoUsd: 6 * USD, sinceMs: ms }];
+    const young = atA.ask({ instance: "young", wants: wants(clock.nowMs() - 100), wait: 2 });
+    const old = behind.ask({ instance: "old", wants: wants(clock.nowMs() - 3_600_000 - 900), wait: 2 });
+    await until("both wait", () => a.deps.leases.waiting === 2);
+    await atA.ask({ leases: [said(leaseId, { releasedNanoUsd: 6 * USD, inFlightNanoUsd: 4 * USD })] });
+    expect((await old).leases).toHaveLength(1);
+    expect((await young).denied).toMatchObject([{ because: "held" }]);
+  });
+
+  it("calls back idle money of a client that asks for nothing", async () => {
+    const budget = await reserve(10);
+    const { leaseId } = await granted(budget, 10);
+    const idle = atA.ask({ leases: [said(leaseId, { inFlightNanoUsd: 2 * USD })], wait: 2 });
+    const waits = atB.ask({ instance: "app-2", wants: [{ budgetId: budget.id, nanoUsd: 8 * USD }], wait: 2 });
+    expect((await idle).scarce).toEqual([budget.id]);
+    await atA.ask({ leases: [said(leaseId, { inFlightNanoUsd: 2 * USD, releasedNanoUsd: 8 * USD })] });
+    expect(await waits).toMatchObject({ leases: [{ grantedNanoUsd: 8 * USD }] });
+  });
+
+  it("ahead of any call gets what can be spared, and never waits", async () => {
+    const budget = await reserve(100);
+    const ahead = { budgetId: budget.id, nanoUsd: 90 * USD, atLeastNanoUsd: 0 };
+    const { leases } = await atA.ask({ wants: [ahead], wait: 2 });
+    expect(leases).toMatchObject([{ grantedNanoUsd: 25 * USD }]);
+  });
+
+  it("is refused with the path of each fault, and is nobody's without a token", async () => {
+    const response = await atA.send({ wants: [{ budgetId: "x", nanoUsd: -1 }] });
+    expect(response.status).toBe(422);
+    expect(await jsonOf(response)).toMatchObject({ errors: [{ path: "wants.0.nanoUsd" }] });
+    expect((await leaseAsker(a, "andon_sdk_nobody", () => 0).send({})).status).toBe(401);
   });
 });
-void updateBudget;
+
+const sdkToken = () => makeToken(a.deps, { kind: "sdk" });
+
+describe("what goes wrong elsewhere", () => {
+  it("check, then increment, in parallel calls at two servers: what passes fits under the limit", async () => {
+    const budget = await reserve(10);
+    const answers = await Promise.all(
+      Array.from({ length: 60 }, (_, n) =>
+        (n % 2 === 0 ? atA : atB).ask({ instance: `app-${n}`, wants: [{ budgetId: budget.id, nanoUsd: 0.7 * USD }] }),
+      ),
+    );
+    expect(answers.filter(({ leases }) => leases.length > 0)).toHaveLength(14);
+    expect(await figures(budget)).toMatchObject({ held: 9.8 });
+  });
+
+  it("a cancelled call leaks no reservation: what it held is free as soon as its client says so", async () => {
+    const budget = await reserve(10);
+    const { leaseId } = await granted(budget, 10);
+    await atA.ask({ leases: [said(leaseId, { inFlightNanoUsd: 10 * USD })] });
+    await atA.ask({ leases: [said(leaseId, { releasedNanoUsd: 10 * USD })] });
+    expect(await figures(budget)).toEqual({ spent: 0, held: 0, indeterminate: 0 });
+    expect(await granted(budget, 10, "app-2")).toMatchObject({ grantedNanoUsd: 10 * USD });
+  });
+
+  it("a crashed client is no phantom refusal for good: all it held is shown as indeterminate, and a person returns it", async () => {
+    const budget = await reserve(10);
+    const { leaseId } = await granted(budget, 8);
+    await atA.ask({ leases: [said(leaseId, { inFlightNanoUsd: USD })] });
+    clock.moveTo(NINE + 31_000);
+    await expireLeases(ctx(), environmentId());
+    expect(await figures(budget)).toEqual({ spent: 0, held: 0, indeterminate: 8 });
+    const { denied } = await atB.ask({ instance: "app-2", wants: [{ budgetId: budget.id, nanoUsd: 3 * USD }] });
+    expect(denied).toMatchObject([{ because: "tooLarge", restNanoUsd: 2 * USD, heldNanoUsd: 0 }]);
+    const giveBack = (body: unknown) => a.api("POST", `${ENV}/budgets/${budget.id}/return`, body);
+    expect((await giveBack({})).status).toBe(422);
+    expect((await giveBack({ reason: "the console shows no such call" })).status).toBe(200);
+    expect(await figures(budget)).toEqual({ spent: 0, held: 0, indeterminate: 0 });
+    expect((await giveBack({ reason: "again" })).status).toBe(409);
+    const audit = await jsonOf<{ items: unknown[] }>(await a.api("GET", `${ENV}/audit`));
+    expect(audit.items[0]).toMatchObject({ action: "budget.returned", reason: "the console shows no such call" });
+  });
+
+  it("a late report of a client that was cut off returns what it did not spend, and counts what it did", async () => {
+    const budget = await reserve(10);
+    const { leaseId } = await granted(budget, 8);
+    clock.moveTo(NINE + 31_000);
+    await expireLeases(ctx(), environmentId());
+    const back = await atB.ask({ leases: [said(leaseId, { spentNanoUsd: 3 * USD, releasedNanoUsd: 5 * USD })] });
+    expect(back.leases).toMatchObject([{ leaseId, ttlMs: 0 }]);
+    expect(await figures(budget)).toEqual({ spent: 0, held: 0, indeterminate: 3 });
+    await settle(budget, leaseId, 3, b);
+    expect(await figures(budget)).toEqual({ spent: 3, held: 0, indeterminate: 0 });
+    expect((await atA.ask({ leases: [said(leaseId)] })).leases).toEqual([]);
+  });
+
+  it("a record that is sent twice settles once, and what it spent was reserved until that moment", async () => {
+    const budget = await reserve(10);
+    const { leaseId } = await granted(budget, 10);
+    await atA.ask({ leases: [said(leaseId, { spentNanoUsd: 3 * USD, releasedNanoUsd: 7 * USD })] });
+    expect(await figures(budget)).toEqual({ spent: 0, held: 3, indeterminate: 0 });
+    const flag = budget.scope.flag ?? "";
+    const record = callFor(3, { at: clock.nowMs(), flag, leases: [{ leaseId, nanoUsd: 3 * USD }] });
+    const batch = { batchId: "sent-twice", instance: "app-1", tokenId: "app", records: [record], rejected: [] };
+    await Promise.all([a, b, a].map(({ deps }) => deps.ledger.submit(environmentId(), batch)));
+    expect(await figures(budget)).toEqual({ spent: 3, held: 0, indeterminate: 0 });
+  });
+
+  it("worst cases fill the budget at 1 % spent: nobody is told that it is spent, and nothing trips", async () => {
+    const budget = await reserve(10, { ladder: [{ atPercent: 80, action: "kill" }] });
+    const { leaseId } = await granted(budget, 10);
+    await settle(budget, leaseId, 0.1);
+    const { denied } = await atB.ask({ instance: "app-2", wants: [{ budgetId: budget.id, nanoUsd: 5 * USD }] });
+    expect(denied).toMatchObject([{ because: "held", heldNanoUsd: 9.9 * USD, holders: 1 }]);
+    expect((await getFlag(ctx(), "production", budget.scope.flag ?? "")).effective).toMatchObject({ state: "on" });
+  });
+
+  it("a client's word gives back nothing that runs, was spent, or is another environment's", async () => {
+    const budget = await reserve(10);
+    const { leaseId } = await granted(budget, 10);
+    const lie = { spentNanoUsd: 2 * USD, inFlightNanoUsd: 5 * USD, releasedNanoUsd: 10 * USD };
+    await atA.ask({ leases: [said(leaseId, lie)] });
+    expect(await figures(budget)).toMatchObject({ held: 7 });
+    const staging = leaseAsker(a, await makeToken(a.deps, { kind: "sdk", environments: ["staging"] }), () => NINE);
+    const strange = await staging.ask({
+      leases: [said(leaseId, { releasedNanoUsd: 10 * USD })],
+      wants: [{ budgetId: budget.id, nanoUsd: 1 }],
+    });
+    expect(strange).toEqual({ leases: [], denied: [], scarce: [] });
+    expect(await figures(budget)).toMatchObject({ held: 7 });
+  });
+
+  it("the end of a window: the new one has all of its limit, and a call that runs on counts where its money was set aside", async () => {
+    const budget = await reserve(10);
+    clock.moveTo(MIDNIGHT - 10_000);
+    const { leaseId, ttlMs } = await granted(budget, 10);
+    expect(ttlMs).toBe(10_000);
+    clock.moveTo(MIDNIGHT + 1_000);
+    const after = await atB.ask({
+      leases: [said(leaseId, { inFlightNanoUsd: 10 * USD })],
+      wants: [{ budgetId: budget.id, nanoUsd: 10 * USD }],
+    });
+    expect(after.leases.map((lease) => [lease.leaseId === leaseId, lease.ttlMs])).toEqual(
+      expect.arrayContaining([
+        [true, 0],
+        [false, 30_000],
+      ]),
+    );
+    await settle(budget, leaseId, 9);
+    expect(await figures(budget)).toEqual({ spent: 0, held: 10, indeterminate: 0 });
+    const rows = returnedRows(
+      await a.deps.db.execute(
+        sql`select spent_nano_usd::text as spent, reserved_nano_usd::text as held from budget_windows where budget_id = ${budget.id} order by starts_at`,
+      ),
+    );
+    expect(rows).toEqual([
+      { spent: String(9 * USD), held: String(USD) },
+      { spent: "0", held: String(10 * USD) },
+    ]);
+  });
+});
+
+describe("a budget with leases out", () => {
+  it("whose limit is lowered grants nothing until enough is settled; a raise lets those who wait go on", async () => {
+    const budget = await reserve(10);
+    const { leaseId } = await granted(budget, 10);
+    await updateBudget(ctx(), "production", budget.id, { limitUsd: 4 });
+    await atA.ask({ leases: [said(leaseId, { inFlightNanoUsd: 4 * USD, releasedNanoUsd: 6 * USD })] });
+    const waits = atB.ask({ instance: "app-2", wants: [{ budgetId: budget.id, nanoUsd: 3 * USD }], wait: 2 });
+    await until("it waits", () => b.deps.leases.waiting === 1);
+    const raised = { addUsd: 3, until: new Date(NINE + 3_600_000), reason: "launch" };
+    await raiseBudget(ctx(), "production", budget.id, raised);
+    expect((await waits).leases).toMatchObject([{ grantedNanoUsd: 3 * USD }]);
+  });
+
+  it("that counts something else recalls them, and holds what they hold until it is settled", async () => {
+    const budget = await reserve(10);
+    const { leaseId } = await granted(budget, 6);
+    await updateBudget(ctx(), "production", budget.id, { period: "week" });
+    expect(await figures(budget)).toMatchObject({ held: 6 });
+    const { leases } = await atA.ask({
+      leases: [said(leaseId, { inFlightNanoUsd: 2 * USD, releasedNanoUsd: 4 * USD })],
+    });
+    expect(leases).toMatchObject([{ leaseId, ttlMs: 0 }]);
+    expect(await figures(budget)).toMatchObject({ held: 2 });
+    await settle(budget, leaseId, 2);
+    expect(await figures(budget)).toEqual({ spent: 2, held: 0, indeterminate: 0 });
+  });
+
+  it("that only trips from now on recalls them, and answers no want", async () => {
+    const budget = await reserve(10);
+    const { leaseId } = await granted(budget, 6);
+    await updateBudget(ctx(), "production", budget.id, { enforcement: "trip" });
+    const answer = await atA.ask({ leases: [said(leaseId)], wants: [{ budgetId: budget.id, nanoUsd: 1 }] });
+    expect(answer).toMatchObject({ leases: [{ leaseId, ttlMs: 0 }], denied: [] });
+  });
+
+  it("that is deleted forgets them; what they spent counts where it always does", async () => {
+    const budget = await reserve(10);
+    const { leaseId } = await granted(budget, 6);
+    await deleteBudget(ctx(), "production", budget.id);
+    expect(await settle(budget, leaseId, 1)).toMatchObject({ accepted: 1 });
+    expect((await atA.ask({ leases: [said(leaseId)] })).leases).toEqual([]);
+  });
+
+  it("is in the snapshot as clients need it", async () => {
+    const budget = await reserve(10, { onUnavailable: "deny", reserveWaitMs: 15_000, minTokens: 1_000 });
+    const { budgets } = a.deps.snapshots.environmentByKey("production")?.snapshot ?? {};
+    expect(budgets?.find(({ id }) => id === budget.id)).toMatchObject({
+      flag: budget.scope.flag,
+      enforcement: "reserve",
+      onUnavailable: "deny",
+      reserveWaitMs: 15_000,
+      minTokens: 1_000,
+    });
+  });
+
+  it("that is used up lets nobody restore its flag: 409, raise the limit first", async () => {
+    const budget = await reserve(10, { ladder: [{ atPercent: 100, action: "kill" }] });
+    await settle(budget, (await granted(budget, 10)).leaseId, 10);
+    const flag = `${ENV}/flags/${budget.scope.flag}`;
+    const refused = await a.api("POST", `${flag}/restore`, { reason: "customers wait" });
+    expect([refused.status, (await jsonOf<{ detail: string }>(refused)).detail]).toEqual([
+      409,
+      expect.stringContaining("Raise the limit first"),
+    ]);
+    const raised = { addUsd: 5, until: new Date(NINE + 3_600_000), reason: "launch" };
+    await raiseBudget(ctx(), "production", budget.id, raised);
+    expect((await getFlag(ctx(), "production", budget.scope.flag ?? "")).effective).toMatchObject({ state: "on" });
+  });
+});
