@@ -13,6 +13,7 @@ import { WallClock } from "../support/clock.ts";
 import { freshPostgres } from "../support/database.ts";
 import { jsonOf } from "../support/json.ts";
 import { leaseAsker, type LeaseAsker, said, USD } from "../support/lease-client.ts";
+import { dice, StormClient } from "../support/lease-storm.ts";
 import { adminCtx, makeToken, startTestServer, type TestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 import { callFor, dailyBudget, report } from "../support/usage.ts";
@@ -364,5 +365,101 @@ describe("a budget with leases out", () => {
     const raised = { addUsd: 5, until: new Date(NINE + 3_600_000), reason: "launch" };
     await raiseBudget(ctx(), "production", budget.id, raised);
     expect((await getFlag(ctx(), "production", budget.scope.flag ?? "")).effective).toMatchObject({ state: "on" });
+  });
+});
+
+describe("a storm of clients at two servers, some of which die", () => {
+  it("never holds more than the limit, bills no more, and leaves nothing held but what the dead held", async () => {
+    const budget = await reserve(1);
+    const flag = budget.scope.flag ?? "";
+    const random = dice(20_261_128);
+    let told = 0;
+    const clients = Array.from(
+      { length: 8 },
+      (_, n) =>
+        new StormClient(`storm-${n}`, {
+          budgetId: budget.id,
+          servers: [atA, atB],
+          calls: 7,
+          worstNanoUsd: 0.12 * USD,
+          random,
+          report: async (leaseId, nanoUsd, times) => {
+            told += 1;
+            // Output at 20 USD a million: whole tokens, and the rest as exact as the price allows.
+            const tokens = Math.floor(nanoUsd / 20_000);
+            const record = callFor(tokens / 50_000, { at: clock.nowMs(), flag, leases: [{ leaseId, nanoUsd }] });
+            const batch = {
+              batchId: `storm-${told}`,
+              instance: "storm",
+              tokenId: "app",
+              records: [record],
+              rejected: [],
+            };
+            const { deps } = told % 2 === 0 ? a : b;
+            for (let sent = 0; sent < times; sent += 1) await deps.ledger.submit(environmentId(), batch);
+          },
+        }),
+    );
+    const watch = { on: true, looks: 0, most: 0, least: 0 };
+    const watching = (async () => {
+      while (watch.on) {
+        const [row] = returnedRows(
+          await a.deps.db.execute(
+            sql`select (spent_nano_usd + reserved_nano_usd + indeterminate_nano_usd)::text as all, least(reserved_nano_usd, indeterminate_nano_usd)::text as low from budget_windows where budget_id = ${budget.id}`,
+          ),
+        );
+        watch.looks += 1;
+        watch.most = Math.max(watch.most, Number(row?.["all"] ?? 0));
+        watch.least = Math.min(watch.least, Number(row?.["low"] ?? 0));
+      }
+    })();
+    await Promise.all(clients.map((client) => client.run()));
+    watch.on = false;
+    await watching;
+    clock.moveTo(NINE + 31_000);
+    await expireLeases(ctx(), environmentId());
+    const dead = clients.filter(({ isDead }) => isDead);
+    const sum = (of: (client: StormClient) => number, list = clients) => list.reduce((all, one) => all + of(one), 0);
+    const now = await figures(budget);
+    expect(watch.most).toBeLessThanOrEqual(USD);
+    expect(watch.least).toBeGreaterThanOrEqual(0);
+    expect(watch.looks).toBeGreaterThan(10);
+    expect(dead.length).toBeGreaterThan(0);
+    expect(sum(({ bill }) => bill)).toBeLessThanOrEqual(USD);
+    expect(now.held).toBe(0);
+    expect(now.indeterminate * USD).toBeCloseTo(
+      sum(({ held }) => held, dead),
+      -1,
+    );
+    expect(sum(({ answered }) => answered)).toBeGreaterThan(10);
+    const reported = sum((client) => client.reported);
+    expect(now.spent * USD).toBeGreaterThan(reported - 20_000 * told);
+    expect(now.spent * USD).toBeLessThanOrEqual(reported);
+  });
+
+  it("starves nobody: a call of half the budget has its turn among many small ones", async () => {
+    const budget = await reserve(1);
+    const stop = { now: false };
+    const small = Array.from({ length: 8 }, async (_, n) => {
+      const server = n % 2 === 0 ? atA : atB;
+      let lease = null as { id: string; given: number } | null;
+      while (!stop.now) {
+        const leases = lease === null ? [] : [said(lease.id, { releasedNanoUsd: lease.given })];
+        const wants = [{ budgetId: budget.id, nanoUsd: 0.14 * USD }];
+        const answer = await server.ask({ instance: `small-${n}`, wants, leases, wait: 1 });
+        const [got] = answer.leases;
+        lease = got === undefined ? null : { id: got.leaseId, given: got.grantedNanoUsd };
+      }
+    });
+    await until("the small ones hold it", async () => (await figures(budget)).held > 0.5);
+    const sinceMs = NINE - 1;
+    const wants = [{ budgetId: budget.id, nanoUsd: 0.5 * USD, sinceMs }];
+    const answer = await until("it has its turn", async () => {
+      const { leases } = await atB.ask({ instance: "large", wants, wait: 2 });
+      return leases.length > 0 && leases;
+    });
+    expect(answer).toMatchObject([{ grantedNanoUsd: 0.5 * USD }]);
+    stop.now = true;
+    await Promise.all(small);
   });
 });

@@ -79,6 +79,8 @@ export interface Batch {
   parked: readonly ParkedWant[];
   /** Requests whose wants are given up. */
   withdrawn: readonly string[];
+  /** True once nobody hears the answer to this request any more. */
+  isGone: (requestId: string) => boolean;
 }
 
 /** What is left of a budget, for those who are refused. */
@@ -274,7 +276,9 @@ class Run {
   }
 
   serve(): void {
-    const { holders } = this.#in;
+    const { holders, batch } = this.#in;
+    // Asked here and not before: the locks may have been waited for.
+    for (const requestId of this.#here.keys()) if (batch.isGone(requestId)) this.#drop(requestId);
     const scarce = this.#isScarce();
     const strangers = [...this.#here.values(), ...this.#ahead].filter(({ leaseId }) => leaseId === null).length;
     const share = holders.open + strangers;

@@ -9,6 +9,7 @@ import { readFor, withTransaction } from "../../transaction.ts";
 import { systemActor } from "../../domain/actor.ts";
 import { MAX_RESERVE_WAIT_MS } from "../../domain/budget.ts";
 import { AppError } from "../../errors.ts";
+import type { PollConnection } from "../snapshots/poll-connection.ts";
 import { type BatchAnswer, type Facts, type Message, type ParkedWant, runBatch } from "./lease-batch.ts";
 import { readBudgetsOfLeases } from "./lease-rows.ts";
 
@@ -35,6 +36,7 @@ interface Request {
   scarce: Set<string>;
   /** True while it may wait: its time is not over, and it wants something or has idle money. */
   mayWait: boolean;
+  connection: PollConnection;
   resolve: (answer: LeaseAnswer) => void;
   reject: (error: unknown) => void;
 }
@@ -66,7 +68,8 @@ export class DatabaseLeaseDesk implements LeaseDesk {
   #ctx: Ctx | null = null;
   #requests = 0;
   #closed = false;
-  #working: Promise<void> = Promise.resolve();
+  /** Batches under way. */
+  readonly #working = new Set<Promise<void>>();
 
   /** @param server names this server among others, and no other */
   constructor({ server, log }: { server: string; log: Logger }) {
@@ -138,6 +141,7 @@ export class DatabaseLeaseDesk implements LeaseDesk {
         denied: [],
         scarce: new Set(),
         mayWait: waitMs > 0,
+        connection,
         resolve: (answer) => {
           over();
           resolve(answer);
@@ -203,7 +207,7 @@ export class DatabaseLeaseDesk implements LeaseDesk {
   /** Resolves when no batch is under way any more. */
   async close(): Promise<void> {
     this.drain();
-    while ([...this.#desks.values()].some(({ running }) => running)) await this.#working;
+    while (this.#working.size > 0) await Promise.all(this.#working);
   }
 
   #letGo(request: Request): void {
@@ -242,6 +246,8 @@ export class DatabaseLeaseDesk implements LeaseDesk {
     for (const desk of request.open) {
       const parked = desk.parked.get(request.requestId);
       if (parked?.request === request) {
+        // What is under way may grant it: it is not told that it is held while it has been granted.
+        if (desk.running && !gone) continue;
         desk.parked.delete(request.requestId);
         request.denied.push(held(desk));
         if (gone) {
@@ -272,7 +278,8 @@ export class DatabaseLeaseDesk implements LeaseDesk {
       return;
     }
     desk.running = true;
-    this.#working = this.#batches(desk);
+    const working = this.#batches(desk).finally(() => this.#working.delete(working));
+    this.#working.add(working);
   }
 
   async #batches(desk: Desk): Promise<void> {
@@ -289,6 +296,8 @@ export class DatabaseLeaseDesk implements LeaseDesk {
   async #batch(desk: Desk): Promise<void> {
     const taken = takeMessages(desk);
     const withdrawn = [...desk.withdrawn];
+    const parked = [...desk.parked.values()];
+    const requests = new Map([...parked, ...taken].map(({ request }) => [request.requestId, request]));
     const ctx = this.#context();
     try {
       const answer = await withTransaction(ctx, (tx) =>
@@ -297,8 +306,9 @@ export class DatabaseLeaseDesk implements LeaseDesk {
           budgetId: desk.budgetId,
           server: this.#server,
           messages: taken.map(({ message }) => message),
-          parked: [...desk.parked.values()].map(({ want }) => want),
+          parked: parked.map(({ want }) => want),
           withdrawn,
+          isGone: (requestId) => requests.get(requestId)?.connection.gone === true,
         }),
       );
       for (const requestId of withdrawn) desk.withdrawn.delete(requestId);
@@ -308,6 +318,7 @@ export class DatabaseLeaseDesk implements LeaseDesk {
       // Nothing of it was kept: clients repeat it all.
       for (const { request } of taken) this.#fail(request, error);
       if (taken.length === 0) this.#log.warn({ err: error, budgetId: desk.budgetId }, "a look at who waits failed");
+      this.#endWaits(desk);
     }
   }
 
@@ -349,7 +360,19 @@ export class DatabaseLeaseDesk implements LeaseDesk {
       request.open.delete(desk);
       this.#finish(request);
     }
+    this.#endWaits(desk);
     if (answer.scarce) this.#callBack(desk, answer);
+  }
+
+  /** Those whose time was over while a batch was under way, which has not granted them anything. */
+  #endWaits(desk: Desk): void {
+    for (const [requestId, { request }] of desk.parked) {
+      if (request.mayWait) continue;
+      desk.parked.delete(requestId);
+      request.denied.push(held(desk));
+      request.open.delete(desk);
+      this.#finish(request);
+    }
   }
 
   #superseded(request: Request, desk: Desk): void {
