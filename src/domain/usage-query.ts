@@ -18,6 +18,8 @@ export const MAX_SPAN_MS: Readonly<Record<UsageBucket | "none", number>> = {
   day: 100 * DAY_MS,
   none: 100 * DAY_MS,
 };
+/** The longest span of a CSV with buckets, which is sent in pieces. */
+export const MAX_CSV_SPAN_MS = 400 * DAY_MS;
 /** The span when neither `from` nor `to` is given. */
 export const DEFAULT_SPAN_MS = DAY_MS;
 /** Rows of one answer; a question that has more is refused, never cut. */

@@ -1,17 +1,11 @@
 /** What was used and what it cost: sums, and the newest calls. As JSON, or as CSV with `Accept: text/csv`. */
 import { z } from "@hono/zod-openapi";
-import {
-  type CallResource,
-  callsQuery,
-  callsSchema,
-  type UsageAnswer,
-  usageQuery,
-  usageSchema,
-} from "../../api/usage.ts";
+import { type CallResource, callsQuery, callsSchema, usageQuery, usageSchema } from "../../api/usage.ts";
 import { listCalls } from "../../services/usage/recent-calls.ts";
 import { getUsage } from "../../services/usage/view.ts";
 import type { AppContext } from "../app-env.ts";
-import { csv } from "../csv.ts";
+import { csv } from "../../domain/csv.ts";
+import { usageCsv } from "../../services/usage/csv.ts";
 import { type Api, createApi, environmentParams, readRoute } from "../openapi.ts";
 
 const tags = ["Usage"];
@@ -52,8 +46,10 @@ const calls = readRoute("viewer", {
 export function usageRoutes(): Api {
   return createApi()
     .openapi(sums, async (c) => {
-      const answer = await getUsage(c.get("ctx"), c.req.valid("param").env, c.req.valid("query"));
-      return wantsCsv(c) ? c.text(usageCsv(answer), 200, CSV) : c.json(answer, 200);
+      const [ctx, { env }, query] = [c.get("ctx"), c.req.valid("param"), c.req.valid("query")];
+      return wantsCsv(c)
+        ? c.body(await usageCsv(ctx, env, query), 200, CSV)
+        : c.json(await getUsage(ctx, env, query), 200);
     })
     .openapi(calls, async (c) => {
       const page = await listCalls(c.get("ctx"), c.req.valid("param").env, c.req.valid("query"));
@@ -65,36 +61,6 @@ export function usageRoutes(): Api {
 function wantsCsv(c: AppContext): boolean {
   const accept = c.req.header("accept") ?? "";
   return /\btext\/csv\b/i.test(accept) && !/\bapplication\/json\b/i.test(accept);
-}
-
-const USAGE_COLUMNS = [
-  "calls",
-  "attempts",
-  "errors",
-  "aborted",
-  "refused",
-  "promptTokens",
-  "outputTokens",
-  "input",
-  "cacheWrite5m",
-  "cacheWrite1h",
-  "cacheRead",
-  "webSearches",
-  "costNanoUsd",
-  "exactNanoUsd",
-  "estimatedNanoUsd",
-  "unpriced",
-  "p50Ms",
-  "p95Ms",
-  "p99Ms",
-];
-
-function usageCsv({ bucket, groupBy, items }: UsageAnswer): string {
-  const columns = [...(bucket === null ? [] : ["at"]), ...groupBy, ...USAGE_COLUMNS];
-  return csv(
-    columns,
-    items.map(({ tokens, ...row }) => ({ ...row, ...tokens })),
-  );
 }
 
 const CALL_COLUMNS = [

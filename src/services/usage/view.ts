@@ -37,12 +37,23 @@ interface Question {
   models: string[] | undefined;
   /** Where the ledger's sums of the span are read. */
   pieces: readonly Piece[];
+  maxRows: number;
 }
 
 /** Sums over a span, the last 24 hours by default. INVALID for a span or a grouping that answers with too much. */
 export async function getUsage(ctx: Ctx, environmentKey: string, query: UsageQuery = {}): Promise<UsageAnswer> {
+  return readUsage(ctx, environmentKey, query, MAX_USAGE_ROWS);
+}
+
+/** The same with another bound on its rows, for a piece of something longer. */
+export async function readUsage(
+  ctx: Ctx,
+  environmentKey: string,
+  query: UsageQuery,
+  maxRows: number,
+): Promise<UsageAnswer> {
   const environment = await requireEnvironment(ctx, environmentKey, "viewer");
-  const question = questionOf(ctx, environment.id, query);
+  const question = questionOf(ctx, environment.id, query, maxRows);
   const recent = question.groupBy.some((group) => group === "user" || group === "session");
   const { model } = query;
   const items = await read(ctx, async (db) => {
@@ -52,10 +63,10 @@ export async function getUsage(ctx: Ctx, environmentKey: string, query: UsageQue
     if (model !== undefined) question.models = await spellingsOf(db, environment, model, span);
     return recent ? sumRecent(db, question) : sumLedger(db, question);
   });
-  if (items.length > MAX_USAGE_ROWS) {
+  if (items.length > maxRows) {
     throw invalid(
       "from",
-      `this would answer with more than ${MAX_USAGE_ROWS} rows; ask for a shorter span, a larger bucket or fewer groups`,
+      `this would answer with more than ${maxRows} rows; ask for a shorter span, a larger bucket or fewer groups`,
     );
   }
   return {
@@ -69,7 +80,7 @@ export async function getUsage(ctx: Ctx, environmentKey: string, query: UsageQue
   };
 }
 
-function questionOf(ctx: Ctx, environmentId: string, query: UsageQuery): Question {
+function questionOf(ctx: Ctx, environmentId: string, query: UsageQuery, maxRows: number): Question {
   const to = query.to ?? new Date(ctx.deps.clock.nowMs());
   const from = query.from ?? new Date(to.getTime() - DEFAULT_SPAN_MS);
   const bucket = query.bucket ?? null;
@@ -88,7 +99,18 @@ function questionOf(ctx: Ctx, environmentId: string, query: UsageQuery): Questio
     );
   }
   const groupBy = [...new Set(query.groupBy ?? [])];
-  return { environmentId, from, to, groupBy, bucket, timezone, flag: query.flag, models: undefined, pieces: [] };
+  return {
+    environmentId,
+    from,
+    to,
+    groupBy,
+    bucket,
+    timezone,
+    flag: query.flag,
+    models: undefined,
+    pieces: [],
+    maxRows,
+  };
 }
 
 const total = (column: PgColumn) => sql`coalesce(sum(${column}), 0)`.mapWith(Number);
@@ -147,7 +169,7 @@ async function sumLedger(db: Db, question: Question): Promise<UsageRow[]> {
     )
     .groupBy(...groups)
     .orderBy(...groups.map((group) => asc(group)))
-    .limit(MAX_USAGE_ROWS + 1);
+    .limit(question.maxRows + 1);
   return rows.map(({ input, output, cacheWrite5m, cacheWrite1h, cacheRead, latency, ...row }) => ({
     ...namesOf(question, row),
     ...countsOf(row),
@@ -206,7 +228,7 @@ async function sumRecent(db: Db, question: Question): Promise<UsageRow[]> {
     )
     .groupBy(...groups)
     .orderBy(...groups.map((group) => asc(group)))
-    .limit(MAX_USAGE_ROWS + 1);
+    .limit(question.maxRows + 1);
   return rows.map((row) => ({
     ...namesOf(question, row),
     ...countsOf(row),

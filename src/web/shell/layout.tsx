@@ -8,7 +8,16 @@ import { mayAdminister } from "./page-context.ts";
 import type { Flash } from "./page-context.ts";
 import { assetPath } from "./static-files.ts";
 
-export type Section = "board" | "budgets" | "incidents" | "chains" | "models" | "instances" | "audit" | "tokens";
+export type Section =
+  | "board"
+  | "budgets"
+  | "usage"
+  | "incidents"
+  | "chains"
+  | "models"
+  | "instances"
+  | "audit"
+  | "tokens";
 
 export interface Frame {
   title: string;
@@ -129,6 +138,7 @@ function NavLinks({ frame, environment }: { frame: Frame; environment: string })
   const links: [Section, string, string][] = [
     ["board", base, "Board"],
     ["budgets", `${base}/budgets`, "Budgets"],
+    ["usage", `${base}/usage`, "Usage"],
     ["incidents", `${base}/incidents`, "Incidents"],
     ["chains", `${base}/chains`, "Chains"],
     ["models", `${base}/models`, "Models"],

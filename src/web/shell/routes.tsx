@@ -29,6 +29,7 @@ import { modelPages } from "../models/pages.tsx";
 import { pricePages } from "../prices/pages.tsx";
 import { signInPages } from "../access/sign-in.tsx";
 import { switchPages } from "../flags/switches.tsx";
+import { usagePages } from "../usage/pages.tsx";
 import { tokenPages } from "../access/tokens.tsx";
 import { visibleEnvironments } from "./render.tsx";
 import { staticFiles } from "./static-files.ts";
@@ -63,6 +64,7 @@ export function webRoutes(deps: Deps): Hono<PageEnv> {
     flagPages,
     holdPages,
     budgetPages,
+    usagePages,
     incidentPages,
     alertPages,
     channelPages,

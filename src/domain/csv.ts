@@ -9,8 +9,17 @@ const FORMULA = /^[=+\-@\t\r]/;
 
 /** A header line and one line a row; a missing value is an empty cell. */
 export function csv(columns: readonly string[], rows: readonly Readonly<Record<string, Cell>>[]): string {
-  const lines = rows.map((row) => columns.map((column) => cell(row[column])).join(","));
-  return `${[columns.join(","), ...lines].join("\r\n")}\r\n`;
+  return csvHead(columns) + csvLines(columns, rows);
+}
+
+/** The header line alone, for a table that is sent in pieces. */
+export function csvHead(columns: readonly string[]): string {
+  return `${columns.join(",")}\r\n`;
+}
+
+/** The lines of these rows, "" for none. */
+export function csvLines(columns: readonly string[], rows: readonly Readonly<Record<string, Cell>>[]): string {
+  return rows.map((row) => `${columns.map((column) => cell(row[column])).join(",")}\r\n`).join("");
 }
 
 function cell(value: Cell): string {

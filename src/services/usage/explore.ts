@@ -1,0 +1,146 @@
+/**
+ * What was used in a window, for the page Usage: over time, by whatever it is asked by, and what caching or batches would
+ * save. Invariant: the parts of each sum add up to the ledger's, to the nano-USD; what nobody can be told of is "the rest".
+ */
+import { requireEnvironment } from "../../authorize.ts";
+import type { Ctx } from "../../deps.ts";
+import { read } from "../../transaction.ts";
+import type { UsageRow } from "../../api/usage.ts";
+import { type ModelUse, savingsOf, type Savings } from "../../domain/savings.ts";
+import type { UsageBucket } from "../../domain/usage-query.ts";
+import { readPrices } from "../models/price-rows.ts";
+import { spellingsOf } from "../models/spellings.ts";
+import { type NameSums, type TopBy, topNames } from "./top-names.ts";
+import { getUsage } from "./view.ts";
+
+export type ExploreBy = "flag" | "model" | TopBy;
+
+export interface Explored {
+  /** The ledger's sums of each bucket with calls, oldest first. `topNanoUsd`: of the part that cost most. */
+  buckets: { atMs: number; costNanoUsd: bigint; topNanoUsd: bigint }[];
+  /** The ledger's sum of the window. */
+  total: NameSums;
+  /** Those that cost most first. */
+  parts: NameSums[];
+  /** What of the total is in no part; null where the parts are the ledger's. */
+  rest: NameSums | null;
+  savings: Savings;
+}
+
+export interface Wanted {
+  from: Date;
+  to: Date;
+  bucket: UsageBucket;
+  timezone: string;
+  by: ExploreBy;
+  flag?: string | undefined;
+  model?: string | undefined;
+}
+
+export async function explore(ctx: Ctx, environmentKey: string, wanted: Wanted): Promise<Explored> {
+  const { from, to, bucket, timezone, by, flag, model } = wanted;
+  const environment = await requireEnvironment(ctx, environmentKey, "viewer");
+  const span = { from, to, ...(flag !== undefined && { flag }), ...(model !== undefined && { model }) };
+  const ask = async (more: object) => (await getUsage(ctx, environmentKey, { ...span, ...more })).items;
+  const isOfLedger = by === "flag" || by === "model";
+  const [over, models, named] = await Promise.all([
+    ask({ bucket, timezone }),
+    ask({ groupBy: ["model"] }),
+    isOfLedger ? ask({ groupBy: [by] }).then((rows) => rows.map((row) => sumsOf(row, row[by] ?? ""))) : kept(),
+  ]);
+  const total = models.map((row) => sumsOf(row, "")).reduce(plus, nothing(""));
+  const parts = named.toSorted((a, b) =>
+    a.costNanoUsd === b.costNanoUsd ? 0 : a.costNanoUsd < b.costNanoUsd ? 1 : -1,
+  );
+  const [top] = parts;
+  const ofTop = new Map<number, bigint>();
+  if (isOfLedger && top !== undefined && parts.length > 1) {
+    for (const row of await ask({ bucket, timezone, groupBy: [by], [by]: top.name })) {
+      if (row[by] === top.name) ofTop.set(Date.parse(row.at ?? ""), BigInt(row.costNanoUsd));
+    }
+  }
+  const table = await read(ctx, (db) => readPrices(db));
+  return {
+    buckets: over.map((row) => {
+      const atMs = Date.parse(row.at ?? "");
+      return { atMs, costNanoUsd: BigInt(row.costNanoUsd), topNanoUsd: ofTop.get(atMs) ?? 0n };
+    }),
+    total,
+    parts,
+    rest: isOfLedger ? null : parts.reduce(minus, { ...total, name: "" }),
+    savings: savingsOf(models.flatMap(modelUse), table, to.getTime() - 1),
+  };
+
+  function kept(): Promise<NameSums[]> {
+    return read(ctx, async (db) => {
+      const spanMs = { fromMs: from.getTime(), untilMs: to.getTime() };
+      const spellings = model === undefined ? undefined : await spellingsOf(db, environment, model, spanMs);
+      const rows =
+        by === "flag" || by === "model"
+          ? []
+          : await topNames(db, environment.id, by, { from, to, flag, models: spellings });
+      // Calls that name none are not known by this, as those that are not kept.
+      return rows.filter(({ name }) => name !== "");
+    });
+  }
+}
+
+function modelUse(row: UsageRow): ModelUse[] {
+  const { tokens, model } = row;
+  if (tokens === null || model === undefined) return [];
+  return [
+    {
+      model,
+      costNanoUsd: BigInt(row.costNanoUsd),
+      webSearches: row.webSearches ?? 0,
+      tokens: {
+        input: BigInt(tokens.input),
+        output: BigInt(tokens.output),
+        cacheWrite5m: BigInt(tokens.cacheWrite5m),
+        cacheWrite1h: BigInt(tokens.cacheWrite1h),
+        cacheRead: BigInt(tokens.cacheRead),
+      },
+    },
+  ];
+}
+
+function sumsOf(row: UsageRow, name: string): NameSums {
+  const { calls, attempts, errors, promptTokens, outputTokens, costNanoUsd } = row;
+  return {
+    name,
+    calls,
+    attempts,
+    errors,
+    promptTokens: BigInt(promptTokens),
+    outputTokens: BigInt(outputTokens),
+    costNanoUsd: BigInt(costNanoUsd),
+  };
+}
+
+function nothing(name: string): NameSums {
+  return { name, calls: 0, attempts: 0, errors: 0, promptTokens: 0n, outputTokens: 0n, costNanoUsd: 0n };
+}
+
+function plus(a: NameSums, b: NameSums): NameSums {
+  return {
+    name: a.name,
+    calls: a.calls + b.calls,
+    attempts: a.attempts + b.attempts,
+    errors: a.errors + b.errors,
+    promptTokens: a.promptTokens + b.promptTokens,
+    outputTokens: a.outputTokens + b.outputTokens,
+    costNanoUsd: a.costNanoUsd + b.costNanoUsd,
+  };
+}
+
+function minus(a: NameSums, b: NameSums): NameSums {
+  return plus(a, {
+    name: b.name,
+    calls: -b.calls,
+    attempts: -b.attempts,
+    errors: -b.errors,
+    promptTokens: -b.promptTokens,
+    outputTokens: -b.outputTokens,
+    costNanoUsd: -b.costNanoUsd,
+  });
+}

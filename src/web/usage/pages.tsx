@@ -1,0 +1,204 @@
+/** Usage: what was spent over time and by whom, what caching or batches would save, and the same as CSV. */
+import { Hono } from "hono";
+import type { Deps } from "../../deps.ts";
+import { usd } from "../../domain/alert-text.ts";
+import { type Explored, explore } from "../../services/usage/explore.ts";
+import { usageCsv } from "../../services/usage/csv.ts";
+import { listFlags } from "../../services/flags/flags.ts";
+import { windowAt } from "../../domain/window.ts";
+import { TimeChart } from "../chart/time-chart.tsx";
+import { Field, NO_ERRORS, Select } from "../form/parts.tsx";
+import { type PageContext, type PageEnv, serviceContext } from "../shell/page-context.ts";
+import { NO_STORE, sendPage } from "../shell/render.tsx";
+import { usdLimit } from "../text/money.ts";
+import { count } from "../text/text.ts";
+import {
+  addressOf,
+  type AskedWindow,
+  askedOf,
+  BY_LABELS,
+  BYS,
+  SPAN_LABELS,
+  SPANS,
+  type UsageAsked,
+  windowOf,
+} from "./query.ts";
+import { PartsTable } from "./table.tsx";
+
+const HOUR_MS = 3_600_000;
+
+export function usagePages(deps: Deps): Hono<PageEnv> {
+  const app = new Hono<PageEnv>();
+  app.get("/e/:environment/usage", async (c) => page(c, deps));
+  app.get("/e/:environment/usage.csv", async (c) => {
+    const { environment } = c.req.param();
+    const asked = askedOf((name) => c.req.query(name));
+    const { startMs, endMs, period } = windowOf(asked, deps.clock.nowMs());
+    const isOver = c.req.query("over") === "time";
+    const name = `andon-usage-${environment}-${asked.span}-by-${asked.by}.csv`;
+    const query = {
+      from: new Date(startMs),
+      to: new Date(Math.min(endMs, deps.clock.nowMs() + 1)),
+      groupBy: [asked.by === "app" || asked.by === "version" ? ("flag" as const) : asked.by],
+      timezone: asked.timezone,
+      ...(isOver && { bucket: period === "day" ? ("minute" as const) : ("hour" as const) }),
+      ...(asked.flag !== "" && { flag: asked.flag }),
+      ...(asked.model !== "" && { model: asked.model }),
+    };
+    const disposition = `attachment; filename="${name}"`;
+    const headers = { ...NO_STORE, "Content-Type": "text/csv; charset=utf-8", "Content-Disposition": disposition };
+    return c.body(await usageCsv(serviceContext(c, deps), environment, query), 200, headers);
+  });
+  return app;
+}
+
+async function page(c: PageContext, deps: Deps) {
+  const { environment = "" } = c.req.param();
+  const ctx = serviceContext(c, deps);
+  const nowMs = deps.clock.nowMs();
+  const asked = askedOf((name) => c.req.query(name));
+  const window = windowOf(asked, nowMs);
+  const [found, flags] = await Promise.all([
+    explore(ctx, environment, {
+      from: new Date(window.startMs),
+      to: new Date(Math.min(window.endMs, nowMs + 1)),
+      bucket: window.period === "day" ? "hour" : "day",
+      timezone: asked.timezone,
+      by: asked.by,
+      ...(asked.flag !== "" && { flag: asked.flag }),
+      ...(asked.model !== "" && { model: asked.model }),
+    }),
+    listFlags(ctx, environment),
+  ]);
+  const path = `/e/${environment}/usage`;
+  return sendPage(
+    c,
+    deps,
+    { title: "Usage", section: "usage", actor: c.get("actor"), environment },
+    <>
+      <h1>Usage</h1>
+      <nav class="tabs" aria-label="When">
+        {SPANS.map((span) => (
+          <a href={addressOf(path, asked, { span })} aria-current={span === asked.span ? "page" : undefined}>
+            {SPAN_LABELS[span]}
+          </a>
+        ))}
+      </nav>
+      <SpendCard found={found} asked={asked} window={window} />
+      <section class="card" aria-labelledby="parts-title">
+        <div class="title">
+          <h2 id="parts-title">{`By ${BY_LABELS[asked.by].toLowerCase()}`}</h2>
+          <p class="dim">
+            <a href={addressOf(`${path}.csv`, asked)}>CSV</a>
+            {" · "}
+            <a href={`${addressOf(`${path}.csv`, asked)}&over=time`}>CSV over time</a>
+          </p>
+        </div>
+        <nav class="tabs" aria-label="By what">
+          {BYS.map((by) => (
+            <a href={addressOf(path, asked, { by })} aria-current={by === asked.by ? "page" : undefined}>
+              {BY_LABELS[by]}
+            </a>
+          ))}
+        </nav>
+        <PartsTable found={found} by={asked.by} keptHours={deps.config.recentCallsHours} />
+      </section>
+      <SavingsCard found={found} />
+      <form class="card stack" method="get" action={path}>
+        <h2>Only some of it</h2>
+        <input type="hidden" name="span" value={asked.span} />
+        <input type="hidden" name="by" value={asked.by} />
+        <div class="row two">
+          <Select
+            name="flag"
+            label="Flag"
+            value={asked.flag}
+            errors={NO_ERRORS}
+            options={[
+              { value: "", label: "all flags" },
+              ...flags.items.map(({ key, name }) => ({ value: key, label: `${name} (${key})` })),
+            ]}
+          />
+          <Field name="model" label="Model (optional)" value={asked.model} errors={NO_ERRORS} mono />
+        </div>
+        <Field name="timezone" label="Days of which time zone" value={asked.timezone} errors={NO_ERRORS} />
+        <div>
+          <button>Show</button>
+        </div>
+      </form>
+    </>,
+  );
+}
+
+function SpendCard({ found, asked, window }: { found: Explored; asked: UsageAsked; window: AskedWindow }) {
+  const { total, parts, buckets } = found;
+  const [top] = parts;
+  const isMarked = (asked.by === "flag" || asked.by === "model") && parts.length > 1 && top !== undefined;
+  const of = [...(asked.flag === "" ? [] : [asked.flag]), ...(asked.model === "" ? [] : [asked.model])].join(", ");
+  const title = `Spent ${SPAN_LABELS[asked.span].toLowerCase()}${of === "" ? "" : `: ${of}`}`;
+  const failed = total.attempts === 0 ? 0 : (100 * total.errors) / total.attempts;
+  return (
+    <section class="card" aria-labelledby="spent-title">
+      <div class="title">
+        <h2 id="spent-title">{title}</h2>
+        <p class="dim">
+          <b>{usd(Number(total.costNanoUsd))}</b> · {count(total.calls, "call")} ·{" "}
+          {total.errors === 0 ? "no errors" : `${failed < 0.1 ? "under 0.1" : failed.toFixed(1)} % of attempts failed`}
+        </p>
+      </div>
+      {total.attempts === 0 ? (
+        <p>No calls were counted in this time.</p>
+      ) : (
+        <>
+          <TimeChart
+            id="spent"
+            title={title}
+            description={`${usd(Number(total.costNanoUsd))} in all; the figures are in the table below.`}
+            startMs={window.startMs}
+            endMs={window.endMs}
+            period={window.period}
+            timezone={asked.timezone}
+            bars={buckets.map(({ atMs, costNanoUsd, topNanoUsd }) => ({
+              fromMs: atMs,
+              toMs: window.period === "day" ? atMs + HOUR_MS : windowAt("day", asked.timezone, atMs).endMs,
+              value: Number(costNanoUsd),
+              part: isMarked ? Number(topNanoUsd) : 0,
+            }))}
+            valueText={usdLimit}
+          />
+          <p class="dim">
+            {window.period === "day" ? "USD an hour" : "USD a day"}
+            {isMarked ? (
+              <>
+                {"; the lower part of each bar is "}
+                <code>{top.name}</code>
+              </>
+            ) : null}
+          </p>
+        </>
+      )}
+    </section>
+  );
+}
+
+/** Bounds in words: nobody but the application knows what repeats and what may wait. */
+function SavingsCard({ found: { savings, total } }: { found: Explored }) {
+  if (total.costNanoUsd === 0n) return null;
+  const { promptTokens, cachedTokens, perTenthCachedNanoUsd, batchesNanoUsd } = savings;
+  const cached = promptTokens === 0n ? 0 : Number((1000n * cachedTokens) / promptTokens) / 10;
+  return (
+    <section class="card stack" aria-labelledby="savings-title">
+      <h2 id="savings-title">What would have cost less</h2>
+      <p>
+        <b>Caching.</b>{" "}
+        {`${cached.toFixed(1)} % of the prompt tokens came from a cache. For each further tenth of the input that had, it would have cost about `}
+        <b>{usd(Number(perTenthCachedNanoUsd))}</b> less.
+      </p>
+      <p>
+        <b>Batches.</b> What may wait costs half in a batch: at most <b>{usd(Number(batchesNanoUsd))}</b> less, had
+        every call been in one.
+      </p>
+      <p class="dim">By the base rates of each model; writes to a cache are not counted against it.</p>
+    </section>
+  );
+}
