@@ -142,6 +142,7 @@ class Simulation {
   #billed = 0;
   #over = 0;
   #running = 0;
+  #booted = 0;
   readonly #out = { admitted: 0, stepped: 0, clamped: 0, offeredBefore90: 0, heldBefore90: 0 };
   readonly #refused: Record<string, number> = {};
   #firstNoAt: number | null = null;
@@ -220,7 +221,8 @@ class Simulation {
   }
 
   #process(index: number): Process {
-    const process: Process = { index, isAlive: true, connections: new Set(), leases: null, host: null, settled: [] };
+    this.#booted += 1;
+    const process: Process = { index, name: `process-${this.#booted}`, isAlive: true, connections: new Set(), leases: null, host: null, settled: [] };
     const runtime = this.#runtime(process);
     const host: LeaseHost = {
       budgets: [this.#budget],
@@ -279,7 +281,7 @@ class Simulation {
         });
         this.#in(1, 3.5, () => {
           if (isOver) return;
-          hangUp = this.#server.ask(String(process.index), message, parks, (answer) => {
+          hangUp = this.#server.ask(process.name, message, parks, (answer) => {
             process.connections.delete(gone);
             this.#in(2, 5.5, () => {
               if (process.isAlive) resolve({ status: 200, header: () => undefined, body: JSON.stringify(answer) });
@@ -291,7 +293,7 @@ class Simulation {
     return {
       url: "",
       token: "",
-      instance: String(process.index),
+      instance: process.name,
       app: null,
       local: null,
       transport: { send, close: () => undefined },
@@ -410,6 +412,7 @@ function nothing(): void {
 
 interface Process {
   index: number;
+  name: string;
   isAlive: boolean;
   connections: Set<() => void>;
   leases: Leases | null;

@@ -11,6 +11,7 @@ import { continuable, threadNotFound } from "./continuing.ts";
 import type { DecidedRequest } from "./decided.ts";
 import type { Door } from "./door.ts";
 import type { BudgetRefusal } from "./leases/budget-refusal.ts";
+import { isInside, runInside } from "./leases/inside.ts";
 import { Purse } from "./leases/purse.ts";
 import type { Place } from "./limits.ts";
 import { refusedInMessage } from "./names.ts";
@@ -49,7 +50,10 @@ function sendToModel<R extends RequestLike>(decided: DecidedRequest<R>): Promise
   if (capped.kind === "refused") return decided.limited(capped.refusal);
   const clamped = capped.kind === "clamped" ? capped.body : null;
 
-  if (around !== undefined) around.isTaken = true;
+  if (around !== undefined) {
+    around.isTaken = true;
+    around.deposit?.cancel();
+  }
   const sendable = continuable(body, choices);
   if (sendable.length === 0) return Promise.resolve(threadNotFound());
   // A text that names its model twice is sent as it was read: the API might read the other one.
@@ -101,7 +105,7 @@ class Message<R extends RequestLike> implements CallInput {
   }
 
   #makePurse(): Purse {
-    const { guarding, subject, next } = this.#decided.asked;
+    const { guarding, subject, next, around } = this.#decided.asked;
     const { host, options, request, body, fitting } = this;
     const { targetingKey, session } = subject.context;
     return new Purse({
@@ -113,7 +117,7 @@ class Message<R extends RequestLike> implements CallInput {
       leases: guarding.leases,
       spender: { flag: subject.flag, user: idOf(targetingKey), session: idOf(session) },
       mayClamp: this.#decided.settings?.clampMaxTokens === true,
-      mayWait: true,
+      mayWait: around !== undefined || !isInside(),
       count: (asked, signal) => guarding.counter.count(request, next, asked, signal),
     });
   }
@@ -138,7 +142,9 @@ class Message<R extends RequestLike> implements CallInput {
 
   send(signal: AbortSignal, body: string | null): Promise<Response> {
     sendsWith(this.subject.layer, signal);
-    return this.#decided.asked.next(copied(this.request, signal, body));
+    const request = copied(this.request, signal, body);
+    const { next } = this.#decided.asked;
+    return this.purse === null ? next(request) : runInside(() => next(request));
   }
 
   #keepPass(): void {

@@ -16,6 +16,8 @@ export interface Layer {
   isTaken: boolean;
   /** Where the call is counted for its flag's limits: what a guard inside records is counted there too. */
   place: Place | null;
+  /** What is set aside for the attempt under way: a guard inside sets aside for it by itself. */
+  deposit: { cancel(): void } | null;
 }
 
 /**

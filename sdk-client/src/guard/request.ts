@@ -37,7 +37,7 @@ export function takeSubject(
   const context: EvaluationContext = { ...options.context };
   if (user !== null) context.targetingKey = user;
   if (session !== null) context.session = session;
-  return { flag, context, layer: { flag, user: named, session, isTaken: false, place: null } };
+  return { flag, context, layer: { flag, user: named, session, isTaken: false, place: null, deposit: null } };
 }
 
 /**

@@ -68,7 +68,9 @@ export class Trial {
     pass.attempts += 1;
     this.#number = pass.attempts;
     this.#meter = new AttemptMeter(input.call, input.choice, this.#number);
-    if (input.deposit !== null) this.#meter.counted(input.deposit.sent.counted);
+    if (input.deposit === null) return;
+    this.#meter.counted(input.deposit.sent.counted);
+    input.call.subject.layer.deposit = input.deposit;
   }
 
   /** Sends it. Rejects with {@link Stopped} when the call is over, and with the no of a guard inside. */

@@ -54,6 +54,18 @@ export class Deposit {
     for (const { hold, counts } of this.#deposited) this.#settleOne(hold, counts, used, isUntold);
   }
 
+  /** A part of it is over and used this, as one result of a batch. Names the leases in its records. */
+  settlePart(used: readonly UsageDraft[]): void {
+    for (const { hold, counts } of this.#deposited) {
+      for (const draft of used) {
+        const nanoUsd = counts(draft.model) ? this.#costOf(draft) : 0;
+        if (nanoUsd === 0) continue;
+        addUse(draft, { leaseId: hold.lease.id, nanoUsd });
+        hold.spend(nanoUsd);
+      }
+    }
+  }
+
   /** It was not sent, or somebody else pays for it. */
   cancel(): void {
     for (const { hold } of this.#deposited) hold.settle(0);

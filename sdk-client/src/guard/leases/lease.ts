@@ -67,6 +67,16 @@ export class Hold {
     this.#onFreed(0);
   }
 
+  /** A part of it is known to have cost this much; the rest stays set aside. */
+  spend(nanoUsd: number): void {
+    if (this.#isSettled) return;
+    const part = Math.min(nanoUsd, this.#nanoUsd);
+    this.lease.inFlight -= part;
+    this.#nanoUsd -= part;
+    this.lease.spent += nanoUsd;
+    this.#onFreed(nanoUsd);
+  }
+
   /** The attempt is over and cost this much. Later calls change nothing. */
   settle(spentNanoUsd: number): void {
     if (this.#isSettled) return;
