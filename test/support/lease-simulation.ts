@@ -222,7 +222,15 @@ class Simulation {
 
   #process(index: number): Process {
     this.#booted += 1;
-    const process: Process = { index, name: `process-${this.#booted}`, isAlive: true, connections: new Set(), leases: null, host: null, settled: [] };
+    const process: Process = {
+      index,
+      name: `process-${this.#booted}`,
+      isAlive: true,
+      connections: new Set(),
+      leases: null,
+      host: null,
+      settled: [],
+    };
     const runtime = this.#runtime(process);
     const host: LeaseHost = {
       budgets: [this.#budget],

@@ -3,7 +3,7 @@ import { ask, type Failed, failed, failedByStatus, type ServerLink } from "../..
 import type { Stop } from "../../sync/stop.ts";
 import { isObject, parseObject } from "../../wire/json.ts";
 import type { DeniedWant, GrantedLease, LeaseAnswer, LeaseRequest } from "../../wire/lease-protocol.ts";
-import { LEASES_PATH, MAX_LEASE_NANO_USD, MAX_LEASE_WAIT_SECONDS } from "../../wire/lease-protocol.ts";
+import { LEASES_PATH, MAX_LEASE_NANO_USD } from "../../wire/lease-protocol.ts";
 import { HEADER_SENT } from "../../wire/protocol.ts";
 
 /** How long the server may take beside what it parks. */
@@ -11,20 +11,28 @@ const ANSWER_TIMEOUT_MS = 2_000;
 const SECOND_MS = 1_000;
 const DENIALS: ReadonlySet<unknown> = new Set(["held", "spent", "tooLarge"]);
 
+export interface Exchange {
+  /** {@link MAX_LEASE_WAIT_SECONDS} at most; 0: at once. */
+  waitSeconds: number;
+  stop?: Stop;
+  /** Somebody awaits the end. */
+  holdsProcess?: boolean;
+}
+
 export type ExchangeOutcome = { readonly kind: "answered"; readonly answer: LeaseAnswer } | Failed;
 
-/** Sends the message. `parks`: the server answers when there is news, after {@link MAX_LEASE_WAIT_SECONDS} at most. */
+/** Sends the message. The server may answer `waitSeconds` later, when there is news. */
 export function exchange(
   link: ServerLink,
   message: LeaseRequest,
-  { parks, stop, holdsProcess = false }: { parks: boolean; stop?: Stop; holdsProcess?: boolean },
+  { waitSeconds, stop, holdsProcess = false }: Exchange,
 ): Promise<ExchangeOutcome> {
   const headers: Record<string, string> = {
     "Content-Type": "application/json",
     [HEADER_SENT]: String(link.runtime.nowMs()),
   };
-  if (parks) headers["Prefer"] = `wait=${MAX_LEASE_WAIT_SECONDS}`;
-  const timeoutMs = ANSWER_TIMEOUT_MS + (parks ? MAX_LEASE_WAIT_SECONDS * SECOND_MS : 0);
+  if (waitSeconds > 0) headers["Prefer"] = `wait=${waitSeconds}`;
+  const timeoutMs = ANSWER_TIMEOUT_MS + waitSeconds * SECOND_MS;
   const body = JSON.stringify(message);
   const asked = { method: "POST", path: LEASES_PATH, headers, body, timeoutMs, holdsProcess } as const;
   return ask(link, stop === undefined ? asked : { ...asked, stop }, (response): ExchangeOutcome => {

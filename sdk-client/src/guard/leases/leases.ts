@@ -16,9 +16,11 @@ import {
 } from "../../wire/lease-protocol.ts";
 import type { SnapshotBudget } from "../../wire/protocol.ts";
 import { LeaseBook } from "./book.ts";
-import { exchange } from "./exchange.ts";
+import { type Exchange, exchange } from "./exchange.ts";
 import { type Spender, subjectOf } from "./scope.ts";
 
+/** A client that closes says so often what it gives back: what was asked for before may be granted meanwhile. */
+const CLOSING_MESSAGES = 2;
 const BEAT_MS = 1_000;
 /** A lease without room or waiters is renewed so often. */
 const RENEW_MS = 5_000;
@@ -57,7 +59,8 @@ export class Leases {
   readonly #books = new Map<string, LeaseBook>();
   readonly #lost: Lost[] = [];
   #parked: Parked | null = null;
-  #isTelling = false;
+  /** Resolves when the message under way is answered. */
+  #telling: Promise<void> | null = null;
   #willSpeak = false;
   #failures = 0;
   #toldMs = 0;
@@ -156,7 +159,7 @@ export class Leases {
     const isCovered = this.#isCovered();
     if (this.#parked !== null && !isCovered) this.#parked.stop.stop();
     if (this.#hasToHear && (this.#parked === null || !isCovered)) void this.#park(link);
-    else if (!this.#isTelling && this.#hasToSay) void this.#tell(link);
+    else if (this.#telling === null && this.#hasToSay) this.#tell(link);
   }
 
   /** Somebody waits, or might have to be told that others wait for what is idle here. */
@@ -190,7 +193,9 @@ export class Leases {
     this.#parked = parked;
     const message = { requestId: crypto.randomUUID(), instance: link.instance, wants, leases };
     const startedMs = this.#nowMs();
-    const isAnswered = await this.#say(link, message, { parks: true, stop: parked.stop });
+    // Who waits is told soon what others hold.
+    const waitSeconds = wants.length > 0 ? 1 : MAX_LEASE_WAIT_SECONDS;
+    const isAnswered = await this.#say(link, message, { waitSeconds, stop: parked.stop });
     const wasCut = this.#parked !== parked;
     if (!wasCut) this.#parked = null;
     // A server that parks nothing is asked again by the beat.
@@ -198,14 +203,17 @@ export class Leases {
     if (isAnswered && !isSoon) this.#speakSoon();
   }
 
-  async #tell(link: ServerLink): Promise<void> {
-    this.#isTelling = true;
+  #tell(link: ServerLink): void {
+    this.#telling = this.#tellOnce(link);
+  }
+
+  async #tellOnce(link: ServerLink): Promise<void> {
     const leases = this.#states();
     const [lost] = this.#lost;
     const wants = lost?.wants ?? this.#wants((book) => book.wantAhead);
     const message = { requestId: lost?.requestId ?? crypto.randomUUID(), instance: link.instance, wants, leases };
-    const isAnswered = await this.#say(link, message, { parks: false });
-    this.#isTelling = false;
+    const isAnswered = await this.#say(link, message, { waitSeconds: 0 });
+    this.#telling = null;
     if (isAnswered && this.#hasToSay) this.#speakSoon();
   }
 
@@ -225,11 +233,7 @@ export class Leases {
     return wants;
   }
 
-  async #say(
-    link: ServerLink,
-    message: LeaseRequest,
-    how: { parks: boolean; stop?: Stop; holdsProcess?: boolean },
-  ): Promise<boolean> {
+  async #say(link: ServerLink, message: LeaseRequest, how: Exchange): Promise<boolean> {
     const sentMs = this.#nowMs();
     this.#toldMs = sentMs;
     const outcome = await exchange(link, message, how);
@@ -279,7 +283,7 @@ export class Leases {
     if (this.#cancelRetry !== null) return;
     const retry = (): void => {
       this.#cancelRetry = null;
-      void this.#tell(link);
+      this.#tell(link);
     };
     const delayMs = Math.min(RETRY_MS * 2 ** (this.#failures - 1), MAX_RETRY_MS);
     this.#cancelRetry = link.runtime.startTimer(retry, delayMs, false);
@@ -294,24 +298,32 @@ export class Leases {
       this.#forgetEmpty();
       if (this.#books.size === 0) return;
       const isOld = this.#nowMs() - this.#toldMs >= (this.#hasToHear ? BEAT_MS : RENEW_MS);
-      if (isOld && this.#parked === null && !this.#isTelling && this.#cancelRetry === null) void this.#tell(link);
+      if (isOld && this.#parked === null && this.#telling === null && this.#cancelRetry === null) this.#tell(link);
       else this.#speakSoon();
       this.#beat();
     };
     this.#cancelBeat = link.runtime.startTimer(beat, BEAT_MS, false);
   }
 
-  /** Gives back all that no call runs on. */
+  /** Gives back all that no call runs on, what is granted meanwhile too. A client that is used after it takes anew. */
   async #close(): Promise<void> {
     const { link } = this.#host;
     this.#cancelBeat?.();
     this.#cancelBeat = null;
-    for (const book of this.#books.values()) book.giveBack();
-    this.#forgetEmpty();
     this.#parked?.stop.stop();
-    if (link === null || this.#books.size === 0) return;
-    const message = { requestId: crypto.randomUUID(), instance: link.instance, wants: [], leases: this.#states() };
-    await this.#say(link, message, { parks: false, holdsProcess: true });
+    await this.#telling;
+    for (let left = CLOSING_MESSAGES; left > 0 && link !== null; left -= 1) {
+      for (const book of this.#books.values()) book.giveBack();
+      this.#forgetEmpty();
+      if (this.#books.size === 0) return;
+      const message = { requestId: crypto.randomUUID(), instance: link.instance, wants: [], leases: this.#states() };
+      if (!(await this.#say(link, message, { waitSeconds: 0, holdsProcess: true })) || !this.#isAnyIdle) return;
+    }
+  }
+
+  get #isAnyIdle(): boolean {
+    for (const book of this.#books.values()) if (book.idleNanoUsd > 0) return true;
+    return false;
   }
 }
 

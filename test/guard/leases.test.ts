@@ -1,0 +1,265 @@
+/** Budgets that reserve, through the public doors: the real SDK, a local Claude endpoint and a real server on PostgreSQL. */
+import Anthropic from "@anthropic-ai/sdk";
+import { eq } from "drizzle-orm";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Andon } from "../../sdk-client/src/andon.ts";
+import { type GuardOptions, guard } from "../../sdk-client/src/anthropic.ts";
+import { findFeatureDisabled } from "../../sdk-client/src/feature-disabled-error.ts";
+import { type ClaudeEndpoint, startClaudeEndpoint } from "../../src/demo/claude-endpoint/claude-endpoint.ts";
+import { budgetWindows } from "../../src/db/schema/money.ts";
+import { freshDatabase } from "../support/database.ts";
+import { errorOf, gate, SILENT } from "../support/guard-world.ts";
+import { jsonOf } from "../support/json.ts";
+import { makeToken, startTestServer, type TestServer } from "../support/server.ts";
+import { until } from "../support/until.ts";
+
+const OPUS = "claude-opus-5-5";
+const HAIKU = "claude-haiku-5-5";
+/** One call of it may cost 0.2 USD for its answer, and little for its question. */
+const ASK = { model: OPUS, max_tokens: 10_000, messages: [{ role: "user" as const, content: "Why?" }] };
+const NANO = 1e9;
+
+let server: TestServer;
+let endpoint: ClaudeEndpoint;
+let token: string;
+let database: Awaited<ReturnType<typeof freshDatabase>>;
+beforeAll(async () => {
+  database = await freshDatabase("postgres");
+  [server, endpoint] = await Promise.all([startTestServer({ database }), startClaudeEndpoint()]);
+  token = await makeToken(server.deps, { kind: "sdk" });
+  await api("PUT", "chains/answers", { steps: [{ model: OPUS }, { model: HAIKU }] });
+}, 60_000);
+afterAll(() => Promise.all([server.close(), endpoint.close()]));
+
+async function api<T>(method: string, path: string, body?: unknown): Promise<T> {
+  const response = await server.api(method, `/v1/environments/production/${path}`, body);
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
+  return jsonOf<T>(response);
+}
+
+interface Setting {
+  flag: string;
+  budgetId: string;
+  andon: Andon;
+  client: Anthropic;
+  /** What the budget's window says. */
+  money: () => Promise<{ spent: number; reserved: number; indeterminate: number }>;
+}
+
+let flags = 0;
+
+/** A flag with a budget of its own, and a client that decides by both. */
+async function setting(
+  limitUsd: number,
+  {
+    budget = {},
+    flag: fields = {},
+    options = {},
+    url = server.url,
+  }: { budget?: object; flag?: object; options?: Partial<GuardOptions>; url?: string } = {},
+): Promise<Setting> {
+  flags += 1;
+  const flag = `flag-${flags}`;
+  await api("POST", "flags", { key: flag, name: flag, ...fields });
+  const scope = { flag };
+  const made = await api<{ id: string }>("POST", "budgets", {
+    name: flag,
+    scope,
+    limitUsd,
+    enforcement: "reserve",
+    onUnavailable: "deny",
+    ladder: [],
+    ...budget,
+  });
+  const andon = new Andon({ url, token, logger: SILENT, flushIntervalMs: 50, instance: flag }, { env: {} });
+  await andon.ready();
+  await until("the budget to be known", () => andon.budgets.some(({ id }) => id === made.id));
+  const middleware = [guard(andon, { flag, ...options })];
+  const client = new Anthropic({ apiKey: "test", baseURL: endpoint.url, middleware, maxRetries: 0 });
+  const money = async (): Promise<{ spent: number; reserved: number; indeterminate: number }> => {
+    const [row] = await server.deps.db.select().from(budgetWindows).where(eq(budgetWindows.budgetId, made.id));
+    return {
+      spent: row?.spentNanoUsd ?? 0,
+      reserved: row?.reservedNanoUsd ?? 0,
+      indeterminate: row?.indeterminateNanoUsd ?? 0,
+    };
+  };
+  return { flag, budgetId: made.id, andon, client, money };
+}
+
+describe("a budget that reserves", () => {
+  it("lets a call through with its worst case set aside, and ends with what it cost as spent and nothing reserved", async () => {
+    const { client, andon, money } = await setting(1);
+    const held = gate();
+    endpoint.behaveNext(OPUS, { kind: "answer", text: "because", hold: { beforeToken: 0, until: held.opened } });
+    const answer = client.messages.create(ASK);
+    await until("the call to be under way", async () => (await money()).reserved >= 0.2 * NANO);
+    held.open();
+    const { usage } = await answer;
+    await andon.close();
+    const cost = usage.input_tokens * 4_000 + usage.output_tokens * 20_000;
+    await until("what it cost to be counted", async () => (await money()).spent > 0);
+    expect(await money()).toEqual({ spent: cost, reserved: 0, indeterminate: 0 });
+  });
+
+  it("never lets more run at once than its limit covers, whoever asks first, and refuses the others as held", async () => {
+    const { client, andon, money } = await setting(1, { budget: { reserveWaitMs: 2_000 } });
+    const held = gate();
+    endpoint.behave(OPUS, { kind: "answer", hold: { beforeToken: 0, until: held.opened } });
+    const calls = Array.from({ length: 9 }, () => client.messages.create(ASK));
+    const ends = Promise.allSettled(calls);
+    await Promise.any(
+      calls.map((call) =>
+        call.then(
+          () => Promise.reject(new Error("answered")),
+          () => true,
+        ),
+      ),
+    );
+    expect((await money()).reserved).toBeLessThanOrEqual(1 * NANO);
+    held.open();
+    const settled = await ends;
+    endpoint.reset();
+    const refused = settled.flatMap((end) => (end.status === "rejected" ? [findFeatureDisabled(end.reason)] : []));
+    expect(settled.filter(({ status }) => status === "fulfilled")).toHaveLength(4);
+    expect(refused.map((error) => error?.because)).toEqual(Array(5).fill("held"));
+    expect(refused[0]).toMatchObject({ reason: "BUDGET", status: 403, until: null });
+    expect(refused[0]?.hint).toMatch(/holds \d\.\d+ USD for calls; this budget runs 4 such calls at once$/);
+    await andon.close();
+    await until("all to be settled", async () => (await money()).reserved === 0);
+  });
+
+  it("gives the money of a call that ended to the one that waits for it", async () => {
+    const { client, andon, money } = await setting(0.25, { budget: { reserveWaitMs: 5_000 } });
+    const held = gate();
+    endpoint.behaveNext(OPUS, { kind: "answer", hold: { beforeToken: 0, until: held.opened } });
+    const first = client.messages.create(ASK);
+    await until("the first to be sent", async () => (await money()).reserved > 0);
+    const second = client.messages.create(ASK);
+    held.open();
+    expect((await first).role).toBe("assistant");
+    expect((await second).role).toBe("assistant");
+    await andon.close();
+  });
+
+  it("steps down to what fits where a call may cost more than is left, and refuses at once where nothing fits", async () => {
+    const chained = await setting(0.1, { flag: { chain: "answers" } });
+    expect((await chained.client.messages.create(ASK)).model).toBe(HAIKU);
+    const alone = await setting(0.1);
+    const error = findFeatureDisabled(await errorOf(alone.client.messages.create(ASK)));
+    expect(error).toMatchObject({ because: "tooLarge", reason: "BUDGET" });
+    expect(error?.hint).toMatch(/needs 0\.20\d\d USD, 0\.1000 are left/);
+    await Promise.all([chained.andon.close(), alone.andon.close()]);
+  });
+
+  it("lowers max_tokens to what is left where the flag allows it, and not below minTokens", async () => {
+    const clamps = await setting(0.1, { flag: { clampMaxTokens: true } });
+    await clamps.client.messages.create(ASK);
+    const sent = endpoint.calls.at(-1)?.body["max_tokens"];
+    expect(sent).toBeGreaterThan(4_000);
+    expect(sent).toBeLessThan(5_001);
+    const tooFew = await setting(0.1, { flag: { clampMaxTokens: true }, budget: { minTokens: 6_000 } });
+    const error = await errorOf(tooFew.client.messages.create(ASK));
+    expect(findFeatureDisabled(error)?.because).toBe("tooLarge");
+    await Promise.all([clamps.andon.close(), tooFew.andon.close()]);
+  });
+
+  it("ends a wait at a kill, at the deadline and at an abort, and gives nothing away then", async () => {
+    const { client, andon, flag, money } = await setting(0.25, {
+      budget: { reserveWaitMs: 30_000 },
+      options: { deadlineMs: 60_000 },
+    });
+    const held = gate();
+    endpoint.behaveNext(OPUS, { kind: "answer", hold: { beforeToken: 0, until: held.opened } });
+    const running = client.messages.create(ASK);
+    await until("it to run", async () => (await money()).reserved > 0);
+    const abort = new AbortController();
+    const aborted = errorOf(client.messages.create(ASK, { signal: abort.signal }));
+    const hasty = new Anthropic({
+      apiKey: "test",
+      baseURL: endpoint.url,
+      middleware: [guard(andon, { flag, deadlineMs: 200 })],
+      maxRetries: 0,
+    });
+    const late = errorOf(hasty.messages.create(ASK));
+    const killed = errorOf(client.messages.create(ASK));
+    expect(await late).toMatchObject({ code: "ANDON_DEADLINE" });
+    abort.abort();
+    expect((await aborted).constructor.name).toBe("APIUserAbortError");
+    await api("POST", `flags/${flag}/kill`, { reason: "test" });
+    expect(findFeatureDisabled(await killed)?.reason).toBe("KILLED");
+    held.open();
+    expect((await running).role).toBe("assistant");
+    await andon.close();
+    await until("all to be settled", async () => (await money()).reserved === 0);
+  });
+
+  it("refuses in words what nobody can bound, and takes the bound that the guard is given", async () => {
+    const { client, andon, flag } = await setting(5);
+    const search = {
+      ...ASK,
+      max_tokens: 100,
+      tools: [{ type: "web_search_20250305" as const, name: "web_search" as const }],
+    };
+    const error = findFeatureDisabled(await errorOf(client.messages.create(search)));
+    expect(error).toMatchObject({ because: "unbounded", reason: "BUDGET" });
+    expect(error?.hint).toMatch(/web_search_20250305 states no `max_uses`/);
+    const bounded = {
+      ...search,
+      tools: [{ ...search.tools[0], type: "web_search_20250305" as const, name: "web_search" as const, max_uses: 1 }],
+    };
+    expect((await client.messages.create(bounded)).role).toBe("assistant");
+    const trusting = new Anthropic({
+      apiKey: "test",
+      baseURL: endpoint.url,
+      middleware: [guard(andon, { flag, toolUses: 1 })],
+      maxRetries: 0,
+    });
+    expect((await trusting.messages.create(search)).role).toBe("assistant");
+    await andon.close();
+  });
+
+  it("counts a long prompt by the API's own count before it waits: its bytes say four times as much", async () => {
+    const { client, andon, money } = await setting(0.12);
+    const long = {
+      ...ASK,
+      max_tokens: 100,
+      messages: [{ role: "user" as const, content: "Why did it stop? ".repeat(4_000) }],
+    };
+    const before = endpoint.calls.length;
+    expect((await client.messages.create(long)).role).toBe("assistant");
+    const paths = endpoint.calls.slice(before).map(({ path }) => path);
+    expect(paths).toEqual(["/v1/messages/count_tokens", "/v1/messages"]);
+    await andon.close();
+    await until("it to be settled", async () => (await money()).reserved === 0);
+  });
+
+  it("settles a stream that its reader leaves, and gives back most of the prompt's part at its beginning", async () => {
+    const { client, andon, money } = await setting(1);
+    const held = gate();
+    endpoint.behaveNext(OPUS, { kind: "answer", text: "a b c d", hold: { beforeToken: 2, until: held.opened } });
+    const stream = await client.messages.create({ ...ASK, stream: true });
+    for await (const event of stream) if (event.type === "content_block_delta") break;
+    held.open();
+    await andon.close();
+    await until("it to be settled", async () => (await money()).spent > 0 && (await money()).reserved === 0);
+    expect((await money()).spent).toBeLessThan(0.2 * NANO);
+  });
+
+  it("spends what its lease still holds while no server answers, then does as the budget's onUnavailable says", async () => {
+    const other = await startTestServer({ database });
+    const denies = await setting(3, { url: other.url });
+    const allows = await setting(3, { url: other.url, budget: { onUnavailable: "allow" } });
+    await denies.client.messages.create(ASK);
+    await other.close();
+    const error = await errorOf(
+      (async () => {
+        // The slice that it has is worth a few calls, not all of the budget.
+        for (let call = 0; call < 20; call += 1) await denies.client.messages.create({ ...ASK, max_tokens: 20_000 });
+      })(),
+    );
+    expect(findFeatureDisabled(error)).toMatchObject({ because: "unavailable", reason: "BUDGET" });
+    expect((await allows.client.messages.create(ASK)).role).toBe("assistant");
+    await Promise.all([denies.andon.close(), allows.andon.close()]);
+  });
+});
