@@ -312,7 +312,8 @@ export class Leases {
     this.#cancelBeat = null;
     this.#parked?.stop.stop();
     await this.#telling;
-    for (let left = CLOSING_MESSAGES; left > 0 && link !== null; left -= 1) {
+    if (link === null) return;
+    for (let left = CLOSING_MESSAGES; left > 0; left -= 1) {
       for (const book of this.#books.values()) book.giveBack();
       this.#forgetEmpty();
       if (this.#books.size === 0) return;
