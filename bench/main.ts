@@ -10,6 +10,7 @@ import { benchEvaluate } from "./evaluate/bench.ts";
 import { benchGuardOverhead } from "./guard/bench.ts";
 import { benchHeapStreams } from "./guard/heap.ts";
 import { benchServerAway } from "./guard/server-away.ts";
+import { benchLeaseCycle } from "./guard/lease-cycle.ts";
 import { benchIngest } from "./ingest/bench.ts";
 import { benchKill } from "./kill/bench.ts";
 import { benchPoll } from "./poll/bench.ts";
@@ -26,6 +27,7 @@ const BENCHES: ReadonlyMap<string, (effort: Effort) => Promise<Figure>> = new Ma
   ["guard.overhead", benchGuardOverhead],
   ["guard.overhead_server_away", benchServerAway],
   ["heap.streams", benchHeapStreams],
+  ["lease.cycle", benchLeaseCycle],
   ["poll.304", benchPoll],
   ["kill.last_of_1000", benchKill],
   ["kill.crowded", benchKillCrowded],

@@ -61,6 +61,8 @@ const MODELS = ["claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"];
 const BUDGET_ID = "budget";
 const BYTES_PER_TOKEN = 4.2;
 const REPORT_EVERY_MS = 1_000;
+/** When no call has run for so long, none will. */
+const QUIET_MS = 5_000;
 
 export async function simulate(fleet: Fleet): Promise<Outcome> {
   const simulation = new Simulation(fleet);
@@ -147,6 +149,7 @@ class Simulation {
   readonly #refused: Record<string, number> = {};
   #firstNoAt: number | null = null;
   #lastAdmitMs = 0;
+  #lastEndMs = 0;
   readonly #bodies = new Map<number, string>();
 
   constructor(fleet: Fleet) {
@@ -181,7 +184,7 @@ class Simulation {
     while (this.#clock.nowMs < seconds * 1_000 && this.#clock.step()) {
       await new Promise((resolve) => setImmediate(resolve));
       // Nothing has been let in for so long: the budget is used up.
-      if (this.#running === 0 && this.#clock.nowMs - this.#lastAdmitMs > 20_000) break;
+      if (this.#running === 0 && this.#clock.nowMs - this.#lastEndMs > QUIET_MS) break;
     }
     const { pot, requests } = this.#server;
     const limit = pot.limitNanoUsd;
@@ -363,6 +366,7 @@ class Simulation {
     });
     this.#clock.at(call.durationMs, () => {
       this.#running -= 1;
+      this.#lastEndMs = this.#clock.nowMs;
       // The API bills a call whose caller died all the same.
       this.#bill(choice.model, usage);
       if (!process.isAlive) return;
