@@ -1,7 +1,10 @@
 /** Budgets and channels by plain forms, as a browser without JavaScript sends them; alerts that fail and are sent again. */
 import { createServer, type Server } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ADMIN_TOKEN } from "../support/server.ts";
+import { LEASE_TTL_MS } from "../../sdk-client/src/wire/lease-protocol.ts";
+import { leases } from "../../src/db/schema/money.ts";
+import { leaseAsker, USD } from "../support/lease-client.ts";
+import { ADMIN_TOKEN, makeToken } from "../support/server.ts";
 import { until } from "../support/until.ts";
 import { budgetIdOf, type MoneyWorld, startMoneyWorld } from "./money-world.ts";
 
@@ -55,6 +58,35 @@ const BUDGET = {
   "ladder.1.level": "",
   do: "save",
 };
+
+describe("the form of a budget that reserves", () => {
+  it("says what it does and keeps what was set; its page tells held from spent and returns what silent clients held", async () => {
+    const fields = { enforcement: "reserve", onUnavailable: "deny", reserveWaitMs: "15000", minTokens: "1000" };
+    const form = await get(`${budgets}/new`);
+    expect(form).toContain("Put agents and chat in separate budgets");
+    const faulty = await post(`${budgets}/new`, { ...BUDGET, ...fields, reserveWaitMs: "soon" });
+    expect(await faulty.text()).toContain("must be whole milliseconds");
+    await follow(await post(`${budgets}/new`, { ...BUDGET, ...fields, name: "Reserved", limitUsd: "10" }));
+    const id = await budgetIdOf(world, "Reserved");
+    const edit = await get(`${budgets}/${id}`);
+    expect(edit).toMatch(/name="reserveWaitMs"[^>]*value="15000"|value="15000"[^>]*name="reserveWaitMs"/);
+    const { deps } = world.server;
+    const client = leaseAsker(world.server, await makeToken(deps, { kind: "sdk" }), () => deps.clock.nowMs());
+    await client.ask({ instance: "app-7", wants: [{ budgetId: id, nanoUsd: 4 * USD }] });
+    expect(await get(budgets)).toMatch(/4\.00[^<]* by 1 client/);
+    await deps.db.update(leases).set({ renewedAt: new Date(deps.clock.nowMs() - LEASE_TTL_MS) });
+    const silent = await until("it is indeterminate", async () => {
+      const page = await get(budgets);
+      return page.includes("held by clients that went silent") && page;
+    });
+    expect(silent).toContain(`/e/production/budgets/${id}/return`);
+    expect(await get(`${budgets}/${id}/return`)).toContain("<code>app-7</code>");
+    expect(await (await post(`${budgets}/${id}/return`, { reason: "" })).text()).toContain("must say why");
+    const after = await follow(await post(`${budgets}/${id}/return`, { reason: "no such call was billed" }));
+    expect(after).not.toContain("held by clients that went silent");
+    await follow(await post(`${budgets}/${id}/delete`, {}));
+  });
+});
 
 describe("the form of a budget", () => {
   it("says what budgets are for while there is none", async () => {
