@@ -4,7 +4,7 @@
 import type { Logger } from "pino";
 import type { LeaseAnswer, LeaseRequest } from "../sdk-client/src/wire/lease-protocol.ts";
 import type { Snapshot } from "../sdk-client/src/wire/protocol.ts";
-import type { UsageRecord } from "../sdk-client/src/wire/usage-protocol.ts";
+import type { StartCredit, UsageRecord } from "../sdk-client/src/wire/usage-protocol.ts";
 import type { Verdict } from "../sdk-client/src/wire/verdict-protocol.ts";
 import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
@@ -169,6 +169,12 @@ export interface EvaluationCount {
 export interface Submission {
   batchId: string;
   instance: string;
+  /** The process behind that name, when it says so. */
+  boot?: string;
+  /** By flag, the most that its running calls can still cost; left out by clients that do not tell. */
+  running?: ReadonlyMap<string, number>;
+  /** Flags of which calls began that it had not told of, because no answer came in time. */
+  unanswered?: readonly string[];
   /** Who reports: tokens share the room there is. */
   tokenId: string;
   /** Valid records only. */
@@ -186,6 +192,10 @@ export interface Counted {
   rejected: { index: number; path: string; message: string }[];
   /** What holds now for users and sessions of what was counted with it. */
   verdicts?: Verdict[];
+  /** Of the environment, as it was counted by: this server may not serve it yet. */
+  n: number;
+  /** For a client that tells what runs. */
+  credits?: StartCredit[];
 }
 
 export interface Ledger {

@@ -7,7 +7,7 @@ import type { CompiledFlag } from "./evaluate/compile.ts";
 import type { OnUnknown } from "./evaluate/evaluate.ts";
 import { type ModelNames, namesOf } from "./evaluate/model-names.ts";
 import { type AndonInternals, FlagClient } from "./flag-client.ts";
-import type { GuardHost, Judge, UsageDraft } from "./guard-host.ts";
+import type { GuardHost, Judge, ReportPart, UsageDraft } from "./guard-host.ts";
 import type { AndonOptions } from "./options.ts";
 import { CheckCounts } from "./reporting/evaluations.ts";
 import { parseReport, type UsageReport } from "./reporting/record.ts";
@@ -213,6 +213,16 @@ export class Andon extends FlagClient implements GuardHost {
 
   onClose(listener: () => Promise<void>): void {
     this.#closers.push(listener);
+  }
+
+  /** Has every report of usage carry this. */
+  reportWith(part: ReportPart): void {
+    this.#reports?.carry(part);
+  }
+
+  /** Sends a report of usage at once, also when none waits. */
+  reportNow(): void {
+    this.#reports?.now();
   }
 
   #flag(key: string): CompiledFlag | undefined {

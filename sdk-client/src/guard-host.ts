@@ -10,6 +10,17 @@ export type UsageDraft = Omit<UsageRecord, "id" | "at"> & { id?: string };
 
 /** What a guard makes of each decision. Must not throw. */
 export type Judge = (decision: Decision, context: EvaluationContext | undefined) => Decision;
+/** What a guard adds to reports of usage, and hears of them. One report is under way at a time. */
+export interface ReportPart {
+  /** There is something to tell though no usage waits. */
+  readonly isDue: boolean;
+  /** Fields of a report as JSON, each after a comma, or `""`: all usage that waits goes with them. */
+  take(): string;
+  /** The report with what was taken last was counted, and answered so. */
+  counted(answer: Readonly<Record<string, unknown>>): void;
+  /** What was taken last never reached the server, and will not. */
+  lost(): void;
+}
 
 export interface GuardHost {
   /** Never throws. `onUnknown` answers for flags that no snapshot knows. */
@@ -42,6 +53,10 @@ export interface GuardHost {
   tell(news: BudgetNews): void;
   /** The way to the server; null without one. */
   readonly link: ServerLink | null;
+  /** Has every report carry this from now on. */
+  reportWith(part: ReportPart): void;
+  /** Sends a report at once, also when no usage waits; while one is under way, after it. */
+  reportNow(): void;
   /** True once any state is known (live, cache or bootstrap). */
   readonly hasState: boolean;
   /** Resolves when a first state is known or the time is up. Never rejects. */

@@ -226,6 +226,26 @@ const storedStepSchema = z.object({
   level: optionalField(z.number()),
 });
 
+/** The most that is spent in the end. */
+const boundSchema = z
+  .object({
+    kind: z.enum(["atTrip", "forecast", "none"]).openapi({
+      description:
+        "`atTrip`: what clients had told when the trip was committed; `forecast`: at the load of now; `none`: nothing stops it.",
+    }),
+    because: z
+      .enum(["track", "paused", "noKill", "overridden", "subjects"])
+      .nullable()
+      .openapi({ description: "Of `none`: why." }),
+    nanoUsd: nanoUsd.nullable(),
+    runningNanoUsd: nanoUsd.openapi({ description: "Of that, the worst cases of the calls that run now." }),
+    startCreditsNanoUsd: nanoUsd.openapi({ description: "Of that, what may begin before it is told of." }),
+    notReporting: z.number().openapi({
+      description: "Instances that do not tell what runs: while there are any, more may be spent.",
+    }),
+  })
+  .openapi("Bound");
+
 export const budgetSchema = z
   .object({
     id: z.string(),
@@ -266,8 +286,6 @@ export const budgetSchema = z
       burnNanoUsdPerHour: nanoUsd,
       burnSpanSeconds: z.number(),
       limitReachedAt: time.nullable().openapi({ description: "At this rate; null: not in this window." }),
-      /** How far the limit can be overspent at this rate before a trip stops it. */
-      overshootBoundNanoUsd: nanoUsd,
       subjects: subjectsSchema.nullable().openapi({
         description:
           "Of a budget about users or sessions; null for others. Then what is spent above is that of the one who spent most.",
@@ -286,6 +304,10 @@ export const budgetSchema = z
           waiting: z.number().openapi({ description: "Calls that wait for money that others hold." }),
         })
         .nullable(),
+      overshootBoundNanoUsd: nanoUsd.nullable().openapi({
+        description: "How far the limit can be overspent: `bound.nanoUsd` less the limit; null when nothing bounds it.",
+      }),
+      bound: boundSchema,
       standing: z.array(z.string()).openapi({ description: "Ladder steps crossed now." }),
       trips: z.array(
         z.object({

@@ -1,7 +1,6 @@
 /**
- * What a budget shows beside its sum: burn per hour, when the limit is reached at this rate, and how far a `trip` budget
- * can be overspent.
- * Invariant: a bound is rounded up and a time to the limit is rounded down; nothing here looks better than it is.
+ * What a budget shows beside its sum: burn per hour, and when the limit is reached at this rate.
+ * Invariant: burn is rounded up and a time to the limit is rounded down; nothing here looks better than it is.
  */
 
 const HOUR_MS = 3_600_000n;
@@ -34,26 +33,6 @@ export function limitReachedAtMs(pace: Pace): number | null {
   if (pace.burnNanoUsdPerHour <= 0) return null;
   const atMs = pace.nowMs + safe((BigInt(leftNanoUsd) * HOUR_MS) / BigInt(pace.burnNanoUsdPerHour));
   return atMs < pace.windowEndMs ? atMs : null;
-}
-
-export interface OvershootInputs {
-  burnNanoUsdPerHour: number;
-  /** How long a client may hold a usage record before it reports it. */
-  reportIntervalMs: number;
-  /** From the commit of a trip until every instance decides by it. */
-  propagationMs: number;
-  /** What the calls may cost that are running when the trip takes effect. */
-  inFlightNanoUsd: number;
-}
-
-/**
- * The most that `trip` can overspend in nano-USD: burn × (report interval + propagation) + calls in flight. It holds
- * while the burn does not grow within that time.
- */
-export function overshootBoundNanoUsd(inputs: OvershootInputs): number {
-  const blindMs = BigInt(inputs.reportIntervalMs + inputs.propagationMs);
-  const unseen = ceilDiv(BigInt(inputs.burnNanoUsdPerHour) * blindMs, HOUR_MS);
-  return safe(unseen + BigInt(inputs.inFlightNanoUsd));
 }
 
 function ceilDiv(dividend: bigint, divisor: bigint): bigint {

@@ -21,7 +21,7 @@ export function metricsText(families: readonly MetricFamily[]): string {
 
 function line({ labels, value, suffix }: Sample): string {
   const pairs = Object.entries(labels).map(([name, text]) => `${name}="${escaped(text)}"`);
-  return `${suffix ?? ""}${pairs.length === 0 ? "" : `{${pairs.join(",")}}`} ${String(value)}`;
+  return `${suffix ?? ""}${pairs.length === 0 ? "" : `{${pairs.join(",")}}`} ${value === Number.POSITIVE_INFINITY ? "+Inf" : String(value)}`;
 }
 
 function escaped(text: string): string {

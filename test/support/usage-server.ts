@@ -4,7 +4,7 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Snapshot } from "../../sdk-client/src/wire/protocol.ts";
-import type { UsageBatch, UsageRecord } from "../../sdk-client/src/wire/usage-protocol.ts";
+import type { StartCredit, UsageBatch, UsageRecord } from "../../sdk-client/src/wire/usage-protocol.ts";
 
 export interface ReceivedBatch extends UsageBatch {
   /** The body, byte for byte. */
@@ -37,6 +37,10 @@ export class UsageServer {
   fate: ReportFate | ((batch: ReceivedBatch) => ReportFate) = "count";
   /** What acknowledgements say is the newest revision; the snapshot's own when null. */
   revision: string | null = null;
+  /** What acknowledgements grant. */
+  credits: StartCredit[] = [];
+  /** Answers to reports wait for this. */
+  held: Promise<void> = Promise.resolve();
   /** False: polls are answered at once. */
   parks = true;
   polls = 0;
@@ -119,8 +123,10 @@ export class UsageServer {
     }
     const rejected = typeof fate === "object" ? fate.rejected : [];
     const accepted = batch.records.length - rejected.length;
-    const revision = this.revision ?? this.snapshot.revision;
-    res.writeHead(200, { "content-type": "application/json" });
-    res.end(JSON.stringify({ accepted, duplicate, rejected, revision }));
+    void this.held.then(() => {
+      const revision = this.revision ?? this.snapshot.revision;
+      res.writeHead(200, { "content-type": "application/json" });
+      res.end(JSON.stringify({ accepted, duplicate, rejected, revision, credits: this.credits }));
+    });
   }
 }

@@ -7,6 +7,7 @@ import type { Place } from "./limits.ts";
 import type { BudgetRefusal } from "./leases/budget-refusal.ts";
 import type { Purse } from "./leases/purse.ts";
 import type { ModelChoice } from "../evaluate/chain-plan.ts";
+import type { Start } from "./starts.ts";
 import type { Pacer } from "./pacing.ts";
 import type { Pass } from "./pass.ts";
 import type { Fitting } from "./body.ts";
@@ -36,6 +37,8 @@ export interface CallInput {
   subject: Subject;
   /** What the call holds of its flag's limits, until it ends; null without limits. */
   place: Place | null;
+  /** What it can still cost, as it is told to the server until it ends; null where no budget trips. */
+  start: Start | null;
   /** Takes note of how much is left of rate limits; null where nothing paces by it. */
   pacer: Pacer | null;
   /** Sets money aside for its attempts; null while no budget reserves. */

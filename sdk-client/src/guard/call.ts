@@ -340,6 +340,7 @@ export class GuardedCall implements RunningCall, StreamOwner {
     this.#input.request.signal?.removeEventListener("abort", this);
     this.#inFlight.leave(this);
     this.#input.place?.leave();
+    this.#input.start?.end();
   }
 
   #clearDeadline(): void {

@@ -22,7 +22,7 @@ import { retriesOf } from "./pass.ts";
 import type { Body, Subject } from "./request.ts";
 import type { RequestLike } from "./types.ts";
 import { parseObject } from "../wire/json.ts";
-import type { Decision, SnapshotFlag } from "../wire/protocol.ts";
+import { type Decision, DEFAULT_OFF_MESSAGE, type SnapshotFlag } from "../wire/protocol.ts";
 
 export interface AskedRequest<R extends RequestLike> {
   guarding: Guarding;
@@ -207,6 +207,14 @@ export class DecidedRequest<R extends RequestLike> {
     const words = (because === "spent" && this.settings?.offMessage) || message;
     const no = { ...this.decision, enabled: false, reason: "BUDGET", message: words } as const;
     return this.off(no, { hint, because, until });
+  }
+
+  /** Refused because the server does not answer, and its budget asks for that. */
+  unreported(): Promise<Response> {
+    const hint = "Andon cannot be told of it, and its budget's `onUnavailable` is `deny`";
+    this.asked.guarding.host.logger.debug({ flag: this.asked.subject.flag }, `A call was refused: ${hint}`);
+    const words = this.settings?.offMessage || DEFAULT_OFF_MESSAGE;
+    return this.off({ ...this.decision, enabled: false, reason: "BUDGET", message: words }, { hint });
   }
 
   /** Refused for a name in its body that may not be used and cannot be left out. */

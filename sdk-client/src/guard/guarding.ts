@@ -9,6 +9,7 @@ import { type Limits, limitsOf } from "./limits.ts";
 import { paceBy } from "./pacing.ts";
 import type { Passes } from "./pass.ts";
 import { Plans } from "./plans.ts";
+import { type Starts, startsOf } from "./starts.ts";
 import type { GuardOptions } from "./types.ts";
 import { type Verdicts, verdictsOf } from "./verdicts.ts";
 import { Writers } from "./writers.ts";
@@ -32,6 +33,7 @@ export class Guarding {
   readonly verdicts: Verdicts;
   readonly counter = new TokenCounter();
   readonly plans: Plans;
+  readonly starts: Starts;
   /** The version of the SDK whose calls these are; null before the first. */
   #sdk: string | null = null;
 
@@ -51,6 +53,8 @@ export class Guarding {
     this.hasStandIn = checkOutput !== undefined || cache !== undefined || fallbackMessage !== undefined;
     this.verdicts = verdictsOf(host);
     this.verdicts.watch(options.flag);
+    this.starts = startsOf(host);
+    this.starts.expect(options.flag);
     if (options.pace === true) paceBy(host);
   }
 

@@ -20,6 +20,8 @@ import { type Pacer, pacerOf } from "./pacing.ts";
 import { keepPass, type Pass, passOf } from "./pass.ts";
 import { type Body, namesModelTwice, type Subject } from "./request.ts";
 import { withStandIn } from "./stand-in.ts";
+import { inItsTurn, startOf } from "./starting.ts";
+import type { Start } from "./starts.ts";
 import type { GuardOptions, RequestLike } from "./types.ts";
 import { idOf } from "./meter.ts";
 import type { Decision } from "../wire/protocol.ts";
@@ -32,7 +34,10 @@ export function sendMessage<R extends RequestLike>(decided: DecidedRequest<R>): 
 }
 
 /** Sends it to the first usable model of its flag's chain, or says why it may not be sent. */
-function sendToModel<R extends RequestLike>(decided: DecidedRequest<R>): Promise<Response> {
+function sendToModel<R extends RequestLike>(
+  decided: DecidedRequest<R>,
+  inTurn: Start | null = null,
+): Promise<Response> {
   const { body, model, caps } = decided;
   const { request, next, around } = decided.asked;
   const counting = decided.counting();
@@ -56,11 +61,17 @@ function sendToModel<R extends RequestLike>(decided: DecidedRequest<R>): Promise
   }
   const sendable = continuable(body, choices);
   if (sendable.length === 0) return Promise.resolve(threadNotFound());
+  const start = inTurn ?? startOf(decided, sendable);
+  if (start?.waits === true) return inItsTurn(decided.asked, start, (again) => sendToModel(again, start));
+  if (start?.standing === "denied") {
+    start.end();
+    return decided.unreported();
+  }
   // A text that names its model twice is sent as it was read: the API might read the other one.
   const isRewritten = clamped !== null || (decided.isHeld && namesModelTwice(request.body));
   const outgoing = isRewritten ? { ...request, body: JSON.stringify(clamped ?? body) } : request;
   const place = decided.enter(counting);
-  const message = new Message(decided, { request: outgoing, body: clamped ?? body, fitting, place });
+  const message = new Message(decided, { request: outgoing, body: clamped ?? body, fitting, place, start });
   return message.run(capChoices(sendable, caps));
 }
 
@@ -72,6 +83,7 @@ class Message<R extends RequestLike> implements CallInput {
   readonly request: R;
   readonly subject: Subject;
   readonly place: Place | null;
+  readonly start: Start | null;
   readonly pacer: Pacer | null;
   readonly body: Body;
   readonly fitting: Fitting;
@@ -83,7 +95,10 @@ class Message<R extends RequestLike> implements CallInput {
   readonly revision: Revision | null;
   readonly #decided: DecidedRequest<R>;
 
-  constructor(decided: DecidedRequest<R>, sent: { request: R; body: Body; fitting: Fitting; place: Place | null }) {
+  constructor(
+    decided: DecidedRequest<R>,
+    sent: { request: R; body: Body; fitting: Fitting; place: Place | null; start: Start | null },
+  ) {
     const { guarding, door, subject, startedMs } = decided.asked;
     this.host = guarding.host;
     this.options = guarding.options;
@@ -92,6 +107,8 @@ class Message<R extends RequestLike> implements CallInput {
     this.subject = subject;
     this.place = sent.place;
     subject.layer.place = sent.place;
+    this.start = sent.start;
+    if (sent.start !== null) sent.start.isTaken = true;
     this.pacer = pacerOf(guarding.host);
     this.body = sent.body;
     this.fitting = sent.fitting;

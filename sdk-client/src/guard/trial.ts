@@ -18,6 +18,7 @@ import { type Failure, noteFailure } from "./pass.ts";
 import { heldOnly, openStream, passOn, type StreamEnd } from "./stream.ts";
 import { withModelNamed } from "./request.ts";
 import { StreamUsage } from "./stream-usage.ts";
+import { lowerTo } from "./starting.ts";
 import { parseObject } from "../wire/json.ts";
 import { StreamWriters } from "./writers.ts";
 
@@ -164,6 +165,8 @@ export class Trial {
     }
     this.#succeeded();
     this.#input.deposit?.promptTold(usage.usage);
+    const { start } = this.#input.call;
+    if (start !== null) lowerTo(start, usage, { call: this.#input.call, choice: this.#input.choice });
     const { isOver, hasContent } = opening.progress;
     if (isOver && (bufferStreams === true || !hasContent) && this.#fallsBackOn(usage.stopReason)) {
       return this.#answered(await heldOnly(response, opening), usage.stopReason);

@@ -4,6 +4,7 @@
  * is said in the log and counted; it never keeps the process alive beyond a bounded flush.
  */
 import { BACKOFF_CAP_MS, backoffMs } from "../sync/backoff.ts";
+import type { ReportPart } from "../guard-host.ts";
 import type { CheckCounts } from "./evaluations.ts";
 import type { AndonLogger } from "../logger.ts";
 import type { ServerLink } from "../sync/request.ts";
@@ -88,6 +89,10 @@ export class UsageReporter {
   #checksSentMs: number;
   #acknowledged = 0;
   #dropped = 0;
+  /** What every report carries that takes all usage along. */
+  part: ReportPart | null = null;
+  /** A report was asked for and has not begun. */
+  #isAsked = false;
 
   constructor(
     link: ServerLink,
@@ -129,6 +134,13 @@ export class UsageReporter {
     this.#noteLost(droppedBefore);
     if (!this.#isWaiting) this.#setWaiting(true);
     if (this.#buffer.holdsBatch && this.#sending === null && this.#failures === 0) this.#schedule(0);
+  }
+
+  /** A report at once, also without usage; after the one that is under way. In an outage, when it is over. */
+  now(): void {
+    if (this.#isAsked) return;
+    this.#isAsked = true;
+    if (this.#sending === null && this.#failures === 0) this.#schedule(0);
   }
 
   /**
@@ -180,7 +192,7 @@ export class UsageReporter {
 
   /** Whether something is to be sent at this tick. */
   get #isDue(): boolean {
-    if (this.#batches.length > 0 || this.#buffer.size > 0) return true;
+    if (this.#batches.length > 0 || this.#buffer.size > 0 || this.#isAsked || this.part?.isDue === true) return true;
     const sinceMs = this.#link.runtime.monotonicMs() - this.#checksSentMs;
     return !this.#checks.isEmpty && sinceMs >= CHECKS_INTERVAL_MS;
   }
@@ -232,7 +244,12 @@ export class UsageReporter {
     const known = this.#batches[0];
     if (known !== undefined) return known;
     this.#checksSentMs = this.#link.runtime.monotonicMs();
-    const batch = makeBatch(this.#link.instance, this.#buffer.takeBatch(), this.#checks.take());
+    const records = this.#buffer.takeBatch();
+    // What runs is told with all that has ended, or it would count as neither.
+    const isAll = this.#buffer.size === 0;
+    if (isAll) this.#isAsked = false;
+    const part = isAll ? (this.part?.take() ?? "") : "";
+    const batch = makeBatch(this.#link.instance, records, this.#checks.take(), part);
     this.#batches.push(batch);
     return batch;
   }
@@ -258,9 +275,10 @@ export class UsageReporter {
         this.#batches.shift();
         this.#acknowledged += batch.records.length - outcome.rejected.length;
         for (const rejected of outcome.rejected) this.#rejected(rejected);
+        if (batch.part !== "") this.part?.counted(outcome.answer);
         if (outcome.revision !== null) this.#host.sawRevision(outcome.revision);
         this.#host.answered(outcome.answer);
-        return this.#batches.length > 0 || this.#buffer.holdsBatch ? 0 : this.#intervalMs;
+        return this.#batches.length > 0 || this.#buffer.holdsBatch || this.#isAsked ? 0 : this.#intervalMs;
     }
   }
 
@@ -270,6 +288,7 @@ export class UsageReporter {
       const droppedBefore = this.#buffer.dropped;
       this.#buffer.putBack(batch.records);
       this.#checks.putBack(batch.checks);
+      if (batch.part !== "") this.part?.lost();
       this.#noteLost(droppedBefore);
     }
   }
@@ -303,6 +322,7 @@ export class UsageReporter {
   #divide(batch: Batch, status: number): void {
     const parts = splitBatch(this.#link.instance, batch);
     this.#batches.splice(0, 1, ...(parts ?? []));
+    if (batch.part !== "") this.part?.lost();
     if (parts !== null) return;
     if (batch.records.length > 0) this.#drop(1, "Andon refused a record of usage; it is lost", `status ${status}`);
     else this.#logger.warn({ status }, "Andon refused the counts of checks; they are lost");

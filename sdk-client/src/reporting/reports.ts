@@ -1,4 +1,5 @@
 /** What one client reports to its server: the usage of calls, and how often each flag was evaluated. */
+import type { ReportPart } from "../guard-host.ts";
 import type { AndonLogger } from "../logger.ts";
 import type { ResolvedOptions } from "../options.ts";
 import { atMost } from "../sync/inquiry.ts";
@@ -42,6 +43,14 @@ export class Reports {
 
   start(): void {
     this.#reporter.start();
+  }
+
+  carry(part: ReportPart): void {
+    this.#reporter.part = part;
+  }
+
+  now(): void {
+    this.#reporter.now();
   }
 
   regained(): void {

@@ -210,6 +210,8 @@ export interface UsageBatch {
    * to begin. Left out by clients that know of no budget which stops something.
    */
   runningNanoUsd?: Record<string, number>;
+  /** Of calls that began without being told of first, because no answer came in time: by flag, since the last batch. */
+  unansweredNanoUsd?: Record<string, number>;
 }
 
 /** What the calls of one client may begin for, by their worst cases, between two answers. */

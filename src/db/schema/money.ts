@@ -511,6 +511,29 @@ export const verdicts = pgTable(
   ],
 );
 
+/**
+ * What each process has told last of its running calls, and what it may begin unseen, see domain/bound.ts. Nano-USD: by
+ * flag, null for a process that does not tell; by budget id.
+ */
+export const runningCalls = pgTable(
+  "running_calls",
+  {
+    environmentId: environmentId(),
+    instance: text("instance").notNull(),
+    /** `""` for a process that does not say. */
+    boot: text("boot").notNull(),
+    toldAt: moment("told_at").notNull(),
+    running: jsonb("running").$type<Record<string, number | null>>().notNull(),
+    credits: jsonb("credits").$type<Record<string, number>>().notNull(),
+    /** Granted with the answer before: that may be the last that has arrived. */
+    creditsBefore: jsonb("credits_before").$type<Record<string, number>>().notNull(),
+    /** When calls of a flag last began that it had not told of, by flag: Unix time in milliseconds. */
+    unanswered: jsonb("unanswered").$type<Record<string, number>>().notNull().default({}),
+  },
+  // No index on what every report changes: the table has a row a process.
+  (t) => [primaryKey({ columns: [t.environmentId, t.instance, t.boot] })],
+);
+
 /** An automatic kill or downgrade of one flag by a budget. In force while neither ended nor overridden. */
 export const trips = pgTable(
   "trips",
@@ -530,6 +553,9 @@ export const trips = pgTable(
     level: integer("level"),
     model: text("model"),
     since: moment("since").notNull(),
+    // Of a kill: the most that could be spent in the end, as clients had told by then; and how many did not tell.
+    boundNanoUsd: bigint("bound_nano_usd", { mode: "number" }),
+    boundNotReporting: integer("bound_not_reporting"),
     /** End of the window for `onReset: restore`; null: until a person restores. */
     until: moment("until"),
     overriddenAt: moment("overridden_at"),

@@ -82,9 +82,11 @@ export async function theFuseBlows(stage: Stage, narrator: Narrator): Promise<vo
   );
   const trippedAtMs = await claimsOneIncident(stage, narrator);
   const overNanoUsd = Number(bill.nanoUsd) - LIMIT_USD * 1_000_000_000;
+  // Null where nothing stops a budget: this one is stopped.
+  const boundNanoUsd = published.now.overshootBoundNanoUsd ?? 0;
   narrator.claim(
-    `overspent by ${usd(overNanoUsd)}; the budget had shown that it could be at most ${usd(published.now.overshootBoundNanoUsd)}`,
-    overNanoUsd >= 0 && overNanoUsd <= published.now.overshootBoundNanoUsd,
+    `overspent by ${usd(overNanoUsd)}; the budget had shown that it could be at most ${usd(boundNanoUsd)}`,
+    overNanoUsd >= 0 && overNanoUsd <= boundNanoUsd,
     `the bill is ${usd(Number(bill.nanoUsd))}`,
   );
   const chats = calls.filter(isChat);
@@ -96,10 +98,7 @@ export async function theFuseBlows(stage: Stage, narrator: Narrator): Promise<vo
   await claimsAlerts(stage, narrator);
   narrator.figure("breach on the bill → last call sent", `${duration(stoppedMs)} (aim: under 2 s)`);
   narrator.figure("trip committed → last call sent", duration(Math.max(0, bill.lastArrivedAtMs - trippedAtMs)));
-  narrator.figure(
-    `overspent, of ${LIMIT_USD} USD`,
-    `${usd(overNanoUsd)}, bound ${usd(published.now.overshootBoundNanoUsd)}`,
-  );
+  narrator.figure(`overspent, of ${LIMIT_USD} USD`, `${usd(overNanoUsd)}, bound ${usd(boundNanoUsd)}`);
 }
 
 /** What Andon counted and what the endpoint charges, after everything. */

@@ -23,7 +23,7 @@ const budgetSchema = z.object({
     spentNanoUsd: z.number(),
     exactNanoUsd: z.number(),
     limitNanoUsd: z.number(),
-    overshootBoundNanoUsd: z.number(),
+    overshootBoundNanoUsd: z.number().nullable(),
     standing: z.array(z.string()),
     trips: z.array(z.object({ flag: z.string(), action: z.string(), atPercent: z.number() })),
   }),

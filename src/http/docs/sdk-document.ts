@@ -221,6 +221,9 @@ export const usageBatchSchema = z
       description:
         "By flag, the most that the calls can still cost that run now, or wait for this batch's answer to begin: nano-USD.",
     }),
+    unansweredNanoUsd: z.record(z.string(), count).optional().openapi({
+      description: "By flag, of calls that began without being told of, because no answer came in time: nano-USD.",
+    }),
   })
   .openapi("UsageBatch");
 

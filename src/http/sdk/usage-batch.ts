@@ -16,19 +16,24 @@ import { idFault, isUsageRecord, wholeFault } from "./usage-record.ts";
 /** Evaluations of one flag in one batch. */
 const MAX_CHECKS = 1_000_000_000_000;
 
+/** More than any process can run. */
+const MAX_RUNNING_NANO_USD = 1e15;
+
 /** Who sent a batch, and by which clock. */
 export interface Sender {
   tokenId: string;
   /** How far the clock is ahead by which the records tell their time; negative: behind. */
   clockAheadMs: number;
+  /** The process behind the instance's name, when it says so. */
+  boot?: string | undefined;
 }
 
 /**
  * The batch with its valid records, at their time by the server's clock, and what was rejected of it. INVALID when the
  * envelope itself is faulty.
  */
-export function parseUsageBatch(body: unknown, { tokenId, clockAheadMs }: Sender): Submission {
-  const { batchId, instance, items, checks } = envelopeOf(body);
+export function parseUsageBatch(body: unknown, { tokenId, clockAheadMs, boot }: Sender): Submission {
+  const { batchId, instance, items, checks, running, unanswered } = envelopeOf(body);
   const records: UsageRecord[] = [];
   const indexes: number[] = [];
   const rejected: Submission["rejected"] = [];
@@ -42,7 +47,11 @@ export function parseUsageBatch(body: unknown, { tokenId, clockAheadMs }: Sender
     const at = Math.round(item.at - clockAheadMs);
     records.push(at === item.at ? item : { ...item, at });
   }
-  return { batchId, instance, tokenId, records, indexes, rejected, checks };
+  const submission: Submission = { batchId, instance, tokenId, records, indexes, rejected, checks };
+  if (boot !== undefined) submission.boot = boot;
+  if (running !== null) submission.running = running;
+  if (unanswered !== null && unanswered.size > 0) submission.unanswered = [...unanswered.keys()];
+  return submission;
 }
 
 interface Envelope {
@@ -50,24 +59,50 @@ interface Envelope {
   instance: string;
   items: readonly unknown[];
   checks: Checks;
+  /** Null for a client that does not tell. */
+  running: ReadonlyMap<string, number> | null;
+  unanswered: ReadonlyMap<string, number> | null;
 }
 
 function envelopeOf(body: unknown): Envelope {
   if (typeof body !== "object" || body === null || Array.isArray(body)) {
     throw refused([{ path: "", message: "must be an object with batchId, instance and records" }]);
   }
-  const { batchId, instance, records, checks }: Readonly<Record<string, unknown>> = { ...body };
+  const { batchId, instance, records, checks, runningNanoUsd, unansweredNanoUsd }: Readonly<Record<string, unknown>> = {
+    ...body,
+  };
   const counted = checksOf(checks);
+  const running = sumsOf(runningNanoUsd, "runningNanoUsd");
+  const unanswered = sumsOf(unansweredNanoUsd, "unansweredNanoUsd");
   const faults = [
     idFault(batchId, "batchId"),
     idFault(instance, "instance"),
     itemsFault(records),
     counted.fault,
+    running.fault,
+    unanswered.fault,
   ].filter((fault) => fault !== null);
   if (faults.length > 0 || typeof batchId !== "string" || typeof instance !== "string" || !Array.isArray(records)) {
     throw refused(faults);
   }
-  return { batchId, instance, items: records, checks: counted.checks };
+  const sums = { running: running.sums, unanswered: unanswered.sums };
+  return { batchId, instance, items: records, checks: counted.checks, ...sums };
+}
+
+/** Nano-USD by flag, or the first fault. A name that is no flag key is left out: no budget is about it. */
+function sumsOf(value: unknown, name: string): { sums: ReadonlyMap<string, number> | null; fault: Fault | null } {
+  const refuse = (message: string) => ({ sums: null, fault: { path: name, message } });
+  if (value === undefined) return { sums: null, fault: null };
+  if (!isObject(value)) return refuse("must be an object of flags");
+  const entries = Object.entries(value);
+  if (entries.length > MAX_CHECKED_FLAGS) return refuse(`may hold at most ${MAX_CHECKED_FLAGS} flags`);
+  const sums = new Map<string, number>();
+  for (const [flag, nanoUsd] of entries) {
+    const fault = wholeFault(nanoUsd, `${name}.${flag}`, 0, MAX_RUNNING_NANO_USD);
+    if (fault !== null) return { sums: null, fault };
+    if (typeof nanoUsd === "number" && FLAG_KEY_PATTERN.test(flag)) sums.set(flag, nanoUsd);
+  }
+  return { sums, fault: null };
 }
 
 type Checks = NonNullable<Submission["checks"]>;

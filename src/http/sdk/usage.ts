@@ -1,7 +1,7 @@
 /** `POST /sdk/v1/usage`: what clients report. Answered after commit; a retry with the same `batchId` counts nothing twice. */
 import { type MiddlewareHandler, Hono } from "hono";
 import type { Deps } from "../../deps.ts";
-import { HEADER_SENT } from "../../../sdk-client/src/wire/protocol.ts";
+import { HEADER_BOOT, HEADER_SENT } from "../../../sdk-client/src/wire/protocol.ts";
 import { MAX_USAGE_BODY_BYTES, USAGE_PATH, type UsageAnswer } from "../../../sdk-client/src/wire/usage-protocol.ts";
 import { FairShare } from "../../domain/fair-share.ts";
 import { AppError } from "../../errors.ts";
@@ -15,6 +15,7 @@ const MAX_BYTES_AT_A_TIME = 128 * 1024 * 1024;
 /** What a request weighs at the least. */
 const MIN_REQUEST_BYTES = 1024;
 const RETRY_AFTER_SECONDS = 1;
+const MAX_BOOT_CHARS = 128;
 /** A request that was sent this long ago may have been under way. */
 const CLOCK_TOLERANCE_MS = 5_000;
 
@@ -27,10 +28,13 @@ export function usageReportRoutes(deps: Deps): Hono<AppEnv> {
   return new Hono<AppEnv>().post(USAGE_PATH, inTurn(deps), boundedBatch, async (c) => {
     const { tokenId, environmentId } = sdkToken(deps, c);
     const clockAheadMs = aheadMs(c.req.header(HEADER_SENT), deps.clock.nowMs());
-    const submission = parseUsageBatch(parseJson(await c.req.text()), { tokenId, clockAheadMs });
-    const counted = await deps.ledger.submit(environmentId, submission);
-    const revision = deps.snapshots.current(environmentId)?.revision;
-    if (revision === undefined) throw new AppError("NOT_READY", "The server is starting.", { retryAfterSeconds: 1 });
+    const boot = c.req.header(HEADER_BOOT)?.slice(0, MAX_BOOT_CHARS);
+    const submission = parseUsageBatch(parseJson(await c.req.text()), { tokenId, clockAheadMs, boot });
+    const { n, ...counted } = await deps.ledger.submit(environmentId, submission);
+    const served = deps.snapshots.current(environmentId);
+    if (served === undefined) throw new AppError("NOT_READY", "The server is starting.", { retryAfterSeconds: 1 });
+    // Another server may have committed a trip that this one has not read yet.
+    const revision = n > served.n ? deps.snapshots.revisionOf(environmentId, n) : served.revision;
     const answer: UsageAnswer = { ...counted, revision };
     return c.json(answer, 200, { "Cache-Control": "no-store" });
   });

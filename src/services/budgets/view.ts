@@ -8,21 +8,26 @@ import { budgetRaises, budgets, budgetWindows, trips } from "../../db/schema/mon
 import type { Db } from "../../db/types.ts";
 import { type Budget, definedScope, effectiveLimitNanoUsd, NANO_PER_USD } from "../../domain/budget.ts";
 import { burnOfScope, BURN_SPAN_MS } from "../../domain/burn.ts";
-import { limitReachedAtMs, overshootBoundNanoUsd } from "../../domain/forecast.ts";
 import type { BudgetNow, BudgetResource, SubjectsNow } from "../../api/budget.ts";
 import { isAboutSubjects } from "../../domain/subject.ts";
+import {
+  boundNanoUsd,
+  exposureOf,
+  MAX_BOUND_NANO_USD,
+  ofScope,
+  stopsAtNanoUsd,
+  type Told,
+  type Unbounded,
+} from "../../domain/bound.ts";
+import { limitReachedAtMs } from "../../domain/forecast.ts";
 import { totalOf } from "../../domain/total.ts";
 import { windowAt } from "../../domain/window.ts";
 import { type LeaseSummary, NO_LEASES, summarizeLeases } from "./lease-view.ts";
-import { paceOf, readSpending, type Spending } from "./pace.ts";
+import { readSpending } from "./pace.ts";
+import { readTold } from "./told.ts";
 import { budgetColumns, budgetOf, type BudgetRow, type RaiseRow, requireBudget } from "./rows.ts";
 import { subjectsNow } from "../verdicts/view.ts";
 import { type Burn, readBurn } from "../usage/burn.ts";
-
-/** How long a client may hold a record: its flush interval and the request. */
-const REPORT_INTERVAL_MS = 1_500;
-/** From the commit of a trip until every live instance decides by it. */
-const PROPAGATION_MS = 500;
 
 /** All budgets of an environment as they stand now, by name. */
 export async function listBudgets(
@@ -85,7 +90,8 @@ interface Facts {
   raises: readonly RaiseRow[];
   windows: readonly (typeof budgetWindows.$inferSelect & { spentDigits: string; exactDigits: string })[];
   trips: readonly (typeof trips.$inferSelect)[];
-  spending: Spending;
+  /** What processes have told of their running calls. */
+  told: readonly Told[];
   burn: Burn;
   leases: ReadonlyMap<string, LeaseSummary>;
   /** Which names are one model. */
@@ -118,8 +124,8 @@ async function readFacts(ctx: Ctx, db: Db, environmentId: string, ids: string[],
       .from(trips)
       .where(and(inArray(trips.budgetId, ids), isNull(trips.endedAt)))
       .orderBy(asc(trips.flag), asc(trips.since)),
-    spending,
     leases: await summarizeLeases(db, ids, now),
+    told: await readTold(db, environmentId, nowMs),
   };
 }
 
@@ -162,7 +168,6 @@ function budgetNow(row: BudgetRow, raises: readonly RaiseRow[], facts: Facts, no
   const budget = budgetOf(row, raises);
   const { startMs, endMs } = windowAt(row.period, row.timezone, nowMs);
   const window = facts.windows.find((one) => one.budgetId === row.id && one.startsAt.getTime() === startMs);
-  const pace = paceOf(facts.spending, budget.scope, facts.nameOf);
   const spentNanoUsd = window?.spentNanoUsd ?? 0;
   const limitNanoUsd = effectiveLimitNanoUsd(budget, nowMs);
   const burn = burnOfScope(facts.burn.rows, budget.scope, facts.nameOf);
@@ -174,6 +179,7 @@ function budgetNow(row: BudgetRow, raises: readonly RaiseRow[], facts: Facts, no
     nowMs,
     windowEndMs: endMs,
   });
+  const bound = boundNow(budget, spentNanoUsd, facts, nowMs);
   return {
     windowStartsAt: new Date(startMs).toISOString(),
     windowEndsAt: new Date(endMs).toISOString(),
@@ -183,14 +189,10 @@ function budgetNow(row: BudgetRow, raises: readonly RaiseRow[], facts: Facts, no
     burnNanoUsdPerHour: burn,
     burnSpanSeconds: BURN_SPAN_MS / 1_000,
     limitReachedAt: reachedAtMs === null ? null : new Date(reachedAtMs).toISOString(),
-    overshootBoundNanoUsd: overshootBoundNanoUsd({
-      burnNanoUsdPerHour: pace.peakBurn,
-      reportIntervalMs: REPORT_INTERVAL_MS,
-      propagationMs: PROPAGATION_MS,
-      inFlightNanoUsd: pace.inFlight,
-    }),
     subjects: null,
     leases: budget.enforcement === "reserve" ? leasesNow(window, facts.leases.get(row.id) ?? NO_LEASES) : null,
+    overshootBoundNanoUsd: bound.nanoUsd === null ? null : Math.max(0, bound.nanoUsd - limitNanoUsd),
+    bound,
     standing: [...(window?.ladderState?.standing ?? [])],
     trips: facts.trips
       .filter((trip) => trip.budgetId === row.id)
@@ -216,6 +218,50 @@ function leasesNow(window: Facts["windows"][number] | undefined, sums: LeaseSumm
     heldNanoUsd: window?.reservedNanoUsd ?? 0,
     indeterminateNanoUsd: window?.indeterminateNanoUsd ?? 0,
   };
+}
+
+function boundNow(budget: Budget, spentNanoUsd: number, facts: Facts, nowMs: number): BudgetNow["bound"] {
+  // What leases set aside is within the limit.
+  const told = budget.enforcement === "reserve" ? [] : facts.told;
+  const { notReporting, ...exposure } = exposureOf(budget, told, nowMs);
+  const kills = facts.trips.filter((trip) => trip.budgetId === budget.id && trip.action === "kill");
+  const because = whyUnbounded(budget, kills, nowMs);
+  const stopsAt = stopsAtNanoUsd(budget, nowMs);
+  if (because !== null || stopsAt === null) {
+    return { kind: "none", because: because ?? "noKill", nanoUsd: null, ...exposure, notReporting };
+  }
+  const bounded = kills.filter((trip) => trip.boundNanoUsd !== null);
+  if (bounded.length > 0) {
+    return {
+      kind: "atTrip",
+      because: null,
+      nanoUsd: Math.max(...bounded.map((trip) => trip.boundNanoUsd ?? 0)),
+      ...exposure,
+      notReporting: Math.max(alone(budget, told, bounded), ...bounded.map((trip) => trip.boundNotReporting ?? 0)),
+    };
+  }
+  const nanoUsd = Math.min(boundNanoUsd(spentNanoUsd, stopsAt, { ...exposure, notReporting }), MAX_BOUND_NANO_USD);
+  return { kind: "forecast", because: null, nanoUsd, ...exposure, notReporting };
+}
+
+/** Processes that told after the trip that calls had begun untold, shortly before it or since. */
+function alone(budget: Budget, told: readonly Told[], kills: readonly { since: Date }[]): number {
+  const sinceMs = Math.min(...kills.map(({ since }) => since.getTime()));
+  return told.filter(({ unanswered }) =>
+    Object.entries(unanswered).some(([flag, atMs]) => ofScope(budget.scope, flag) && atMs >= sinceMs),
+  ).length;
+}
+
+function whyUnbounded(
+  budget: Budget,
+  kills: readonly { overriddenAt: Date | null }[],
+  nowMs: number,
+): Unbounded | null {
+  if (budget.enforcement === "track") return "track";
+  if (budget.paused) return "paused";
+  if (budget.scope.user !== undefined || budget.scope.session !== undefined) return "subjects";
+  if (kills.some((trip) => trip.overriddenAt !== null)) return "overridden";
+  return stopsAtNanoUsd(budget, nowMs) === null ? "noKill" : null;
 }
 
 /** A budget of one flag that is off. */

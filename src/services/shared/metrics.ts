@@ -118,8 +118,8 @@ async function budgetFamilies(ctx: Ctx, environment: string): Promise<MetricFami
     ...leaseGauges(environment, items),
     gauge(
       "andon_budget_overshoot_bound_usd",
-      "How far the limit can be overspent at this rate.",
-      each((now) => usd(now.overshootBoundNanoUsd)),
+      "How far the limit can be overspent: at the load of now, or as it was bounded at its trip. +Inf: nothing stops it.",
+      each((now) => (now.overshootBoundNanoUsd === null ? Number.POSITIVE_INFINITY : usd(now.overshootBoundNanoUsd))),
     ),
   ];
 }

@@ -8,6 +8,7 @@ import type { Ctx } from "../../deps.ts";
 import { budgets as budgetRows, budgetWindows, trips } from "../../db/schema/money.ts";
 import { flags } from "../../db/schema/state.ts";
 import type { Db, FlagRow } from "../../db/types.ts";
+import { boundNanoUsd, exposureOf, MAX_BOUND_NANO_USD } from "../../domain/bound.ts";
 import type { Budget, LadderStep } from "../../domain/budget.ts";
 import { flagInForce, levelColumns, stepsOf, type Surroundings } from "../../domain/flag.ts";
 import {
@@ -22,6 +23,7 @@ import {
 } from "../../domain/ladder.ts";
 import { AppError } from "../../errors.ts";
 import { readBudgets } from "../budgets/rows.ts";
+import { readTold } from "../budgets/told.ts";
 import { resolveEndedIncidents } from "../incidents/incidents.ts";
 import { readSurroundings } from "../flags/surroundings.ts";
 
@@ -39,6 +41,7 @@ export async function trip(ctx: Ctx, open: Change, acting: Acting, only?: Readon
   const { budget, state, step, key } = acting;
   if (step.action === "alert") return [];
   const around = await readSurroundings(tx, environment);
+  const bound = step.action === "kill" ? await boundOf(open, budget, state) : null;
   const tripped: string[] = [];
   for (const flag of await flagsOf(tx, environment.id, budget, around)) {
     if (only !== undefined && !only.has(flag.key)) continue;
@@ -56,6 +59,8 @@ export async function trip(ctx: Ctx, open: Change, acting: Acting, only?: Readon
       action: step.action,
       ...target,
       since: at,
+      boundNanoUsd: bound?.nanoUsd ?? null,
+      boundNotReporting: bound?.notReporting ?? null,
       until: budget.onReset === "restore" ? new Date(state.window.endMs) : null,
     });
     await open.record({
@@ -67,6 +72,14 @@ export async function trip(ctx: Ctx, open: Change, acting: Acting, only?: Readon
     tripped.push(flag.key);
   }
   return tripped;
+}
+
+/** The most that is spent in the end, by what clients have told until now. */
+async function boundOf({ tx, environment, at }: Change, budget: Budget, state: WindowState) {
+  const nowMs = at.getTime();
+  const exposure = exposureOf(budget, await readTold(tx, environment.id, nowMs), nowMs);
+  const nanoUsd = Math.min(boundNanoUsd(state.spentNanoUsd, 0, exposure), MAX_BOUND_NANO_USD);
+  return { nanoUsd, notReporting: exposure.notReporting };
 }
 
 /**

@@ -3,7 +3,7 @@
  * the ladders, in one transaction; acknowledged after its commit. What arrives while a transaction is in flight goes
  * into the next one.
  */
-import { sql } from "drizzle-orm";
+import { eq, sql } from "drizzle-orm";
 import type { Counted, Deps, Ledger, Submission, Ctx } from "../../deps.ts";
 import { modelNames, type NameOf, realModels } from "../../../sdk-client/src/evaluate/model-names.ts";
 import type { PriceTable } from "../../../sdk-client/src/pricing/price-table.ts";
@@ -12,6 +12,7 @@ import { MAX_VERDICTS_PER_ANSWER } from "../../../sdk-client/src/wire/verdict-pr
 import type { UsageRecord } from "../../../sdk-client/src/wire/usage-protocol.ts";
 import { afterCommit, changeIn, lockEnvironment } from "../../change.ts";
 import { tryTransaction } from "../../transaction.ts";
+import { environments } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import { systemActor } from "../../domain/actor.ts";
 import { type Budget, NANO_PER_USD, subjectOf } from "../../domain/budget.ts";
@@ -23,6 +24,7 @@ import { AppError } from "../../errors.ts";
 import { addCalls, readApplied } from "./calls-by-revision.ts";
 import { inLeaseWindows, leaseUses, readNamedLeases, settleLeases } from "../budgets/lease-settle.ts";
 import { readBudgets } from "../budgets/rows.ts";
+import { CreditMemory, tell } from "../budgets/told.ts";
 import { runLadder, wouldChange } from "../trips/ladder-run.ts";
 import { addEvaluations } from "../flags/evaluations.ts";
 import {
@@ -61,6 +63,7 @@ interface Queue {
   calls: CallKeys;
   names: UsageNames;
   room: SubjectRoom;
+  credits: CreditMemory;
   waiting: UsageQueue;
   /** Resolves when nothing is waiting any more; null while nothing is being counted. */
   draining: Promise<void> | null;
@@ -108,6 +111,7 @@ export class DatabaseLedger implements Ledger {
         calls: new CallKeys(),
         names: new UsageNames(),
         room: new SubjectRoom(),
+        credits: new CreditMemory(),
         waiting: new UsageQueue(),
         draining: null,
       };
@@ -184,8 +188,9 @@ async function count(
   const batches = distinct.map(({ batchId, records, rejected }) => ({ batchId, accepted: records.length, rejected }));
   // Sent together: the connection runs them in this order, and the round trips are saved.
   const [, claimed, table, budgets, applied, rolled] = await Promise.all([
-    // A budget that is being made or edited sums up the ledger under the exclusive side of this lock.
-    tx.execute(sql`select pg_advisory_xact_lock_shared(hashtextextended(${`budgets:${environmentId}`}, 0))`),
+    // A budget that is being made or edited sums up the ledger under the exclusive side of this lock. A trip takes it as
+    // well: it bounds what runs by all that was told before, and whoever tells later is answered with its revision.
+    locks ? lockSums(tx, environmentId) : shareSums(tx, environmentId),
     claimBatches(tx, environmentId, batches, new Date(nowMs)),
     readPrices(tx),
     readBudgets(tx, environmentId),
@@ -232,6 +237,13 @@ async function count(
   ]);
   // After the windows: their rows are locked before those of leases, here as everywhere.
   await settleLeases(tx, environmentId, uses);
+  const creditsOf = await tell(tx, environmentId, {
+    submissions: fresh,
+    budgets,
+    windows,
+    memory: queue.credits,
+    nowMs,
+  });
   const due = dueLadders(budgets, windows, nowMs);
   const acted = due.length > 0;
   if (acted && !locks) return null;
@@ -248,15 +260,35 @@ async function count(
     room: queue.room,
     isLogged: (budgetId, subject) => deps.verdicts.has(environmentId, budgetId, subject),
   });
-  const counted = await answers(tx, environmentId, submissions, { claimed, amended });
+  const n = await revisionNow(tx, environmentId);
+  const own = await answers(tx, environmentId, submissions, { claimed, amended });
+  const counted = own.map((answer, index): Counted => {
+    const submission = submissions[index];
+    const credits = submission === undefined || answer.duplicate ? undefined : creditsOf(submission);
+    return credits === undefined ? { ...answer, n } : { ...answer, n, credits };
+  });
   const told = appended.length > 0;
   if (!told && standing.length === 0) return { counted, acted, told };
-  const { n } = deps.verdicts.end(environmentId);
-  const verdicts = [...appended, ...standing.map((one) => ({ ...one, n }))]
+  const end = deps.verdicts.end(environmentId);
+  const verdicts = [...appended, ...standing.map((one) => ({ ...one, n: end.n }))]
     .slice(0, MAX_VERDICTS_PER_ANSWER)
     .map(verdictOf);
   return { counted: counted.map((one) => (one.duplicate ? one : { ...one, verdicts })), acted, told };
 }
+
+async function revisionNow(tx: Db, environmentId: string): Promise<number> {
+  const [row] = await tx
+    .select({ n: environments.revision })
+    .from(environments)
+    .where(eq(environments.id, environmentId));
+  return row?.n ?? 0;
+}
+
+const sumsKey = (environmentId: string) => sql`hashtextextended(${`budgets:${environmentId}`}, 0)`;
+const shareSums = (tx: Db, environmentId: string) =>
+  tx.execute(sql`select pg_advisory_xact_lock_shared(${sumsKey(environmentId)})`);
+const lockSums = (tx: Db, environmentId: string) =>
+  tx.execute(sql`select pg_advisory_xact_lock(${sumsKey(environmentId)})`);
 
 /** The windows in which a look at the ladder would change something. */
 function dueLadders(budgets: readonly Budget[], windows: readonly WindowRow[], nowMs: number) {
@@ -344,7 +376,7 @@ async function answers(
   environmentId: string,
   submissions: readonly Submission[],
   { claimed, amended }: { claimed: ReadonlySet<string>; amended: ReadonlyMap<string, BatchRow> },
-): Promise<Counted[]> {
+): Promise<Omit<Counted, "n">[]> {
   const earlier = await readBatches(
     tx,
     environmentId,

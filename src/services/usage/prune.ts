@@ -4,6 +4,7 @@
  */
 import { and, asc, desc, eq, inArray, lt, lte, type SQL, sql } from "drizzle-orm";
 import type { Deps } from "../../deps.ts";
+import { pruneTold } from "../budgets/told.ts";
 import { environments } from "../../db/schema/state.ts";
 import {
   subjectWindows,
@@ -114,6 +115,7 @@ async function pruneSubjects(db: Db, nowMs: number): Promise<void> {
 
 /** Removes all recent calls of each environment but the newest, by `config.recentCalls…`, and what calls were decided by. */
 export async function pruneRecentCalls({ db, clock, config }: Pruned): Promise<void> {
+  await pruneTold(db, clock.nowMs());
   const oldest = new Date(clock.nowMs() - config.recentCallsHours * HOUR_MS);
   await deleteCalls(db, lt(usageRecent.at, oldest));
   for (const id of await environmentIds(db)) {

@@ -1,7 +1,8 @@
 /** One budget in the list: how it stands, what it did and may still do, and what was added to it. */
 import { usd } from "../../domain/alert-text.ts";
+import { UNBOUNDED_WORDS } from "../../domain/bound.ts";
 import { NANO_PER_USD } from "../../domain/budget.ts";
-import type { BudgetResource } from "../../api/budget.ts";
+import type { BudgetNow, BudgetResource } from "../../api/budget.ts";
 import type { FlagResource } from "../../api/flag.ts";
 import { standingWords } from "../../domain/standing-words.ts";
 import { Words } from "../text/words.tsx";
@@ -83,17 +84,7 @@ export function BudgetEntry({ budget, base, nowMs, operator, admin, environment,
         )}
         <dt>Can be overspent by</dt>
         <dd>
-          {budget.paused || budget.enforcement === "track" ? (
-            `any amount: it ${budget.paused ? "is paused" : "only tracks"}`
-          ) : (
-            <>
-              at most {usd(now.overshootBoundNanoUsd)}{" "}
-              <span class="dim">
-                at the pace of the last 15 minutes: what is spent before a trip reaches every instance, and the calls
-                that run then
-              </span>
-            </>
-          )}
+          <BoundText now={now} />
         </dd>
         <dt>Counted</dt>
         <dd>
@@ -116,6 +107,25 @@ export function BudgetEntry({ budget, base, nowMs, operator, admin, environment,
         )}
       </dl>
     </li>
+  );
+}
+
+function BoundText({ now }: { now: BudgetNow }) {
+  const { bound, overshootBoundNanoUsd } = now;
+  if (bound.nanoUsd === null || overshootBoundNanoUsd === null) {
+    return <>any amount: {bound.because === null ? "nothing stops it" : UNBOUNDED_WORDS[bound.because]}</>;
+  }
+  const { notReporting } = bound;
+  const silent = `${notReporting} ${notReporting === 1 ? "instance is" : "instances are"} not reporting`;
+  const how =
+    bound.kind === "atTrip"
+      ? "bound at the trip: the calls that ran then, by the most that each can cost"
+      : `forecast at the load of now: calls that run can cost ${usd(bound.runningNanoUsd)}, those that may begin unseen ${usd(bound.startCreditsNanoUsd)}`;
+  return (
+    <>
+      {notReporting > 0 ? `unknown: ${silent}; the others ` : ""}at most {usd(overshootBoundNanoUsd)}{" "}
+      <span class="dim">{how}</span>
+    </>
   );
 }
 

@@ -10,7 +10,7 @@ import {
   type Spender,
   subjectOf,
 } from "../../../src/domain/budget.ts";
-import { burnNanoUsdPerHour, limitReachedAtMs, overshootBoundNanoUsd } from "../../../src/domain/forecast.ts";
+import { burnNanoUsdPerHour, limitReachedAtMs } from "../../../src/domain/forecast.ts";
 import { budget, NOW_MS, raise, USD } from "./budgets.ts";
 
 const HOUR_MS = 3_600_000;
@@ -108,28 +108,5 @@ describe("the forecast", () => {
 
   it("says now when it has been reached", () => {
     expect(limitReachedAtMs({ ...pace, spentNanoUsd: 100 * USD, burnNanoUsdPerHour: 0 })).toBe(NOW_MS);
-  });
-
-  it("bounds the overshoot by what is spent unseen and what is in flight", () => {
-    // 36 USD per hour are one cent per second: two blind seconds, and 0.50 USD running.
-    const inputs = { burnNanoUsdPerHour: 36 * USD, reportIntervalMs: 1_000, propagationMs: 1_000 };
-    expect(overshootBoundNanoUsd({ ...inputs, inFlightNanoUsd: USD / 2 })).toBe(nanoUsd(0.52));
-  });
-
-  it("never states a bound below what the steady rate spends", () => {
-    const amount = fc.integer({ min: 0, max: 10 ** 13 });
-    const delay = fc.integer({ min: 0, max: 60_000 });
-    fc.assert(
-      fc.property(amount, delay, delay, amount, (burn, reportIntervalMs, propagationMs, inFlightNanoUsd) => {
-        const bound = overshootBoundNanoUsd({
-          burnNanoUsdPerHour: burn,
-          reportIntervalMs,
-          propagationMs,
-          inFlightNanoUsd,
-        });
-        const blindMs = BigInt(reportIntervalMs + propagationMs);
-        expect(BigInt(bound - inFlightNanoUsd) * BigInt(HOUR_MS) >= BigInt(burn) * blindMs).toBe(true);
-      }),
-    );
   });
 });
