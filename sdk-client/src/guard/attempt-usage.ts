@@ -134,11 +134,12 @@ function read({ choice, body }: Asked, usage: Body, answered: string | null): Us
  * of the API's own tools has read it again.
  */
 function withPrompt(asked: Asked, usage: Body, parts: UsagePart[], toolUses: number): UsagePart[] {
-  const [main, ...others] = parts;
+  const main = parts[0];
   if (main === undefined) return parts;
   const told = promptTokens(main.usage);
-  const isTold = typeof usage["input_tokens"] === "number" && (told > 0 || others.length > 0);
+  const isTold = typeof usage["input_tokens"] === "number" && (told > 0 || parts.length > 1);
   if (isTold) return parts;
+  const others = parts.slice(1);
   const most = bound(asked);
   // What the caches gave is part of the prompt.
   const missing = Math.max(0, promptTokens(most) * (1 + toolUses) - told);

@@ -64,8 +64,18 @@ export function readUsage(usage: unknown, models: { answered: string; requested:
     geo: typeof top["inference_geo"] === "string" && top["inference_geo"] !== "" ? top["inference_geo"] : null,
   };
   const total = readTokens(top);
-  const main: UsagePart = { kind: "message", model: models.answered, ...shared, ...total };
+  // Spelled out, and no list made where there is none: this is on the path of every call.
+  const main: UsagePart = {
+    kind: "message",
+    model: models.answered,
+    usage: total.usage,
+    batch: shared.batch,
+    fast: shared.fast,
+    geo: shared.geo,
+    exact: total.exact,
+  };
   const parts = [main];
+  if (top["iterations"] === undefined) return parts;
   const iterations = Array.isArray(top["iterations"]) ? top["iterations"].map(fields) : [];
   const turns = iterations.filter((entry) => entry["type"] === "message" || entry["type"] === "fallback_message");
   if (turns.some((entry) => entry["type"] === "fallback_message")) splitByModel(parts, turns, models);
