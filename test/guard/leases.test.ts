@@ -37,6 +37,10 @@ async function api<T>(method: string, path: string, body?: unknown): Promise<T> 
   return jsonOf<T>(response);
 }
 
+function batch(items: number): Anthropic.Messages.BatchCreateParams {
+  return { requests: Array.from({ length: items }, (_, index) => ({ custom_id: String(index), params: ASK })) };
+}
+
 interface Setting {
   flag: string;
   budgetId: string;
@@ -232,6 +236,17 @@ describe("a budget that reserves", () => {
     expect(paths).toEqual(["/v1/messages/count_tokens", "/v1/messages"]);
     await andon.close();
     await until("it to be settled", async () => (await money()).reserved === 0);
+  });
+
+  it("sets a batch aside at batch prices when it is submitted, and refuses one, and other work, that it cannot cover", async () => {
+    const { client, andon, money } = await setting(0.25);
+    const error = findFeatureDisabled(await errorOf(client.messages.batches.create(batch(3))));
+    expect(error).toMatchObject({ because: "tooLarge", reason: "BUDGET" });
+    await client.messages.batches.create(batch(2));
+    expect((await money()).reserved).toBeGreaterThanOrEqual(0.2 * NANO);
+    const work = client.post("/v1/sessions", { body: { agent: "a" } });
+    expect(findFeatureDisabled(await errorOf(work))).toMatchObject({ because: "unbounded" });
+    await andon.close();
   });
 
   it("settles a stream that its reader leaves, and gives back most of the prompt's part at its beginning", async () => {

@@ -12,9 +12,13 @@ import type { Door } from "./door.ts";
 import { type CallKind, onlyStops } from "./endpoints.ts";
 import { featureDisabled, type RefusalDetails } from "./errors.ts";
 import type { Guarding } from "./guarding.ts";
-import type { BudgetRefusal } from "./leases/budget-refusal.ts";
+import { type BudgetRefusal, refusedAsUnbounded } from "./leases/budget-refusal.ts";
+import { isInside } from "./leases/inside.ts";
+import { Purse } from "./leases/purse.ts";
+import type { Spender } from "./leases/scope.ts";
 import type { LimitRefusal } from "./limit-refusal.ts";
 import type { LimitSubject, Place } from "./limits.ts";
+import { idOf } from "./meter.ts";
 import type { Naming, RefusedName } from "./names.ts";
 import type { Layer } from "./nesting.ts";
 import { offMessage } from "./off-message.ts";
@@ -197,6 +201,38 @@ export class DecidedRequest<R extends RequestLike> {
     // What trying again does not mend is said in its own words.
     const words = limit.scope === "request" ? message : this.settings?.offMessage || message;
     return this.off({ ...this.decision, enabled: false, reason: "BUDGET", message: words }, { hint, limit, until });
+  }
+
+  /** Sets money aside for it; null while no budget reserves. */
+  purse(sent: { body: Body; request: R; fitting: Fitting }): Purse | null {
+    const { guarding, next, around } = this.asked;
+    const { host, options, leases, counter } = guarding;
+    if (leases.isIdle) return null;
+    return new Purse({
+      host,
+      options,
+      ...sent,
+      leases,
+      spender: this.#spender(),
+      mayClamp: this.settings?.clampMaxTokens === true,
+      mayWait: around !== undefined || !isInside(),
+      count: (asked, signal) => counter.count(sent.request, next, asked, signal),
+    });
+  }
+
+  #spender(): Omit<Spender, "model"> {
+    const { flag, context } = this.asked.subject;
+    return { flag, user: idOf(context.targetingKey), session: idOf(context.session) };
+  }
+
+  /** Refused where a budget reserves: nothing bounds what such work costs. Null: no budget does. */
+  unboundedWork(model: string | null): Promise<Response> | null {
+    const { guarding, request } = this.asked;
+    if (guarding.leases.isIdle || this.isStop) return null;
+    const [account] = guarding.leases.accountsOf({ ...this.#spender(), model: model ?? "" });
+    if (account === undefined) return null;
+    const why = `nothing bounds what ${request.method ?? "POST"} ${new URL(request.url).pathname} may cost`;
+    return this.unaffordable(refusedAsUnbounded(account.budget.name, why));
   }
 
   /** Refused by a budget that reserves. */

@@ -11,8 +11,8 @@ import { continuable, threadNotFound } from "./continuing.ts";
 import type { DecidedRequest } from "./decided.ts";
 import type { Door } from "./door.ts";
 import type { BudgetRefusal } from "./leases/budget-refusal.ts";
-import { isInside, runInside } from "./leases/inside.ts";
-import { Purse } from "./leases/purse.ts";
+import { runInside } from "./leases/inside.ts";
+import type { Purse } from "./leases/purse.ts";
 import type { Place } from "./limits.ts";
 import { refusedInMessage } from "./names.ts";
 import { sendsWith } from "./nesting.ts";
@@ -23,7 +23,6 @@ import { withStandIn } from "./stand-in.ts";
 import { inItsTurn, startOf } from "./starting.ts";
 import type { Start } from "./starts.ts";
 import type { GuardOptions, RequestLike } from "./types.ts";
-import { idOf } from "./meter.ts";
 import type { Decision } from "../wire/protocol.ts";
 import type { Revision } from "../wire/revision.ts";
 
@@ -118,25 +117,7 @@ class Message<R extends RequestLike> implements CallInput {
     this.accounts = guarding.accounts;
     this.revision = decided.decision.revision;
     this.#decided = decided;
-    this.purse = guarding.leases.isIdle ? null : this.#makePurse();
-  }
-
-  #makePurse(): Purse {
-    const { guarding, subject, next, around } = this.#decided.asked;
-    const { host, options, request, body, fitting } = this;
-    const { targetingKey, session } = subject.context;
-    return new Purse({
-      host,
-      options,
-      request,
-      body,
-      fitting,
-      leases: guarding.leases,
-      spender: { flag: subject.flag, user: idOf(targetingKey), session: idOf(session) },
-      mayClamp: this.#decided.settings?.clampMaxTokens === true,
-      mayWait: around !== undefined || !isInside(),
-      count: (asked, signal) => guarding.counter.count(request, next, asked, signal),
-    });
+    this.purse = decided.purse({ body: sent.body, request: sent.request, fitting: sent.fitting });
   }
 
   async run(choices: readonly ModelChoice[]): Promise<Response> {

@@ -6,6 +6,9 @@ import { capBatch, capChoices, capMessage, FITS } from "./caps.ts";
 import type { DecidedRequest } from "./decided.ts";
 import { modelOfPath } from "./endpoints.ts";
 import type { GuardHost } from "../guard-host.ts";
+import { Attempt, Stopped } from "./attempt.ts";
+import type { Deposit } from "./leases/deposit.ts";
+import { isObject, parseObject } from "../wire/json.ts";
 import type { Place } from "./limits.ts";
 import { type RefusedName, refusedAnywhere, refusedInMessage } from "./names.ts";
 import { type Layer, sendsWith } from "./nesting.ts";
@@ -39,8 +42,45 @@ export async function sendBatch<R extends RequestLike>(decided: DecidedRequest<R
   if (request.signal) sendsWith(subject.layer, request.signal);
   const clamped = isClamped ? JSON.stringify(capped.body) : null;
   const changed = batch.kind === "changed" ? batch.body : clamped;
+  const outgoing = changed === null ? request : { ...request, body: changed };
   const place = decided.enter(counting);
-  return leaveAfter(place, next(changed === null ? request : { ...request, body: changed }));
+  const deposit = await depositFor(decided, outgoing);
+  if (deposit instanceof Response) {
+    place?.leave();
+    return deposit;
+  }
+  const response = await leaveAfter(place, next(outgoing));
+  // What was taken works on for hours: its money stays set aside.
+  if (!response.ok) deposit?.cancel();
+  return response;
+}
+
+/** What a batch has set aside at batch prices; null while no budget reserves, and the answer where there is no money. */
+async function depositFor<R extends RequestLike>(
+  decided: DecidedRequest<R>,
+  request: R,
+): Promise<Deposit | Response | null> {
+  const purse = decided.purse({ body: {}, request, fitting: decided.fitting() });
+  const requests: unknown = purse === null ? null : parseObject(request.body)?.["requests"];
+  if (purse === null || !Array.isArray(requests)) return null;
+  const items = (requests as unknown[]).flatMap((each) => {
+    const params = isObject(each) ? each["params"] : undefined;
+    const model = isObject(params) ? params["model"] : undefined;
+    if (!isObject(params) || typeof model !== "string") return [];
+    return [{ body: params, choice: { model, step: null, replaced: false } }];
+  });
+  if (items.length === 0) return null;
+  const wait = new Attempt();
+  const onAbort = (): void => wait.stop({ kind: "aborted" });
+  request.signal?.addEventListener("abort", onAbort, { once: true });
+  try {
+    const afforded = await purse.affordBatch(items, (work) => wait.wait(work(wait.signal)));
+    return afforded.kind === "refused" ? await decided.unaffordable(afforded.refusal) : afforded.deposit;
+  } catch (error) {
+    throw error instanceof Stopped ? decided.asked.door.aborted() : error;
+  } finally {
+    request.signal?.removeEventListener("abort", onAbort);
+  }
 }
 
 /** A count of tokens makes none: it passes while the flag is off, and its model is the one that would be sent. */
@@ -70,6 +110,8 @@ export async function sendWork<R extends RequestLike>(decided: DecidedRequest<R>
   if (no !== null) return no;
   const name = refusedInWork(decided);
   if (name !== null) return decided.refusedName(name);
+  const unbounded = decided.unboundedWork(decided.model ?? modelOfPath(request.url));
+  if (unbounded !== null) return unbounded;
   const { caps, body, isStop } = decided;
   const capped = caps === undefined || body === null || isStop ? FITS : capMessage(body, request.body, caps);
   if (capped.kind === "refused") return decided.limited(capped.refusal);

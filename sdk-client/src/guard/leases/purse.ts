@@ -106,6 +106,35 @@ export class Purse {
     return { kind: "refused", refusal: refusedAsTooLarge(account.budget.name, priced.nanoUsd, restNanoUsd) };
   }
 
+  /**
+   * Sets aside what all requests of a message batch can cost, at batch prices. It stays set aside until results tell what
+   * they cost: a batch works on when its caller is gone.
+   */
+  async affordBatch(items: readonly { choice: ModelChoice; body: Body }[], waitFor: WaitFor): Promise<Afforded> {
+    const { leases, spender, host } = this.#input;
+    const [first] = items;
+    if (first === undefined) throw new Error("a batch without requests costs nothing");
+    const prices = pricedModels(host).prices();
+    const accounts = new Map<string, Account>();
+    let nanoUsd = 0;
+    for (const { choice, body } of items) {
+      const own = leases.accountsOf({ ...spender, model: choice.model });
+      if (own.length === 0) continue;
+      for (const account of own) accounts.set(account.budget.id, account);
+      const worst = worstCase(withBody(this.#asked(choice), body), prices, Date.now(), true);
+      if (worst.kind === "unbounded") {
+        return { kind: "refused", refusal: refusedAsUnbounded(own[0]?.budget.name ?? "", worst.why) };
+      }
+      nanoUsd += worst.nanoUsd;
+    }
+    const inOrder = [...accounts.values()].toSorted((a, b) => (a.budget.id < b.budget.id ? -1 : 1));
+    const priced = { choice: first.choice, accounts: inOrder, asked: this.#asked(first.choice), nanoUsd };
+    const outcome = await this.#takeInTurn(priced, waitFor);
+    if (outcome.kind !== "tooLarge") return this.#told(outcome, this.#waitedMs);
+    const { name } = outcome.account.budget;
+    return { kind: "refused", refusal: refusedAsTooLarge(name, nanoUsd, outcome.restNanoUsd) };
+  }
+
   #told(outcome: Exclude<Outcome, TooLarge>, waitedMs: number): Afforded {
     if (outcome.kind === "refused") return outcome;
     const { priced, deposited } = outcome;
