@@ -5,6 +5,7 @@ import { LEASE_TTL_MS } from "../../sdk-client/src/wire/lease-protocol.ts";
 import { leases } from "../../src/db/schema/money.ts";
 import { leaseAsker, USD } from "../support/lease-client.ts";
 import { ADMIN_TOKEN, makeToken } from "../support/server.ts";
+import { callFor, report } from "../support/usage.ts";
 import { until } from "../support/until.ts";
 import { budgetIdOf, type MoneyWorld, startMoneyWorld } from "./money-world.ts";
 
@@ -234,5 +235,30 @@ describe("channels and alerts", () => {
     expect(await follow(await post("/e/production/alerts/0x1/retry", {}))).toContain("There is no such alert.");
     expect((await fetch(`${world.server.url}${budgets}/none`, { headers: { cookie } })).status).toBe(404);
     expect((await fetch(`${world.server.url}${channels}/none`, { headers: { cookie } })).status).toBe(404);
+  });
+});
+
+const spend = (user: string, usd: number) =>
+  report(world.server.deps, [callFor(usd, { flag: "draft-reply", user, at: world.clock.nowMs() })]);
+
+describe("a budget of each user", () => {
+  it("is made by the form, shows who is stopped, and a person lets one of them go on", async () => {
+    const form = { ...BUDGET, name: "Each writer", "scope.user": "each", limitUsd: "1", "ladder.0.action": "alert" };
+    expect(await follow(await post(`${budgets}/new`, form))).toContain("Created the budget Each writer.");
+    await spend("ann@example.com", 2);
+    await spend("bob@example.com", 0.5);
+    const page = await get(budgets);
+    expect(page).toContain("each user: draft-reply, a day in ");
+    expect(page).toContain("$1 for each, today: 2 users spent from it; 1 user stopped.");
+    expect(page).toContain("<td>stopped ");
+    const lift = /href="([^"]*\/lift\?user=ann[^"]*)"/.exec(page)?.[1] ?? "";
+    expect(await get(lift)).toContain("Let ann@example.com go on?");
+    const path = lift.split("?")[0] ?? "";
+    expect(await (await post(path, { user: "ann@example.com", session: "", reason: "" })).text()).toContain("reason");
+    const done = await follow(
+      await post(path, { user: "ann@example.com", session: "", reason: "she pays for it herself" }),
+    );
+    expect(done).toContain("Each writer lets it go on until the window ends.");
+    expect(done).toMatch(/<td>on, let go on by [^<]+<\/td>/);
   });
 });

@@ -20,6 +20,7 @@ import { burnOfScope } from "../../domain/burn.ts";
 import { limitReachedAtMs } from "../../domain/forecast.ts";
 import { latencyQuantileMs, MINUTE_MS } from "../../domain/ledger.ts";
 import { UNDEFINED } from "../../domain/other.ts";
+import { isAboutSubjects } from "../../domain/subject.ts";
 import { type Period, windowAt } from "../../domain/window.ts";
 import { readSpending } from "../budgets/pace.ts";
 import { budgetColumns, budgetOf } from "../budgets/rows.ts";
@@ -253,12 +254,14 @@ async function readGlances(db: Db, environmentId: string, nowMs: number) {
     .select()
     .from(budgetWindows)
     .where(and(inArray(budgetWindows.budgetId, ids), lte(budgetWindows.startsAt, now), gt(budgetWindows.endsAt, now)));
-  return rows.map((row) => {
+  const glances = rows.map((row) => {
     const { startMs } = windowAt(row.period, row.timezone, nowMs);
     const own = windows.find((one) => one.budgetId === row.id && one.startsAt.getTime() === startMs);
     const ofRow = raises.filter((raise) => raise.budgetId === row.id);
     return { row, budget: budgetOf(row, ofRow), spentNanoUsd: own?.spentNanoUsd ?? 0 };
   });
+  // Whose users and sessions are over is on the page of budgets: no flag is near a limit by it.
+  return glances.filter(({ budget }) => !isAboutSubjects(budget.scope));
 }
 
 /** The day of the environment's own budget; else the day that all budgets agree on; else UTC's. */

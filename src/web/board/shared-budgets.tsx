@@ -31,11 +31,12 @@ export function SharedBudgets({ board }: { board: Board }) {
 }
 
 function Entry({ budget, board, path }: { budget: BudgetGlance; board: Board; path: string }) {
-  const { model } = budget.scope;
+  const { model, tag } = budget.scope;
   return (
     <div>
       <p>
         <a href={`${path}#budget-${budget.id}`}>{budget.name}</a>
+        {tag === undefined ? null : <span class="dim"> of flags tagged {tag}</span>}
         {model === undefined ? null : (
           <span class="dim">
             {" "}

@@ -15,6 +15,9 @@ export interface BudgetDraft {
   name: string;
   /** `""`: all flags. */
   flag: string;
+  /** `each` or one id; `""`: all together. */
+  user: string;
+  session: string;
   /** Flags with this tag; `""`: all. */
   tag: string;
   /** `""`: all models. */
@@ -36,6 +39,8 @@ export interface BudgetDraft {
 export const EMPTY_BUDGET: BudgetDraft = {
   name: "",
   flag: "",
+  user: "",
+  session: "",
   tag: "",
   model: "",
   limitUsd: "",
@@ -58,6 +63,8 @@ export function budgetDraftOf(budget: BudgetResource): BudgetDraft {
   return {
     name: budget.name,
     flag: budget.scope.flag ?? "",
+    user: budget.scope.user ?? "",
+    session: budget.scope.session ?? "",
     tag: budget.scope.tag ?? "",
     model: budget.scope.model ?? "",
     limitUsd: String(budget.limitUsd),
@@ -90,6 +97,8 @@ export function budgetDraftFrom(form: Form): BudgetDraft {
   return {
     name: form.trimmed("name"),
     flag: form.text("scope.flag"),
+    user: form.trimmed("scope.user"),
+    session: form.trimmed("scope.session"),
     tag: form.trimmed("scope.tag"),
     model: form.trimmed("scope.model"),
     limitUsd: form.trimmed("limitUsd"),
@@ -124,10 +133,16 @@ export function reshapedBudget(draft: BudgetDraft, operation: string): BudgetDra
 
 /** The budget as the service takes it. INVALID with the path of each fault. */
 export function parseBudget(draft: BudgetDraft): NewBudget {
-  const { flag, tag, model, limitUsd, ladder, reserveWaitMs, minTokens, ...rest } = draft;
+  const { flag, tag, model, user, session, limitUsd, ladder, reserveWaitMs, minTokens, ...rest } = draft;
   return parseForm(createBudgetBody, {
     ...rest,
-    scope: { ...(flag !== "" && { flag }), ...(tag !== "" && { tag }), ...(model !== "" && { model }) },
+    scope: {
+      ...(flag !== "" && { flag }),
+      ...(tag !== "" && { tag }),
+      ...(model !== "" && { model }),
+      ...(user !== "" && { user }),
+      ...(session !== "" && { session }),
+    },
     limitUsd: amountOf(limitUsd),
     reserveWaitMs: amountOf(reserveWaitMs),
     minTokens: amountOf(minTokens),

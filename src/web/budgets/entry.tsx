@@ -8,6 +8,7 @@ import { standingWords } from "../../domain/standing-words.ts";
 import { Words } from "../text/words.tsx";
 import { aPeriod } from "../../domain/window.ts";
 import { HeldLine, IndeterminateLine } from "./leases.tsx";
+import { subjectWords, Subjects } from "./subjects.tsx";
 import { LimitLine } from "../board/flag-money.tsx";
 import { Moment } from "../shell/moment.tsx";
 import { periodNow, usdLimit, burnText, zoneName } from "../text/money.ts";
@@ -30,7 +31,7 @@ export function BudgetEntry({ budget, base, nowMs, operator, admin, environment,
   const { now } = budget;
   const spentNanoUsd = Number(now.spentNanoUsd);
   const exactNanoUsd = Number(now.exactNanoUsd);
-  const isSpent = spentNanoUsd >= now.limitNanoUsd;
+  const isSpent = now.subjects === null && spentNanoUsd >= now.limitNanoUsd;
   const allOff = spenders.length > 0 && spenders.every(({ standing }) => standing.state === "off");
   const path = `${base}/budgets/${budget.id}`;
   const light = isSpent && allOff ? "off" : lightOfBudget(budget);
@@ -60,17 +61,11 @@ export function BudgetEntry({ budget, base, nowMs, operator, admin, environment,
           ) : null}
         </div>
       </div>
-      <SpendBar spentNanoUsd={spentNanoUsd} limitNanoUsd={now.limitNanoUsd} ladder={budget.ladder} light={light} />
-      <p>
-        <b>{usd(spentNanoUsd)}</b> of {usdLimit(now.limitNanoUsd)} {periodNow(budget.period)}{" "}
-        <span class="dim">
-          {burnText(now.burnNanoUsdPerHour)} ·{" "}
-          <LimitLine
-            budget={{ ...now, spentNanoUsd, period: budget.period, timezone: budget.timezone }}
-            nowMs={nowMs}
-          />
-        </span>
-      </p>
+      {now.subjects === null ? (
+        <Spent budget={budget} spentNanoUsd={spentNanoUsd} light={light} nowMs={nowMs} />
+      ) : (
+        <Subjects budget={budget} subjects={now.subjects} lift={operator ? `${path}/lift` : null} />
+      )}
       {isSpent && allOff ? <OverAndOff spenders={spenders} nowMs={nowMs} /> : null}
       <Trips budget={budget} />
       <dl class="facts">
@@ -84,7 +79,11 @@ export function BudgetEntry({ budget, base, nowMs, operator, admin, environment,
         )}
         <dt>Can be overspent by</dt>
         <dd>
-          <BoundText now={now} />
+          {now.subjects === null ? (
+            <BoundText now={now} />
+          ) : (
+            "what calls of a user or session cost that run until the verdict arrives, within a second"
+          )}
         </dd>
         <dt>Counted</dt>
         <dd>
@@ -127,6 +126,32 @@ function BoundText({ now }: { now: BudgetNow }) {
       <span class="dim">{how}</span>
     </>
   );
+}
+
+function Spent({ budget, spentNanoUsd, light, nowMs }: SpentProps) {
+  const { now } = budget;
+  return (
+    <>
+      <SpendBar spentNanoUsd={spentNanoUsd} limitNanoUsd={now.limitNanoUsd} ladder={budget.ladder} light={light} />
+      <p>
+        <b>{usd(spentNanoUsd)}</b> of {usdLimit(now.limitNanoUsd)} {periodNow(budget.period)}{" "}
+        <span class="dim">
+          {burnText(now.burnNanoUsdPerHour)} ·{" "}
+          <LimitLine
+            budget={{ ...now, spentNanoUsd, period: budget.period, timezone: budget.timezone }}
+            nowMs={nowMs}
+          />
+        </span>
+      </p>
+    </>
+  );
+}
+
+interface SpentProps {
+  budget: BudgetResource;
+  spentNanoUsd: number;
+  light: Light;
+  nowMs: number;
 }
 
 /** What is off spends no more, whoever turned it off: "Over its limit; the flag is off since 02:41 by maria — leak". */
@@ -181,7 +206,8 @@ function scopeText({ scope, period, timezone }: BudgetResource, environment: str
   const tagged = scope.tag === undefined ? `all flags of ${environment}` : `flags tagged ${scope.tag}`;
   const what = scope.flag ?? tagged;
   const model = scope.model === undefined ? "" : ` on ${scope.model}`;
-  return `${what}${model}, ${aPeriod(period)} in ${zoneName(timezone)}`;
+  const subjects = subjectWords(scope);
+  return `${subjects === null ? "" : `${subjects}: `}${what}${model}, ${aPeriod(period)} in ${zoneName(timezone)}`;
 }
 
 /** "50 % alert · 80 % downgrade · 100 % kill". */

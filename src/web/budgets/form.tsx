@@ -20,6 +20,8 @@ const FIELDS = [
   "scope.flag",
   "scope.tag",
   "scope.model",
+  "scope.user",
+  "scope.session",
   "limitUsd",
   "period",
   "timezone",
@@ -94,6 +96,24 @@ export function BudgetForm({ draft, errors, version, action, cancel, flags, mode
         mono
         list="known-models"
       />
+      <div class="row two">
+        <Field
+          name="scope.user"
+          label="Of single users (optional)"
+          value={draft.user}
+          errors={errors}
+          placeholder="each"
+          hint="each: the limit is for every user alone, and only who reaches it is stopped. Or the id of one user."
+        />
+        <Field
+          name="scope.session"
+          label="Of single sessions (optional)"
+          value={draft.session}
+          errors={errors}
+          placeholder="each"
+          hint="The same for sessions. Such a budget counts from when it is made."
+        />
+      </div>
       <div class="row two">
         <Field
           name="limitUsd"

@@ -4,7 +4,7 @@ import type { Deps } from "../../deps.ts";
 import { requireScope } from "../../authorize.ts";
 import { oneReading } from "../../transaction.ts";
 import { usd } from "../../domain/alert-text.ts";
-import { raiseBudgetBody } from "../../api/budget.ts";
+import { liftBody, raiseBudgetBody } from "../../api/budget.ts";
 import { boardMoney, spendersOf } from "../../services/board/money.ts";
 import { getBudget, listBudgets } from "../../services/budgets/view.ts";
 import { createBudget, deleteBudget, updateBudget } from "../../services/budgets/budgets.ts";
@@ -26,7 +26,9 @@ import {
   reshapedBudget,
 } from "./draft.ts";
 import { BudgetEntry } from "./entry.tsx";
+import { liftSubject } from "../../services/verdicts/lift.ts";
 import { BudgetForm } from "./form.tsx";
+import { LiftPage } from "./subjects.tsx";
 import { type FieldErrors, NO_ERRORS } from "../form/parts.tsx";
 import { usdLimit } from "../text/money.ts";
 import {
@@ -131,6 +133,32 @@ export function budgetPages(deps: Deps): Hono<PageEnv> {
         return done(c, `/e/${environment}/budgets`, `Returned what silent clients held to ${value.name}.`);
       },
       (errors) => returnPage(c, deps, errors, form),
+    );
+  });
+
+  app.get("/e/:environment/budgets/:id/lift", async (c) =>
+    liftPage(
+      c,
+      deps,
+      { user: c.req.query("user") ?? "", session: c.req.query("session") ?? "", reason: "" },
+      NO_ERRORS,
+    ),
+  );
+  app.post("/e/:environment/budgets/:id/lift", async (c) => {
+    const { environment, id } = c.req.param();
+    const form = await readForm(c);
+    const whom = { user: form.text("user"), session: form.text("session"), reason: form.trimmed("reason") };
+    return submitted(
+      async () => {
+        const body = parseForm(liftBody, {
+          ...(whom.user !== "" && { user: whom.user }),
+          ...(whom.session !== "" && { session: whom.session }),
+          reason: whom.reason,
+        });
+        const { value } = await liftSubject(serviceContext(c, deps), environment, id, body);
+        return done(c, `/e/${environment}/budgets`, `${value.name} lets it go on until the window ends.`);
+      },
+      (errors) => liftPage(c, deps, whom, errors),
     );
   });
 
@@ -256,6 +284,23 @@ async function returnPage(c: PageContext, deps: Deps, errors: FieldErrors, form?
     deps,
     { title: `Return money to ${budget.name}`, section: "budgets", actor: c.get("actor"), environment, errors },
     <ReturnPage budget={budget} leases={items} environment={environment} nowMs={nowMs} errors={errors} form={form} />,
+  );
+}
+
+async function liftPage(
+  c: PageContext,
+  deps: Deps,
+  whom: { user: string; session: string; reason: string },
+  errors: FieldErrors,
+) {
+  const { environment = "", id = "" } = c.req.param();
+  requireScope(c.get("actor"), "operator");
+  const budget = await getBudget(serviceContext(c, deps), environment, id);
+  return sendPage(
+    c,
+    deps,
+    { title: `Let go on: ${budget.name}`, section: "budgets", actor: c.get("actor"), environment, errors },
+    <LiftPage budget={budget} base={`/e/${environment}/budgets`} {...whom} errors={errors} />,
   );
 }
 
