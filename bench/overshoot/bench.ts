@@ -153,6 +153,8 @@ async function prepare(
     limitUsd: limitNanoUsd / NANO_PER_USD,
     timezone: noonZone(Date.now()),
     enforcement,
+    // Without a server `allow` lets calls through: what is promised then is not a limit.
+    onUnavailable: "deny",
     ladder: enforcement === "reserve" ? [] : [{ atPercent: 100, action: "kill" }],
   });
   const body = { kind: "sdk", name: "bench", environments: [name] };

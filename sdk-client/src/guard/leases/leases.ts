@@ -19,6 +19,7 @@ import { LeaseBook } from "./book.ts";
 import { type Exchange, exchange } from "./exchange.ts";
 import { type Spender, subjectOf } from "./scope.ts";
 
+const FAILURES_TO_BELIEVE = 2;
 /** A client that closes says so often what it gives back: what was asked for before may be granted meanwhile. */
 const CLOSING_MESSAGES = 2;
 const BEAT_MS = 1_000;
@@ -80,9 +81,9 @@ export class Leases {
     return this.#budgets.length === 0;
   }
 
-  /** The last message got no answer. */
+  /** Messages get no answer. One alone may have met a connection that has died, or a server that was busy. */
   get isUnavailable(): boolean {
-    return this.#failures > 0 || this.#host.link === null;
+    return this.#failures >= FAILURES_TO_BELIEVE || this.#host.link === null;
   }
 
   /** A message has waited longer for its answer than the server lets it wait. */
@@ -249,7 +250,7 @@ export class Leases {
     this.#failures += 1;
     const { cause, detail } = outcome;
     this.#host.logger[this.#failures === 1 ? "warn" : "debug"]({ cause, detail }, "Andon could not be asked for money");
-    this.#unavailable();
+    if (this.isUnavailable) this.#unavailable();
     this.#retryLater(link);
     return false;
   }
