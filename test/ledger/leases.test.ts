@@ -383,6 +383,7 @@ describe("a storm of clients at two servers, some of which die", () => {
           calls: 7,
           worstNanoUsd: 0.12 * USD,
           random,
+          diesAt: n % 4 === 0 ? 1 : 0,
           report: async (leaseId, nanoUsd, times) => {
             told += 1;
             // Output at 20 USD a million: whole tokens, and the rest as exact as the price allows.

@@ -25,6 +25,8 @@ export interface StormOptions {
   /** Reports a call; resolves when it is counted. */
   report: (leaseId: string, nanoUsd: number, times: number) => Promise<void>;
   random: () => number;
+  /** It dies in this one of its calls; 0: never. */
+  diesAt: number;
 }
 
 export class StormClient {
@@ -49,7 +51,7 @@ export class StormClient {
   }
 
   async run(): Promise<void> {
-    const { calls, worstNanoUsd, random, report } = this.#in;
+    const { calls, worstNanoUsd, random, report, diesAt } = this.#in;
     for (let n = 0; n < calls && !this.isDead; n += 1) {
       const worst = 1 + Math.floor(random() * worstNanoUsd);
       const lease = await this.#setAside(worst);
@@ -59,7 +61,7 @@ export class StormClient {
       if (random() < 0.3) await this.#say();
       const cost = random() < 0.3 ? worst : Math.floor(random() * worst);
       this.bill += cost;
-      if (random() < 0.04) {
+      if (this.answered === diesAt) {
         this.isDead = true;
         return;
       }
