@@ -12,6 +12,7 @@ import { BILL_PATH, type Bill, billTaskSchema, type Call, callSchema, HEADER_CAL
 
 /** Nano-USD per token. */
 const RATES = { input: 4_000, cacheRead: 200, output: 20_000 };
+const COUNT_PATH = "/v1/messages/count_tokens";
 /** The input is told after this share of a call's time. */
 const START_SHARE = 0.2;
 
@@ -19,8 +20,7 @@ let limitNanoUsd = Number.POSITIVE_INFINITY;
 let bill: Bill = newBill();
 
 const server = createServer((request, response) => {
-  const work = request.url === BILL_PATH ? account(request, response) : answer(request, response);
-  work.catch((error: unknown) => {
+  workOf(request, response).catch((error: unknown) => {
     process.stderr.write(`${String(error)}\n`);
     response.destroy();
   });
@@ -30,6 +30,19 @@ send({ url: await listen(server) });
 
 function newBill(): Bill {
   return { nanoUsd: 0, calls: 0, running: 0, passedAtMs: null, lastArrivalAtMs: null, lateMs: [] };
+}
+
+function workOf(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  if (request.url === BILL_PATH) return account(request, response);
+  return request.url === COUNT_PATH ? countTokens(request, response) : answer(request, response);
+}
+
+/** As the API does: free, and at once. */
+async function countTokens(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const call = callSchema.parse(JSON.parse(String(request.headers[HEADER_CALL])));
+  await textOf(request);
+  const counted = { input_tokens: call.input + call.cacheRead };
+  response.writeHead(200, { "Content-Type": "application/json" }).end(JSON.stringify(counted));
 }
 
 /** `POST`: a new bill under a limit; `GET`: the bill so far. */
