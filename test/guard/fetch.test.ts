@@ -1,5 +1,5 @@
 /** `guardFetch` on a plain `fetch`: whatever form a request takes, it is held to its flag as a call of the SDK is. */
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import {
   FeatureDisabledError,
   guardFetch,
@@ -15,6 +15,10 @@ import { until } from "../support/until.ts";
 let world: World;
 beforeAll(async () => {
   world = await startWorld();
+});
+/** Each test has an account of its own: one that is out of money stays so. */
+beforeEach(() => {
+  JSON_HEADERS["x-api-key"] += "+";
 });
 afterEach(async () => {
   world.endpoint.reset();

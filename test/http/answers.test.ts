@@ -17,6 +17,7 @@ const contentShape = z.looseObject({ content: z.record(z.string(), z.looseObject
 let harness: Harness;
 let document: z.infer<typeof documentShape>;
 let budgetId: string;
+let reserveBudgetId: string;
 let channelId: string;
 
 /** A world in which no list is empty and every kind of state occurs: killed, downgraded, tripped, raised, blocked. */
@@ -36,6 +37,11 @@ beforeAll(async () => {
   const budget = { name: "Daily", scope: { flag: "support-chat" }, limitUsd: 100 };
   budgetId = (await expectJson(post("/budgets", budget), idShape, 201)).id;
   const sdk = { token: harness.tokens.sdk };
+  const reserve = { ...budget, name: "Reserved", scope: { flag: "translate" }, enforcement: "reserve" };
+  reserveBudgetId = (await expectJson(post("/budgets", reserve), idShape, 201)).id;
+  const wants = [{ budgetId: reserveBudgetId, nanoUsd: 1_000_000, sinceMs: Date.now() }];
+  const leases = { requestId: "r-1", instance: "host-1", wants, leases: [] };
+  await expectStatus(harness.call("POST", "/sdk/v1/leases", { ...sdk, body: leases }), 200);
   const records = [callFor(200, { user: "u-1", session: "s-1" }), callFor(1, { outcome: "error", status: 529 })];
   const usage = {
     ...batchOf(records),
@@ -65,7 +71,10 @@ async function expectDocumented(name: string, response: Response): Promise<void>
   expect({ name, status: response.status, faults }).toEqual({ name, status: response.status, faults: [] });
 }
 
-const known = (path: string) => path.replace("budgets/unknown", `budgets/${budgetId}`);
+const known = (path: string) =>
+  path
+    .replace("budgets/unknown/leases", `budgets/${reserveBudgetId}/leases`)
+    .replace("budgets/unknown", `budgets/${budgetId}`);
 
 describe("every read", () => {
   it.each(routesWhere((entry) => isOperatorApi(entry)).filter(({ method }) => method === "GET"))(

@@ -148,7 +148,7 @@ describe("a record", () => {
   it("of more than 1,000 USD a call is rejected alone, also when the batch is sent again", async () => {
     const usdPerMillion = { input: 900, output: 900, cacheWrite5m: 900, cacheWrite1h: 900, cacheRead: 900 };
     await expectStatus(
-      harness.call("PUT", "/v1/prices/dear-model/2020-01-01", {
+      harness.call("PUT", "/v1/prices/dear-model/2024-01-01", {
         body: { usdPerMillion, usPremium: false, reason: "x" },
       }),
       200,

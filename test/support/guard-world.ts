@@ -86,11 +86,13 @@ export async function startWorld(flag: Partial<SnapshotFlag> = {}, changes: Part
   };
 }
 
-/** A guarded client of the given SDK. */
+let accounts = 0;
+
+/** A guarded client of the given SDK, with an account of its own: one that is out of money stays so. */
 export function makeClient(Sdk: Sdk, host: GuardHost, baseURL: string, options: ClientOptions = {}): Anthropic {
   const { apiKey, maxRetries, timeout, fetch, ...guardOptions } = options;
   return new Sdk({
-    apiKey: apiKey ?? "test",
+    apiKey: apiKey ?? `account-${(accounts += 1)}`,
     baseURL,
     middleware: [guard(host, { flag: FLAG, ...guardOptions })],
     ...(maxRetries === undefined ? {} : { maxRetries }),
