@@ -15,7 +15,7 @@ const run = promisify(execFile);
 
 const figureSchema = z.strictObject({
   name: z.string(),
-  unit: z.enum(["ns", "µs", "ms", "ms/s", "bytes", "KB", "KB/s", "requests/s", "records/s"]),
+  unit: z.enum(["ns", "µs", "ms", "ms/s", "bytes", "KB", "KB/s", "requests/s", "records/s", "USD"]),
   ours: z.number(),
   floor: z.number().optional(),
   peers: z.record(z.string(), z.number().positive()).optional(),
@@ -82,6 +82,25 @@ test("an open board is weighed, and what it is sent", { timeout: TIMEOUT_MS }, a
   const figures = await bench("board.first", "board.live");
   expect(figures.map(({ name, unit }) => `${name} ${unit}`)).toEqual(["board.first KB", "board.live KB/s"]);
 });
+
+test(
+  "a reserve budget is never overspent, by processes whose calls use their whole worst case",
+  { timeout: TIMEOUT_MS },
+  async () => {
+    const [reserve] = await bench("overshoot.reserve", "--workload", "worst");
+    expect(reserve).toMatchObject({ name: "overshoot.reserve", unit: "USD", ours: 0 });
+  },
+);
+
+test(
+  "a trip budget ends under the bound that was shown at its trip, by the endpoint's bill",
+  { timeout: TIMEOUT_MS },
+  async () => {
+    // The bench itself fails when the bill is above a bound that is known.
+    const [trip] = await bench("overshoot.trip", "--workload", "chat");
+    expect(trip?.note).toMatch(/billed .* bound (\$|unknown)/);
+  },
+);
 
 test.each(["0", "1.5", "3601", "long"])("--seconds %s is refused with the usage", async (seconds) => {
   await expect(run(process.execPath, [BENCH, "--seconds", seconds])).rejects.toMatchObject({ code: 2 });
