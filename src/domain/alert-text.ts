@@ -1,5 +1,6 @@
 /** What a step of a budget's ladder did, in a sentence that on-call reads at 3 AM. */
 import { type AccountFault, isWide, type Reach } from "./account-fault.ts";
+import type { TripBound } from "./bound.ts";
 import { FIRST_WAIT_MS, type FleetCalls, whyOut } from "./breaker.ts";
 import type { Budget, LadderStep } from "./budget.ts";
 import type { WindowState } from "./ladder.ts";
@@ -86,10 +87,25 @@ export function stepText(input: {
   step: LadderStep;
   flags: readonly string[];
   limitNanoUsd: number;
+  bound: TripBound | null;
 }): string {
-  const { budget, state, step, flags, limitNanoUsd } = input;
+  const { budget, state, step, flags, limitNanoUsd, bound } = input;
   const spent = `Budget ${budget.name} has reached ${step.atPercent} %: ${usd(state.spentNanoUsd)} of ${usd(limitNanoUsd)} ${aPeriod(budget.period)}.`;
-  return `${spent} ${consequence(budget, step, flags)}`;
+  const most = bound === null || flags.length === 0 ? "" : ` ${tripBoundText(bound, budget)}`;
+  return `${spent} ${consequence(budget, step, flags)}${most}`;
+}
+
+/** What can still be spent after a trip: "At most $31.46 in the end, by the calls that were running when it tripped." */
+function tripBoundText({ nanoUsd, notReporting }: TripBound, { enforcement }: Pick<Budget, "enforcement">): string {
+  const by = enforcement === "reserve" ? RESERVED : ", by the calls that were running when it tripped";
+  return `At most ${usd(nanoUsd)} in the end${by}${notReporting === 0 ? "" : `; ${unknownWords(notReporting)}`}.`;
+}
+
+const RESERVED = ": calls spend only what is set aside for them";
+
+/** "unknown: 2 instances not reporting": beside a bound that is of the others alone. */
+export function unknownWords(notReporting: number): string {
+  return `unknown: ${notReporting} ${notReporting === 1 ? "instance" : "instances"} not reporting`;
 }
 
 /** How far a budget is over its limit. */
@@ -112,14 +128,14 @@ export function stillOnText(input: {
 function letBy(cause: OverCause, timezone: string): string {
   switch (cause.kind) {
     case "OVERRIDE":
-      return `${cause.by ?? "somebody"} restored it over this budget at ${localMinute(cause.at.getTime(), timezone)}`;
+      return `${cause.by ?? "somebody"} restored it over this budget at ${localMinute(cause.at.getTime(), timezone)}: nothing stops it`;
     case "RAISE_ENDED":
       return `the raise${cause.by === null ? "" : ` by ${cause.by}`} ended at ${localMinute(cause.at.getTime(), timezone)}`;
     case "TRACK":
-      return "this budget only tracks";
+      return "this budget only tracks: nothing stops it";
     case "NO_KILL":
       return cause.killsAtPercent === null
-        ? "its ladder turns nothing off"
+        ? "its ladder turns nothing off: nothing stops it"
         : `its ladder turns off at ${cause.killsAtPercent} %`;
   }
 }

@@ -30,6 +30,12 @@ export interface Told {
   unanswered: Readonly<Record<string, number>>;
 }
 
+/** The most that is spent in the end, by what was told when a kill was committed, and how many processes did not tell. */
+export interface TripBound {
+  nanoUsd: number;
+  notReporting: number;
+}
+
 export interface Exposure {
   runningNanoUsd: number;
   startCreditsNanoUsd: number;

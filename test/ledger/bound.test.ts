@@ -3,9 +3,11 @@ import { randomUUID } from "node:crypto";
 import { beforeEach, describe, expect, it } from "vitest";
 import type { Runtime } from "../../src/boot.ts";
 import type { Counted, Ctx } from "../../src/deps.ts";
+import { usd } from "../../src/domain/alert-text.ts";
 import { NANO_PER_USD } from "../../src/domain/budget.ts";
 import { createBudget, updateBudget } from "../../src/services/budgets/budgets.ts";
 import { listBudgets } from "../../src/services/budgets/view.ts";
+import { listIncidents } from "../../src/services/incidents/view.ts";
 import { createFlag } from "../../src/services/flags/flags.ts";
 import { restoreFlag } from "../../src/services/flags/switches.ts";
 import { FakeClock } from "../support/clock.ts";
@@ -46,7 +48,9 @@ function tell(
     tokenId: "app",
     records,
     rejected: [],
-    ...(running !== undefined && { running: new Map(Object.entries(running).map(([flag, usd]) => [flag, usd * USD])) }),
+    ...(running !== undefined && {
+      running: new Map(Object.entries(running).map(([flag, most]) => [flag, most * USD])),
+    }),
     ...fields,
   });
 }
@@ -86,6 +90,10 @@ it("at the trip it is what was told by then, and what ends or begins later does 
   expect(atTrip).toMatchObject({ kind: "atTrip", notReporting: 0 });
   expect(atTrip.nanoUsd).toBeGreaterThanOrEqual(173 * USD);
   expect(atTrip.nanoUsd).toBeLessThanOrEqual(173 * USD + 0.1 * 100 * USD);
+  const [incident] = (await listIncidents(ctx, "production")).items;
+  expect(incident?.steps.at(-1)?.text).toContain(
+    `Turned off: ${FLAG}. At most ${usd(atTrip.nanoUsd ?? 0)} in the end, by the calls that were running when it tripped.`,
+  );
   await tell("a", { spentUsd: 40, running: {} });
   await tell("b", { running: { [FLAG]: 90 } });
   expect(await bound()).toMatchObject({ kind: "atTrip", nanoUsd: atTrip.nanoUsd });

@@ -86,7 +86,7 @@ describe("a flag that is on above its limit", () => {
     expect(items).toMatchObject([{ resolvedAt: null, title: "Daily is over 1600 % of $1.00" }]);
     const [alert] = (await listAlerts(ctx, "production", {})).items;
     expect(alert?.text).toMatch(
-      /\$29\.00 of \$1\.00 a day\. Still on: support-chat; .* restored it over this budget at 2026-03-02 09:20 UTC\.$/,
+      /\$29\.00 of \$1\.00 a day\. Still on: support-chat; .* restored it over this budget at 2026-03-02 09:20 UTC: nothing stops it\.$/,
     );
   });
 

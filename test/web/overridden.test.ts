@@ -38,7 +38,9 @@ describe("an incident whose step turned flags off", () => {
     await world.api("POST", `${PRODUCTION}/budgets`, dailyBudget({ limitUsd: 100 }));
     await spend(120);
     for (const page of ["/e/production", "/e/production/incidents"]) {
-      expect(await pages.text(page)).toMatch(/Turned off: support-chat\. Off now, until .*: support-chat/);
+      expect(await pages.text(page)).toMatch(
+        /Turned off: support-chat\. At most .* when it tripped.*\. Off now, until .*: support-chat/,
+      );
     }
     expect(await pages.html("/e/production/incidents")).toContain('class="card off"');
     expect(await pages.text("/e/production")).not.toContain("Not in force now");

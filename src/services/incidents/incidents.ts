@@ -26,6 +26,7 @@ import {
   stillOnText,
   usd,
 } from "../../domain/alert-text.ts";
+import type { TripBound } from "../../domain/bound.ts";
 import type { FleetCalls } from "../../domain/breaker.ts";
 import type { Budget, LadderStep } from "../../domain/budget.ts";
 import type { WindowState } from "../../domain/ladder.ts";
@@ -52,6 +53,8 @@ export interface Acted {
   /** The flags that the step changed. */
   flags: readonly string[];
   limitNanoUsd: number;
+  /** Of a kill: the most that is spent in the end. */
+  bound: TripBound | null;
 }
 
 /**

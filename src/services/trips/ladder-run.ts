@@ -78,8 +78,9 @@ async function apply(
     return null;
   }
   const { step, key } = change;
-  const flags = await trip(ctx, open, { budget, state, step, key });
-  const acted = { budget, state, step, key, flags, limitNanoUsd: effectiveLimitNanoUsd(budget, open.at.getTime()) };
+  const { flags, bound } = await trip(ctx, open, { budget, state, step, key });
+  const limitNanoUsd = effectiveLimitNanoUsd(budget, open.at.getTime());
+  const acted = { budget, state, step, key, flags, limitNanoUsd, bound };
   if (change.type === "resume") return flags.length > 0 ? acted : null;
   await noteStep(ctx, open, acted);
   return null;

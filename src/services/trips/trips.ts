@@ -8,8 +8,8 @@ import type { Ctx } from "../../deps.ts";
 import { budgets as budgetRows, budgetWindows, trips } from "../../db/schema/money.ts";
 import { flags } from "../../db/schema/state.ts";
 import type { Db, FlagRow } from "../../db/types.ts";
-import { boundNanoUsd, exposureOf, MAX_BOUND_NANO_USD } from "../../domain/bound.ts";
-import type { Budget, LadderStep } from "../../domain/budget.ts";
+import { boundNanoUsd, exposureOf, MAX_BOUND_NANO_USD, type TripBound } from "../../domain/bound.ts";
+import { type Budget, effectiveLimitNanoUsd, type LadderStep } from "../../domain/budget.ts";
 import { flagInForce, levelColumns, stepsOf, type Surroundings } from "../../domain/flag.ts";
 import {
   downgradeLevel,
@@ -35,11 +35,17 @@ export interface Acting {
   key: string;
 }
 
-/** Trips the budget's flags for a step, `only` those when given. Answers with the flags that it changed. */
-export async function trip(ctx: Ctx, open: Change, acting: Acting, only?: ReadonlySet<string>): Promise<string[]> {
+/** The flags that a step changed, and of a kill what can still be spent. */
+export interface Tripped {
+  flags: string[];
+  bound: TripBound | null;
+}
+
+/** Trips the budget's flags for a step, `only` those when given. */
+export async function trip(ctx: Ctx, open: Change, acting: Acting, only?: ReadonlySet<string>): Promise<Tripped> {
   const { tx, environment, at } = open;
   const { budget, state, step, key } = acting;
-  if (step.action === "alert") return [];
+  if (step.action === "alert") return { flags: [], bound: null };
   const around = await readSurroundings(tx, environment);
   const bound = step.action === "kill" ? await boundOf(open, budget, state) : null;
   const tripped: string[] = [];
@@ -71,14 +77,16 @@ export async function trip(ctx: Ctx, open: Change, acting: Acting, only?: Readon
     });
     tripped.push(flag.key);
   }
-  return tripped;
+  return { flags: tripped, bound };
 }
 
-/** The most that is spent in the end, by what clients have told until now. */
-async function boundOf({ tx, environment, at }: Change, budget: Budget, state: WindowState) {
+/** The most that is spent in the end, by what clients have told until now; what leases set aside is within the limit. */
+async function boundOf({ tx, environment, at }: Change, budget: Budget, state: WindowState): Promise<TripBound> {
   const nowMs = at.getTime();
-  const exposure = exposureOf(budget, await readTold(tx, environment.id, nowMs), nowMs);
-  const nanoUsd = Math.min(boundNanoUsd(state.spentNanoUsd, 0, exposure), MAX_BOUND_NANO_USD);
+  const reserves = budget.enforcement === "reserve";
+  const exposure = exposureOf(budget, reserves ? [] : await readTold(tx, environment.id, nowMs), nowMs);
+  const least = reserves ? effectiveLimitNanoUsd(budget, nowMs) : 0;
+  const nanoUsd = Math.min(boundNanoUsd(state.spentNanoUsd, least, exposure), MAX_BOUND_NANO_USD);
   return { nanoUsd, notReporting: exposure.notReporting };
 }
 

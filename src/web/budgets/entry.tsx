@@ -1,5 +1,5 @@
 /** One budget in the list: how it stands, what it did and may still do, and what was added to it. */
-import { usd } from "../../domain/alert-text.ts";
+import { unknownWords, usd } from "../../domain/alert-text.ts";
 import { UNBOUNDED_WORDS } from "../../domain/bound.ts";
 import { NANO_PER_USD } from "../../domain/budget.ts";
 import type { BudgetNow, BudgetResource } from "../../api/budget.ts";
@@ -115,14 +115,13 @@ function BoundText({ now }: { now: BudgetNow }) {
     return <>any amount: {bound.because === null ? "nothing stops it" : UNBOUNDED_WORDS[bound.because]}</>;
   }
   const { notReporting } = bound;
-  const silent = `${notReporting} ${notReporting === 1 ? "instance is" : "instances are"} not reporting`;
   const how =
     bound.kind === "atTrip"
       ? "bound at the trip: the calls that ran then, by the most that each can cost"
       : `forecast at the load of now: calls that run can cost ${usd(bound.runningNanoUsd)}, those that may begin unseen ${usd(bound.startCreditsNanoUsd)}`;
   return (
     <>
-      {notReporting > 0 ? `unknown: ${silent}; the others ` : ""}at most {usd(overshootBoundNanoUsd)}{" "}
+      {notReporting > 0 ? `${unknownWords(notReporting)}; the others ` : ""}at most {usd(overshootBoundNanoUsd)}{" "}
       <span class="dim">{how}</span>
     </>
   );

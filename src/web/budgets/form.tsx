@@ -147,12 +147,12 @@ export function BudgetForm({ draft, errors, version, action, cancel, flags, mode
           {
             value: "trip",
             label: "Trip",
-            note: "Counts every call and acts by the ladder, by itself, within seconds.",
+            note: "Counts every call and acts by the ladder, by itself, within seconds. What can still be spent after a trip: what the calls then running cost. The budget shows the most that this can be.",
           },
           {
             value: "reserve",
             label: "Reserve",
-            note: "No call is sent without money set aside for the most that it can cost: it is never overspent. Put agents and chat in separate budgets: one agent sets aside what a hundred chats need.",
+            note: "No call is sent without money set aside for the most that it can cost: it is never overspent. What can still be spent after a trip is what is set aside, within the limit. Put agents and chat in separate budgets: one agent sets aside what a hundred chats need.",
           },
           { value: "track", label: "Track", note: "Counts and alerts; never switches anything." },
         ]}
