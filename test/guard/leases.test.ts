@@ -91,6 +91,13 @@ async function setting(
   return { flag, budgetId: made.id, andon, client, money };
 }
 
+/** The ids of the requests whose results a client reads, to the end. */
+async function readAll(client: Anthropic, id: string): Promise<string[]> {
+  const read: string[] = [];
+  for await (const { custom_id } of await client.messages.batches.results(id)) read.push(custom_id);
+  return read;
+}
+
 describe("a budget that reserves", () => {
   it("lets a call through with its worst case set aside, and ends with what it cost as spent and nothing reserved", async () => {
     const { client, andon, money } = await setting(1);
@@ -247,6 +254,96 @@ describe("a budget that reserves", () => {
     const work = client.post("/v1/sessions", { body: { agent: "a" } });
     expect(findFeatureDisabled(await errorOf(work))).toMatchObject({ because: "unbounded" });
     await andon.close();
+  });
+
+  describe("of a message batch", () => {
+    /** What each request used, by its id; null: it was not answered. */
+    type Results = Record<string, { input: number; output: number } | null>;
+
+    /** What the endpoint does not serve: the batch that it took, and its results. `later`: null until it has ended. */
+    function batchApi(later: () => Results | null): (input: unknown, init?: RequestInit) => Promise<Response> {
+      return async (input, init) => {
+        const url = input instanceof Request ? input.url : String(input);
+        const [, id] = /\/batches\/([^/?]+)/.exec(url) ?? [];
+        if (id === undefined) return fetch(input instanceof Request ? input : url, init);
+        const results = later();
+        if (url.includes("/results")) return new Response(linesOf(results ?? {}));
+        const succeeded = Object.values(results ?? {}).filter((each) => each !== null).length;
+        return Response.json({
+          id,
+          type: "message_batch",
+          processing_status: results === null ? "in_progress" : "ended",
+          request_counts: { processing: 0, succeeded, errored: 0, canceled: 0, expired: 0 },
+          results_url: results === null ? null : `${endpoint.url}/v1/messages/batches/${id}/results`,
+        });
+      };
+    }
+
+    function linesOf(results: Results): string {
+      const lines = Object.entries(results).map(([custom_id, used]) => {
+        if (used === null) return { custom_id, result: { type: "expired" } };
+        const usage = { input_tokens: used.input, output_tokens: used.output, service_tier: "batch" };
+        const message = { id: `msg_${custom_id}`, type: "message", role: "assistant", model: OPUS, content: [], usage };
+        return { custom_id, result: { type: "succeeded", message: { ...message, stop_reason: "end_turn" } } };
+      });
+      return lines.map((line) => JSON.stringify(line)).join("\n");
+    }
+
+    async function submitted(results: Results): Promise<Setting & { id: string; other: Anthropic; end: () => void }> {
+      const world = await setting(1);
+      let ended: Results | null = null;
+      const answering = batchApi(() => ended);
+      const client = world.client.withOptions({ fetch: answering });
+      const other = new Anthropic({ apiKey: "test", baseURL: endpoint.url, fetch: answering });
+      const { id } = await client.messages.batches.create(batch(Object.keys(results).length));
+      return { ...world, client, other, id, end: () => (ended = results) };
+    }
+
+    /** At batch prices: half of 4 and 20 USD a million tokens. */
+    const COST = 100 * 2_000 + 50 * 10_000;
+    const USED = { input: 100, output: 50 };
+
+    it("settles by its results as they are read, each once however often, and frees what is not answered", async () => {
+      const { client, andon, money, id, end } = await submitted({ "0": USED, "1": null, "2": USED });
+      await client.messages.batches.retrieve(id);
+      expect((await money()).reserved).toBeGreaterThanOrEqual(0.3 * NANO);
+      end();
+      for await (const { custom_id } of await client.messages.batches.results(id)) if (custom_id === "0") break;
+      expect(await readAll(client, id)).toEqual(["0", "1", "2"]);
+      await readAll(client, id);
+      await andon.close();
+      expect(await money()).toEqual({ spent: 2 * COST, reserved: 0, indeterminate: 0 });
+    });
+
+    it("settles when it has ended without an answer, as one that was canceled or expired", async () => {
+      const { client, andon, money, id, end } = await submitted({ "0": null, "1": null });
+      end();
+      expect((await client.messages.batches.retrieve(id)).processing_status).toBe("ended");
+      await andon.close();
+      expect(await money()).toEqual({ spent: 0, reserved: 0, indeterminate: 0 });
+    });
+
+    it("settles also what another client has read and counted before", async () => {
+      const { client, other, andon, flag, money, id, end } = await submitted({ "0": USED, "1": USED });
+      end();
+      const elsewhere = new Andon({ url: server.url, token, logger: SILENT, instance: `${flag}-b` }, { env: {} });
+      await elsewhere.ready();
+      await readAll(other.withOptions({ middleware: [guard(elsewhere, { flag })] }), id);
+      await elsewhere.close();
+      expect((await money()).reserved).toBeGreaterThanOrEqual(0.2 * NANO);
+      await readAll(client, id);
+      await andon.close();
+      expect(await money()).toEqual({ spent: 2 * COST, reserved: 0, indeterminate: 0 });
+    });
+
+    it("stays set aside while nobody reads it, also when its client goes", async () => {
+      const { andon, money } = await submitted({ "0": USED, "1": USED });
+      await andon.close();
+      const { spent, reserved } = await money();
+      expect(spent).toBe(0);
+      expect(reserved).toBeGreaterThanOrEqual(0.2 * NANO);
+      expect(reserved).toBeLessThan(0.21 * NANO);
+    });
   });
 
   it("settles a stream that its reader leaves, and gives back most of the prompt's part at its beginning", async () => {

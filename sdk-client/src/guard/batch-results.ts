@@ -1,16 +1,18 @@
 /**
- * Counts the results of a message batch as they are read through the client. Invariants: the bytes pass unchanged; a result
- * has one id however often and wherever it is read, so that it counts once.
+ * Counts the results of a message batch as they are read through the client, and settles what its requests have set aside.
+ * Invariants: the bytes pass unchanged; a result has one id however often and wherever it is read, so that it counts once.
  */
 import type { GuardHost, UsageDraft } from "../guard-host.ts";
 import { isObject, parseObject } from "../wire/json.ts";
 import { rebuilt } from "./answers.ts";
 import { usedParts } from "./attempt-usage.ts";
+import type { BatchDeposits } from "./leases/batches.ts";
 import { memoryOf } from "./memory.ts";
 import type { RequestLike } from "./types.ts";
 
 /** Its results are one JSON object a line. https://platform.claude.com/docs/en/api/retrieving-message-batch-results */
 const RESULTS_PATH = /\/v1\/messages\/batches\/([^/?#]+)\/results\/?(?:[?#]|$)/;
+const BATCH_PATH = /\/v1\/messages\/batches\/([^/?#]+)\/?(?:[?#]|$)/;
 /** After so many the reader waits until they were sent: what overflows is summed, and a sum may count twice. */
 const RESULTS_PER_FLUSH = 2_000;
 
@@ -20,15 +22,39 @@ export function readsResultsOf(request: RequestLike): string | null {
   return RESULTS_PATH.exec(request.url)?.[1] ?? null;
 }
 
+/** The id of the batch that a request looks after; null for any other request. */
+export function looksAfter(request: RequestLike): string | null {
+  if (!request.url.includes("/batches/")) return null;
+  return BATCH_PATH.exec(request.url)?.[1] ?? null;
+}
+
+/** The API's answer about one batch, unchanged. One that has ended without a single answer was not billed: it settles. */
+export async function readingBatch(response: Response, batchId: string, deposits: BatchDeposits): Promise<Response> {
+  if (!response.ok || !deposits.has(batchId)) return response;
+  const text = await response.text();
+  const batch = parseObject(text);
+  const counts = batch?.["request_counts"];
+  const isUnanswered = isObject(counts) && counts["succeeded"] === 0;
+  if (batch?.["processing_status"] === "ended" && isUnanswered) deposits.unanswered(batchId);
+  return rebuilt(response, text);
+}
+
 /** The response with its results counted as they pass by, for this flag. Other answers are returned as they are. */
-export function countingResults(host: GuardHost, response: Response, of: { flag: string; batchId: string }): Response {
+export function countingResults(
+  host: GuardHost,
+  response: Response,
+  of: { flag: string; batchId: string; deposits: BatchDeposits },
+): Response {
   if (!response.ok || response.body === null) return response;
   const reader = response.body.getReader();
   const decoder = new TextDecoder();
   let rest = "";
   let sinceFlush = 0;
   const count = (line: string): void => {
-    const used = resultUsage(host, line, of);
+    const entry = line.trim() === "" ? null : parseObject(line);
+    if (entry === null) return;
+    const used = resultUsage(host, entry, line, of);
+    of.deposits.ended(of.batchId, String(entry["custom_id"]), used);
     sinceFlush += used.length;
     for (const draft of used) host.record(draft);
   };
@@ -53,9 +79,13 @@ export function countingResults(host: GuardHost, response: Response, of: { flag:
 }
 
 /** What one result used; nothing for one that was not answered, which is not billed. */
-function resultUsage(host: GuardHost, line: string, of: { flag: string; batchId: string }): UsageDraft[] {
-  const entry = line.trim() === "" ? null : parseObject(line);
-  const result = entry?.["result"];
+function resultUsage(
+  host: GuardHost,
+  entry: Readonly<Record<string, unknown>>,
+  line: string,
+  of: { flag: string; batchId: string },
+): UsageDraft[] {
+  const result = entry["result"];
   const message = isObject(result) && result["type"] === "succeeded" ? result["message"] : undefined;
   if (!isObject(message)) return [];
   const model = typeof message["model"] === "string" ? message["model"] : "unknown";
@@ -81,7 +111,7 @@ function resultUsage(host: GuardHost, line: string, of: { flag: string; batchId:
     },
   );
   return parts.map((part, index) => ({
-    id: `${of.batchId}:${String(entry?.["custom_id"])}:${index}`,
+    id: `${of.batchId}:${String(entry["custom_id"])}:${index}`,
     once: true,
     flag: of.flag,
     model: part.model,

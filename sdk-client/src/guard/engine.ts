@@ -2,7 +2,7 @@
  * What every door of the guard does with one request: the decision, the models, the call. Invariant: a call whose flag
  * is off, or whose model is blocked, never leaves the process.
  */
-import { readsResultsOf } from "./batch-results.ts";
+import { looksAfter, readsResultsOf } from "./batch-results.ts";
 import { DecidedRequest } from "./decided.ts";
 import type { Door } from "./door.ts";
 import { callKind } from "./endpoints.ts";
@@ -11,7 +11,7 @@ import type { GuardHost } from "../guard-host.ts";
 import { Guarding } from "./guarding.ts";
 import { sendMessage } from "./message.ts";
 import { layerAround } from "./nesting.ts";
-import { readResults, sendBatch, sendCount, sendOther, sendWork } from "./other-kinds.ts";
+import { readBatch, readResults, sendBatch, sendCount, sendOther, sendWork } from "./other-kinds.ts";
 import { holdBack } from "./pacing-call.ts";
 import { readBody, takeSubject, withTextBody } from "./request.ts";
 import type { GuardOptions, RequestLike } from "./types.ts";
@@ -38,6 +38,8 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
     const subject = takeSubject(request.headers, known, options, around);
     if (kind === "read") {
       const batchId = readsResultsOf(request);
+      const lookedAfter = batchId === null ? looksAfter(request) : null;
+      if (lookedAfter !== null) return readBatch(host, () => next(request), lookedAfter);
       if (batchId === null) return next(request);
       return readResults(host, () => next(request), { flag: subject.flag, around, batchId });
     }

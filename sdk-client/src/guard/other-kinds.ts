@@ -1,13 +1,15 @@
 /** The kinds of request besides a message: each is held to its flag as far as it makes a model work. */
 import { planBatch } from "./batch.ts";
-import { countingResults } from "./batch-results.ts";
+import { rebuilt } from "./answers.ts";
+import { countingResults, readingBatch } from "./batch-results.ts";
 import { bodyFor } from "./body.ts";
 import { capBatch, capChoices, capMessage, FITS } from "./caps.ts";
 import type { DecidedRequest } from "./decided.ts";
 import { modelOfPath } from "./endpoints.ts";
 import type { GuardHost } from "../guard-host.ts";
 import { Attempt, Stopped } from "./attempt.ts";
-import type { Deposit } from "./leases/deposit.ts";
+import { leasesOf } from "./leases/leases.ts";
+import type { AffordedBatch } from "./leases/purse.ts";
 import { isObject, parseObject } from "../wire/json.ts";
 import type { Place } from "./limits.ts";
 import { type RefusedName, refusedAnywhere, refusedInMessage } from "./names.ts";
@@ -21,13 +23,21 @@ export async function readResults(
   { flag, around, batchId }: { flag: string; around: Layer | undefined; batchId: string },
 ): Promise<Response> {
   if (around !== undefined) around.isTaken = true;
-  return countingResults(host, await send(), { flag, batchId });
+  return countingResults(host, await send(), { flag, batchId, deposits: leasesOf(host).batches });
+}
+
+/** What the API says of one batch. */
+export async function readBatch(host: GuardHost, send: () => Promise<Response>, batchId: string): Promise<Response> {
+  return readingBatch(await send(), batchId, leasesOf(host).batches);
 }
 
 /** A batch of messages: the models and caps of each of its items, as if it were sent alone. */
 export async function sendBatch<R extends RequestLike>(decided: DecidedRequest<R>): Promise<Response> {
   const { caps } = decided;
-  const { request, next, subject } = decided.asked;
+  const { request, next, subject, around } = decided.asked;
+  // It is this guard that sets aside for it.
+  if (around !== undefined) around.isTaken = true;
+  around?.deposit?.cancel();
   const counting = decided.counting();
   const no = decided.refusal(counting);
   if (no !== null) return no;
@@ -44,30 +54,39 @@ export async function sendBatch<R extends RequestLike>(decided: DecidedRequest<R
   const changed = batch.kind === "changed" ? batch.body : clamped;
   const outgoing = changed === null ? request : { ...request, body: changed };
   const place = decided.enter(counting);
-  const deposit = await depositFor(decided, outgoing);
-  if (deposit instanceof Response) {
+  const setAside = await setAsideFor(decided, outgoing);
+  if (setAside instanceof Response) {
     place?.leave();
-    return deposit;
+    return setAside;
   }
+  subject.layer.deposit = setAside?.deposit ?? null;
   const response = await leaveAfter(place, next(outgoing));
-  // What was taken works on for hours: its money stays set aside.
-  if (!response.ok) deposit?.cancel();
-  return response;
+  if (setAside === null || subject.layer.isTaken) return response;
+  if (!response.ok) {
+    setAside.deposit.cancel();
+    return response;
+  }
+  // What was taken works on for hours: its money stays set aside until results tell what it cost.
+  const text = await response.text();
+  const batchId = parseObject(text)?.["id"];
+  const { batches } = leasesOf(decided.asked.guarding.host);
+  if (typeof batchId === "string") batches.submitted(batchId, setAside.deposit, setAside.parts);
+  return rebuilt(response, text);
 }
 
 /** What a batch has set aside at batch prices; null while no budget reserves, and the answer where there is no money. */
-async function depositFor<R extends RequestLike>(
+async function setAsideFor<R extends RequestLike>(
   decided: DecidedRequest<R>,
   request: R,
-): Promise<Deposit | Response | null> {
+): Promise<Extract<AffordedBatch, { kind: "afforded" }> | Response | null> {
   const purse = decided.purse({ body: {}, request, fitting: decided.fitting() });
   const requests: unknown = purse === null ? null : parseObject(request.body)?.["requests"];
   if (purse === null || !Array.isArray(requests)) return null;
   const items = (requests as unknown[]).flatMap((each) => {
     const params = isObject(each) ? each["params"] : undefined;
     const model = isObject(params) ? params["model"] : undefined;
-    if (!isObject(params) || typeof model !== "string") return [];
-    return [{ body: params, choice: { model, step: null, replaced: false } }];
+    if (!isObject(each) || !isObject(params) || typeof model !== "string") return [];
+    return [{ customId: String(each["custom_id"]), body: params, choice: { model, step: null, replaced: false } }];
   });
   if (items.length === 0) return null;
   const wait = new Attempt();
@@ -75,7 +94,8 @@ async function depositFor<R extends RequestLike>(
   request.signal?.addEventListener("abort", onAbort, { once: true });
   try {
     const afforded = await purse.affordBatch(items, (work) => wait.wait(work(wait.signal)));
-    return afforded.kind === "refused" ? await decided.unaffordable(afforded.refusal) : afforded.deposit;
+    if (afforded.kind === "refused") return await decided.unaffordable(afforded.refusal);
+    return afforded.parts.size === 0 ? null : afforded;
   } catch (error) {
     throw error instanceof Stopped ? decided.asked.door.aborted() : error;
   } finally {

@@ -213,7 +213,8 @@ async function count(
     snapshot: served?.snapshot,
   });
   const sums = tally(records);
-  const uses = leaseUses(records);
+  // A result that somebody else has read counts no more, but what its batch set aside for it is free.
+  const uses = leaseUses(affordable);
   const named = await readNamedLeases(tx, environmentId, uses);
   const nameOf = modelNames(served?.snapshot.aliases);
   const lineage = served?.lineage ?? "";

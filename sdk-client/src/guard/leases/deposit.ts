@@ -54,15 +54,19 @@ export class Deposit {
     for (const { hold, counts } of this.#deposited) this.#settleOne(hold, counts, used, isUntold);
   }
 
-  /** A part of it is over and used this, as one result of a batch. Names the leases in its records. */
-  settlePart(used: readonly UsageDraft[]): void {
+  /**
+   * A part of it, for which so much was set aside, is over and used this, as one request of a batch. Names the leases in its
+   * records.
+   */
+  settlePart(used: readonly UsageDraft[], setAsideNanoUsd: number): void {
     for (const { hold, counts } of this.#deposited) {
+      let spent = 0;
       for (const draft of used) {
         const nanoUsd = counts(draft.model) ? this.#costOf(draft) : 0;
-        if (nanoUsd === 0) continue;
-        addUse(draft, { leaseId: hold.lease.id, nanoUsd });
-        hold.spend(nanoUsd);
+        if (nanoUsd > 0) addUse(draft, { leaseId: hold.lease.id, nanoUsd });
+        spent += nanoUsd;
       }
+      hold.settlePart(spent, setAsideNanoUsd);
     }
   }
 

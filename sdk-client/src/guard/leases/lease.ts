@@ -67,14 +67,14 @@ export class Hold {
     this.#onFreed(0);
   }
 
-  /** A part of it is known to have cost this much; the rest stays set aside. */
-  spend(nanoUsd: number): void {
+  /** A part of it, for which so much was set aside, is over and cost this much; the rest stays set aside. */
+  settlePart(spentNanoUsd: number, setAsideNanoUsd: number): void {
     if (this.#isSettled) return;
-    const part = Math.min(nanoUsd, this.#nanoUsd);
+    const part = Math.min(setAsideNanoUsd, this.#nanoUsd);
     this.lease.inFlight -= part;
     this.#nanoUsd -= part;
-    this.lease.spent += nanoUsd;
-    this.#onFreed(nanoUsd);
+    this.lease.spent += spentNanoUsd;
+    this.#onFreed(spentNanoUsd);
   }
 
   /** The attempt is over and cost this much. Later calls change nothing. */

@@ -15,6 +15,7 @@ import {
   MAX_WANTS_PER_REQUEST,
 } from "../../wire/lease-protocol.ts";
 import type { SnapshotBudget } from "../../wire/protocol.ts";
+import { BatchDeposits } from "./batches.ts";
 import { LeaseBook } from "./book.ts";
 import { type Exchange, exchange } from "./exchange.ts";
 import { type Spender, subjectOf } from "./scope.ts";
@@ -30,9 +31,9 @@ const RETRY_MS = 200;
 const MAX_RETRY_MS = 5_000;
 /** An answer may take so long beyond the time that its message may be parked. */
 const OVERDUE_MS = 500;
-/** Users and sessions that have a book; those without money or calls make room. */
 /** Messages whose answers were lost that are asked after; the money of others comes back when their leases end. */
 const MAX_LOST = 16;
+/** Users and sessions that have a book; those without money or calls make room. */
 const MAX_BOOKS = MAX_LEASES_PER_REQUEST;
 
 /** A budget that one call must have money of. */
@@ -55,6 +56,8 @@ interface Parked {
 export type LeaseHost = Pick<GuardHost, "budgets" | "link" | "models" | "onApplied" | "onClose" | "logger">;
 
 export class Leases {
+  /** What message batches have set aside. */
+  readonly batches = new BatchDeposits();
   readonly #host: LeaseHost;
   #budgets: readonly SnapshotBudget[] = [];
   readonly #books = new Map<string, LeaseBook>();

@@ -60,6 +60,22 @@ export type Afforded =
     }
   | { kind: "refused"; refusal: BudgetRefusal };
 
+export type AffordedBatch =
+  | {
+      kind: "afforded";
+      deposit: Deposit;
+      /** What was set aside for each request, by its `custom_id`. Empty when no budget reserves for them. */
+      parts: ReadonlyMap<string, number>;
+    }
+  | Extract<Afforded, { kind: "refused" }>;
+
+/** One request of a message batch. */
+export interface BatchItem {
+  customId: string;
+  choice: ModelChoice;
+  body: Body;
+}
+
 /** One choice as it would be sent, with the most that it can cost. */
 interface Priced {
   choice: ModelChoice;
@@ -110,14 +126,15 @@ export class Purse {
    * Sets aside what all requests of a message batch can cost, at batch prices. It stays set aside until results tell what
    * they cost: a batch works on when its caller is gone.
    */
-  async affordBatch(items: readonly { choice: ModelChoice; body: Body }[], waitFor: WaitFor): Promise<Afforded> {
+  async affordBatch(items: readonly BatchItem[], waitFor: WaitFor): Promise<AffordedBatch> {
     const { leases, spender, host } = this.#input;
     const [first] = items;
     if (first === undefined) throw new Error("a batch without requests costs nothing");
     const prices = pricedModels(host).prices();
     const accounts = new Map<string, Account>();
+    const parts = new Map<string, number>();
     let nanoUsd = 0;
-    for (const { choice, body } of items) {
+    for (const { customId, choice, body } of items) {
       const own = leases.accountsOf({ ...spender, model: choice.model });
       if (own.length === 0) continue;
       for (const account of own) accounts.set(account.budget.id, account);
@@ -126,23 +143,29 @@ export class Purse {
         return { kind: "refused", refusal: refusedAsUnbounded(own[0]?.budget.name ?? "", worst.why) };
       }
       nanoUsd += worst.nanoUsd;
+      parts.set(customId, worst.nanoUsd);
     }
     const inOrder = [...accounts.values()].toSorted((a, b) => (a.budget.id < b.budget.id ? -1 : 1));
     const priced = { choice: first.choice, accounts: inOrder, asked: this.#asked(first.choice), nanoUsd };
     const outcome = await this.#takeInTurn(priced, waitFor);
-    if (outcome.kind !== "tooLarge") return this.#told(outcome, this.#waitedMs);
+    if (outcome.kind === "refused") return outcome;
+    if (outcome.kind === "afforded") return { kind: "afforded", deposit: this.#deposit(outcome), parts };
     const { name } = outcome.account.budget;
     return { kind: "refused", refusal: refusedAsTooLarge(name, nanoUsd, outcome.restNanoUsd) };
   }
 
   #told(outcome: Exclude<Outcome, TooLarge>, waitedMs: number): Afforded {
     if (outcome.kind === "refused") return outcome;
-    const { priced, deposited } = outcome;
+    const { choice } = outcome.priced;
+    return { kind: "afforded", choice, deposit: this.#deposit(outcome), hasWaited: this.#waitedMs > waitedMs };
+  }
+
+  #deposit({ priced, deposited }: Extract<Outcome, { kind: "afforded" }>): Deposit {
     const { asked, choice } = priced;
     const { host } = this.#input;
     const body = asked.body ?? {};
     const maxTokens = body["max_tokens"];
-    const deposit = new Deposit(
+    return new Deposit(
       deposited,
       {
         model: choice.model,
@@ -154,7 +177,6 @@ export class Purse {
       },
       () => pricedModels(host).prices(),
     );
-    return { kind: "afforded", choice, deposit, hasWaited: this.#waitedMs > waitedMs };
   }
 
   async #affordOne(choice: ModelChoice, waitFor: WaitFor): Promise<Outcome> {
