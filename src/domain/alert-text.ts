@@ -57,7 +57,7 @@ const REFUSED: Readonly<Record<AccountFault, string>> = {
 };
 
 /** The title of the incident of an account that Claude refuses. */
-export function accountTitle(fault: AccountFault, reach: Reach): string {
+export function accountTitle(fault: AccountFault, reach: Pick<Reach, "instances" | "running">): string {
   const { instances, running } = reach;
   return `${REFUSED[fault]}${isWide(reach) ? "" : ` on ${instances.length} of ${running} instances`}`;
 }

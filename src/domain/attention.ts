@@ -15,6 +15,8 @@ export interface AttentionFacts {
   key: string;
   name: string;
   state: StandingState;
+  /** Claude refuses its calls: their account is out of money, or its key is not accepted. */
+  refused: boolean;
   burnNanoUsdPerHour: number;
   /** What it spent an hour over the last day; null when nobody knows. */
   usualNanoUsdPerHour: number | null;
@@ -24,12 +26,21 @@ export interface AttentionFacts {
 }
 
 /** The most urgent first. */
-export const RANKS = ["over", "off", "limit within the hour", "far above usual", "downgraded", "calm"] as const;
+export const RANKS = [
+  "over",
+  "off",
+  "refused",
+  "limit within the hour",
+  "far above usual",
+  "downgraded",
+  "calm",
+] as const;
 export type Rank = (typeof RANKS)[number];
 
 export function rankOf(facts: AttentionFacts, nowMs: number): Rank {
   if (facts.state === "over") return "over";
   if (facts.state === "off") return "off";
+  if (facts.refused) return "refused";
   if (facts.limitReachedAtMs !== null && facts.limitReachedAtMs - nowMs <= HOUR_MS) return "limit within the hour";
   if ((timesUsual(facts) ?? 0) >= FAR_ABOVE_USUAL) return "far above usual";
   return facts.state === "on" ? "calm" : "downgraded";

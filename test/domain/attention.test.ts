@@ -10,6 +10,7 @@ const flag = (key: string, fields: Partial<AttentionFacts> = {}): AttentionFacts
   key,
   name: key,
   state: "on",
+  refused: false,
   burnNanoUsdPerHour: 0,
   usualNanoUsdPerHour: null,
   limitReachedAtMs: null,
@@ -18,7 +19,7 @@ const flag = (key: string, fields: Partial<AttentionFacts> = {}): AttentionFacts
 });
 
 describe("the order of attention", () => {
-  it("is: over the limit, off, limit within the hour, far above usual, downgraded, the rest by spend", () => {
+  it("is: over the limit, off, refused by Claude, limit within the hour, far above usual, downgraded, the rest by spend", () => {
     const flags = [
       flag("calm-dear", { todayNanoUsd: usd(900) }),
       flag("calm-cheap", { todayNanoUsd: usd(1) }),
@@ -26,11 +27,22 @@ describe("the order of attention", () => {
       flag("downgraded", { state: "downgraded", todayNanoUsd: usd(2) }),
       flag("runaway", { burnNanoUsdPerHour: usd(50), usualNanoUsdPerHour: usd(10) }),
       flag("soon", { state: "downgraded", limitReachedAtMs: NOW_MS + 60 * MINUTE_MS }),
-      flag("off", { state: "off" }),
+      flag("refused", { state: "downgraded", refused: true }),
+      flag("off", { state: "off", refused: true }),
       flag("over", { state: "over" }),
     ];
     const order = flags.toSorted(byAttention(NOW_MS)).map(({ key }) => key);
-    expect(order).toEqual(["over", "off", "soon", "runaway", "downgraded", "ramping", "calm-dear", "calm-cheap"]);
+    expect(order).toEqual([
+      "over",
+      "off",
+      "refused",
+      "soon",
+      "runaway",
+      "downgraded",
+      "ramping",
+      "calm-dear",
+      "calm-cheap",
+    ]);
   });
 
   it("is the same whatever order they come in, also of flags that spend the same", () => {

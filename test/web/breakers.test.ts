@@ -61,6 +61,15 @@ it("says which calls Claude refuses for their account, and on which instances", 
     expect(text).toContain("The Claude account is out of money");
     expect(text).toContain("Refused on 1 of 1 instances (host-2): ");
   }
+  const refused = "Calls are refused. The Claude account is out of money.";
+  expect(await pages.part(E, "article", "flag-support-chat")).toContain(refused);
+  const page = await pages.html(`${E}/flags/support-chat`);
+  expect(page).toMatch(/<section class="card over"/);
+  expect(await pages.text(`${E}/flags/support-chat`)).toContain(refused);
+  const html = await pages.html(E);
+  expect(html).toMatch(/class="card flag over" id="flag-support-chat"/);
+  expect(html).toMatch(/class="card flag on" id="flag-draft-reply"/);
+  expect(await pages.text(E)).toContain("1 refused by Claude");
   expect(await pages.text(E)).toContain("Calls are refused now on 1 of 1 instances: host-2.");
   expect(await pages.text(`${E}/audit`)).toContain("The Claude account is out of money");
 });

@@ -299,8 +299,8 @@ function keepNews(part, shown) {
 const orderedBy = new Map();
 const rows = () => [...document.querySelectorAll("[data-flag]")];
 const rankOf = (row) => Number(row.dataset.rank);
-/** Ranks above it, and this one, are worth a word: over the limit, off, limit within the hour, far above usual. */
-const URGENT_RANK = 3;
+/** Ranks above it, and this one, are worth a word: over the limit, off, refused, limit within the hour, far above usual. */
+const URGENT_RANK = 4;
 
 function rememberOrder() {
   orderedBy.clear();

@@ -1,12 +1,26 @@
 /** What the order of attention and the search for drivers are made from, of what the board has read. Pure. */
+import { accountTitle } from "../../domain/alert-text.ts";
 import type { AttentionFacts } from "../../domain/attention.ts";
 import type { IncidentResource } from "../../api/incident.ts";
 import type { FlagResource } from "../../api/flag.ts";
 import type { BoardMoney } from "../../services/board/money.ts";
 import type { Driven } from "../../services/usage/drivers.ts";
 
+/** Why Claude refuses calls of the flag, and on how many instances; `[]` when it does not, or none are made as it is off. */
+export function refusalsOf({ key, standing }: FlagResource, incidents: readonly IncidentResource[]): string[] {
+  if (standing.state === "off") return [];
+  return incidents.flatMap(({ account }) =>
+    account?.flags.includes(key) === true ? [accountTitle(account.fault, account)] : [],
+  );
+}
+
 /** What decides where the flag stands. `usual` by flag, in nano-USD an hour. */
-export function attentionOf(flag: FlagResource, money: BoardMoney, usual: ReadonlyMap<string, number>): AttentionFacts {
+export function attentionOf(
+  flag: FlagResource,
+  refused: boolean,
+  money: BoardMoney,
+  usual: ReadonlyMap<string, number>,
+): AttentionFacts {
   const { key, name, standing } = flag;
   const spent = money.flags.get(key);
   const reached = money.budgets.flatMap(({ scope, limitReachedAt }) =>
@@ -16,6 +30,7 @@ export function attentionOf(flag: FlagResource, money: BoardMoney, usual: Readon
     key,
     name,
     state: standing.state,
+    refused,
     burnNanoUsdPerHour: spent?.burnNanoUsdPerHour ?? 0,
     usualNanoUsdPerHour: usual.get(key) ?? null,
     limitReachedAtMs: reached.length === 0 ? null : Math.min(...reached),

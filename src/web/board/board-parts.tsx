@@ -141,9 +141,9 @@ async function flagList(board: Board, visitor: Actor, memory: RowMemory): Promis
   const held = board.fleet.held.map(({ instance, local, state }) => [instance, local, state]);
   let rendered = 0;
   for (const row of board.rows) {
-    const { flag, last } = row;
+    const { flag, last, refusals } = row;
     const concerned = board.incidents.some((incident) => concerns(incident, flag));
-    const of: RowSource = { flag, money: board.money, rest: [last, concerned, held] };
+    const of: RowSource = { flag, money: board.money, rest: [last, concerned, refusals, held] };
     const known = memory.get(flag.key);
     const isSame = known?.of.flag === flag && known.of.money === board.money && same(known.of.rest, of.rest);
     const part = isSame ? known.part : flagRow(row, board, visitor);
@@ -174,7 +174,8 @@ async function flagList(board: Board, visitor: Actor, memory: RowMemory): Promis
 }
 
 function flagRow(row: FlagRow, board: Board, visitor: Actor): Part {
-  const { flag, attention } = row;
+  const { flag, attention, refusals } = row;
+  const light = lightOf(flag, refusals.length > 0);
   const { money, nowMs } = board;
   const instances = someIn(board.fleet, "live").count;
   const base = `/e/${board.environment.key}`;
@@ -189,7 +190,7 @@ function flagRow(row: FlagRow, board: Board, visitor: Actor): Part {
         money={<FlagMoneyView flag={flag} money={money} />}
       />,
     ),
-    children: flagMoneyParts({ flag, attention, instances, light: lightOf(flag), money, base, nowMs }),
+    children: flagMoneyParts({ flag, attention, instances, light, money, base, nowMs }),
   };
 }
 

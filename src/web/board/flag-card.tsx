@@ -13,6 +13,7 @@ import { Running } from "../shell/running.tsx";
 import { missesReason, UndoPlace, WhyPlace } from "./own-parts.tsx";
 import { isAwaited } from "../../domain/fleet.ts";
 import { NotWired } from "../flags/not-wired.tsx";
+import { Refused } from "../flags/refused.tsx";
 import { SentModels } from "../flags/sent-models.tsx";
 import { StateLine } from "../text/state-line.tsx";
 import { isHeldOff } from "../../domain/effective.ts";
@@ -32,10 +33,10 @@ export interface FlagCardProps {
 }
 
 export function FlagCard({ row, board, operator, admin, money }: FlagCardProps) {
-  const { flag, last, rank } = row;
+  const { flag, last, rank, refusals } = row;
   const { key, name, owner, runbookUrl, standing } = flag;
   const base = `/e/${board.environment.key}`;
-  const light = lightOf(flag);
+  const light = lightOf(flag, refusals.length > 0);
   const path = `${base}/flags/${key}`;
   const isFresh = last !== null && board.nowMs - Date.parse(last.at) < PROOF_SHOWN_MS;
   const isAsked = isFresh || (last !== null && isAwaited(last.proof));
@@ -73,8 +74,9 @@ export function FlagCard({ row, board, operator, admin, money }: FlagCardProps) 
       </div>
       <More what={key} name={name} />
       <p class="state">
-        <StateLine flag={flag} nowMs={board.nowMs} />
+        <StateLine flag={flag} nowMs={board.nowMs} light={light} />
       </p>
+      <Refused refusals={refusals} />
       <SentModels flag={flag} base={base} admin={admin} />
       {isFresh ? null : <NotWired flag={flag} />}
       {isFresh ? proof : null}

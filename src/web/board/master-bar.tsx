@@ -72,12 +72,12 @@ export function MasterNews({ board, operator }: { board: Board; operator: boolea
 
 export function MasterBar({ board, operator }: { board: Board; operator: boolean }) {
   const flags = board.rows.map(({ flag }) => flag);
-  const lights = flags.map(lightOf);
+  const lights = board.rows.map(({ flag, rank }) => (rank === "refused" ? rank : lightOf(flag)));
   const off = board.master.state === "off";
   const sum = (light: string) => lights.filter((one) => one === light).length;
   const path = `/e/${board.environment.key}/kill`;
-  const isOver = lights.includes("over") || overShared(board.money, flags).length > 0;
-  const light = off ? "off" : isOver ? "over" : "on";
+  const isAmber = lights.includes("over") || lights.includes("refused") || overShared(board.money, flags).length > 0;
+  const light = off ? "off" : isAmber ? "over" : "on";
   return (
     <section class="master" id="master" aria-label="Master switch">
       <div>
@@ -91,6 +91,7 @@ export function MasterBar({ board, operator }: { board: Board; operator: boolean
             : [
                 ...(sum("over") > 0 ? [`${sum("over")} over the limit`] : []),
                 ...(sum("off") > 0 ? [`${sum("off")} off`] : []),
+                ...(sum("refused") > 0 ? [`${sum("refused")} refused by Claude`] : []),
                 ...(sum("downgraded") > 0 ? [`${sum("downgraded")} downgraded`] : []),
                 `${sum("on")} on`,
               ].join(" · ")}

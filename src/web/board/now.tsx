@@ -18,10 +18,16 @@ import { count } from "../text/text.ts";
 /** How many are not as they should be, or that all is on, in a bar that stays in sight; the rows say each in a sentence. */
 export function Now({ board }: { board: Board }) {
   const wrong = board.rows.filter(({ flag }) => ownState(flag) !== "on");
+  const refused = board.rows.filter(({ refusals }) => refusals.length > 0).length;
   const over = overShared(
     board.money,
     board.rows.map(({ flag }) => flag),
   );
+  const said = [
+    ...over.map(({ name }) => `${name} over its limit`),
+    ...tally(wrong),
+    ...(refused > 0 ? [`${refused} refused by Claude`] : []),
+  ];
   const masterOff = board.master.state === "off";
   // A row says how many there are; on a phone this line is for those that are missing.
   const allWell = someIn(board.fleet, "lost").count + someIn(board.fleet, "silent").count === 0;
@@ -30,8 +36,8 @@ export function Now({ board }: { board: Board }) {
     <section class="now" id="now" aria-labelledby="now-title">
       <div class="status">
         <h2 id="now-title">
-          {wrong.length > 0 || over.length > 0 ? (
-            `${masterOff ? "By themselves: " : ""}${[...over.map(({ name }) => `${name} over its limit`), ...tally(wrong)].join(", ")}`
+          {said.length > 0 ? (
+            `${masterOff ? "By themselves: " : ""}${said.join(", ")}`
           ) : masterOff ? (
             "No flag is off by itself"
           ) : (

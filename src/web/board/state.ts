@@ -7,7 +7,7 @@ import type { Snapshot } from "../../../sdk-client/src/wire/protocol.ts";
 import type { Ctx } from "../../deps.ts";
 import { seesEnvironment } from "../../domain/actor.ts";
 import { type AttentionFacts, byAttention, type Rank, rankOf } from "../../domain/attention.ts";
-import { attentionOf, drivenBy } from "./attention.ts";
+import { attentionOf, drivenBy, refusalsOf } from "./attention.ts";
 import { type Change, type Fleet, timedProof, type TimedProof } from "../../domain/fleet.ts";
 import type { AuditResource } from "../../api/audit.ts";
 import type { EnvironmentResource } from "../../api/environment.ts";
@@ -42,7 +42,7 @@ const AWAY_AFTER_SECONDS = 3;
 const IMPATIENCE_MS = 500;
 const MAX_TIMED_PROOFS = 8;
 /** More than this many budgets that stand over a step at once are found on the incidents page. */
-const MAX_OPEN_INCIDENTS = 20;
+export const MAX_OPEN_INCIDENTS = 20;
 
 /** The change that put a switch, a level or the master where it is now. */
 export interface LastChange {
@@ -59,6 +59,8 @@ export interface LastChange {
 export interface FlagRow {
   flag: FlagResource;
   last: LastChange | null;
+  /** Why Claude refuses its calls. */
+  refusals: string[];
   attention: AttentionFacts;
   /** What it asks attention for. */
   rank: Rank;
@@ -190,8 +192,10 @@ async function freshBoard(ctx: Ctx, environmentKey: string, { memory, figures }:
     };
   };
   const rows = state.flags.map((flag): FlagRow => {
-    const attention = attentionOf(flag, money, usual);
-    return { flag, last: describe(changes.get(`flag ${flag.key}`), flag), attention, rank: rankOf(attention, nowMs) };
+    const refusals = refusalsOf(flag, incidents.items);
+    const attention = attentionOf(flag, refusals.length > 0, money, usual);
+    const last = describe(changes.get(`flag ${flag.key}`), flag);
+    return { flag, last, refusals, attention, rank: rankOf(attention, nowMs) };
   });
   const inOrder = byAttention(nowMs);
   return {

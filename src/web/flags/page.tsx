@@ -8,10 +8,13 @@ import { listAudit } from "../../services/shared/audit.ts";
 import { budgetGlances } from "../../services/board/money.ts";
 import { flagSpend } from "../../services/usage/flag-spend.ts";
 import { getFlag } from "../../services/flags/flags.ts";
+import { listIncidents } from "../../services/incidents/view.ts";
 import { fleetOf } from "../../services/instances/fleet.ts";
 import { AuditList } from "../audit/list.tsx";
 import { fleetWords } from "../text/fleet.ts";
 import { HeldLine } from "../board/held-line.tsx";
+import { refusalsOf } from "../board/attention.ts";
+import { MAX_OPEN_INCIDENTS } from "../board/state.ts";
 import { ownBudget } from "../board/flag-money.tsx";
 import { Moment } from "../shell/moment.tsx";
 import { mayAdminister, mayOperate, type PageEnv, serviceContext } from "../shell/page-context.ts";
@@ -19,6 +22,7 @@ import { sendPage } from "../shell/render.tsx";
 import { operatorText } from "./rule-fields.tsx";
 import { formatValue } from "./rule-value.ts";
 import { selfUpdating } from "../shell/self-updating.ts";
+import { Refused } from "./refused.tsx";
 import { SentModels } from "./sent-models.tsx";
 import { staying } from "./staying-budgets.ts";
 import { StateLine } from "../text/state-line.tsx";
@@ -37,14 +41,16 @@ export function flagPages(deps: Deps): Hono<PageEnv> {
     const { environment, key } = c.req.param();
     const ctx = serviceContext(c, deps);
     const actor = c.get("actor");
-    const [{ flag, budgets, budget, spend }, audit, fleet] = await Promise.all([
+    const [{ flag, budgets, budget, spend }, audit, fleet, incidents] = await Promise.all([
       oneReading(ctx, (own) => stateAndMoney(own, environment, key)),
       story(ctx, environment, key),
       fleetOf(ctx, environment),
+      listIncidents(ctx, environment, { open: true, limit: MAX_OPEN_INCIDENTS }),
     ]);
     const nowMs = deps.clock.nowMs();
     const path = `/e/${environment}/flags/${key}`;
-    const light = lightOf(flag);
+    const refusals = refusalsOf(flag, incidents.items);
+    const light = lightOf(flag, refusals.length > 0);
     return sendPage(
       c,
       deps,
@@ -63,8 +69,9 @@ export function flagPages(deps: Deps): Hono<PageEnv> {
           </div>
           {flag.description === "" ? null : <p>{flag.description}</p>}
           <p class="state">
-            <StateLine flag={flag} nowMs={nowMs} />
+            <StateLine flag={flag} nowMs={nowMs} light={light} />
           </p>
+          <Refused refusals={refusals} />
           <SentModels flag={flag} base={`/e/${environment}`} admin={mayAdminister(actor)} />
           <p class="dim">
             {fleetWords(fleet)}. <Evaluated flag={flag} nowMs={nowMs} />

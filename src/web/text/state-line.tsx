@@ -2,13 +2,20 @@
 import type { FlagResource } from "../../api/flag.ts";
 import { standingWords } from "../../domain/standing-words.ts";
 import { Words } from "./words.tsx";
-import { killTrip, lightOf, listed, percent } from "./text.ts";
+import { killTrip, type Light, lightOf, listed, percent } from "./text.ts";
+
+export interface StateLineProps {
+  flag: FlagResource;
+  nowMs: number;
+  /** The colour of its word, when it is not that of the state alone. */
+  light?: Light;
+}
 
 /** What the flag does now, since when, by whom and why. */
-export function StateLine({ flag, nowMs }: { flag: FlagResource; nowMs: number }) {
+export function StateLine({ flag, nowMs, light = lightOf(flag) }: StateLineProps) {
   const { standing } = flag;
   const words = <Words words={standingWords(standing)} nowMs={nowMs} exact={standing.cause.kind === "KILLED"} />;
-  const word = <b class={`word ${lightOf(flag)}`}>{WORDS[standing.state]}</b>;
+  const word = <b class={`word ${light}`}>{WORDS[standing.state]}</b>;
   switch (standing.state) {
     case "off":
       return (

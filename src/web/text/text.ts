@@ -33,11 +33,12 @@ export function percent(value: number): string {
   return `${Number(value.toFixed(2))} %`;
 }
 
-/** `over`: amber with "!", on though its budget is over the limit. */
+/** `over`: amber with "!", on though its budget is over the limit, or though Claude refuses its calls. */
 export type Light = "on" | "downgraded" | "over" | "off";
 
 /** The colour and shape of a flag: a ramp counts as less than on. */
-export function lightOf({ standing: { state } }: FlagResource): Light {
+export function lightOf({ standing: { state } }: FlagResource, isRefused = false): Light {
+  if (isRefused && state !== "off") return "over";
   return state === "ramping" ? "downgraded" : state;
 }
 
