@@ -9,6 +9,10 @@ import { moment } from "./text.ts";
 /** `Support chat, daily: $12.40 of $100.00 a day (12 %), $3.20/h, limit reached 17:40 …; trip`. */
 export function budgetLine(budget: BudgetLine): string {
   const { name, enforcement, now, paused } = budget;
+  const how = paused ? "paused" : enforcement;
+  if (now.subjects !== null) {
+    return `${name}: ${usd(now.limitNanoUsd)} for each, ${periodOf(budget)}; ${subjectsText(now.subjects)}; ${how}`;
+  }
   const percent = Math.floor((Number(now.spentNanoUsd) / Math.max(1, now.limitNanoUsd)) * 100);
   const spent = `${usd(Number(now.spentNanoUsd))} of ${usd(now.limitNanoUsd)} ${periodOf(budget)} (${String(percent)} %)`;
   const reached =
@@ -17,7 +21,35 @@ export function budgetLine(budget: BudgetLine): string {
       : now.limitReachedAt === null
         ? ""
         : `, limit reached ${moment(now.limitReachedAt)} at this rate`;
-  return `${name}: ${spent}, ${usd(now.burnNanoUsdPerHour)}/h${reached}; ${paused ? "paused" : enforcement}`;
+  return `${name}: ${spent}, ${usd(now.burnNanoUsdPerHour)}/h${reached}; ${how}`;
+}
+
+type Subjects = NonNullable<BudgetLine["now"]["subjects"]>;
+
+/** Each has the limit alone: a sum, or a share of it, would say nothing. */
+function subjectsText({ counted, stopped, downgraded, warned }: Subjects): string {
+  const held = [
+    ...(stopped > 0 ? [`${String(stopped)} stopped`] : []),
+    ...(downgraded > 0 ? [`${String(downgraded)} downgraded`] : []),
+    ...(warned > 0 ? [`${String(warned)} near it`] : []),
+  ];
+  return [`${String(counted)} spent from it`, ...held].join(", ");
+}
+
+/** Whom it holds, or who spent most; of a `reserve` budget, what calls and silent clients hold. */
+function holdsLines({ subjects, leases }: BudgetLine["now"]): string[] {
+  const top = subjects?.top ?? [];
+  return [
+    ...top.map(({ user, session, spentNanoUsd, action }) => {
+      const who = [user, session].filter((one) => one !== undefined).join(" · ");
+      return `  ${who}: ${usd(spentNanoUsd)}${action === null ? "" : `, ${action}`}`;
+    }),
+    ...(leases === null
+      ? []
+      : [
+          `  held for calls ${usd(leases.heldNanoUsd)} by ${String(leases.holders)} clients, ${String(leases.waiting)} calls wait; indeterminate ${usd(leases.indeterminateNanoUsd)}`,
+        ]),
+  ];
 }
 
 export function budgetLines(budget: BudgetLine): string[] {
@@ -32,6 +64,7 @@ export function budgetLines(budget: BudgetLine): string[] {
       ({ addUsd, until, by, reason }) =>
         `  raised by ${usd(Math.round(addUsd * NANO_PER_USD))} until ${moment(until)} by ${by}, "${reason}"`,
     ),
+    ...holdsLines(now),
     ...now.trips.map(
       ({ flag, action, atPercent, overriddenBy }) =>
         `  ${flag}: ${action} at ${String(atPercent)} %${overriddenBy === null ? "" : `, overridden by ${overriddenBy}`}`,

@@ -192,3 +192,22 @@ describe("andon prices", () => {
     expect((await andon("prices", "set", "--help")).out).toMatch(/--env <key>[\s\S]*$/);
   });
 });
+
+describe("a budget", () => {
+  it("of each user's says whom it holds and no share of a sum; of one that reserves, what is held and not spent", async () => {
+    const made = [
+      { name: "Each user", scope: { user: "each" }, limitUsd: 2 },
+      { name: "Reserved", scope: { flag: "support-chat" }, limitUsd: 10, enforcement: "reserve" },
+    ];
+    for (const body of made) await expectStatus(harness.call("POST", `${P}/budgets`, { body }), 201);
+    expect((await andon("budgets")).out).toMatch(/^Each user: \$2\.00 for each, a day; 0 spent from it; trip$/m);
+    const body = batchOf([callFor(2, { user: "ann" }), callFor(1, { user: "bob" })]);
+    await expectStatus(harness.call("POST", "/sdk/v1/usage", { token: harness.tokens.sdk, body }), 200);
+    const { out } = await andon("budget", "show", "Each user");
+    expect(out).toMatch(/^Each user: \$2\.00 for each, a day; 2 spent from it, 1 stopped; trip\n/);
+    expect(out).toMatch(/^  ann: \$2\.\d\d, stop\n  bob: \$1\.\d\d$/m);
+    expect((await andon("budget", "show", "Reserved")).out).toContain(
+      "held for calls $0.00 by 0 clients, 0 calls wait; indeterminate $0.00",
+    );
+  });
+});

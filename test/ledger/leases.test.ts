@@ -6,6 +6,7 @@ import type { BudgetDefinition, BudgetResource } from "../../src/api/budget.ts";
 import { returnedRows } from "../../src/db/returned-rows.ts";
 import { createBudget, deleteBudget, updateBudget } from "../../src/services/budgets/budgets.ts";
 import { expireLeases } from "../../src/services/budgets/lease-expiry.ts";
+import { listLeases } from "../../src/services/budgets/lease-view.ts";
 import { raiseBudget } from "../../src/services/budgets/raise.ts";
 import { getBudget } from "../../src/services/budgets/view.ts";
 import { createFlag, getFlag } from "../../src/services/flags/flags.ts";
@@ -309,6 +310,22 @@ describe("a budget with leases out", () => {
     const raised = { addUsd: 3, until: new Date(NINE + 3_600_000), reason: "launch" };
     await raiseBudget(ctx(), "production", budget.id, raised);
     expect((await waits).leases).toMatchObject([{ grantedNanoUsd: 3 * USD }]);
+  });
+
+  it("whose limit is lowered calls back what is idle, and is bounded by what is held until then", async () => {
+    const budget = await reserve(10);
+    const { leaseId } = await granted(budget, 10);
+    const idle = atB.ask({ leases: [said(leaseId, { inFlightNanoUsd: 2 * USD })], wait: 20 });
+    await until("its client is heard", async () => {
+      const { items } = await listLeases(ctx(), "production", budget.id);
+      return items[0]?.inFlightNanoUsd === 2 * USD;
+    });
+    const { value } = await updateBudget(ctx(), "production", budget.id, { limitUsd: 1 });
+    expect(value.now).toMatchObject({ bound: { nanoUsd: 10 * USD }, overshootBoundNanoUsd: 9 * USD });
+    expect((await idle).scarce).toEqual([budget.id]);
+    await atB.ask({ leases: [said(leaseId, { inFlightNanoUsd: 2 * USD, releasedNanoUsd: 8 * USD })] });
+    const { now } = await getBudget(ctx(), "production", budget.id);
+    expect(now).toMatchObject({ bound: { nanoUsd: 2 * USD }, overshootBoundNanoUsd: USD });
   });
 
   it("that counts something else recalls them, and holds what they hold until it is settled", async () => {

@@ -13,7 +13,7 @@ import { GRAINS, piecesOf } from "../../domain/rollups.ts";
 import { isTimeZone, windowAt } from "../../domain/window.ts";
 import { AppError, invalid } from "../../errors.ts";
 import { budgetOf, type BudgetRow, readRaises, requireBudget } from "./rows.ts";
-import { moveLeases, recallLeases } from "./lease-recall.ts";
+import { moveLeases, recallLeases, wakeLeases } from "./lease-recall.ts";
 import { budgetResource } from "./view.ts";
 import { requireFlag } from "../flags/flags.ts";
 import { one, requireRoom } from "../shared/one.ts";
@@ -91,7 +91,8 @@ export async function updateBudget(
         to: windowAt(row.period, row.timezone, at.getTime()),
       });
     }
-    if (row.enforcement !== "reserve") await recallLeases(tx, id);
+    if (row.enforcement === "reserve") await wakeLeases(tx, id);
+    else await recallLeases(tx, id);
     await runOpenWindows(ctx, open, budgetOf(row, raises));
     return budgetResource(ctx, tx, row);
   });

@@ -466,7 +466,8 @@ class Run {
       refused: this.#refused,
       waiting: this.#here,
       idle: this.#idle,
-      scarce: this.#waiting || this.#isScarce(),
+      // A limit that was lowered under what is held: idle money would be spent beyond it.
+      scarce: this.#waiting || this.#isScarce() || freeNanoUsd(pot) < 0,
     };
   }
 

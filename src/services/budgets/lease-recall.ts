@@ -3,9 +3,15 @@
  * and what they hold is held of the new window until it is settled, released or indeterminate.
  */
 import { and, eq, inArray, ne, sql } from "drizzle-orm";
+import { leasesPayload, NOTIFY_CHANNEL } from "../../db/listen.ts";
 import { budgetWindows, leases } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
 import { heldNanoUsd } from "../../domain/lease.ts";
+
+/** Has every server look at the budget anew: a lower limit calls idle money back, a higher one lets wants through. */
+export async function wakeLeases(tx: Db, budgetId: string): Promise<void> {
+  await tx.execute(sql`select pg_notify(${NOTIFY_CHANNEL}, ${leasesPayload(budgetId)})`);
+}
 
 /** Recalls the leases of a budget that does not work by them any more. */
 export async function recallLeases(tx: Db, budgetId: string): Promise<void> {

@@ -179,7 +179,10 @@ function budgetNow(row: BudgetRow, raises: readonly RaiseRow[], facts: Facts, no
     nowMs,
     windowEndMs: endMs,
   });
-  const bound = boundNow(budget, spentNanoUsd, facts, nowMs);
+  // What is held is spent too in the worst case, though the limit was lowered under it.
+  const held = budget.enforcement === "reserve" ? window : undefined;
+  const committedNanoUsd = spentNanoUsd + (held?.reservedNanoUsd ?? 0) + (held?.indeterminateNanoUsd ?? 0);
+  const bound = boundNow(budget, committedNanoUsd, facts, nowMs);
   return {
     windowStartsAt: new Date(startMs).toISOString(),
     windowEndsAt: new Date(endMs).toISOString(),
@@ -220,7 +223,7 @@ function leasesNow(window: Facts["windows"][number] | undefined, sums: LeaseSumm
   };
 }
 
-function boundNow(budget: Budget, spentNanoUsd: number, facts: Facts, nowMs: number): BudgetNow["bound"] {
+function boundNow(budget: Budget, committedNanoUsd: number, facts: Facts, nowMs: number): BudgetNow["bound"] {
   // What leases set aside is within the limit.
   const told = budget.enforcement === "reserve" ? [] : facts.told;
   const { notReporting, ...exposure } = exposureOf(budget, told, nowMs);
@@ -240,7 +243,7 @@ function boundNow(budget: Budget, spentNanoUsd: number, facts: Facts, nowMs: num
       notReporting: Math.max(alone(budget, told, bounded), ...bounded.map((trip) => trip.boundNotReporting ?? 0)),
     };
   }
-  const nanoUsd = Math.min(boundNanoUsd(spentNanoUsd, stopsAt, { ...exposure, notReporting }), MAX_BOUND_NANO_USD);
+  const nanoUsd = Math.min(boundNanoUsd(committedNanoUsd, stopsAt, { ...exposure, notReporting }), MAX_BOUND_NANO_USD);
   return { kind: "forecast", because: null, nanoUsd, ...exposure, notReporting };
 }
 

@@ -2,7 +2,7 @@
 import { unknownWords, usd } from "../../domain/alert-text.ts";
 import { UNBOUNDED_WORDS } from "../../domain/bound.ts";
 import { NANO_PER_USD } from "../../domain/budget.ts";
-import type { BudgetNow, BudgetResource } from "../../api/budget.ts";
+import type { BudgetResource } from "../../api/budget.ts";
 import type { FlagResource } from "../../api/flag.ts";
 import { standingWords } from "../../domain/standing-words.ts";
 import { Words } from "../text/words.tsx";
@@ -80,7 +80,7 @@ export function BudgetEntry({ budget, base, nowMs, operator, admin, environment,
         <dt>Can be overspent by</dt>
         <dd>
           {now.subjects === null ? (
-            <BoundText now={now} />
+            <BoundText budget={budget} />
           ) : (
             "what calls of a user or session cost that run until the verdict arrives, within a second"
           )}
@@ -109,10 +109,22 @@ export function BudgetEntry({ budget, base, nowMs, operator, admin, environment,
   );
 }
 
-function BoundText({ now }: { now: BudgetNow }) {
+function BoundText({ budget: { now, onUnavailable } }: { budget: BudgetResource }) {
   const { bound, overshootBoundNanoUsd } = now;
   if (bound.nanoUsd === null || overshootBoundNanoUsd === null) {
     return <>any amount: {bound.because === null ? "nothing stops it" : UNBOUNDED_WORDS[bound.because]}</>;
+  }
+  if (now.leases !== null) {
+    return (
+      <>
+        {overshootBoundNanoUsd === 0
+          ? "nothing: no call is sent without money set aside"
+          : `at most ${usd(overshootBoundNanoUsd)}: so much above the limit is spent or held`}
+        {onUnavailable === "allow" ? (
+          <span class="dim"> · but for calls that begin while Andon cannot be reached: they are sent</span>
+        ) : null}
+      </>
+    );
   }
   const { notReporting } = bound;
   const how =
