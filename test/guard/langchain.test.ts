@@ -96,7 +96,10 @@ describe.each(WIRINGS)("by %s", (_, wiring) => {
 
   it("ends at the guard's deadline, once", async () => {
     world.endpoint.behave("*", { kind: "hang", after: "request" });
-    expect(await errorOf(whole({ deadlineMs: 50 }))).toMatchObject({ code: "ANDON_DEADLINE" });
+    const error = errorOf(whole({ deadlineMs: 1_000 }));
+    await until("the only try", () => world.endpoint.calls[0]);
+    expect(await error).toMatchObject({ code: "ANDON_DEADLINE" });
+    await world.endpoint.calls[0]?.ended;
     expect(modelsSent(world)).toEqual([OPUS]);
   });
 });

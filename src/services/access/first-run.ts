@@ -63,21 +63,32 @@ export async function applyAdminToken(deps: Deps, token: string | null): Promise
   const ctx = systemCtx(deps);
   const name = "ANDON_ADMIN_TOKEN";
   await deps.db.transaction(async (tx) => {
-    const [known] = await tx.select().from(tokens).where(eq(tokens.id, ENVIRONMENT_ADMIN_ID)).for("update");
+    const isOurs = eq(tokens.id, ENVIRONMENT_ADMIN_ID);
     const at = new Date(deps.clock.nowMs());
     if (token === null) {
+      const [known] = await tx.select().from(tokens).where(isOurs).for("update");
       if (known === undefined || known.revokedAt !== null) return;
-      await tx.update(tokens).set({ revokedAt: at }).where(eq(tokens.id, ENVIRONMENT_ADMIN_ID));
+      await tx.update(tokens).set({ revokedAt: at }).where(isOurs);
       await recordToken(ctx, tx, name, { action: "token.revoked" });
       return;
     }
     const hash = hashSecret(token);
-    if (known !== undefined && known.hash === hash && known.revokedAt === null) return;
     const values = { kind: "op", name, hash, role: "admin", createdBy: "environment", createdAt: at } as const;
-    await tx
+    // Whatever is unique in it: another server may start at the same moment, and waits here for this one or is waited for.
+    const made = await tx
       .insert(tokens)
       .values({ id: ENVIRONMENT_ADMIN_ID, ...values })
-      .onConflictDoUpdate({ target: tokens.id, set: { ...values, revokedAt: null } });
+      .onConflictDoNothing()
+      .returning({ id: tokens.id });
+    if (made.length === 0) {
+      const [known] = await tx.select().from(tokens).where(isOurs).for("update");
+      if (known === undefined) throw new Error(`${name} has the secret of another token: give it one of its own`);
+      if (known.hash === hash && known.revokedAt === null) return;
+      await tx
+        .update(tokens)
+        .set({ ...values, revokedAt: null })
+        .where(isOurs);
+    }
     await recordToken(ctx, tx, name, adminMade(name));
   });
 }
