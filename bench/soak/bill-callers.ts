@@ -39,7 +39,7 @@ const WARM_UP = 0.25;
 const DRAIN_TIMEOUT_MS = 60_000;
 const DRAIN_LOOK_MS = 100;
 const MAX_CAUSES = 5;
-const COLLECT_TIMEOUT_MS = 10_000;
+const COLLECT_TIMEOUT_MS = 30_000;
 const MAX_UNHANDLED = 20;
 const DEADLINE_MS = 8_000;
 /** What a stream may take once its content has begun, and a busy machine on top. */
