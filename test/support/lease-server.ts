@@ -92,6 +92,8 @@ export class LeaseServer {
       const { nanoUsd, atLeastNanoUsd = nanoUsd, sinceMs } = want;
       parked.want = { nanoUsd, atLeastNanoUsd, sinceMs };
     }
+    // One that is sent again takes the place of the one before.
+    this.#parked = this.#parked.filter(({ requestId }) => requestId !== message.requestId);
     this.#parked.push(parked);
     this.#serve();
     if (!this.#parked.includes(parked)) return ignore;
@@ -135,6 +137,11 @@ export class LeaseServer {
       lease.isIndeterminate = true;
     }
     this.#serve();
+  }
+
+  /** Its client may begin calls from it. */
+  isLive(leaseId: string): boolean {
+    return this.#leases.get(leaseId)?.isIndeterminate === false;
   }
 
   get #isScarce(): boolean {

@@ -20,6 +20,8 @@ const MAX_OVERTAKEN = 5;
 const LEASE_MARGIN_MS = 500;
 /** Money of a budget that is not used for so long goes back. */
 const UNUSED_MS = 10_000;
+/** So many leases that are over are remembered: an answer that was sent before may come after. */
+const MAX_OVER = 50;
 const BURN_TICK_MS = 1_000;
 /** Share of the newest second in the burn. */
 const BURN_WEIGHT = 0.3;
@@ -68,6 +70,7 @@ export class LeaseBook {
   readonly #onNews: () => void;
   readonly #nowMs: () => number;
   readonly #leases = new Map<string, Lease>();
+  readonly #over: string[] = [];
   readonly #waiting: Waiter[] = [];
   #scarceUntilMs = Number.NEGATIVE_INFINITY;
   #refusal: Refusal | null = null;
@@ -163,7 +166,7 @@ export class LeaseBook {
    */
   states(): LeaseState[] {
     const nowMs = this.#nowMs();
-    const isUnused = this.#waiting.length === 0 && nowMs - this.#lastUseMs >= UNUSED_MS;
+    const isUnused = this.#isUnused(nowMs);
     const states: LeaseState[] = [];
     for (const lease of this.#leases.values()) {
       if (isUnused || nowMs < this.#scarceUntilMs || nowMs >= lease.validUntilMs) lease.giveBack();
@@ -202,6 +205,7 @@ export class LeaseBook {
   /** Takes what the server says of one lease. `sentMs`: when the message that it answers was sent. */
   granted({ leaseId, grantedNanoUsd, ttlMs }: GrantedLease, sentMs: number): void {
     const known = this.#leases.get(leaseId);
+    if (known === undefined && this.#over.includes(leaseId)) return;
     const lease = known ?? new Lease(leaseId);
     if (known === undefined) this.#leases.set(leaseId, lease);
     lease.granted = Math.max(lease.granted, grantedNanoUsd);
@@ -214,7 +218,9 @@ export class LeaseBook {
 
   /** The server knows the lease no more: it is settled, or its budget is gone. */
   over(leaseId: string): void {
-    this.#leases.delete(leaseId);
+    if (!this.#leases.delete(leaseId)) return;
+    this.#over.push(leaseId);
+    if (this.#over.length > MAX_OVER) this.#over.shift();
   }
 
   denied(why: DeniedWant): void {
@@ -253,7 +259,7 @@ export class LeaseBook {
     const nowMs = this.#nowMs();
     if (this.#lacksAhead(nowMs)) return true;
     if (this.idleNanoUsd === 0) return false;
-    return this.isScarce || (this.#waiting.length === 0 && nowMs - this.#lastUseMs >= UNUSED_MS);
+    return this.isScarce || this.#isUnused(nowMs);
   }
 
   /** A lease from which a call may begin. */
@@ -316,9 +322,14 @@ export class LeaseBook {
     return subject === undefined ? { budgetId } : { budgetId, subject };
   }
 
-  /** Less than half of what should be free is. Nothing is asked ahead in scarcity, nor before a first call. */
+  /** No call for so long that what is idle goes back, though some may run on: a batch does for hours. */
+  #isUnused(nowMs: number): boolean {
+    return this.#waiting.length === 0 && nowMs - this.#lastUseMs >= UNUSED_MS;
+  }
+
+  /** Less than half of what should be free is. Nothing is asked ahead in scarcity, nor without recent calls. */
   #lacksAhead(nowMs: number): boolean {
-    if (nowMs < this.#scarceUntilMs || this.#waiting.length > 0) return false;
+    if (nowMs < this.#scarceUntilMs || this.#waiting.length > 0 || this.#isUnused(nowMs)) return false;
     const target = this.#target(nowMs);
     return target > 0 && this.#freeAt(nowMs) < target * ASK_AHEAD_AT;
   }
