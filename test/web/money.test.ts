@@ -190,6 +190,14 @@ describe("what a board says of money", () => {
     expect(await shared().getByRole("img").first().getAttribute("aria-label")).toMatch(/^94 % spent: .* of \$500$/);
     // The nearest to its limit is first.
     expect(await shared().getByRole("link").allInnerTexts()).toEqual(["Everything", "Opus"]);
+    // What is paused stops nothing, and a flag whose users are held alone is not without a budget.
+    await world.api("PATCH", `${PRODUCTION}/budgets/${await budgetIdOf(world, "Everything")}`, { paused: true });
+    await shared().getByText("paused: nothing stops it").waitFor();
+    await world.api("POST", `${PRODUCTION}/flags`, { key: "translate", name: "Translate" });
+    const ofUsers = dailyBudget({ name: "Each user", scope: { flag: "translate", user: "each" }, limitUsd: 5 });
+    await world.api("POST", `${PRODUCTION}/budgets`, ofUsers);
+    await card("translate").getByText("no budget of its own but for single users or sessions").waitFor();
+    expect(await card("support-chat").innerText()).not.toContain("single users");
   });
 
   it("keeps open what a reader of a flag's page has opened while it updates itself", async () => {

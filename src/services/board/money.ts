@@ -50,6 +50,8 @@ export interface BudgetGlance {
   period: Period;
   timezone: string;
   enforcement: Enforcement;
+  /** It counts, and neither alerts nor acts. */
+  paused: boolean;
   ladder: readonly LadderStep[];
   spentNanoUsd: number;
   /** With the raises in force. */
@@ -121,6 +123,8 @@ export interface BoardMoney {
   /** What those burn: beside the flags' all that the sum is made of. */
   undefinedBurn: UndefinedBurn;
   budgets: readonly BudgetGlance[];
+  /** What budgets of single users or sessions count: no flag is near a limit by them. */
+  subjectScopes: readonly BudgetScope[];
   /** Which names are one model. */
   nameOf: NameOf;
   /** Models of today's calls that had no price then, those with most calls first. */
@@ -140,7 +144,7 @@ export async function boardMoney(ctx: Ctx, environmentKey: string): Promise<Boar
 
 async function gather(ctx: Ctx, db: Db, environment: EnvironmentRow, nowMs: number): Promise<BoardMoney> {
   const environmentId = environment.id;
-  const { budgets: glances, timezone, burn, nameOf } = await glance(ctx, db, environment, nowMs);
+  const { budgets: glances, subjectScopes, timezone, burn, nameOf } = await glance(ctx, db, environment, nowMs);
   const midnightMs = windowAt("day", timezone, nowMs).startMs;
   const day = await todaySums(ctx, db, environmentId, { sinceMs: midnightMs, nowMs });
   const minutes = await minutesSince(db, environmentId, nowMs - HOUR_MINUTES * MINUTE_MS);
@@ -176,6 +180,7 @@ async function gather(ctx: Ctx, db: Db, environment: EnvironmentRow, nowMs: numb
     },
     unpriced: day.unpriced,
     budgets: glances,
+    subjectScopes,
     nameOf,
   };
 }
@@ -194,16 +199,19 @@ async function glance(
   db: Db,
   environment: EnvironmentRow,
   nowMs: number,
-): Promise<Pick<BoardMoney, "budgets" | "timezone" | "nameOf"> & { burn: Burn }> {
+): Promise<Pick<BoardMoney, "budgets" | "subjectScopes" | "timezone" | "nameOf"> & { burn: Burn }> {
   const around = await readSurroundings(db, environment);
   const { nameOf } = around.models;
-  const definitions = await readGlances(db, environment.id, nowMs);
+  const all = await readGlances(db, environment.id, nowMs);
+  // Whose users and sessions are over is on the page of budgets: no flag is near a limit by it.
+  const definitions = all.filter(({ budget }) => !isAboutSubjects(budget.scope));
   // The first calls of the last minute are all that slices are read for.
   const spending = await readSpending(db, environment.id, nowMs, MINUTE_MS);
   const burn = await readBurn(ctx, db, environment.id, spending);
   return {
     burn,
     nameOf,
+    subjectScopes: all.map(({ budget }) => budget.scope).filter(isAboutSubjects),
     timezone: zoneOfToday(definitions.map(({ row }) => row)),
     budgets: definitions.map(({ row, budget, spentNanoUsd }) => {
       const burning = burnOfScope(burn.rows, budget.scope, nameOf);
@@ -219,6 +227,7 @@ async function glance(
         period: row.period,
         timezone: row.timezone,
         enforcement: row.enforcement,
+        paused: row.paused,
         ladder: row.ladder,
         spentNanoUsd,
         limitNanoUsd,
@@ -254,14 +263,12 @@ async function readGlances(db: Db, environmentId: string, nowMs: number) {
     .select()
     .from(budgetWindows)
     .where(and(inArray(budgetWindows.budgetId, ids), lte(budgetWindows.startsAt, now), gt(budgetWindows.endsAt, now)));
-  const glances = rows.map((row) => {
+  return rows.map((row) => {
     const { startMs } = windowAt(row.period, row.timezone, nowMs);
     const own = windows.find((one) => one.budgetId === row.id && one.startsAt.getTime() === startMs);
     const ofRow = raises.filter((raise) => raise.budgetId === row.id);
     return { row, budget: budgetOf(row, ofRow), spentNanoUsd: own?.spentNanoUsd ?? 0 };
   });
-  // Whose users and sessions are over is on the page of budgets: no flag is near a limit by it.
-  return glances.filter(({ budget }) => !isAboutSubjects(budget.scope));
 }
 
 /** The day of the environment's own budget; else the day that all budgets agree on; else UTC's. */

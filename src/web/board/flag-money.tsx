@@ -2,7 +2,7 @@
 import { usd } from "../../domain/alert-text.ts";
 import { type AttentionFacts, FAR_ABOVE_USUAL, timesUsual } from "../../domain/attention.ts";
 import type { FlagResource } from "../../api/flag.ts";
-import type { BoardMoney, BudgetGlance, FlagMoney } from "../../services/board/money.ts";
+import { type BoardMoney, type BudgetGlance, type FlagMoney, spendersOf } from "../../services/board/money.ts";
 import { aPeriod } from "../../domain/window.ts";
 import { Moment } from "../shell/moment.tsx";
 import { burnText, periodNow, resetText, sharePercent, usdLimit, usdPerHour } from "../text/money.ts";
@@ -39,7 +39,8 @@ function share(budget: BudgetGlance): number {
 }
 
 function acts(budget: BudgetGlance): number {
-  return Number(budget.enforcement !== "track" && budget.ladder.length > 0);
+  if (budget.paused || budget.enforcement === "track") return 0;
+  return Number(budget.enforcement === "reserve" || budget.ladder.length > 0);
 }
 
 const spendId = (key: string): string => `spend-${key}`;
@@ -96,6 +97,7 @@ function Spend({ flag, attention, light, money, base, nowMs }: FlagMoneyProps) {
           usage={usage}
           attention={attention}
           isShared={money.budgets.some(({ scope }) => scope.flag === undefined)}
+          ofSubjects={money.subjectScopes.some((scope) => spendersOf(scope, [flag], money).length > 0)}
           isOutdated={isOutdated}
         />
       ) : (
@@ -123,6 +125,8 @@ interface WithoutBudgetProps {
   attention: AttentionFacts;
   /** It may still be held by a budget of all flags, which the board shows by itself. */
   isShared: boolean;
+  /** Budgets of single users or sessions count its calls: those are stopped while the flag is on. */
+  ofSubjects: boolean;
   isOutdated: boolean;
 }
 
@@ -132,8 +136,9 @@ function isFromBefore(money: BoardMoney, { key, standing }: FlagResource): boole
   return (standing.state === "off") !== ((money.flags.get(key)?.off ?? null) !== null);
 }
 
-function WithoutBudget({ usage, attention, isShared, isOutdated }: WithoutBudgetProps) {
-  const none = isShared ? "no budget of its own" : "no budget";
+function WithoutBudget({ usage, attention, isShared, ofSubjects, isOutdated }: WithoutBudgetProps) {
+  const missing = isShared ? "no budget of its own" : "no budget";
+  const none = ofSubjects ? `${missing} but for single users or sessions` : missing;
   if (usage === undefined) return <p class="dim">no calls yet · {none}</p>;
   return (
     <>
@@ -207,7 +212,10 @@ function WithBudget({ budget, attention, usage, light, isOutdated, nowMs, base }
       <p class="figures">
         <b>{usd(budget.spentNanoUsd)}</b> of {usdLimit(budget.limitNanoUsd)}{" "}
         {budget.period === "day" ? "" : `${periodNow(budget.period)} `}
-        {isOutdated || budget.limitReachedAt === null || budget.spentNanoUsd >= budget.limitNanoUsd ? null : (
+        {isOutdated ||
+        budget.paused ||
+        budget.limitReachedAt === null ||
+        budget.spentNanoUsd >= budget.limitNanoUsd ? null : (
           <b class="soon">
             limit at <Moment at={budget.limitReachedAt} nowMs={nowMs} />
           </b>
@@ -226,13 +234,21 @@ function WithBudget({ budget, attention, usage, light, isOutdated, nowMs, base }
 
 type LimitLineBudget = Pick<
   BudgetGlance,
-  "spentNanoUsd" | "limitNanoUsd" | "limitReachedAt" | "windowEndsAt" | "timezone" | "period"
+  "spentNanoUsd" | "limitNanoUsd" | "limitReachedAt" | "windowEndsAt" | "timezone" | "period" | "paused"
 >;
 
-/** "limit at 03:41", "limit not reached today", "limit reached · resets 00:00 Berlin". */
+/** "paused: nothing stops it", "limit at 03:41", "limit not reached today", "limit reached · resets 00:00 Berlin". */
 export function LimitLine({ budget, nowMs }: { budget: LimitLineBudget; nowMs: number }) {
   const resets = resetText(budget.windowEndsAt, budget.timezone, budget.period);
   const reached = sharePercent(budget.spentNanoUsd, budget.limitNanoUsd);
+  if (budget.paused) {
+    return (
+      <>
+        <b>paused: nothing stops it</b>
+        {reached >= 100 ? ` · ${timesText(reached)}` : ""} · {resets}
+      </>
+    );
+  }
   if (reached >= 100) {
     return (
       <>

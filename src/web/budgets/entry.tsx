@@ -149,7 +149,7 @@ function Spent({ budget, spentNanoUsd, light, nowMs }: SpentProps) {
         <span class="dim">
           {burnText(now.burnNanoUsdPerHour)} ·{" "}
           <LimitLine
-            budget={{ ...now, spentNanoUsd, period: budget.period, timezone: budget.timezone }}
+            budget={{ ...now, spentNanoUsd, period: budget.period, timezone: budget.timezone, paused: budget.paused }}
             nowMs={nowMs}
           />
         </span>
