@@ -75,6 +75,7 @@ describe("the form of a budget that reserves", () => {
     const client = leaseAsker(world.server, await makeToken(deps, { kind: "sdk" }), () => deps.clock.nowMs());
     await client.ask({ instance: "app-7", wants: [{ budgetId: id, nanoUsd: 4 * USD }] });
     expect(await get(budgets)).toMatch(/4\.00[^<]* by 1 client/);
+    await until("the board tells it", async () => (await get("/e/production")).includes("$4.00 held for calls"));
     await deps.db.update(leases).set({ renewedAt: new Date(deps.clock.nowMs() - LEASE_TTL_MS) });
     const silent = await until("it is indeterminate", async () => {
       const page = await get(budgets);

@@ -169,6 +169,26 @@ describe("the board and the flag's page", () => {
     await says(`Over its limit on ${OPUS} since 02:00 UTC · the raise of budget Daily by maria has ended`);
   });
 
+  it("what can still be spent: a forecast that says so, at the trip the bound, for whom it is unknown, or that nothing stops it", async () => {
+    const unknown = "unknown: 1 instance not reporting";
+    await budget({ name: "Daily" });
+    await spend(0.5);
+    later(1);
+    expect(await row("support-chat")).toContain(`forecast: at most $1.00 in the end; ${unknown}`);
+    await spend(1.5);
+    later(1);
+    const most = `at most $2.00 in the end; ${unknown}`;
+    expect(await row("support-chat")).toContain(` · ${most}`);
+    for (const page of ["/e/production", "/e/production/incidents"]) {
+      const text = await pages.text(page);
+      expect(text).toContain(`$2.00 of $1 today, ${most}`);
+      expect(text).toContain(`At most $2.00 in the end, by the calls that were running when it tripped; ${unknown}.`);
+    }
+    await op("flags/support-chat/restore", { reason: "demo" });
+    later(1);
+    expect(await row("support-chat")).toContain("nothing stops it: on-call lets it run");
+  });
+
   it("a budget that only tracks, at 29 times its limit", async () => {
     await budget({ enforcement: "track" });
     await spend(29);

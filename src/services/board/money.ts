@@ -12,6 +12,7 @@ import type { NameOf } from "../../../sdk-client/src/evaluate/model-names.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";
 import type { Surroundings } from "../../domain/flag.ts";
 import { overCause } from "../../domain/over-limit.ts";
+import type { BudgetNow } from "../../api/budget.ts";
 import type { FlagResource } from "../../api/flag.ts";
 import type { StandingResource } from "../../api/standing.ts";
 import { causeResource } from "../flags/resource.ts";
@@ -22,6 +23,7 @@ import { latencyQuantileMs, MINUTE_MS } from "../../domain/ledger.ts";
 import { UNDEFINED } from "../../domain/other.ts";
 import { isAboutSubjects } from "../../domain/subject.ts";
 import { type Period, windowAt } from "../../domain/window.ts";
+import { boundNow, leasesNow, readBoundFacts } from "../budgets/bound-now.ts";
 import { readSpending } from "../budgets/pace.ts";
 import { budgetColumns, budgetOf } from "../budgets/rows.ts";
 import { isOff } from "../budgets/view.ts";
@@ -62,6 +64,10 @@ export interface BudgetGlance {
   windowEndsAt: string;
   /** While the effective limit is reached: since when, and what lets it be, see `StandingResource`. */
   over: { since: string; cause: StandingResource["cause"] } | null;
+  /** The most that is spent in the end. */
+  bound: BudgetNow["bound"];
+  /** Under `reserve`; null otherwise. */
+  leases: BudgetNow["leases"];
 }
 
 /** Budgets of more than one flag that are over their limit while something that spends from them is on. */
@@ -208,12 +214,14 @@ async function glance(
   // The first calls of the last minute are all that slices are read for.
   const spending = await readSpending(db, environment.id, nowMs, MINUTE_MS);
   const burn = await readBurn(ctx, db, environment.id, spending);
+  const rows = definitions.map(({ row }) => row);
+  const facts = await readBoundFacts(db, environment.id, rows, nowMs);
   return {
     burn,
     nameOf,
     subjectScopes: all.map(({ budget }) => budget.scope).filter(isAboutSubjects),
-    timezone: zoneOfToday(definitions.map(({ row }) => row)),
-    budgets: definitions.map(({ row, budget, spentNanoUsd }) => {
+    timezone: zoneOfToday(rows),
+    budgets: definitions.map(({ row, budget, window, spentNanoUsd }) => {
       const burning = burnOfScope(burn.rows, budget.scope, nameOf);
       const ahead = isOff(budget, burn) ? 0 : burning;
       const { endMs } = windowAt(budget.period, budget.timezone, nowMs);
@@ -235,6 +243,8 @@ async function glance(
         limitReachedAt: reachedMs === null ? null : new Date(reachedMs).toISOString(),
         windowEndsAt: new Date(endMs).toISOString(),
         over: overOf(row.id, around),
+        bound: boundNow(budget, window, facts, nowMs),
+        leases: leasesNow(budget, window, facts),
       };
     }),
   };
@@ -267,7 +277,7 @@ async function readGlances(db: Db, environmentId: string, nowMs: number) {
     const { startMs } = windowAt(row.period, row.timezone, nowMs);
     const own = windows.find((one) => one.budgetId === row.id && one.startsAt.getTime() === startMs);
     const ofRow = raises.filter((raise) => raise.budgetId === row.id);
-    return { row, budget: budgetOf(row, ofRow), spentNanoUsd: own?.spentNanoUsd ?? 0 };
+    return { row, budget: budgetOf(row, ofRow), window: own, spentNanoUsd: own?.spentNanoUsd ?? 0 };
   });
 }
 

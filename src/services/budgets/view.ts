@@ -4,27 +4,17 @@ import { modelNames, type NameOf } from "../../../sdk-client/src/evaluate/model-
 import { requireEnvironment } from "../../authorize.ts";
 import type { Ctx } from "../../deps.ts";
 import { read } from "../../transaction.ts";
-import { budgetRaises, budgets, budgetWindows, trips } from "../../db/schema/money.ts";
+import { budgetRaises, budgets, budgetWindows } from "../../db/schema/money.ts";
 import type { Db } from "../../db/types.ts";
 import { type Budget, definedScope, effectiveLimitNanoUsd, NANO_PER_USD } from "../../domain/budget.ts";
 import { burnOfScope, BURN_SPAN_MS } from "../../domain/burn.ts";
 import type { BudgetNow, BudgetResource, SubjectsNow } from "../../api/budget.ts";
 import { isAboutSubjects } from "../../domain/subject.ts";
-import {
-  boundNanoUsd,
-  exposureOf,
-  MAX_BOUND_NANO_USD,
-  ofScope,
-  stopsAtNanoUsd,
-  type Told,
-  type Unbounded,
-} from "../../domain/bound.ts";
 import { limitReachedAtMs } from "../../domain/forecast.ts";
 import { totalOf } from "../../domain/total.ts";
 import { windowAt } from "../../domain/window.ts";
-import { type LeaseSummary, NO_LEASES, summarizeLeases } from "./lease-view.ts";
+import { type BoundFacts, boundNow, leasesNow, readBoundFacts } from "./bound-now.ts";
 import { readSpending } from "./pace.ts";
-import { readTold } from "./told.ts";
 import { budgetColumns, budgetOf, type BudgetRow, type RaiseRow, requireBudget } from "./rows.ts";
 import { subjectsNow } from "../verdicts/view.ts";
 import { type Burn, readBurn } from "../usage/burn.ts";
@@ -67,13 +57,7 @@ async function budgetResources(
 ): Promise<BudgetResource[]> {
   if (rows.length === 0) return [];
   const nowMs = ctx.deps.clock.nowMs();
-  const facts = await readFacts(
-    ctx,
-    db,
-    environmentId,
-    rows.map((row) => row.id),
-    nowMs,
-  );
+  const facts = await readFacts(ctx, db, environmentId, rows, nowMs);
   const subjects = new Map<string, SubjectsNow>();
   for (const row of rows) {
     const budget = budgetOf(row, []);
@@ -86,20 +70,23 @@ async function budgetResources(
   });
 }
 
-interface Facts {
+interface Facts extends BoundFacts {
   raises: readonly RaiseRow[];
   windows: readonly (typeof budgetWindows.$inferSelect & { spentDigits: string; exactDigits: string })[];
-  trips: readonly (typeof trips.$inferSelect)[];
-  /** What processes have told of their running calls. */
-  told: readonly Told[];
   burn: Burn;
-  leases: ReadonlyMap<string, LeaseSummary>;
   /** Which names are one model. */
   nameOf: NameOf;
 }
 
-async function readFacts(ctx: Ctx, db: Db, environmentId: string, ids: string[], nowMs: number): Promise<Facts> {
+async function readFacts(
+  ctx: Ctx,
+  db: Db,
+  environmentId: string,
+  rows: readonly BudgetRow[],
+  nowMs: number,
+): Promise<Facts> {
   const now = new Date(nowMs);
+  const ids = rows.map((row) => row.id);
   const spending = await readSpending(db, environmentId, nowMs);
   return {
     nameOf: modelNames(ctx.deps.snapshots.current(environmentId)?.snapshot.aliases),
@@ -119,13 +106,7 @@ async function readFacts(ctx: Ctx, db: Db, environmentId: string, ids: string[],
       .where(
         and(inArray(budgetWindows.budgetId, ids), lte(budgetWindows.startsAt, now), gt(budgetWindows.endsAt, now)),
       ),
-    trips: await db
-      .select()
-      .from(trips)
-      .where(and(inArray(trips.budgetId, ids), isNull(trips.endedAt)))
-      .orderBy(asc(trips.flag), asc(trips.since)),
-    leases: await summarizeLeases(db, ids, now),
-    told: await readTold(db, environmentId, nowMs),
+    ...(await readBoundFacts(db, environmentId, rows, nowMs)),
   };
 }
 
@@ -179,10 +160,7 @@ function budgetNow(row: BudgetRow, raises: readonly RaiseRow[], facts: Facts, no
     nowMs,
     windowEndMs: endMs,
   });
-  // What is held is spent too in the worst case, though the limit was lowered under it.
-  const held = budget.enforcement === "reserve" ? window : undefined;
-  const committedNanoUsd = spentNanoUsd + (held?.reservedNanoUsd ?? 0) + (held?.indeterminateNanoUsd ?? 0);
-  const bound = boundNow(budget, committedNanoUsd, facts, nowMs);
+  const bound = boundNow(budget, window, facts, nowMs);
   return {
     windowStartsAt: new Date(startMs).toISOString(),
     windowEndsAt: new Date(endMs).toISOString(),
@@ -193,7 +171,7 @@ function budgetNow(row: BudgetRow, raises: readonly RaiseRow[], facts: Facts, no
     burnSpanSeconds: BURN_SPAN_MS / 1_000,
     limitReachedAt: reachedAtMs === null ? null : new Date(reachedAtMs).toISOString(),
     subjects: null,
-    leases: budget.enforcement === "reserve" ? leasesNow(window, facts.leases.get(row.id) ?? NO_LEASES) : null,
+    leases: leasesNow(budget, window, facts),
     overshootBoundNanoUsd: bound.nanoUsd === null ? null : Math.max(0, bound.nanoUsd - limitNanoUsd),
     bound,
     standing: [...(window?.ladderState?.standing ?? [])],
@@ -213,58 +191,6 @@ function nowOfSubjects(now: BudgetNow, subjects: SubjectsNow): BudgetNow {
     limitReachedAt: null,
     subjects,
   };
-}
-
-function leasesNow(window: Facts["windows"][number] | undefined, sums: LeaseSummary): BudgetNow["leases"] {
-  return {
-    ...sums,
-    heldNanoUsd: window?.reservedNanoUsd ?? 0,
-    indeterminateNanoUsd: window?.indeterminateNanoUsd ?? 0,
-  };
-}
-
-function boundNow(budget: Budget, committedNanoUsd: number, facts: Facts, nowMs: number): BudgetNow["bound"] {
-  // What leases set aside is within the limit.
-  const told = budget.enforcement === "reserve" ? [] : facts.told;
-  const { notReporting, ...exposure } = exposureOf(budget, told, nowMs);
-  const kills = facts.trips.filter((trip) => trip.budgetId === budget.id && trip.action === "kill");
-  const because = whyUnbounded(budget, kills, nowMs);
-  const stopsAt = stopsAtNanoUsd(budget, nowMs);
-  if (because !== null || stopsAt === null) {
-    return { kind: "none", because: because ?? "noKill", nanoUsd: null, ...exposure, notReporting };
-  }
-  const bounded = kills.filter((trip) => trip.boundNanoUsd !== null);
-  if (bounded.length > 0) {
-    return {
-      kind: "atTrip",
-      because: null,
-      nanoUsd: Math.max(...bounded.map((trip) => trip.boundNanoUsd ?? 0)),
-      ...exposure,
-      notReporting: Math.max(alone(budget, told, bounded), ...bounded.map((trip) => trip.boundNotReporting ?? 0)),
-    };
-  }
-  const nanoUsd = Math.min(boundNanoUsd(committedNanoUsd, stopsAt, { ...exposure, notReporting }), MAX_BOUND_NANO_USD);
-  return { kind: "forecast", because: null, nanoUsd, ...exposure, notReporting };
-}
-
-/** Processes that told after the trip that calls had begun untold, shortly before it or since. */
-function alone(budget: Budget, told: readonly Told[], kills: readonly { since: Date }[]): number {
-  const sinceMs = Math.min(...kills.map(({ since }) => since.getTime()));
-  return told.filter(({ unanswered }) =>
-    Object.entries(unanswered).some(([flag, atMs]) => ofScope(budget.scope, flag) && atMs >= sinceMs),
-  ).length;
-}
-
-function whyUnbounded(
-  budget: Budget,
-  kills: readonly { overriddenAt: Date | null }[],
-  nowMs: number,
-): Unbounded | null {
-  if (budget.enforcement === "track") return "track";
-  if (budget.paused) return "paused";
-  if (budget.scope.user !== undefined || budget.scope.session !== undefined) return "subjects";
-  if (kills.some((trip) => trip.overriddenAt !== null)) return "overridden";
-  return stopsAtNanoUsd(budget, nowMs) === null ? "noKill" : null;
 }
 
 /** A budget of one flag that is off. */

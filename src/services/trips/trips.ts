@@ -22,6 +22,7 @@ import {
   windowState,
 } from "../../domain/ladder.ts";
 import { AppError } from "../../errors.ts";
+import { committedNanoUsd } from "../budgets/bound-now.ts";
 import { readBudgets } from "../budgets/rows.ts";
 import { readTold } from "../budgets/told.ts";
 import { resolveEndedIncidents } from "../incidents/incidents.ts";
@@ -86,7 +87,13 @@ async function boundOf({ tx, environment, at }: Change, budget: Budget, state: W
   const reserves = budget.enforcement === "reserve";
   const exposure = exposureOf(budget, reserves ? [] : await readTold(tx, environment.id, nowMs), nowMs);
   const least = reserves ? effectiveLimitNanoUsd(budget, nowMs) : 0;
-  const nanoUsd = Math.min(boundNanoUsd(state.spentNanoUsd, least, exposure), MAX_BOUND_NANO_USD);
+  const ofWindow = and(
+    eq(budgetWindows.budgetId, budget.id),
+    eq(budgetWindows.startsAt, new Date(state.window.startMs)),
+  );
+  const [window] = reserves ? await tx.select().from(budgetWindows).where(ofWindow) : [];
+  const spent = Math.max(state.spentNanoUsd, committedNanoUsd(budget, window));
+  const nanoUsd = Math.min(boundNanoUsd(spent, least, exposure), MAX_BOUND_NANO_USD);
   return { nanoUsd, notReporting: exposure.notReporting };
 }
 

@@ -4,6 +4,7 @@ import { type AttentionFacts, FAR_ABOVE_USUAL, timesUsual } from "../../domain/a
 import type { FlagResource } from "../../api/flag.ts";
 import { type BoardMoney, type BudgetGlance, type FlagMoney, spendersOf } from "../../services/board/money.ts";
 import { aPeriod } from "../../domain/window.ts";
+import { stillWords } from "../budgets/still.ts";
 import { Moment } from "../shell/moment.tsx";
 import { burnText, periodNow, resetText, sharePercent, usdLimit, usdPerHour } from "../text/money.ts";
 import { type Part, Place } from "./parts.ts";
@@ -203,6 +204,7 @@ function WithBudget({ budget, attention, usage, light, isOutdated, nowMs, base }
         <a href={`${base}/budgets`}>
           budget {usdLimit(budget.limitNanoUsd)} {aPeriod(budget.period)}
         </a>
+        <Still budget={budget} />
       </p>
     );
   }
@@ -226,10 +228,16 @@ function WithBudget({ budget, attention, usage, light, isOutdated, nowMs, base }
       {isOutdated ? null : (
         <p class="dim limit">
           <LimitLine budget={budget} nowMs={nowMs} />
+          <Still budget={budget} />
         </p>
       )}
     </>
   );
+}
+
+/** " · $2.10 held for calls · 4 calls wait". */
+export function Still({ budget }: { budget: BudgetGlance }) {
+  return <>{stillWords(budget).map((words) => ` · ${words}`)}</>;
 }
 
 type LimitLineBudget = Pick<

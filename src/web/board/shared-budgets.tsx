@@ -2,7 +2,7 @@
 import { usd } from "../../domain/alert-text.ts";
 import { type BudgetGlance, overShared } from "../../services/board/money.ts";
 import type { Board } from "./state.ts";
-import { byShare, LimitLine } from "./flag-money.tsx";
+import { byShare, LimitLine, Still } from "./flag-money.tsx";
 import { periodNow, usdLimit, burnText } from "../text/money.ts";
 import { SpendBar } from "../chart/spend-bar.tsx";
 import { count, type Light } from "../text/text.ts";
@@ -49,6 +49,7 @@ function Entry({ budget, board, path }: { budget: BudgetGlance; board: Board; pa
         <b>{usd(budget.spentNanoUsd)}</b> of {usdLimit(budget.limitNanoUsd)} {periodNow(budget.period)}{" "}
         <span class="dim">
           {burnText(budget.burnNanoUsdPerHour)} · <LimitLine budget={budget} nowMs={board.nowMs} />
+          <Still budget={budget} />
         </span>
       </p>
     </div>

@@ -5,10 +5,11 @@
 import { usd } from "../../domain/alert-text.ts";
 import type { IncidentResource } from "../../api/incident.ts";
 import type { BudgetGlance } from "../../services/board/money.ts";
+import { boundWords } from "../budgets/still.ts";
 import { Moment } from "../shell/moment.tsx";
 import { periodNow, usdLimit } from "../text/money.ts";
 
-type Spent = Pick<BudgetGlance, "spentNanoUsd" | "limitNanoUsd" | "period">;
+type Spent = Pick<BudgetGlance, "spentNanoUsd" | "limitNanoUsd" | "period" | "bound">;
 
 export const spentNowId = (incidentId: string): string => `spent-now-${incidentId}`;
 
@@ -26,7 +27,8 @@ export function SpentNow({
     <span id={spentNowId(incident.id)}>
       {spent === undefined ? null : (
         <>
-          <b>{usd(spent.spentNanoUsd)}</b> of {usdLimit(spent.limitNanoUsd)} {periodNow(spent.period)} ·{" "}
+          <b>{usd(spent.spentNanoUsd)}</b> of {usdLimit(spent.limitNanoUsd)} {periodNow(spent.period)}
+          {spent.bound.kind === "atTrip" ? <span class="wide-only">, {boundWords(spent.bound)}</span> : null} ·{" "}
         </>
       )}
       <LastMark incident={incident} />
