@@ -5,7 +5,11 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Andon } from "../../sdk-client/src/andon.ts";
 import { type GuardOptions, guard } from "../../sdk-client/src/anthropic.ts";
 import { findFeatureDisabled } from "../../sdk-client/src/feature-disabled-error.ts";
-import { type ClaudeEndpoint, startClaudeEndpoint } from "../../src/demo/claude-endpoint/claude-endpoint.ts";
+import {
+  type ClaudeEndpoint,
+  OVERLOADED,
+  startClaudeEndpoint,
+} from "../../src/demo/claude-endpoint/claude-endpoint.ts";
 import { budgetWindows } from "../../src/db/schema/money.ts";
 import { freshDatabase } from "../support/database.ts";
 import { errorOf, gate, SILENT } from "../support/guard-world.ts";
@@ -254,6 +258,50 @@ describe("a budget that reserves", () => {
     const work = client.post("/v1/sessions", { body: { agent: "a" } });
     expect(findFeatureDisabled(await errorOf(work))).toMatchObject({ because: "unbounded" });
     await andon.close();
+  });
+
+  it("sets each attempt of the SDK aside anew and once, also where none waits: what failed is free for the next", async () => {
+    const { client, andon, money } = await setting(0.25, { budget: { reserveWaitMs: 0 } });
+    endpoint.behaveNext(OPUS, OVERLOADED);
+    const before = endpoint.calls.length;
+    const ask = (): Promise<Anthropic.Message> => client.messages.create(ASK, { maxRetries: 1 });
+    // Where none waits, the first answer of a busy server may come too late; the next call has its money.
+    const { usage } = await ask().catch(ask);
+    expect(endpoint.calls.length - before).toBe(2);
+    await andon.close();
+    const cost = usage.input_tokens * 4_000 + usage.output_tokens * 20_000;
+    expect(await money()).toEqual({ spent: cost, reserved: 0, indeterminate: 0 });
+  });
+
+  it("sets aside once for guards inside each other: for a call, and for a batch", async () => {
+    const { client, andon, flag, money } = await setting(0.25);
+    const nested = client.withOptions({ middleware: [guard(andon, { flag }), guard(andon, { flag })] });
+    const { usage } = await nested.messages.create(ASK);
+    const cost = usage.input_tokens * 4_000 + usage.output_tokens * 20_000;
+    await nested.messages.batches.create(batch(2));
+    await andon.close();
+    const { spent, reserved } = await money();
+    expect(spent).toBe(cost);
+    expect(reserved).toBeGreaterThanOrEqual(0.2 * NANO);
+    expect(reserved).toBeLessThan(0.21 * NANO);
+  });
+
+  it("lets a call that is made inside of another one not wait for what that holds", async () => {
+    const { client, andon, flag, money } = await setting(0.25, { budget: { reserveWaitMs: 60_000 } });
+    const inner: unknown[] = [];
+    const around = client.withOptions({
+      middleware: [
+        guard(andon, { flag }),
+        async (request, next) => {
+          inner.push(await errorOf(client.messages.create(ASK)));
+          return next(request);
+        },
+      ],
+    });
+    expect((await around.messages.create(ASK)).role).toBe("assistant");
+    expect(inner.map((error) => findFeatureDisabled(error)?.because)).toEqual(["held"]);
+    await andon.close();
+    expect((await money()).reserved).toBe(0);
   });
 
   describe("of a message batch", () => {

@@ -295,8 +295,8 @@ export class Purse {
       leases.ask();
       return { kind: "unavailable" };
     }
-    // One round to the server is no wait for others.
-    const leftMs = (mayWait ? budget.reserveWaitMs : Math.min(budget.reserveWaitMs, ROUND_MS)) - this.#waitedMs;
+    // One round to the server is no wait for others: without it nothing would ever be granted.
+    const leftMs = Math.max(mayWait ? budget.reserveWaitMs : 0, ROUND_MS) - this.#waitedMs;
     if (leftMs <= 0) return { kind: "timeUp" };
     const { runtime } = leases;
     const startedMs = runtime.monotonicMs();
