@@ -187,6 +187,10 @@ describe("the board and the flag's page", () => {
     await op("flags/support-chat/restore", { reason: "demo" });
     later(1);
     expect(await row("support-chat")).toContain("nothing stops it: on-call lets it run");
+    await budget({ name: "Paused", scope: { flag: "draft-reply" }, paused: true });
+    await spend(2, "draft-reply");
+    later(1);
+    expect((await row("draft-reply")).match(/nothing stops it/g)).toHaveLength(1);
   });
 
   it("a budget that only tracks, at 29 times its limit", async () => {

@@ -22,6 +22,8 @@ export function stillWords(budget: StillProps): string[] {
 type StillProps = Pick<BudgetGlance, "bound" | "leases" | "limitReachedAt" | "spentNanoUsd" | "limitNanoUsd">;
 
 function mattersNow({ bound, limitReachedAt, spentNanoUsd, limitNanoUsd }: StillProps): boolean {
+  // The line of the limit says itself that a paused budget stops nothing.
+  if (bound.because === "paused") return false;
   return bound.kind === "atTrip" || limitReachedAt !== null || spentNanoUsd >= limitNanoUsd;
 }
 
