@@ -211,7 +211,10 @@ function withChange(command: Command): Command {
 
 function withReason(command: Command): Command {
   return command
-    .option("--reason <text>", "why; the next on-call reads it. Asked on a terminal when left out, after a kill")
+    .option(
+      "--reason <text>",
+      "why; the next on-call reads it. Asked on a terminal when left out (of a kill: once it is done)",
+    )
     .option("--no-wait", "do not wait for the receipts");
 }
 
