@@ -4,6 +4,8 @@
  */
 import { DEFAULT_RECENT_CALLS_MAX } from "../../src/config.ts";
 import { MAX_KEYS_PER_FLAG } from "../../src/domain/calls.ts";
+import { RUNNING_FORGOTTEN_MS } from "../../src/domain/bound.ts";
+import { FLEET_BUCKET_MS } from "../../src/domain/fleet-calls.ts";
 import { LOST_COUNTED_SECONDS } from "../../src/domain/fleet.ts";
 import { MINUTE_MS } from "../../src/domain/ledger.ts";
 import { pruneJob } from "../../src/jobs/prune.ts";
@@ -11,6 +13,7 @@ import { recentUsageJob } from "../../src/jobs/recent-usage.ts";
 import { REMEMBERED_MAX } from "../../src/domain/fleet.ts";
 import { REVISIONS_KEPT } from "../../src/services/instances/receipts.ts";
 import { CALLS_KEPT_MS } from "../../src/services/usage/calls-by-revision.ts";
+import { FLEET_CALLS_KEPT_MS } from "../../src/services/models/fleet-calls.ts";
 import { callsIn, changesIn, CLIENTS, clientsIn, FLAGS, GENERATION_MS, lostIn } from "./crowd-shape.ts";
 
 /** Tables that keep history on purpose: they grow with time, not with the crowd. */
@@ -38,6 +41,12 @@ export const BOUNDS: ReadonlyMap<string, number> = new Map([
   // One more: of what is not told apart.
   ["calls_by_revision", Math.ceil(minutesOfCalls) * FLAGS * (MAX_KEYS_PER_FLAG + 1)],
   ["flag_checks", FLAGS],
+  // Of each process that told of running calls; and of its calls, a row for each of these spans that it lived.
+  ["running_calls", 2 * CLIENTS + clientsIn(RUNNING_FORGOTTEN_MS + betweenPrunesMs)],
+  [
+    "fleet_calls",
+    (2 * CLIENTS + clientsIn(FLEET_CALLS_KEPT_MS + betweenPrunesMs)) * (GENERATION_MS / FLEET_BUCKET_MS + 1),
+  ],
   // Days that begin within the run.
   ["budget_windows", 2 * FLAGS],
   // One token makes up the names of the fleet.

@@ -7,7 +7,7 @@ import { type FleetCalls, type Seen, WINDOW_MS } from "../../domain/breaker.ts";
 import type { FleetSums } from "../../domain/fleet-calls.ts";
 
 /** A probe that ends late is still one. */
-const KEPT_MS = 10 * WINDOW_MS;
+export const FLEET_CALLS_KEPT_MS = 10 * WINDOW_MS;
 
 /** Adds rows; waits for no other transaction. */
 export async function addFleetCalls(tx: Db, environmentId: string, sums: readonly FleetSums[]): Promise<void> {
@@ -95,7 +95,7 @@ export async function readWanted(db: Db, environmentId: string, model: string, n
 
 /** Removes what no breaker looks at any more. */
 export async function pruneFleetCalls(db: Db, environmentId: string, nowMs: number): Promise<void> {
-  const before = new Date(nowMs - KEPT_MS);
+  const before = new Date(nowMs - FLEET_CALLS_KEPT_MS);
   await db.delete(fleetCalls).where(and(eq(fleetCalls.environmentId, environmentId), lt(fleetCalls.at, before)));
 }
 
