@@ -26,8 +26,10 @@ export function refusedAsHeld(name: string, needNanoUsd: number, held: Held | nu
   const others =
     held === null
       ? "others hold its money"
-      : `${held.holders} ${held.holders === 1 ? "instance holds" : "instances hold"} ${usd(held.heldNanoUsd)} USD for calls; ` +
-        `this budget runs ${Math.floor(held.restNanoUsd / Math.max(1, needNanoUsd))} such calls at once`;
+      : held.holders === 0
+        ? "no money came for it in time"
+        : `${held.holders} ${held.holders === 1 ? "instance holds" : "instances hold"} ${usd(held.heldNanoUsd)} USD for calls; ` +
+          `this budget runs ${Math.floor(held.restNanoUsd / Math.max(1, needNanoUsd))} such calls at once`;
   return {
     because: "held",
     name,
