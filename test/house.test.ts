@@ -49,7 +49,7 @@ const CASES: Record<string, Case> = {
   },
   "a route that imports the schema": {
     file: "src/http/operator/a.ts",
-    text: importing("../../db/schema/money.ts"),
+    text: importing("../../db/schema/budgets.ts"),
     rule: IMPORTS,
   },
   "a route that imports a page": {
@@ -59,7 +59,7 @@ const CASES: Record<string, Case> = {
   },
   "a route that fetches the schema by import()": {
     file: "src/http/operator/c.ts",
-    text: `export const b = import("../../db/schema/money.ts");\n`,
+    text: `export const b = import("../../db/schema/budgets.ts");\n`,
     rule: IMPORTS,
   },
   "a verb that imports a route": {

@@ -10,7 +10,7 @@ import {
   OVERLOADED,
   startClaudeEndpoint,
 } from "../../src/demo/claude-endpoint/claude-endpoint.ts";
-import { budgetWindows } from "../../src/db/schema/money.ts";
+import { budgetWindows } from "../../src/db/schema/budgets.ts";
 import { freshDatabase } from "../support/database.ts";
 import { errorOf, gate, SILENT } from "../support/guard-world.ts";
 import { jsonOf } from "../support/json.ts";

@@ -1,6 +1,6 @@
 /** The ledger while the database is away: nothing is acknowledged, and the retry counts everything once. */
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { usageMinutes } from "../../src/db/schema/money.ts";
+import { usageMinutes } from "../../src/db/schema/usage.ts";
 import { type Cluster, startCluster } from "../support/postgres.ts";
 import { makeToken, startTestServer, type TestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";

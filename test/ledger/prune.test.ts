@@ -2,7 +2,7 @@
 import { sql } from "drizzle-orm";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { Runtime } from "../../src/boot.ts";
-import { usageBatches, usageMinutes, usageRecent } from "../../src/db/schema/money.ts";
+import { usageBatches, usageMinutes, usageRecent } from "../../src/db/schema/usage.ts";
 import { pruneRecentCalls, pruneUsage } from "../../src/services/usage/prune.ts";
 import { FakeClock } from "../support/clock.ts";
 import { startTestServer } from "../support/server.ts";

@@ -1,7 +1,8 @@
 /** Two hundred clients report over HTTP to two servers and cross one budget: one trip, one incident, and the exact sum. */
 import { eq, sql } from "drizzle-orm";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { budgetWindows, trips, usageMinutes } from "../../src/db/schema/money.ts";
+import { budgetWindows, trips } from "../../src/db/schema/budgets.ts";
+import { usageMinutes } from "../../src/db/schema/usage.ts";
 import { createBudget } from "../../src/services/budgets/budgets.ts";
 import { createFlag } from "../../src/services/flags/flags.ts";
 import { listIncidents } from "../../src/services/incidents/view.ts";

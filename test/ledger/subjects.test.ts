@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { VERDICTS_PATH } from "../../sdk-client/src/wire/verdict-protocol.ts";
 import type { UsageRecord } from "../../sdk-client/src/wire/usage-protocol.ts";
-import { subjectWindows } from "../../src/db/schema/money.ts";
+import { subjectWindows } from "../../src/db/schema/budgets.ts";
 import { endDueBudgets } from "../../src/services/budgets/due.ts";
 import { pruneUsage } from "../../src/services/usage/prune.ts";
 import { SubjectRoom } from "../../src/services/verdicts/room.ts";

@@ -7,7 +7,7 @@ import { createBudget, updateBudget } from "../../src/services/budgets/budgets.t
 import { endDueBudgets } from "../../src/services/budgets/due.ts";
 import { raiseBudget } from "../../src/services/budgets/raise.ts";
 import { listBudgets } from "../../src/services/budgets/view.ts";
-import { usageMinutes } from "../../src/db/schema/money.ts";
+import { usageMinutes } from "../../src/db/schema/usage.ts";
 import { listAlerts } from "../../src/services/alerts/alerts.ts";
 import { createChannel } from "../../src/services/alerts/channels.ts";
 import { putChain } from "../../src/services/models/chains.ts";

@@ -1,7 +1,7 @@
 /** Models without a price: on-call is told once, of what is new, and no more when each has a price. */
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { UsageRecord } from "../../sdk-client/src/wire/usage-protocol.ts";
-import { outbox } from "../../src/db/schema/money.ts";
+import { outbox } from "../../src/db/schema/incidents.ts";
 import { PRICING } from "../../src/domain/actor.ts";
 import { tellUnpriced } from "../../src/services/models/unpriced.ts";
 import { listIncidents } from "../../src/services/incidents/view.ts";

@@ -5,7 +5,7 @@ import { Andon } from "../../sdk-client/src/andon.ts";
 import { guard } from "../../sdk-client/src/anthropic.ts";
 import { type ClaudeEndpoint, startClaudeEndpoint } from "../../src/demo/claude-endpoint/claude-endpoint.ts";
 import { estimateTokens } from "../../src/demo/claude-endpoint/shapes.ts";
-import { usageMinutes } from "../../src/db/schema/money.ts";
+import { usageMinutes } from "../../src/db/schema/usage.ts";
 import { ASK, errorOf, SILENT } from "../support/guard-world.ts";
 import { makeToken, startTestServer, type TestServer } from "../support/server.ts";
 

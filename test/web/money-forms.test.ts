@@ -2,7 +2,7 @@
 import { createServer, type Server } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { LEASE_TTL_MS } from "../../sdk-client/src/wire/lease-protocol.ts";
-import { leases } from "../../src/db/schema/money.ts";
+import { leases } from "../../src/db/schema/leases.ts";
 import { leaseAsker, USD } from "../support/lease-client.ts";
 import { ADMIN_TOKEN, makeToken } from "../support/server.ts";
 import { callFor, report } from "../support/usage.ts";

@@ -14,7 +14,6 @@ import {
   pgTable,
   primaryKey,
   text,
-  timestamp,
 } from "drizzle-orm/pg-core";
 import { sql } from "drizzle-orm";
 import type {
@@ -28,8 +27,7 @@ import type {
 import type { ActorRecord } from "../../domain/actor.ts";
 import type { NotCountedBecause, StoppedBy } from "../../domain/fleet.ts";
 import type { CauseKind, StandingState } from "../../domain/standing.ts";
-
-const moment = (name: string) => timestamp(name, { withTimezone: true, mode: "date", precision: 3 });
+import { moment } from "./columns.ts";
 
 /** One row: what identifies this installation. */
 export const installation = pgTable("installation", {
@@ -60,7 +58,7 @@ export const environments = pgTable("environments", {
   createdAt: moment("created_at").notNull().defaultNow(),
 });
 
-const environmentId = () =>
+export const environmentId = () =>
   text("environment_id")
     .notNull()
     .references(() => environments.id, { onDelete: "cascade" });

@@ -6,7 +6,7 @@
 import { and, eq } from "drizzle-orm";
 import { type Change, change } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
-import { accountFaults } from "../../db/schema/money.ts";
+import { accountFaults } from "../../db/schema/usage.ts";
 import type { Db } from "../../db/types.ts";
 import { type AccountFault, isOver, isSettled, isWide, reachOf, type Refused } from "../../domain/account-fault.ts";
 import { noteAccount, resolveEndedIncidents } from "../incidents/incidents.ts";

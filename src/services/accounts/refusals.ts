@@ -1,7 +1,7 @@
 /** What the newest calls say of the accounts they were made with. */
 import { eq, sql } from "drizzle-orm";
 import { returnedRows } from "../../db/returned-rows.ts";
-import { accountFaults } from "../../db/schema/money.ts";
+import { accountFaults } from "../../db/schema/usage.ts";
 import { instances } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import {

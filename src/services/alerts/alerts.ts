@@ -5,7 +5,7 @@ import { requireEnvironment } from "../../authorize.ts";
 import { insertAudit } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
 import { read, withTransaction } from "../../transaction.ts";
-import { channels, outbox } from "../../db/schema/money.ts";
+import { channels, outbox } from "../../db/schema/incidents.ts";
 import type { AlertResource, AlertState } from "../../api/alert.ts";
 import type { PageQuery } from "../../api/list.ts";
 import { AppError } from "../../errors.ts";

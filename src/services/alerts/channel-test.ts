@@ -4,7 +4,7 @@ import { requireEnvironment } from "../../authorize.ts";
 import { insertAudit } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
 import { readFor, withTransaction } from "../../transaction.ts";
-import { channels } from "../../db/schema/money.ts";
+import { channels } from "../../db/schema/incidents.ts";
 import type { ChannelTest } from "../../api/channel.ts";
 import { sentText } from "../../domain/delivery.ts";
 import type { AlertPayload } from "../../api/alert.ts";

@@ -7,7 +7,7 @@ import { requireEnvironment } from "../../authorize.ts";
 import { type Change, change, type Changed } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
 import { read } from "../../transaction.ts";
-import { channels, outbox } from "../../db/schema/money.ts";
+import { channels, outbox } from "../../db/schema/incidents.ts";
 import type { Db } from "../../db/types.ts";
 import { MAX_CHANNELS_PER_ENVIRONMENT } from "../../domain/channel.ts";
 import type { ChannelResource, NewChannel, ChannelEdit } from "../../api/channel.ts";

@@ -8,7 +8,7 @@ import { alias } from "drizzle-orm/pg-core";
 import type { Change } from "../../change.ts";
 import type { Ctx, Deps } from "../../deps.ts";
 import type { AlertPayload } from "../../api/alert.ts";
-import { channels, outbox } from "../../db/schema/money.ts";
+import { channels, outbox } from "../../db/schema/incidents.ts";
 import type { Db } from "../../db/types.ts";
 import type { Outcome } from "../../domain/delivery.ts";
 

@@ -6,7 +6,7 @@ import { and, eq, isNotNull, isNull, max, or, sql } from "drizzle-orm";
 import { requireEnvironment } from "../../authorize.ts";
 import type { Ctx } from "../../deps.ts";
 import { read } from "../../transaction.ts";
-import { channels, incidents, outbox } from "../../db/schema/money.ts";
+import { channels, incidents, outbox } from "../../db/schema/incidents.ts";
 
 /** Alerts that wait though somebody tried to deliver them. */
 export interface UndeliveredAlerts {

@@ -7,7 +7,7 @@ import type { Ctx } from "../../deps.ts";
 import { requireEnvironment } from "../../authorize.ts";
 import { Memo } from "../shared/memo.ts";
 import { read } from "../../transaction.ts";
-import { budgetRaises, budgets, budgetWindows } from "../../db/schema/money.ts";
+import { budgetRaises, budgets, budgetWindows } from "../../db/schema/budgets.ts";
 import type { NameOf } from "../../../sdk-client/src/evaluate/model-names.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";
 import type { Surroundings } from "../../domain/flag.ts";

@@ -1,7 +1,7 @@
 /** What a budget holds for calls and how far it can still be overspent, as it stands now: for its page, the board, the API. */
 import { and, asc, inArray, isNull } from "drizzle-orm";
 import type { BudgetNow } from "../../api/budget.ts";
-import { type budgetWindows, trips } from "../../db/schema/money.ts";
+import { type budgetWindows, trips } from "../../db/schema/budgets.ts";
 import type { Db } from "../../db/types.ts";
 import {
   boundNanoUsd,

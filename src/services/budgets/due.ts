@@ -2,7 +2,7 @@
 import { and, eq, isNotNull, isNull, sql } from "drizzle-orm";
 import { change } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
-import { budgetRaises, budgets, budgetWindows } from "../../db/schema/money.ts";
+import { budgetRaises, budgets, budgetWindows } from "../../db/schema/budgets.ts";
 import type { Db } from "../../db/types.ts";
 import { runOpenWindows } from "../trips/ladder-run.ts";
 import { overLimitWouldChange } from "../trips/over-limit.ts";

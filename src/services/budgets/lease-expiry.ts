@@ -6,7 +6,7 @@ import { and, asc, eq, inArray, lt, lte, sql } from "drizzle-orm";
 import { LEASE_TTL_MS } from "../../../sdk-client/src/wire/lease-protocol.ts";
 import type { Ctx } from "../../deps.ts";
 import { withTransaction } from "../../transaction.ts";
-import { leaseRequests, leases, leaseWants } from "../../db/schema/money.ts";
+import { leaseRequests, leases, leaseWants } from "../../db/schema/leases.ts";
 import type { Db } from "../../db/types.ts";
 import { heldNanoUsd } from "../../domain/lease.ts";
 import { windowAt } from "../../domain/window.ts";

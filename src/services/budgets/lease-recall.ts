@@ -4,7 +4,8 @@
  */
 import { and, eq, inArray, ne, sql } from "drizzle-orm";
 import { leasesPayload, NOTIFY_CHANNEL } from "../../db/listen.ts";
-import { budgetWindows, leases } from "../../db/schema/money.ts";
+import { budgetWindows } from "../../db/schema/budgets.ts";
+import { leases } from "../../db/schema/leases.ts";
 import type { Db } from "../../db/types.ts";
 import { heldNanoUsd } from "../../domain/lease.ts";
 

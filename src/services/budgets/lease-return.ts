@@ -7,7 +7,7 @@ import { requireEnvironment } from "../../authorize.ts";
 import type { BudgetResource } from "../../api/budget.ts";
 import { change, type Changed } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
-import { leases } from "../../db/schema/money.ts";
+import { leases } from "../../db/schema/leases.ts";
 import { heldNanoUsd } from "../../domain/lease.ts";
 import { windowAt } from "../../domain/window.ts";
 import { AppError } from "../../errors.ts";

@@ -1,6 +1,7 @@
 /** The SQL of leases: one statement a table for a whole batch. Callers hold the locks of the windows. */
 import { and, asc, eq, gt, inArray, or, sql } from "drizzle-orm";
-import { budgets, budgetWindows, leaseRequests, leases, leaseWants } from "../../db/schema/money.ts";
+import { budgets, budgetWindows } from "../../db/schema/budgets.ts";
+import { leaseRequests, leases, leaseWants } from "../../db/schema/leases.ts";
 import type { Db } from "../../db/types.ts";
 import type { Window } from "../../domain/window.ts";
 import { budgetColumns } from "./rows.ts";

@@ -4,7 +4,7 @@
  */
 import { and, eq, sql } from "drizzle-orm";
 import type { NameOf } from "../../../sdk-client/src/evaluate/model-names.ts";
-import { leases } from "../../db/schema/money.ts";
+import { leases } from "../../db/schema/leases.ts";
 import type { Db } from "../../db/types.ts";
 import { type Budget, subjectOf } from "../../domain/budget.ts";
 import type { PricedRecord } from "../../domain/ledger.ts";

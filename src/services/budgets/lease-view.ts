@@ -3,7 +3,7 @@ import { and, desc, eq, gt, inArray, lte, ne, sql } from "drizzle-orm";
 import { requireEnvironment } from "../../authorize.ts";
 import type { LeaseResource } from "../../api/lease.ts";
 import type { Ctx } from "../../deps.ts";
-import { leases, leaseWants } from "../../db/schema/money.ts";
+import { leases, leaseWants } from "../../db/schema/leases.ts";
 import type { Db } from "../../db/types.ts";
 import { heldNanoUsd } from "../../domain/lease.ts";
 import { windowAt } from "../../domain/window.ts";

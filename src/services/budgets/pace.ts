@@ -1,6 +1,6 @@
 /** What an environment has spent over the last minutes: what burn is made from. One reading serves all its budgets. */
 import { and, eq, gte, sql } from "drizzle-orm";
-import { usageMinutes, usageRecent } from "../../db/schema/money.ts";
+import { usageMinutes, usageRecent } from "../../db/schema/usage.ts";
 import { flags } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import { MINUTE_MS } from "../../domain/ledger.ts";

@@ -2,7 +2,7 @@
 import { requireEnvironment } from "../../authorize.ts";
 import { change, type Changed } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
-import { budgetRaises } from "../../db/schema/money.ts";
+import { budgetRaises } from "../../db/schema/budgets.ts";
 import { MAX_RAISE_DAYS, MAX_RAISES, nanoUsd } from "../../domain/budget.ts";
 import type { BudgetResource } from "../../api/budget.ts";
 import { invalid } from "../../errors.ts";

@@ -1,6 +1,6 @@
 /** Budgets as stored, read into what the domain works with. */
 import { and, asc, eq, getTableColumns, inArray, isNull, sql } from "drizzle-orm";
-import { budgetRaises, budgets } from "../../db/schema/money.ts";
+import { budgetRaises, budgets } from "../../db/schema/budgets.ts";
 import { flags } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import type { Budget, BudgetScope } from "../../domain/budget.ts";

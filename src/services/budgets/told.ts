@@ -5,7 +5,7 @@
 import { and, eq, gte, inArray, lt, sql } from "drizzle-orm";
 import type { StartCredit } from "../../../sdk-client/src/wire/usage-protocol.ts";
 import { returnedRows } from "../../db/returned-rows.ts";
-import { budgetWindows, runningCalls } from "../../db/schema/money.ts";
+import { budgetWindows, runningCalls } from "../../db/schema/budgets.ts";
 import type { Db } from "../../db/types.ts";
 import type { Submission } from "../../deps.ts";
 import {

@@ -4,7 +4,7 @@ import { modelNames, type NameOf } from "../../../sdk-client/src/evaluate/model-
 import { requireEnvironment } from "../../authorize.ts";
 import type { Ctx } from "../../deps.ts";
 import { read } from "../../transaction.ts";
-import { budgetRaises, budgets, budgetWindows } from "../../db/schema/money.ts";
+import { budgetRaises, budgets, budgetWindows } from "../../db/schema/budgets.ts";
 import type { Db } from "../../db/types.ts";
 import { type Budget, definedScope, effectiveLimitNanoUsd, NANO_PER_USD } from "../../domain/budget.ts";
 import { burnOfScope, BURN_SPAN_MS } from "../../domain/burn.ts";

@@ -4,7 +4,7 @@
  */
 import { and, eq, sql } from "drizzle-orm";
 import { jsonRows } from "../../db/json-rows.ts";
-import { flagChecks } from "../../db/schema/money.ts";
+import { flagChecks } from "../../db/schema/usage.ts";
 import type { Db } from "../../db/types.ts";
 import type { Submission } from "../../deps.ts";
 import type { Evaluations } from "../../domain/flag.ts";

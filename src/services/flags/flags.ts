@@ -4,7 +4,7 @@ import { requireEnvironment } from "../../authorize.ts";
 import { change, type Changed } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
 import { read } from "../../transaction.ts";
-import { budgets } from "../../db/schema/money.ts";
+import { budgets } from "../../db/schema/budgets.ts";
 import { chains, flags } from "../../db/schema/state.ts";
 import type { Db, EnvironmentRow, FlagRow } from "../../db/types.ts";
 import { type Evaluations, flagInForce, type Surroundings } from "../../domain/flag.ts";

@@ -2,7 +2,7 @@
 import { and, eq, gte, sql, type SQLWrapper } from "drizzle-orm";
 import { priceUsage } from "../../../sdk-client/src/pricing/price.ts";
 import type { PriceTable } from "../../../sdk-client/src/pricing/price-table.ts";
-import { usageMinutes } from "../../db/schema/money.ts";
+import { usageMinutes } from "../../db/schema/usage.ts";
 import type { Db } from "../../db/types.ts";
 
 export interface ModelSums {

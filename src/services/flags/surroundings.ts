@@ -4,7 +4,7 @@ import { modelTable } from "../../../sdk-client/src/evaluate/model-table.ts";
 import type { PriceRow } from "../../../sdk-client/src/wire/price-row.ts";
 import type { ChainStep, SnapshotBreaker } from "../../../sdk-client/src/wire/protocol.ts";
 import { jsonRows } from "../../db/json-rows.ts";
-import { budgetRaises, budgets, budgetWindows, trips } from "../../db/schema/money.ts";
+import { budgetRaises, budgets, budgetWindows, trips } from "../../db/schema/budgets.ts";
 import { chains, environments, modelBlocks, modelBreakers } from "../../db/schema/state.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";
 import { BREAKER } from "../../domain/actor.ts";

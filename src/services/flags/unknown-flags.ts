@@ -6,7 +6,7 @@ import { and, asc, desc, eq, inArray, lt, notExists, sql } from "drizzle-orm";
 import type { Submission, Ctx } from "../../deps.ts";
 import { requireEnvironment } from "../../authorize.ts";
 import { read } from "../../transaction.ts";
-import { unknownFlags } from "../../db/schema/money.ts";
+import { unknownFlags } from "../../db/schema/usage.ts";
 import { flags } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import { similarName } from "../../domain/did-you-mean.ts";

@@ -7,7 +7,9 @@ import { and, asc, eq, isNotNull, isNull, ne } from "drizzle-orm";
 import { requireEnvironment } from "../../authorize.ts";
 import { type Change, change, type Changed } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
-import { accountFaults, budgetWindows, incidents, trips } from "../../db/schema/money.ts";
+import { budgetWindows, trips } from "../../db/schema/budgets.ts";
+import { incidents } from "../../db/schema/incidents.ts";
+import { accountFaults } from "../../db/schema/usage.ts";
 import { modelBreakers } from "../../db/schema/state.ts";
 import type { AccountFault, Reach } from "../../domain/account-fault.ts";
 import {

@@ -1,6 +1,6 @@
 /** Writes, for the ledger, how the calls of each model went on which instances; breakers read it. */
 import { and, eq, gt, gte, lt, sql } from "drizzle-orm";
-import { fleetCalls } from "../../db/schema/money.ts";
+import { fleetCalls } from "../../db/schema/usage.ts";
 import { returnedRows } from "../../db/returned-rows.ts";
 import type { Db } from "../../db/types.ts";
 import { type FleetCalls, type Seen, WINDOW_MS } from "../../domain/breaker.ts";

@@ -4,7 +4,7 @@
  */
 import { eq } from "drizzle-orm";
 import { modelNames, type NameOf } from "../../../sdk-client/src/evaluate/model-names.ts";
-import { usageMinutes } from "../../db/schema/money.ts";
+import { usageMinutes } from "../../db/schema/usage.ts";
 import { chains, environments } from "../../db/schema/state.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";
 import { similarName } from "../../domain/did-you-mean.ts";

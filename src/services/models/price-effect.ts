@@ -9,7 +9,7 @@ import type { PriceRow, Rates } from "../../../sdk-client/src/wire/price-row.ts"
 import { WEB_SEARCH_NANO_USD } from "../../../sdk-client/src/pricing/price.ts";
 import { TOKEN_CLASSES, type TokenClass } from "../../../sdk-client/src/wire/usage-protocol.ts";
 import type { CountedBefore } from "../../api/price.ts";
-import { usageMinutes } from "../../db/schema/money.ts";
+import { usageMinutes } from "../../db/schema/usage.ts";
 import { environments } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import { GRAINS, piecesOf, type Span } from "../../domain/rollups.ts";

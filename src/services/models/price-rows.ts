@@ -3,7 +3,7 @@ import { asc, sql } from "drizzle-orm";
 import type { PriceRow } from "../../../sdk-client/src/wire/price-row.ts";
 import { type PriceTable, priceTable } from "../../../sdk-client/src/pricing/price-table.ts";
 import { jsonRows } from "../../db/json-rows.ts";
-import { priceRows } from "../../db/schema/money.ts";
+import { priceRows } from "../../db/schema/usage.ts";
 import type { Db } from "../../db/types.ts";
 
 /** Read anew for each use: a price counts from the transaction after the one that changed it. */

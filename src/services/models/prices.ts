@@ -12,7 +12,7 @@ import { requireEnvironment, requireScope } from "../../authorize.ts";
 import { afterCommit, changeIn } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
 import { read, withTransaction } from "../../transaction.ts";
-import { priceRows } from "../../db/schema/money.ts";
+import { priceRows } from "../../db/schema/usage.ts";
 import { environments } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import type { AuditEntry } from "../../domain/audit.ts";

@@ -1,7 +1,7 @@
 /** The spellings of a model in the ledger of an environment: a dated id is the same model as its plain name. */
 import { sql } from "drizzle-orm";
 import { modelNames } from "../../../sdk-client/src/evaluate/model-names.ts";
-import { usageMinutes } from "../../db/schema/money.ts";
+import { usageMinutes } from "../../db/schema/usage.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";
 import { MINUTE_MS } from "../../domain/ledger.ts";
 import { GRAINS, piecesOf, type Span } from "../../domain/rollups.ts";

@@ -1,7 +1,7 @@
 /** The calls of an environment's last day that had no price and have none now. */
 import { and, asc, eq, gt, gte, ne, sql } from "drizzle-orm";
 import { findPriceRow } from "../../../sdk-client/src/pricing/price-table.ts";
-import { priceRows, usageMinutes } from "../../db/schema/money.ts";
+import { priceRows, usageMinutes } from "../../db/schema/usage.ts";
 import type { Db } from "../../db/types.ts";
 import { OTHER } from "../../domain/other.ts";
 import { type UnpricedCalls, unpricedOf } from "../../domain/unpriced.ts";

@@ -5,7 +5,7 @@
 import { and, eq, isNotNull, isNull } from "drizzle-orm";
 import { change } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
-import { incidents } from "../../db/schema/money.ts";
+import { incidents } from "../../db/schema/incidents.ts";
 import type { Db } from "../../db/types.ts";
 import { sameUnpriced, type Unpriced, type UnpricedCalls } from "../../domain/unpriced.ts";
 import { noteUnpriced, resolveEndedIncidents } from "../incidents/incidents.ts";

@@ -5,7 +5,7 @@
 import { and, eq, isNull, sql } from "drizzle-orm";
 import type { BudgetResource } from "../../api/budget.ts";
 import type { PreparedSnapshot, Ctx } from "../../deps.ts";
-import { incidents, outbox } from "../../db/schema/money.ts";
+import { incidents, outbox } from "../../db/schema/incidents.ts";
 import { seesEnvironment } from "../../domain/actor.ts";
 import { NANO_PER_USD } from "../../domain/budget.ts";
 import type { MetricFamily, Sample } from "../../domain/metric.ts";

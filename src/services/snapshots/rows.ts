@@ -4,7 +4,7 @@ import type { PriceTable } from "../../../sdk-client/src/pricing/price-table.ts"
 import { StandbyError } from "../../database-away.ts";
 import { jsonRows } from "../../db/json-rows.ts";
 import { lineageColumns, lineageOf } from "../../db/lineage.ts";
-import { budgets } from "../../db/schema/money.ts";
+import { budgets } from "../../db/schema/budgets.ts";
 import { environments, flags, installation } from "../../db/schema/state.ts";
 import type { Db, EnvironmentRow } from "../../db/types.ts";
 import type { SnapshotBudgetSource, SnapshotFlagSource } from "../../domain/snapshot.ts";

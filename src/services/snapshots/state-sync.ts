@@ -10,7 +10,7 @@ import { isDatabaseAway, isReadOnly, ReadOnlyError, StandbyError } from "../../d
 import type { Database } from "../../db/database.ts";
 import { lineageColumns, lineageOf } from "../../db/lineage.ts";
 import { budgetOfPayload, type Listener } from "../../db/listen.ts";
-import { verdictHeads } from "../../db/schema/money.ts";
+import { verdictHeads } from "../../db/schema/budgets.ts";
 import { environments, installation } from "../../db/schema/state.ts";
 import { Coalesced } from "../shared/coalesce.ts";
 import type { DatabaseSnapshotStore } from "./store.ts";

@@ -6,7 +6,8 @@ import { and, eq, isNull, type SQL, sql } from "drizzle-orm";
 import { requireEnvironment } from "../../authorize.ts";
 import type { Ctx } from "../../deps.ts";
 import { read } from "../../transaction.ts";
-import { incidents, trips } from "../../db/schema/money.ts";
+import { trips } from "../../db/schema/budgets.ts";
+import { incidents } from "../../db/schema/incidents.ts";
 import type { Db } from "../../db/types.ts";
 
 /** A flag that the last switching step switched, and that none of the step's trips holds any more. */

@@ -5,7 +5,7 @@
 import { and, eq } from "drizzle-orm";
 import type { Change } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
-import { budgetWindows } from "../../db/schema/money.ts";
+import { budgetWindows } from "../../db/schema/budgets.ts";
 import { type Budget, effectiveLimitNanoUsd } from "../../domain/budget.ts";
 import { flagResource } from "../flags/resource.ts";
 import type { Surroundings } from "../../domain/flag.ts";

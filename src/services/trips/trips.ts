@@ -5,7 +5,7 @@
 import { and, asc, eq, inArray, isNull, sql, type SQL } from "drizzle-orm";
 import type { Change } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
-import { budgets as budgetRows, budgetWindows, trips } from "../../db/schema/money.ts";
+import { budgets as budgetRows, budgetWindows, trips } from "../../db/schema/budgets.ts";
 import { flags } from "../../db/schema/state.ts";
 import type { Db, FlagRow } from "../../db/types.ts";
 import { boundNanoUsd, exposureOf, MAX_BOUND_NANO_USD, type TripBound } from "../../domain/bound.ts";

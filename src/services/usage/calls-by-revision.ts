@@ -1,7 +1,7 @@
 /** Writes, for the ledger, which revision the calls of the last minutes were decided by; `calls-since.ts` reads it. */
 import { and, desc, eq, inArray, isNotNull, lt, sql } from "drizzle-orm";
 import type { Submission } from "../../deps.ts";
-import { callsByRevision } from "../../db/schema/money.ts";
+import { callsByRevision } from "../../db/schema/usage.ts";
 import { instances } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import { type Applied, CALLS_SPAN_MS, type CallSums } from "../../domain/calls.ts";

@@ -4,7 +4,7 @@
  * not count, however late it ends.
  */
 import { and, eq, gte, sql } from "drizzle-orm";
-import { callsByRevision } from "../../db/schema/money.ts";
+import { callsByRevision } from "../../db/schema/usage.ts";
 import type { Db } from "../../db/types.ts";
 import { CALLS_SPAN_MS } from "../../domain/calls.ts";
 import { MINUTE_MS } from "../../domain/ledger.ts";

@@ -8,7 +8,7 @@ import { requireEnvironmentId } from "../../authorize.ts";
 import { Memo } from "../shared/memo.ts";
 import { read } from "../../transaction.ts";
 import { flags as flagTable } from "../../db/schema/state.ts";
-import { usageMinutes, usageRecent } from "../../db/schema/money.ts";
+import { usageMinutes, usageRecent } from "../../db/schema/usage.ts";
 import { returnedRows } from "../../db/returned-rows.ts";
 import type { Db } from "../../db/types.ts";
 

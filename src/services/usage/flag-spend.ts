@@ -3,7 +3,7 @@ import { and, asc, eq, gte } from "drizzle-orm";
 import { requireEnvironment } from "../../authorize.ts";
 import type { Ctx } from "../../deps.ts";
 import { read } from "../../transaction.ts";
-import { trips } from "../../db/schema/money.ts";
+import { trips } from "../../db/schema/budgets.ts";
 import type { CallResource, UsageAnswer } from "../../api/usage.ts";
 import { type Period, windowAt } from "../../domain/window.ts";
 import { listCalls } from "./recent-calls.ts";

@@ -4,7 +4,7 @@
  */
 import { and, asc, desc, eq, gt, gte, lt, sql } from "drizzle-orm";
 import { findPriceRow, priceTable } from "../../../sdk-client/src/pricing/price-table.ts";
-import { usageMinutes } from "../../db/schema/money.ts";
+import { usageMinutes } from "../../db/schema/usage.ts";
 import { flags } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import type { Ctx } from "../../deps.ts";

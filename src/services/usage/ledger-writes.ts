@@ -3,7 +3,8 @@
  * order of their keys, so that two servers never wait for each other in a circle.
  */
 import { and, eq, sql } from "drizzle-orm";
-import { budgetWindows, usageBatches } from "../../db/schema/money.ts";
+import { budgetWindows } from "../../db/schema/budgets.ts";
+import { usageBatches } from "../../db/schema/usage.ts";
 import { returnedRows } from "../../db/returned-rows.ts";
 import type { Db } from "../../db/types.ts";
 import type { MinuteSums, PricedRecord } from "../../domain/ledger.ts";

@@ -7,7 +7,7 @@ import type { PreparedSnapshot, Ctx } from "../../deps.ts";
 import { stepsOf } from "../../../sdk-client/src/evaluate/compile.ts";
 import { realModels } from "../../../sdk-client/src/evaluate/model-names.ts";
 import type { Snapshot } from "../../../sdk-client/src/wire/protocol.ts";
-import { usageMinutes } from "../../db/schema/money.ts";
+import { usageMinutes } from "../../db/schema/usage.ts";
 import { NANO_PER_USD } from "../../domain/budget.ts";
 import { LATENCY_BUCKETS_MS } from "../../domain/ledger.ts";
 import { MAX_OTHER_FLAGS, MAX_OTHER_PAIRS, type MetricFamily, type Sample } from "../../domain/metric.ts";

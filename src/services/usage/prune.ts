@@ -6,15 +6,8 @@ import { and, asc, desc, eq, inArray, lt, lte, type SQL, sql } from "drizzle-orm
 import type { Deps } from "../../deps.ts";
 import { pruneTold } from "../budgets/told.ts";
 import { environments } from "../../db/schema/state.ts";
-import {
-  subjectWindows,
-  usageBatches,
-  usageMinutes,
-  usageNames,
-  usageOnce,
-  usageRecent,
-  usageRollups,
-} from "../../db/schema/money.ts";
+import { subjectWindows } from "../../db/schema/budgets.ts";
+import { usageBatches, usageMinutes, usageNames, usageOnce, usageRecent, usageRollups } from "../../db/schema/usage.ts";
 import type { Db } from "../../db/types.ts";
 import { GRAINS } from "../../domain/rollups.ts";
 import { isAboutSubjects } from "../../domain/subject.ts";

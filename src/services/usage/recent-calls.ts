@@ -3,7 +3,7 @@ import { and, desc, eq, inArray, lt } from "drizzle-orm";
 import { requireEnvironment } from "../../authorize.ts";
 import type { Ctx } from "../../deps.ts";
 import { read } from "../../transaction.ts";
-import { usageRecent } from "../../db/schema/money.ts";
+import { usageRecent } from "../../db/schema/usage.ts";
 import { MINUTE_MS } from "../../domain/ledger.ts";
 import type { CallResource, CallsQuery } from "../../api/usage.ts";
 import { spellingsOf } from "../models/spellings.ts";

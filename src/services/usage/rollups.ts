@@ -4,7 +4,7 @@
  */
 import { eq, type SQL, sql } from "drizzle-orm";
 import type { Deps } from "../../deps.ts";
-import { usageMinutes, usageRolled } from "../../db/schema/money.ts";
+import { usageMinutes, usageRolled } from "../../db/schema/usage.ts";
 import { returnedRows } from "../../db/returned-rows.ts";
 import type { Db } from "../../db/types.ts";
 import { LATENCY_BUCKETS_MS, MAX_LATE_MS, type MinuteSums } from "../../domain/ledger.ts";

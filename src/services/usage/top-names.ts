@@ -3,7 +3,7 @@
  * flags and models alone, so that what these do not have is told apart: it is the rest up to the ledger's sum.
  */
 import { and, eq, gte, inArray, lt, sql } from "drizzle-orm";
-import { usageRecent } from "../../db/schema/money.ts";
+import { usageRecent } from "../../db/schema/usage.ts";
 import { instances } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 

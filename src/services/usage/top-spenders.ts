@@ -1,6 +1,6 @@
 /** Who spends a flag's money: the few users or sessions that spend most, and what all spent, from the calls that are kept. */
 import { and, asc, eq, gte, sql } from "drizzle-orm";
-import { usageRecent } from "../../db/schema/money.ts";
+import { usageRecent } from "../../db/schema/usage.ts";
 import type { Db } from "../../db/types.ts";
 
 const TOP = 5;

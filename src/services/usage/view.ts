@@ -7,7 +7,7 @@ import type { PgColumn } from "drizzle-orm/pg-core";
 import { requireEnvironment } from "../../authorize.ts";
 import type { Ctx } from "../../deps.ts";
 import { read } from "../../transaction.ts";
-import { usageMinutes, usageRecent } from "../../db/schema/money.ts";
+import { usageMinutes, usageRecent } from "../../db/schema/usage.ts";
 import type { Db } from "../../db/types.ts";
 import { LATENCY_BUCKETS_MS, latencyQuantileMs } from "../../domain/ledger.ts";
 import { grainsFor, type Piece, piecesOf } from "../../domain/rollups.ts";

@@ -4,7 +4,7 @@ import { subjectIn } from "../../../sdk-client/src/evaluate/subject.ts";
 import type { LiftBody, BudgetResource } from "../../api/budget.ts";
 import { requireEnvironment } from "../../authorize.ts";
 import { change, type Changed } from "../../change.ts";
-import { subjectWindows } from "../../db/schema/money.ts";
+import { subjectWindows } from "../../db/schema/budgets.ts";
 import type { Ctx } from "../../deps.ts";
 import { isAboutSubjects } from "../../domain/subject.ts";
 import { windowAt } from "../../domain/window.ts";

@@ -3,7 +3,7 @@
  * know how many can have been added since.
  */
 import { and, eq } from "drizzle-orm";
-import { subjectWindows } from "../../db/schema/money.ts";
+import { subjectWindows } from "../../db/schema/budgets.ts";
 import type { Db } from "../../db/types.ts";
 import { MAX_SUBJECTS_PER_WINDOW } from "../../domain/subject.ts";
 

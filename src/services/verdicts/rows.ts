@@ -2,7 +2,7 @@
 import { and, desc, eq, gt, sql } from "drizzle-orm";
 import { MAX_VERDICTS, type VerdictAction } from "../../../sdk-client/src/wire/verdict-protocol.ts";
 import { NOTIFY_CHANNEL } from "../../db/listen.ts";
-import { verdictHeads, verdicts } from "../../db/schema/money.ts";
+import { verdictHeads, verdicts } from "../../db/schema/budgets.ts";
 import type { Db } from "../../db/types.ts";
 
 /** The first word of a NOTIFY that tells of verdicts; the environment's id follows. */

@@ -7,7 +7,7 @@ import { and, asc, eq, gt, gte, isNotNull, or, sql } from "drizzle-orm";
 import type { NameOf } from "../../../sdk-client/src/evaluate/model-names.ts";
 import type { Change } from "../../change.ts";
 import { returnedRows } from "../../db/returned-rows.ts";
-import { subjectWindows } from "../../db/schema/money.ts";
+import { subjectWindows } from "../../db/schema/budgets.ts";
 import type { Db } from "../../db/types.ts";
 import { type Budget, subjectOf } from "../../domain/budget.ts";
 import type { PricedRecord } from "../../domain/ledger.ts";

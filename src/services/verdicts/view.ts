@@ -2,7 +2,7 @@
 import { and, desc, eq, sql } from "drizzle-orm";
 import { namesIn } from "../../../sdk-client/src/evaluate/subject.ts";
 import type { SubjectsNow } from "../../api/budget.ts";
-import { subjectWindows } from "../../db/schema/money.ts";
+import { subjectWindows } from "../../db/schema/budgets.ts";
 import type { Db } from "../../db/types.ts";
 import type { Budget } from "../../domain/budget.ts";
 import { MAX_SUBJECTS_PER_WINDOW } from "../../domain/subject.ts";

@@ -1,0 +1,82 @@
+/** Incidents, the channels that alerts go to, and the alerts on their way. */
+import { bigserial, index, integer, jsonb, pgTable, text, unique } from "drizzle-orm/pg-core";
+import type { AccountFault } from "../../domain/account-fault.ts";
+import type { Unpriced } from "../../domain/unpriced.ts";
+import { budgets } from "./budgets.ts";
+import { moment } from "./columns.ts";
+import { environmentId } from "./state.ts";
+
+export const incidents = pgTable(
+  "incidents",
+  {
+    id: text("id").primaryKey(),
+    environmentId: environmentId(),
+    budgetId: text("budget_id").references(() => budgets.id, { onDelete: "set null" }),
+    /** Names what it is about: one incident per cause and window. Its parts are in the columns. */
+    cause: text("cause").notNull(),
+    windowStartsAt: moment("window_starts_at"),
+    /** The model that a breaker has taken out at `windowStartsAt`; null for a budget's. */
+    model: text("model"),
+    /** The models without a price that it is about; null for any other. */
+    unpriced: jsonb("unpriced").$type<Unpriced[]>(),
+    /** Why Claude refuses an account since `windowStartsAt`; null for what is not about one. */
+    account: text("account").$type<AccountFault>(),
+    title: text("title").notNull(),
+    steps: jsonb("steps").$type<{ at: string; atPercent: number; action: string; text: string }[]>().notNull(),
+    openedAt: moment("opened_at").notNull(),
+    acknowledgedAt: moment("acknowledged_at"),
+    acknowledgedBy: text("acknowledged_by"),
+    resolvedAt: moment("resolved_at"),
+  },
+  (t) => [
+    unique("incidents_cause").on(t.environmentId, t.cause),
+    index("incidents_open").on(t.environmentId, t.resolvedAt),
+  ],
+);
+
+/** Where alerts go. `secret` signs generic webhooks; `url` is itself a secret for Slack. */
+export const channels = pgTable(
+  "channels",
+  {
+    id: text("id").primaryKey(),
+    environmentId: environmentId(),
+    kind: text("kind").$type<"slack" | "webhook">().notNull(),
+    name: text("name").notNull(),
+    url: text("url").notNull(),
+    secret: text("secret"),
+    version: integer("version").notNull().default(1),
+    createdAt: moment("created_at").notNull(),
+    testedAt: moment("tested_at"),
+    testResult: text("test_result"),
+  },
+  (t) => [unique("channels_environment_name").on(t.environmentId, t.name)],
+);
+
+/** Alerts, written with the change they tell of, one row a channel; delivered by a job until acknowledged. */
+export const outbox = pgTable(
+  "outbox",
+  {
+    id: bigserial("id", { mode: "number" }).primaryKey(),
+    environmentId: environmentId(),
+    channelId: text("channel_id")
+      .notNull()
+      .references(() => channels.id, { onDelete: "cascade" }),
+    incidentId: text("incident_id").references(() => incidents.id, { onDelete: "cascade" }),
+    /** The same alert is written once a channel, whoever notices first. */
+    dedupKey: text("dedup_key").notNull(),
+    /** Sent as the Standard Webhooks message id, the same on every attempt. */
+    messageId: text("message_id").notNull(),
+    payload: jsonb("payload").$type<unknown>().notNull(),
+    createdAt: moment("created_at").notNull(),
+    attempts: integer("attempts").notNull().default(0),
+    nextAttemptAt: moment("next_attempt_at").notNull(),
+    lastError: text("last_error"),
+    deliveredAt: moment("delivered_at"),
+    /** Given up after the last attempt; shown on the page until somebody retries. */
+    failedAt: moment("failed_at"),
+  },
+  (t) => [
+    unique("outbox_dedup").on(t.channelId, t.dedupKey),
+    index("outbox_due").on(t.deliveredAt, t.failedAt, t.nextAttemptAt),
+  ],
+);
