@@ -47,6 +47,11 @@ export interface MinuteSums {
   exactNanoUsd: bigint;
   estimatedNanoUsd: bigint;
   unpriced: number;
+  /** Answers whose stop reason is known, and those of them that `max_tokens` cut. */
+  ended: number;
+  cut: number;
+  /** The most tokens that one attempt is known to have used. */
+  largestTokens: number;
   /** Attempts per latency bucket, `LATENCY_BUCKETS_MS.length + 1` numbers. */
   latency: number[];
 }
@@ -114,8 +119,19 @@ function add(sum: MinuteSums, { record, costNanoUsd, priced }: PricedRecord): vo
   if (record.exact) sum.exactNanoUsd += BigInt(costNanoUsd);
   else sum.estimatedNanoUsd += BigInt(costNanoUsd);
   if (!priced) sum.unpriced += summed;
+  if (record.outcome === "ok" && record.stopReason !== undefined) {
+    sum.ended += count;
+    if (record.stopReason === "max_tokens") sum.cut += count;
+  }
+  sum.largestTokens = Math.max(sum.largestTokens, largestOf(record));
   const bucket = bucketOf(record.latencyMs);
   sum.latency[bucket] = (sum.latency[bucket] ?? 0) + count;
+}
+
+/** Of a sum of attempts the least that its largest can have used. */
+function largestOf({ usage, count = 1, promptTokens = 0 }: UsageRecord): number {
+  const { input, output, cacheWrite5m, cacheWrite1h, cacheRead } = usage;
+  return Math.max(promptTokens, Math.ceil((input + output + cacheWrite5m + cacheWrite1h + cacheRead) / count));
 }
 
 function bucketOf(latencyMs: number): number {
@@ -143,6 +159,9 @@ function emptySums(minuteMs: number, flag: string, model: string): MinuteSums {
     exactNanoUsd: 0n,
     estimatedNanoUsd: 0n,
     unpriced: 0,
+    ended: 0,
+    cut: 0,
+    largestTokens: 0,
     latency: Array.from({ length: LATENCY_BUCKETS_MS.length + 1 }, () => 0),
   };
 }

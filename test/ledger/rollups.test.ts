@@ -42,6 +42,7 @@ beforeAll(async () => {
           flag: n % 3 === 0 ? "draft-reply" : "support-chat",
           model: n % 2 === 0 ? "claude-opus-5-5" : "claude-haiku-4-5",
           latencyMs: n * 100,
+          ...(n % 4 > 0 && { stopReason: n % 4 === 1 ? "max_tokens" : "end_turn" }),
         }),
       ),
     );
@@ -123,7 +124,10 @@ describe("hours that are rolled up", () => {
     expect(await callsOf()).toBe(before + 1);
     const [rows] = returnedRows(
       await runtime.deps.db.execute(sql`
-      select (select sum(calls) from usage_rollups where grain = 86400) =
+      select (select (sum(ended), sum(cut), max(largest_tokens)) from usage_rollups where grain = 3600) =
+          (select (sum(ended), sum(cut), max(largest_tokens)) from usage_minutes
+            where minute < (select until_at from usage_rolled))
+        and (select sum(calls) from usage_rollups where grain = 86400) =
           (select sum(calls) from usage_minutes where minute < (select date_trunc('day', until_at, 'UTC') from usage_rolled))
         and (select sum(calls) from usage_rollups where grain = 3600) =
           (select sum(calls) from usage_minutes where minute < (select until_at from usage_rolled)) as same`),

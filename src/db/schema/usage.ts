@@ -51,6 +51,11 @@ const usageSums = () => ({
   estimatedNanoUsd: money("estimated_nano_usd"),
   /** Attempts at a model without a price, counted at the dearest rate. */
   unpriced: amount("unpriced"),
+  /** Answers whose stop reason is known, and how many of them `max_tokens` cut; 0 from before these were counted. */
+  ended: amount("ended"),
+  cut: amount("cut"),
+  /** The most tokens, of all classes, that one attempt is known to have used; not a sum. */
+  largestTokens: amount("largest_tokens"),
   latency: bigint("latency", { mode: "number" }).array().notNull(),
 });
 

@@ -93,14 +93,14 @@ export async function addMinutes(tx: Db, environmentId: string, sums: readonly M
   await tx.execute(sql`
     insert into usage_minutes as known (environment_id, minute, flag, model, calls, attempts, errors, aborted, refused,
       input, output, cache_write_5m, cache_write_1h, cache_read, web_searches, exact_nano_usd, estimated_nano_usd,
-      unpriced, latency)
+      unpriced, ended, cut, largest_tokens, latency)
     select ${environmentId}, to_timestamp(v."minuteMs" / 1000.0), v.flag, v.model, v.calls, v.attempts, v.errors,
       v.aborted, v.refused, v.input, v.output, v."cacheWrite5m", v."cacheWrite1h", v."cacheRead", v."webSearches",
-      v."exactNanoUsd", v."estimatedNanoUsd", v.unpriced, v.latency
+      v."exactNanoUsd", v."estimatedNanoUsd", v.unpriced, v.ended, v.cut, v."largestTokens", v.latency
     from jsonb_to_recordset(cast(${JSON.stringify(rows)} as text)::jsonb) as v("minuteMs" bigint, flag text, model text,
       calls bigint, attempts bigint, errors bigint, aborted bigint, refused bigint, input bigint, output bigint,
       "cacheWrite5m" bigint, "cacheWrite1h" bigint, "cacheRead" bigint, "webSearches" bigint, "exactNanoUsd" numeric,
-      "estimatedNanoUsd" numeric, unpriced bigint, latency bigint[])
+      "estimatedNanoUsd" numeric, unpriced bigint, ended bigint, cut bigint, "largestTokens" bigint, latency bigint[])
     on conflict (environment_id, minute, flag, model) do update set
       calls = known.calls + excluded.calls,
       attempts = known.attempts + excluded.attempts,
@@ -116,6 +116,9 @@ export async function addMinutes(tx: Db, environmentId: string, sums: readonly M
       exact_nano_usd = known.exact_nano_usd + excluded.exact_nano_usd,
       estimated_nano_usd = known.estimated_nano_usd + excluded.estimated_nano_usd,
       unpriced = known.unpriced + excluded.unpriced,
+      ended = known.ended + excluded.ended,
+      cut = known.cut + excluded.cut,
+      largest_tokens = greatest(known.largest_tokens, excluded.largest_tokens),
       latency = (select array_agg(a + b order by i)
                  from unnest(known.latency, excluded.latency) with ordinality as t(a, b, i))`);
 }

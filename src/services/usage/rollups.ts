@@ -32,11 +32,14 @@ const NAMES = [
   "exact_nano_usd",
   "estimated_nano_usd",
   "unpriced",
+  "ended",
+  "cut",
 ];
-const COLUMNS = sql.raw(`flag, model, ${NAMES.join(", ")}, latency`);
+const COLUMNS = sql.raw(`flag, model, ${NAMES.join(", ")}, largest_tokens, latency`);
 const SUMS = sql.raw(
   [
     ...NAMES.map((name) => `sum(${name})`),
+    "max(largest_tokens)",
     `array[${Array.from({ length: LATENCY_BUCKETS_MS.length + 1 }, (_, i) => `sum(latency[${i + 1}])`).join(", ")}]`,
   ].join(", "),
 );
