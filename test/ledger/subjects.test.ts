@@ -220,6 +220,11 @@ describe("the log of verdicts", () => {
     await expectProblem(harness.call("GET", `${VERDICTS_PATH}?after=-1`, { token: harness.tokens.sdk }), 422);
   });
 
+  it("is dated by the clock that its verdicts end by", async () => {
+    const { headers } = await harness.call("GET", VERDICTS_PATH, { token: harness.tokens.sdk });
+    expect(headers.get("date")).toBe(new Date(clock.nowMs()).toUTCString());
+  });
+
   it("forgets windows and verdicts that are over", async () => {
     await make({ user: "each" });
     await spend(1, { user: "ann" });

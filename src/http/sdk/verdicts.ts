@@ -33,6 +33,8 @@ export function verdictRoutes(deps: Deps): Hono<AppEnv> {
       headers: {
         "Content-Type": "application/json",
         "Cache-Control": "no-store",
+        // By the clock that ends the verdicts, so that a client can tell how far its own is off.
+        Date: new Date(deps.clock.nowMs()).toUTCString(),
         Vary: "Accept-Encoding",
         ...(isPacked && { "Content-Encoding": "gzip" }),
       },
