@@ -17,10 +17,11 @@ import { median } from "../support/statistics.ts";
 import { bill } from "./bill.ts";
 import { crowd, type CrowdVerdict } from "./crowd.ts";
 import type { CrowdSample } from "./crowd-verdict.ts";
+import { policy } from "./policy.ts";
 import { soak, type SoakVerdict } from "./soak.ts";
 import { killFirstStart, killUnderChanges } from "./switches.ts";
 
-const SOAKS = ["books", "switches", "crowd", "bill", "demo", "benches"] as const;
+const SOAKS = ["books", "switches", "crowd", "bill", "policy", "demo", "benches"] as const;
 type SoakName = (typeof SOAKS)[number];
 const DATABASES = ["embedded", "postgres"] as const;
 type DatabaseName = (typeof DATABASES)[number];
@@ -57,6 +58,7 @@ const HELP = `Usage: npm run soak [-- NAME] [-- --kills N] [-- --database NAME] 
   bill   ten thousand calls of every kind and end through the SDK, guardFetch, LangChain and the AI SDK, against an endpoint
          that keeps a bill, while the flag is killed, downgraded, its models are blocked and the Andon server is restarted:
          no call is recorded below its bill, and the process that made them is left with nothing and ends by itself
+  policy  fleets of 200 callers with one budget that reserves, on a virtual clock: how much of it is used, and never more
   demo   the whole demo: all that it claims must hold
   benches  every bench at its quickest: each must print a figure
 
@@ -103,6 +105,7 @@ async function main(): Promise<number> {
     if (given.names.includes("bill")) {
       for (const database of given.crowdDatabases) faults += await billOn(database, stop.signal);
     }
+    if (given.names.includes("policy")) faults += tell(await policy(say, stop.signal), "policy of leases");
     if (given.names.includes("demo")) faults += await command("demo", "src/demo/main.js", [], stop.signal);
     if (given.names.includes("benches")) {
       faults += await command("benches", "bench/main.js", ["--quick", "--json"], stop.signal);

@@ -4,7 +4,7 @@ import { expect, it } from "vitest";
 import { LeaseBook, type Turn } from "../../sdk-client/src/guard/leases/book.ts";
 import type { Hold, Lease } from "../../sdk-client/src/guard/leases/lease.ts";
 import type { LeaseAnswer, LeaseRequest, LeaseState, LeaseWant } from "../../sdk-client/src/wire/lease-protocol.ts";
-import { LeaseServer } from "../support/lease-server.ts";
+import { LeaseServer } from "../../bench/support/lease-server.ts";
 
 const BUDGET = "budget";
 const LIMIT = 1_000;

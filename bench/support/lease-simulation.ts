@@ -16,8 +16,9 @@ import type { LeaseRequest } from "../../sdk-client/src/wire/lease-protocol.ts";
 import type { SnapshotBudget } from "../../sdk-client/src/wire/protocol.ts";
 import { NO_USAGE, type TokenUsage } from "../../sdk-client/src/wire/usage-protocol.ts";
 import { NANO_PER_USD } from "../../src/domain/budget.ts";
+import { restNanoUsd } from "../../src/domain/lease.ts";
 import { LeaseServer } from "./lease-server.ts";
-import { SILENT } from "./guard-world.ts";
+import { SILENT } from "./silent-logger.ts";
 
 export interface Fleet {
   seed: number;
@@ -51,6 +52,8 @@ export interface Outcome {
   heldBefore90: number;
   /** Some caller was told `spent` or `tooLarge` first at this share. */
   firstNoAt: number | null;
+  /** The most that was left, beyond the worst case of the call at its cheapest step, when one was told so: 0 for never more. */
+  leftBeyondWorstUsd: number;
   seconds: number;
   requestsPerSecond: number;
   reservedUsd: number;
@@ -59,7 +62,10 @@ export interface Outcome {
 
 const MODELS = ["claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"];
 const BUDGET_ID = "budget";
-const BYTES_PER_TOKEN = 4.2;
+/** Agents' bodies are told shorter than they are: their prompt is counted by the API, and only time is saved. */
+const BYTES_PER_TOKEN: Readonly<Record<Fleet["work"], number>> = { chat: 4.2, worst: 4.2, agent: 1.1 };
+/** Beyond the tokens of a prompt, what the API counts of it is at most so much more. */
+const COUNTED = { factor: 1.05, more: 200 };
 const REPORT_EVERY_MS = 1_000;
 /** When no call has run for so long, none will. */
 const QUIET_MS = 5_000;
@@ -148,6 +154,7 @@ class Simulation {
   readonly #out = { admitted: 0, stepped: 0, clamped: 0, offeredBefore90: 0, heldBefore90: 0 };
   readonly #refused: Record<string, number> = {};
   #firstNoAt: number | null = null;
+  #leftBeyondWorst = 0;
   #lastAdmitMs = 0;
   #lastEndMs = 0;
   readonly #bodies = new Map<number, string>();
@@ -195,6 +202,7 @@ class Simulation {
       overshootUsd: this.#over / NANO_PER_USD,
       share: this.#billed / limit,
       firstNoAt: this.#firstNoAt,
+      leftBeyondWorstUsd: this.#leftBeyondWorst / NANO_PER_USD,
       seconds: this.#lastAdmitMs / 1_000,
       requestsPerSecond: requests / (this.#clock.nowMs / 1_000),
       reservedUsd: pot.reservedNanoUsd / NANO_PER_USD,
@@ -339,7 +347,7 @@ class Simulation {
       mayWait: true,
       count: () =>
         new Promise((resolve) => {
-          this.#in(20, 60, () => resolve(Math.ceil(call.promptTokens * 1.05) + 200));
+          this.#in(20, 60, () => resolve(countOf(call)));
         }),
     });
     const afforded = await purse.afford(this.#choices, (work) => work(new AbortController().signal));
@@ -349,7 +357,7 @@ class Simulation {
       const { because } = afforded.refusal;
       this.#refused[because] = (this.#refused[because] ?? 0) + 1;
       if (because === "held") this.#out.heldBefore90 += before90 ? 1 : 0;
-      else this.#firstNoAt ??= this.#billed / (this.#fleet.limitUsd * NANO_PER_USD);
+      else this.#noteNo(call);
       again();
       return;
     }
@@ -377,19 +385,28 @@ class Simulation {
     });
   }
 
+  /** Somebody was told that it is used up, for this call: what is left then, that running calls hold among it. */
+  #noteNo(call: Call): void {
+    const { pot } = this.#server;
+    this.#firstNoAt ??= this.#billed / pot.limitNanoUsd;
+    const most = { ...NO_USAGE, input: countOf(call), output: call.maxTokens };
+    const worst = Math.min(...this.#choices.map(({ model }) => this.#costOf(model, most)));
+    this.#leftBeyondWorst = Math.max(this.#leftBeyondWorst, restNanoUsd(pot) - worst);
+  }
+
+  #costOf(model: string, usage: TokenUsage): number {
+    const prices = pricedModels({ models: this.#models, logger: SILENT }).prices();
+    return priceUsage(prices, { model, usage, atMs: Date.now() }).costNanoUsd;
+  }
+
   #bill(model: string, usage: TokenUsage): void {
-    const { costNanoUsd } = priceUsage(pricedModels({ models: this.#models, logger: SILENT }).prices(), {
-      model,
-      usage,
-      atMs: Date.now(),
-    });
-    this.#billed += costNanoUsd;
+    this.#billed += this.#costOf(model, usage);
     this.#over = Math.max(this.#over, this.#billed - this.#fleet.limitUsd * NANO_PER_USD);
   }
 
   /** The encoded body, of which only the length matters. */
   #text({ promptTokens }: Call): string {
-    const bytes = Math.ceil((promptTokens * BYTES_PER_TOKEN) / 1_000) * 1_000;
+    const bytes = Math.ceil((promptTokens * BYTES_PER_TOKEN[this.#fleet.work]) / 1_000) * 1_000;
     const known = this.#bodies.get(bytes) ?? "x".repeat(bytes);
     this.#bodies.set(bytes, known);
     return known;
@@ -412,6 +429,10 @@ class Simulation {
     const usage = { ...NO_USAGE, input, output };
     return { promptTokens: input, maxTokens: 1_024, usage, firstTokenMs, durationMs: firstTokenMs + output * 14 };
   }
+}
+
+function countOf({ promptTokens }: Call): number {
+  return Math.ceil(promptTokens * COUNTED.factor) + COUNTED.more;
 }
 
 function readRequest(text: string): LeaseRequest {
