@@ -10,7 +10,7 @@ import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
 import type { Db, EnvironmentRow } from "./db/types.ts";
 import type { Actor } from "./domain/actor.ts";
-import type { ChannelKind } from "./domain/channel.ts";
+import type { AlertEvent, ChannelKind, Severity } from "./domain/channel.ts";
 import type { Sent } from "./domain/delivery.ts";
 import type { Process } from "./services/instances/writes.ts";
 import type { PollConnection } from "./services/snapshots/poll-connection.ts";
@@ -252,7 +252,7 @@ export interface VerdictLog {
 export interface Target {
   kind: ChannelKind;
   url: string;
-  /** `whsec_…`; null for Slack. */
+  /** `whsec_…` of a webhook, the routing key of PagerDuty; null for Slack. */
   secret: string | null;
 }
 
@@ -260,14 +260,19 @@ export interface Target {
 export interface Alert {
   type: string;
   environment: string;
+  incidentId: string | null;
   title: string;
   text: string;
+  /** ISO 8601. */
+  at: string;
   url: string;
+  severity: Severity;
 }
 
 export interface Message {
   /** The same on every attempt, so that a receiver can drop a repeat. */
   id: string;
+  event: AlertEvent;
   alert: Alert;
 }
 

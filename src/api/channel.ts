@@ -1,7 +1,7 @@
 /** A channel that gets alerts. Its URL is a secret: shown masked ever after, never quoted. */
 import { z } from "@hono/zod-openapi";
 import { channelUrlFault } from "./channel-url.ts";
-import { CHANNEL_KINDS } from "../domain/channel.ts";
+import { CHANNEL_KINDS, PAGERDUTY_URL } from "../domain/channel.ts";
 import { MAX_NAME_CHARS } from "../domain/limits.ts";
 import { requiredText, revision, time } from "./fields.ts";
 import { optionalField } from "./optional-field.ts";
@@ -19,14 +19,43 @@ const urlSchema = z
     description: "Where it is reached: https, or http on this machine itself. A secret: shown masked ever after.",
   });
 
-export const createChannelBody = z
-  .strictObject({
-    kind: z.enum(CHANNEL_KINDS, `must be one of ${CHANNEL_KINDS.join(", ")}`).openapi({
-      description: "`slack`: an incoming webhook. `webhook`: any receiver, signed by Standard Webhooks.",
-    }),
-    name: nameSchema,
-    url: urlSchema,
+/** Of an integration "Events API v2" of a service, or of an event orchestration. */
+const routingKeySchema = z
+  .string("must be a text")
+  .trim()
+  .superRefine((text, check) => {
+    if (/^[A-Za-z0-9_-]{32}$/.test(text)) return;
+    // Without the input: a key is a secret.
+    check.addIssue({
+      code: "custom",
+      message: "must be the 32 letters and digits of an integration key",
+      input: undefined,
+    });
   })
+  .openapi({ description: "The integration key of PagerDuty. A secret: shown masked ever after." });
+
+export const createChannelBody = z
+  .discriminatedUnion(
+    "kind",
+    [
+      z.strictObject({
+        kind: z.enum(["slack", "webhook"]).openapi({
+          description: "`slack`: an incoming webhook. `webhook`: any receiver, signed by Standard Webhooks.",
+        }),
+        name: nameSchema,
+        url: urlSchema,
+      }),
+      z.strictObject({
+        kind: z.literal("pagerduty").openapi({ description: "The Events API v2 of PagerDuty." }),
+        name: nameSchema,
+        routingKey: routingKeySchema,
+        url: optionalField(urlSchema).openapi({
+          description: `Where events go; ${PAGERDUTY_URL} when left out. Accounts in the EU: https://events.eu.pagerduty.com/v2/enqueue`,
+        }),
+      }),
+    ],
+    `must be one of ${CHANNEL_KINDS.join(", ")}`,
+  )
   .openapi("CreateChannel");
 export type NewChannel = z.infer<typeof createChannelBody>;
 
@@ -34,6 +63,7 @@ export const updateChannelBody = z
   .strictObject({
     name: optionalField(nameSchema),
     url: optionalField(urlSchema),
+    routingKey: optionalField(routingKeySchema),
     newSecret: optionalField(z.boolean("must be true or false")).openapi({
       description: "True: make a new signing secret. The old one ends at once.",
     }),
@@ -47,6 +77,10 @@ export const channelSchema = z
     kind: z.enum(CHANNEL_KINDS),
     name: z.string(),
     url: z.string().openapi({ description: "Masked: its host and last four characters." }),
+    routingKey: z
+      .string()
+      .nullable()
+      .openapi({ description: "Masked: its last four characters. Null unless PagerDuty." }),
     version: z.number(),
     createdAt: time,
     testedAt: time.nullable(),

@@ -108,7 +108,7 @@ type StepKept = {
   limitUsd: string;
   flags: readonly string[];
 };
-type ChannelKept = { kind: ChannelKind; name: string; url: string };
+type ChannelKept = { kind: ChannelKind; name: string; url: string; routingKey?: string };
 type TokenKept = { kind: TokenKind; name: string; role: Role | null; environments?: readonly string[] | null };
 
 export type Kept = TakenBack | Told | ReasonGiven;

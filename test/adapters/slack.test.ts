@@ -1,6 +1,7 @@
 /** Text for Slack: nothing in it can become a mention, a link or half an escape, however long it is. */
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { Alert } from "../../src/deps.ts";
 import { escapeText, slackRequest } from "../../src/adapters/notify/slack.ts";
 
 const unescape = (text: string) => text.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&");
@@ -29,14 +30,17 @@ describe("text for Slack", () => {
   });
 
   it("stays within Slack's bounds whatever the alert says", () => {
-    const alert = {
+    const alert: Alert = {
       type: "incident.step",
+      incidentId: null,
+      at: "2026-01-02T03:00:00.000Z",
+      severity: "error",
       environment: "e".repeat(100),
       title: "",
       text: "<".repeat(100_000),
       url: "http://localhost/e/p|x>y",
     };
-    const { blocks } = JSON.parse(slackRequest({ id: "msg_1", alert }).body);
+    const { blocks } = JSON.parse(slackRequest({ id: "msg_1", event: "trigger", alert }).body);
     expect(blocks[0].text.text.length).toBeLessThanOrEqual(3000);
     expect(blocks[1].elements[0].text).toMatch(/<http:\/\/localhost\/e\/p%7Cx&gt;y\|Open the board>$/);
   });

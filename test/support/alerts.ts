@@ -18,7 +18,7 @@ export async function writeAlert(deps: Deps, text: string): Promise<void> {
       incidentId: null,
       dedupKey: text,
       payload: {
-        type: "incident.resolved",
+        type: "test",
         environment: "production",
         incidentId: null,
         title: text,

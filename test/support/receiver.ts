@@ -66,7 +66,8 @@ export async function startReceiver(): Promise<Receiver> {
   return {
     url: `http://127.0.0.1:${port}/services/T000/B000/a-long-secret-path`,
     received,
-    taken: () => received.filter(({ status }) => status === 200).map(({ body }) => body),
+    taken: () =>
+      received.filter(({ status }) => status !== null && status >= 200 && status < 300).map(({ body }) => body),
     behave: (next) => {
       decide = typeof next === "function" ? next : always(next);
     },

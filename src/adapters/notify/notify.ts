@@ -3,8 +3,9 @@
  * channel's URL nor anything that its receiver wrote.
  */
 import type { Clock } from "../../clock.ts";
-import type { Notify } from "../../deps.ts";
-import { post } from "./post.ts";
+import type { Message, Notify, Target } from "../../deps.ts";
+import { type OutgoingRequest, post } from "./post.ts";
+import { pagerdutyRequest } from "./pagerduty.ts";
 import { slackRequest } from "./slack.ts";
 import { webhookRequest } from "./webhook.ts";
 
@@ -12,9 +13,23 @@ import { webhookRequest } from "./webhook.ts";
 export function createNotify(clock: Clock): Notify {
   return {
     send: async ({ kind, url, secret }, message, signal) => {
-      if (kind === "slack") return post(clock, { kind, url }, slackRequest(message), signal);
-      if (secret === null) return { type: "refused", error: "This webhook has no signing secret. Make a new one." };
-      return post(clock, { kind, url }, webhookRequest(message, secret, clock.nowMs()), signal);
+      const request = requestOf({ kind, secret }, message, clock.nowMs());
+      if (request === null) return { type: "refused", error: WITHOUT_SECRET };
+      return post(clock, { kind, url }, request, signal);
     },
   };
+}
+
+const WITHOUT_SECRET = "This channel has no secret to send with. Edit it, and give it a new one.";
+
+/** Null when what it is sent with is not there. */
+function requestOf({ kind, secret }: Omit<Target, "url">, message: Message, nowMs: number): OutgoingRequest | null {
+  switch (kind) {
+    case "slack":
+      return slackRequest(message);
+    case "pagerduty":
+      return secret === null ? null : pagerdutyRequest(message, secret);
+    case "webhook":
+      return secret === null ? null : webhookRequest(message, secret, nowMs);
+  }
 }

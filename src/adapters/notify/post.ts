@@ -63,6 +63,11 @@ function answered(kind: ChannelKind, response: Response, nowMs: number): Sent {
     const error = `Slack answered ${status}: this webhook or its channel is gone. Make a new incoming webhook in Slack, set its URL here, then retry.`;
     return { type: "refused", error };
   }
+  if (kind === "pagerduty" && status === 400) {
+    const error =
+      "PagerDuty answered 400: it does not know this event. Check the routing key, set it here, then retry.";
+    return { type: "refused", error };
+  }
   if (status === 410) {
     const error = "Answered 410: the receiver wants no more alerts here. Set a new URL or delete the channel.";
     return { type: "refused", error };

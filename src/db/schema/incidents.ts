@@ -1,6 +1,7 @@
 /** Incidents, the channels that alerts go to, and the alerts on their way. */
 import { bigserial, index, integer, jsonb, pgTable, text, unique } from "drizzle-orm/pg-core";
 import type { AccountFault } from "../../domain/account-fault.ts";
+import type { AlertEvent, ChannelKind, Severity } from "../../domain/channel.ts";
 import type { Unpriced } from "../../domain/unpriced.ts";
 import { budgets } from "./budgets.ts";
 import { moment } from "./columns.ts";
@@ -22,6 +23,8 @@ export const incidents = pgTable(
     /** Why Claude refuses an account since `windowStartsAt`; null for what is not about one. */
     account: text("account").$type<AccountFault>(),
     title: text("title").notNull(),
+    /** The worst of its alerts so far. */
+    severity: text("severity").$type<Severity>().notNull().default("info"),
     steps: jsonb("steps").$type<{ at: string; atPercent: number; action: string; text: string }[]>().notNull(),
     openedAt: moment("opened_at").notNull(),
     acknowledgedAt: moment("acknowledged_at"),
@@ -34,13 +37,13 @@ export const incidents = pgTable(
   ],
 );
 
-/** Where alerts go. `secret` signs generic webhooks; `url` is itself a secret for Slack. */
+/** Where alerts go. `secret` signs generic webhooks and is the routing key of PagerDuty; `url` is itself a secret for Slack. */
 export const channels = pgTable(
   "channels",
   {
     id: text("id").primaryKey(),
     environmentId: environmentId(),
-    kind: text("kind").$type<"slack" | "webhook">().notNull(),
+    kind: text("kind").$type<ChannelKind>().notNull(),
     name: text("name").notNull(),
     url: text("url").notNull(),
     secret: text("secret"),
@@ -66,6 +69,10 @@ export const outbox = pgTable(
     dedupKey: text("dedup_key").notNull(),
     /** Sent as the Standard Webhooks message id, the same on every attempt. */
     messageId: text("message_id").notNull(),
+    event: text("event").$type<AlertEvent>().notNull().default("trigger"),
+    severity: text("severity").$type<Severity>().notNull().default("error"),
+    /** The routing key that PagerDuty took a trigger by: no other can close its page. */
+    sentBy: text("sent_by"),
     payload: jsonb("payload").$type<unknown>().notNull(),
     createdAt: moment("created_at").notNull(),
     attempts: integer("attempts").notNull().default(0),

@@ -24,14 +24,17 @@ const list = routes.list(
 );
 
 const create = routes.create(
-  { operationId: "createChannel", summary: "Add a Slack incoming webhook or a signed webhook" },
+  { operationId: "createChannel", summary: "Add a Slack incoming webhook, PagerDuty or a signed webhook" },
   createChannelBody,
   changedChannelSchema,
   "The new channel; a webhook's signing secret is shown this once.",
 );
 
 const update = routes.update(
-  { operationId: "updateChannel", summary: "Change a channel's name or URL, or make a new signing secret" },
+  {
+    operationId: "updateChannel",
+    summary: "Change a channel's name, URL or routing key, or make a new signing secret",
+  },
   updateChannelBody,
   changedChannelSchema,
   "The channel as it is now.",

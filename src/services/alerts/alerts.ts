@@ -1,11 +1,12 @@
 /** The outbox as people see it: what was sent, what waits and why, what failed; and to retry what failed. */
-import { and, asc, desc, eq, gt, isNotNull, isNull, lt, type SQL } from "drizzle-orm";
+import { and, asc, desc, eq, gt, isNotNull, isNull, lt, ne, type SQL } from "drizzle-orm";
 import { z } from "zod";
 import { requireEnvironment } from "../../authorize.ts";
 import { insertAudit } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
 import { read, withTransaction } from "../../transaction.ts";
 import { channels, outbox } from "../../db/schema/incidents.ts";
+import type { Db } from "../../db/types.ts";
 import type { AlertResource, AlertState } from "../../api/alert.ts";
 import type { PageQuery } from "../../api/list.ts";
 import { AppError } from "../../errors.ts";
@@ -69,6 +70,7 @@ export async function retryAlert(ctx: Ctx, environmentKey: string, id: number): 
       const state = row.alert.deliveredAt === null ? "waits for its next attempt already" : "was delivered";
       throw new AppError("CONFLICT", `Only an alert that failed can be retried; this one ${state}.`);
     }
+    if (row.channel.kind === "pagerduty") await closeAgain(tx, row.alert, at);
     const resource = alertResource(row.alert, row.channel);
     await insertAudit(
       ctx,
@@ -78,6 +80,23 @@ export async function retryAlert(ctx: Ctx, environmentKey: string, id: number): 
     );
     return resource;
   });
+}
+
+/** A trigger that comes late opens a page: what told that somebody is on it, or that it is over, is sent after it once more. */
+async function closeAgain(tx: Db, { id, channelId, incidentId }: typeof outbox.$inferSelect, at: Date): Promise<void> {
+  if (incidentId === null) return;
+  await tx
+    .update(outbox)
+    .set({ deliveredAt: null, nextAttemptAt: at })
+    .where(
+      and(
+        eq(outbox.channelId, channelId),
+        eq(outbox.incidentId, incidentId),
+        gt(outbox.id, id),
+        ne(outbox.event, "trigger"),
+        isNotNull(outbox.deliveredAt),
+      ),
+    );
 }
 
 const shown = z.object({ type: z.string(), title: z.string(), text: z.string() });

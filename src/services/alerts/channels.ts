@@ -1,6 +1,6 @@
 /**
- * Channels: where an environment's alerts go. Their URLs and signing secrets leave the database only towards the
- * receiver; people, the audit and the log get a mask. A webhook's secret is shown once, when it is made.
+ * Channels: where an environment's alerts go. Their URLs, signing secrets and routing keys leave the database only towards
+ * the receiver; people, the audit and the log get a mask. A webhook's secret is shown once, when it is made.
  */
 import { and, asc, count, eq, isNull } from "drizzle-orm";
 import { requireEnvironment } from "../../authorize.ts";
@@ -9,7 +9,7 @@ import type { Ctx } from "../../deps.ts";
 import { read } from "../../transaction.ts";
 import { channels, outbox } from "../../db/schema/incidents.ts";
 import type { Db } from "../../db/types.ts";
-import { MAX_CHANNELS_PER_ENVIRONMENT } from "../../domain/channel.ts";
+import { MAX_CHANNELS_PER_ENVIRONMENT, PAGERDUTY_URL } from "../../domain/channel.ts";
 import type { ChannelResource, NewChannel, ChannelEdit } from "../../api/channel.ts";
 import { AppError, invalid } from "../../errors.ts";
 import { channelUrlFault, maskUrl } from "../../api/channel-url.ts";
@@ -52,11 +52,13 @@ export async function createChannel(
   input: NewChannel,
 ): Promise<Changed<ChannelWithSecret>> {
   const environment = await requireEnvironment(ctx, environmentKey, "admin");
-  requireUrl(input.url);
+  const url = input.kind === "pagerduty" ? (input.url ?? PAGERDUTY_URL) : input.url;
+  requireUrl(url);
   return change(ctx, environment.id, async ({ tx, at, record }) => {
     const channelCount = await tx.$count(channels, eq(channels.environmentId, environment.id));
     requireRoom(channelCount + 1, MAX_CHANNELS_PER_ENVIRONMENT, TOO_MANY);
     const secret = input.kind === "webhook" ? newSigningSecret(ctx) : null;
+    const routingKey = input.kind === "pagerduty" ? input.routingKey : null;
     const rows = await tx
       .insert(channels)
       .values({
@@ -64,8 +66,8 @@ export async function createChannel(
         environmentId: environment.id,
         kind: input.kind,
         name: input.name,
-        url: input.url,
-        secret,
+        url,
+        secret: secret ?? routingKey,
         createdAt: at,
       })
       .onConflictDoNothing()
@@ -91,34 +93,38 @@ export async function updateChannel(
     requireMatch(ifMatch, current.version);
     const renews = patch.newSecret === true;
     if (renews && current.kind !== "webhook") throw invalid("newSecret", "only a webhook is signed");
+    const { routingKey } = patch;
+    if (routingKey !== undefined && current.kind !== "pagerduty")
+      throw invalid("routingKey", "only PagerDuty has a routing key");
     const name = patch.name ?? current.name;
     const url = patch.url ?? current.url;
-    if (name === current.name && url === current.url && !renews) {
+    const secret = renews ? newSigningSecret(ctx) : (routingKey ?? current.secret);
+    const reaches = url !== current.url || secret !== current.secret;
+    if (name === current.name && !reaches) {
       return { ...channelResource(current, await undeliveredIn(open, id)), secret: null };
     }
     await requireFreeName(open.tx, current, name);
-    const secret = renews ? newSigningSecret(ctx) : null;
     const rows = await open.tx
       .update(channels)
       .set({
         name,
         url,
-        ...(renews && { secret }),
-        ...((renews || url !== current.url) && { testedAt: null, testResult: null }),
+        secret,
+        ...(reaches && { testedAt: null, testResult: null }),
         version: current.version + 1,
       })
       .where(eq(channels.id, id))
       .returning();
     const row = one(rows, "This channel was deleted meanwhile.", "CONFLICT");
-    if (renews || url !== current.url) await hurry(open.tx, id, open.at);
+    if (reaches) await hurry(open.tx, id, open.at);
     await open.record({
       action: "channel.edited",
       target: row.name,
-      ...(renews && { reason: "new signing secret" }),
+      ...(secret !== current.secret && { reason: renews ? "new signing secret" : "new routing key" }),
       before: auditOf(current),
       after: auditOf(row),
     });
-    return { ...channelResource(row, await undeliveredIn(open, id)), secret };
+    return { ...channelResource(row, await undeliveredIn(open, id)), secret: renews ? secret : null };
   });
 }
 
@@ -163,6 +169,7 @@ function channelResource(row: ChannelRow, alerts: Undelivered = { waiting: 0, fa
     kind: row.kind,
     name: row.name,
     url: maskUrl(row.url),
+    routingKey: maskedKey(row),
     version: row.version,
     createdAt: row.createdAt.toISOString(),
     testedAt: row.testedAt?.toISOString() ?? null,
@@ -173,7 +180,15 @@ function channelResource(row: ChannelRow, alerts: Undelivered = { waiting: 0, fa
 
 /** What the audit keeps: nothing that could be used. */
 function auditOf(row: ChannelRow) {
-  return { kind: row.kind, name: row.name, url: maskUrl(row.url) };
+  const routingKey = maskedKey(row);
+  return { kind: row.kind, name: row.name, url: maskUrl(row.url), ...(routingKey !== null && { routingKey }) };
+}
+
+/** Of a key's characters so many are shown, to tell it from another. */
+const SHOWN_KEY_CHARS = 4;
+
+function maskedKey({ kind, secret }: ChannelRow): string | null {
+  return kind !== "pagerduty" || secret === null ? null : `…${secret.slice(-SHOWN_KEY_CHARS)}`;
 }
 
 /** Alerts of each channel that have not been delivered. */

@@ -8,7 +8,7 @@ import type { Deps, Message } from "../../deps.ts";
 import { isDatabaseAway } from "../../database-away.ts";
 import { type Outcome, outcomeOf, type Sent } from "../../domain/delivery.ts";
 import { type Lapsed, lapsedOf } from "../trips/of-incident.ts";
-import { type Claimed, claimNext, dueChannels, LEASE_MS, settle } from "./outbox.ts";
+import { type Claimed, claimNext, dueChannels, keyOfPage, LEASE_MS, settle } from "./outbox.ts";
 
 const MAX_CHANNELS_AT_ONCE = 16;
 /** Alerts of one channel in one go; what is left has its turn a second later, after other channels had theirs. */
@@ -23,8 +23,10 @@ const CLOSE_GRACE_MS = 3_000;
 const alertSchema = z.looseObject({
   type: z.string(),
   environment: z.string(),
+  incidentId: z.string().nullable(),
   title: z.string(),
   text: z.string(),
+  at: z.string(),
   url: z.string(),
 });
 
@@ -101,7 +103,8 @@ export class AlertDelivery {
       // One that took too long is left to whoever comes after the lease.
       if (claimed === null || clock.monotonicMs() - claimedMs > MAX_CLAIM_AGE_MS) return;
       const since = await this.#sinceThen(claimed);
-      this.#unwritten.set(claimed.id, { claimed, outcome: await this.#attempt(claimed, since) });
+      const channel = await this.#channelOf(claimed);
+      this.#unwritten.set(claimed.id, { claimed, outcome: await this.#attempt(claimed, channel, since) });
       await this.#writeDown(channelId);
     }
   }
@@ -114,12 +117,19 @@ export class AlertDelivery {
     return lapsed === undefined || lapsed.action !== step.data.step.action ? "" : lapsedText(lapsed);
   }
 
-  async #attempt(claimed: Claimed, since: string): Promise<Outcome> {
+  /** A page is closed by the key that opened it, whatever the channel's is now. */
+  async #channelOf(claimed: Claimed): Promise<Claimed["channel"]> {
+    const { channel, event } = claimed;
+    if (channel.kind !== "pagerduty" || event === "trigger") return channel;
+    return { ...channel, secret: (await keyOfPage(this.#deps.db, claimed)) ?? channel.secret };
+  }
+
+  async #attempt(claimed: Claimed, channel: Claimed["channel"], since: string): Promise<Outcome> {
     const { clock, log, notify } = this.#deps;
-    const { channel, attempts, createdAt, payload, messageId } = claimed;
+    const { attempts, createdAt, payload, messageId, event, severity } = claimed;
     const alert = alertSchema.safeParse(payload);
     const message: Message | null = alert.success
-      ? { id: messageId, alert: { ...alert.data, text: `${alert.data.text}${since}` } }
+      ? { id: messageId, event, alert: { ...alert.data, text: `${alert.data.text}${since}`, severity } }
       : null;
     const sent: Sent =
       message === null

@@ -3,14 +3,32 @@
  * two servers never send it at once and a crash does not lose it; the attempt's number fences off whoever comes late.
  * While a row is leased its `last_error` is null: that is how it is told from one that waits for its next attempt.
  */
-import { and, asc, eq, gt, isNotNull, isNull, lt, lte, min, notExists, notInArray, or, sql } from "drizzle-orm";
+import {
+  and,
+  asc,
+  desc,
+  eq,
+  gt,
+  isNotNull,
+  isNull,
+  lt,
+  lte,
+  min,
+  ne,
+  notExists,
+  notInArray,
+  or,
+  sql,
+} from "drizzle-orm";
 import { alias } from "drizzle-orm/pg-core";
 import type { Change } from "../../change.ts";
 import type { Ctx, Deps } from "../../deps.ts";
 import type { AlertPayload } from "../../api/alert.ts";
-import { channels, outbox } from "../../db/schema/incidents.ts";
+import { channels, incidents, outbox } from "../../db/schema/incidents.ts";
 import type { Db } from "../../db/types.ts";
+import { type Severity, worse } from "../../domain/channel.ts";
 import type { Outcome } from "../../domain/delivery.ts";
+import { eventOf, severityOf } from "./severity.ts";
 
 /** Longer than any attempt; after it an attempt that left no trace counts as lost. */
 export const LEASE_MS = 30_000;
@@ -22,23 +40,31 @@ const HOLDING_ATTEMPTS = 4;
 /** How long alerts are kept that were delivered or given up. */
 const KEPT_MS = 90 * 24 * 3_600_000;
 
-export interface Claimed {
-  id: number;
-  attempts: number;
-  messageId: string;
-  payload: unknown;
-  createdAt: Date;
-  channel: typeof channels.$inferSelect;
-}
+export type Claimed = typeof outbox.$inferSelect & { channel: typeof channels.$inferSelect };
+
+/** Another alert, looked at beside one. */
+const older = alias(outbox, "older");
+/**
+ * Of one incident an acknowledge or a resolve never overtakes what came before it, nor is overtaken: a trigger that came
+ * after its resolve would open a page that nothing closes.
+ */
+const isBeforeInIncident = and(
+  eq(older.incidentId, outbox.incidentId),
+  or(ne(older.event, "trigger"), ne(outbox.event, "trigger")),
+);
 
 const waiting = and(isNull(outbox.deliveredAt), isNull(outbox.failedAt));
 
+interface NewAlert {
+  incidentId: string | null;
+  dedupKey: string;
+  payload: AlertPayload;
+}
+
 /** One outbox row for each channel of the environment; a row that is there already stays. */
-export async function enqueue(
-  ctx: Ctx,
-  { tx, environment, at }: Change,
-  alert: { incidentId: string | null; dedupKey: string; payload: AlertPayload },
-): Promise<void> {
+export async function enqueue(ctx: Ctx, open: Change, alert: NewAlert): Promise<void> {
+  const { tx, environment, at } = open;
+  const severity = await graded(open, alert);
   const targets = await tx
     .select({ id: channels.id })
     .from(channels)
@@ -54,12 +80,27 @@ export async function enqueue(
         incidentId: alert.incidentId,
         dedupKey: alert.dedupKey,
         messageId: `msg_${ctx.deps.newId()}`,
+        event: eventOf(alert.payload),
+        severity,
         payload: alert.payload,
         createdAt: at,
         nextAttemptAt: at,
       })),
     )
     .onConflictDoNothing();
+}
+
+/** How bad it is, which its incident then is at least; that of the incident for what makes nothing worse. */
+async function graded({ tx }: Change, { incidentId, payload }: NewAlert): Promise<Severity> {
+  const own = severityOf(payload);
+  if (incidentId === null) return own ?? "info";
+  const ofIncident = eq(incidents.id, incidentId);
+  const [incident] = await tx.select({ severity: incidents.severity }).from(incidents).where(ofIncident);
+  const known = incident?.severity ?? "info";
+  if (own === null) return known;
+  const severity = worse(own, known);
+  if (severity !== known) await tx.update(incidents).set({ severity }).where(ofIncident);
+  return own;
 }
 
 /** Channels with something due, those that waited longest first, without those in `busy`. */
@@ -82,7 +123,6 @@ export async function dueChannels(db: Db, now: Date, busy: readonly string[], li
 
 /** Takes the oldest alert of the channel that may be sent now; null when there is none. */
 export async function claimNext(db: Db, channelId: string, now: Date): Promise<Claimed | null> {
-  const older = alias(outbox, "older");
   const next = db
     .select({ id: outbox.id })
     .from(outbox)
@@ -101,7 +141,7 @@ export async function claimNext(db: Db, channelId: string, now: Date): Promise<C
                 isNull(older.deliveredAt),
                 isNull(older.failedAt),
                 lt(older.id, outbox.id),
-                lt(older.attempts, HOLDING_ATTEMPTS),
+                or(lt(older.attempts, HOLDING_ATTEMPTS), isBeforeInIncident),
               ),
             ),
         ),
@@ -122,15 +162,36 @@ export async function claimNext(db: Db, channelId: string, now: Date): Promise<C
     .returning();
   const row = rows[0];
   if (row === undefined) return null;
-  const { id, attempts, messageId, payload, createdAt, channels: channel } = row;
-  return { id, attempts, messageId, payload, createdAt, channel };
+  const { channels: channel, ...alert } = row;
+  return { ...alert, channel };
+}
+
+/** The routing key by which the channel took the newest trigger of the incident: PagerDuty drops a resolve by another. */
+export async function keyOfPage(db: Db, { channel, incidentId, id }: Claimed): Promise<string | null> {
+  if (incidentId === null) return null;
+  const [trigger] = await db
+    .select({ sentBy: outbox.sentBy })
+    .from(outbox)
+    .where(
+      and(
+        eq(outbox.channelId, channel.id),
+        eq(outbox.incidentId, incidentId),
+        lt(outbox.id, id),
+        isNotNull(outbox.sentBy),
+      ),
+    )
+    .orderBy(desc(outbox.id))
+    .limit(1);
+  return trigger?.sentBy ?? null;
 }
 
 /** Writes what became of a claimed alert, unless another attempt has begun since. */
-export async function settle(db: Db, { id, attempts, channel }: Claimed, outcome: Outcome, now: Date): Promise<void> {
+export async function settle(db: Db, claimed: Claimed, outcome: Outcome, now: Date): Promise<void> {
+  const { id, attempts, channel, event } = claimed;
+  const opensPage = outcome.type === "delivered" && channel.kind === "pagerduty" && event === "trigger";
   await db
     .update(outbox)
-    .set(columnsOf(outcome, now))
+    .set({ ...columnsOf(outcome, now), ...(opensPage && { sentBy: channel.secret }) })
     .where(and(eq(outbox.id, id), eq(outbox.attempts, attempts), waiting));
   if (outcome.type === "delivered") await hurry(db, channel.id, now);
 }

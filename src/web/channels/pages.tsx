@@ -2,6 +2,7 @@
 import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
 import { requireScope } from "../../authorize.ts";
+import { CHANNEL_KINDS } from "../../domain/channel.ts";
 import { createChannelBody, updateChannelBody } from "../../api/channel.ts";
 import { testChannel } from "../../services/alerts/channel-test.ts";
 import { createChannel, deleteChannel, listChannels, updateChannel } from "../../services/alerts/channels.ts";
@@ -33,10 +34,12 @@ export function channelPages(deps: Deps): Hono<PageEnv> {
     const form = await readForm(c);
     return submitted(
       async () => {
+        const kind = form.text("kind");
         const parsed = parseForm(createChannelBody, {
-          kind: form.text("kind"),
+          kind,
           name: form.text("name"),
           url: form.trimmed("url"),
+          ...(kind === "pagerduty" && { routingKey: form.trimmed("routingKey") }),
         });
         const { value } = await createChannel(serviceContext(c, deps), environment, parsed);
         if (value.secret !== null) return secretPage(c, deps, value.name, value.secret);
@@ -53,13 +56,15 @@ export function channelPages(deps: Deps): Hono<PageEnv> {
     return submitted(
       async () => {
         const url = form.trimmed("url");
+        const routingKey = form.trimmed("routingKey");
         const parsed = parseForm(updateChannelBody, {
           name: form.text("name"),
           ...(url !== "" && { url }),
+          ...(routingKey !== "" && { routingKey }),
           ...(form.has("newSecret") && { newSecret: true }),
         });
         const ctx = serviceContext(c, deps);
-        const { value } = await updateChannel(ctx, environment, id, patchOf(parsed), `"${form.text("version")}"`);
+        const { value } = await updateChannel(ctx, environment, id, parsed, `"${form.text("version")}"`);
         if (value.secret !== null) return secretPage(c, deps, value.name, value.secret);
         return done(c, `/e/${environment}/channels`, `Saved ${value.name}.`);
       },
@@ -107,6 +112,8 @@ async function listPage(c: PageContext, deps: Deps, errors: FieldErrors, form?: 
     troubleOfChannels(ctx, environment),
   ]);
   const base = `/e/${environment}`;
+  const asked = form?.text("kind") ?? c.req.query("kind");
+  const kind = CHANNEL_KINDS.find((one) => one === asked) ?? "slack";
   return sendPage(
     c,
     deps,
@@ -119,8 +126,8 @@ async function listPage(c: PageContext, deps: Deps, errors: FieldErrors, form?: 
           <p>
             <b>No channel yet: incidents are shown on the board and nobody is told.</b>{" "}
             {mayAdminister(actor)
-              ? "Add a Slack channel or a webhook below."
-              : "An admin adds a Slack channel or a webhook."}
+              ? "Add Slack, PagerDuty or a webhook below."
+              : "An admin adds Slack, PagerDuty or a webhook."}
           </p>
         ) : (
           <ul class="list">
@@ -137,7 +144,9 @@ async function listPage(c: PageContext, deps: Deps, errors: FieldErrors, form?: 
           </ul>
         )}
       </section>
-      {mayAdminister(actor) ? <ChannelForm action={`${base}/channels`} errors={errors} form={form} /> : null}
+      {mayAdminister(actor) ? (
+        <ChannelForm kind={kind} action={`${base}/channels`} errors={errors} form={form} />
+      ) : null}
     </>,
   );
 }
@@ -174,6 +183,7 @@ async function deletePage(c: PageContext, deps: Deps) {
       <h1>{`Delete channel ${channel.name}?`}</h1>
       <p>
         Nothing is sent there any more.
+        {channel.kind === "pagerduty" ? " Pages of open incidents stay open at PagerDuty: resolve them there." : ""}
         {waiting === 0
           ? ""
           : ` ${waiting === 1 ? "1 alert waits" : `${waiting} alerts wait`} for it and will never be sent.`}
@@ -204,20 +214,4 @@ async function channelOf(c: PageContext, deps: Deps) {
   const channel = items.find((one) => one.id === id);
   if (channel === undefined) throw new AppError("NOT_FOUND", "There is no such channel in this environment.");
   return channel;
-}
-
-function patchOf({
-  name,
-  url,
-  newSecret,
-}: {
-  name?: string | undefined;
-  url?: string | undefined;
-  newSecret?: boolean | undefined;
-}) {
-  return {
-    ...(name !== undefined && { name }),
-    ...(url !== undefined && { url }),
-    ...(newSecret !== undefined && { newSecret }),
-  };
 }

@@ -1,10 +1,17 @@
 /** A channel in the list, its forms, and its signing secret on the one page that shows it. */
 import type { ChannelResource } from "../../api/channel.ts";
+import { CHANNEL_KINDS, type ChannelKind, PAGERDUTY_URL } from "../../domain/channel.ts";
 import { MAX_NAME_CHARS } from "../../domain/limits.ts";
 import type { ChannelTrouble } from "../../services/alerts/undelivered.ts";
-import { Checkbox, Choices, Field, type FieldErrors, FormErrors } from "../form/parts.tsx";
+import { Checkbox, Field, type FieldErrors, FormErrors } from "../form/parts.tsx";
 import { Moment } from "../shell/moment.tsx";
 import type { Form } from "../shell/page-context.ts";
+
+export const KIND_NAMES: Readonly<Record<ChannelKind, string>> = {
+  slack: "Slack",
+  pagerduty: "PagerDuty",
+  webhook: "webhook",
+};
 
 export interface ChannelEntryProps {
   channel: ChannelResource;
@@ -22,7 +29,13 @@ export function ChannelEntry({ channel, trouble, base, nowMs, operator, admin }:
     <li class="entry">
       <div>
         <p>
-          <b>{channel.name}</b> {channel.kind === "slack" ? "Slack" : "webhook"} <code>{channel.url}</code>
+          <b>{channel.name}</b> {KIND_NAMES[channel.kind]} <code>{channel.url}</code>
+          {channel.routingKey === null ? null : (
+            <>
+              {" "}
+              key <code>{channel.routingKey}</code>
+            </>
+          )}
         </p>
         <p class="dim">
           {channel.testedAt === null ? (
@@ -77,26 +90,27 @@ function Trouble({ trouble, nowMs }: { trouble: ChannelTrouble; nowMs: number })
 }
 
 interface ChannelFormProps {
+  kind: ChannelKind;
   action: string;
   errors: FieldErrors;
   form: Form | undefined;
 }
 
-export function ChannelForm({ action, errors, form }: ChannelFormProps) {
+/** Each kind has its own fields; the links above choose which, with JavaScript and without it. */
+export function ChannelForm({ kind, action, errors, form }: ChannelFormProps) {
   return (
-    <form class="card stack" method="post" action={action}>
+    <form class="card stack" method="post" action={action} id="add">
       <h2>Add a channel</h2>
-      <FormErrors errors={errors} fields={["kind", "name", "url"]} />
-      <Choices
-        name="kind"
-        legend="Kind"
-        value={form?.text("kind") ?? "slack"}
-        errors={errors}
-        options={[
-          { value: "slack", label: "Slack", note: "An incoming webhook: Slack → Apps → Incoming Webhooks." },
-          { value: "webhook", label: "Webhook", note: "Any receiver; signed by Standard Webhooks." },
-        ]}
-      />
+      <nav class="chips" aria-label="Kind of channel">
+        {CHANNEL_KINDS.map((one) => (
+          <a class="chip-button" href={`${action}?kind=${one}#add`} aria-current={one === kind ? "true" : undefined}>
+            {KIND_NAMES[one]}
+          </a>
+        ))}
+      </nav>
+      <p class="dim">{KIND_NOTES[kind]}</p>
+      <FormErrors errors={errors} fields={["name", "url", "routingKey"]} />
+      <input type="hidden" name="kind" value={kind} />
       <Field
         name="name"
         label="Name"
@@ -105,20 +119,44 @@ export function ChannelForm({ action, errors, form }: ChannelFormProps) {
         maxlength={MAX_NAME_CHARS}
         hint="Who is reached, for example #on-call"
       />
+      {kind === "pagerduty" ? (
+        <RoutingKey label="Integration key" form={form} errors={errors} hint={SECRET_HINT} />
+      ) : null}
       <Field
         name="url"
-        label="URL"
-        value={form?.text("url") ?? ""}
+        label={kind === "pagerduty" ? "Where events go" : "URL"}
+        value={form?.text("url") ?? (kind === "pagerduty" ? PAGERDUTY_URL : "")}
         errors={errors}
         inputmode="url"
         mono
-        hint="Whoever has it can write there: it is kept secret and shown masked."
+        hint={kind === "pagerduty" ? "Accounts in the EU: https://events.eu.pagerduty.com/v2/enqueue" : SECRET_HINT}
       />
       <div>
         <button class="main">Add channel</button>
       </div>
     </form>
   );
+}
+
+const SECRET_HINT = "Whoever has it can write there: it is kept secret and shown masked.";
+
+const KIND_NOTES: Readonly<Record<ChannelKind, string>> = {
+  slack: "An incoming webhook: Slack → Apps → Incoming Webhooks.",
+  pagerduty:
+    "A service's integration of the kind Events API v2. One page for each incident, acknowledged and resolved with it.",
+  webhook: "Any receiver; signed by Standard Webhooks.",
+};
+
+interface RoutingKeyProps {
+  label: string;
+  hint: string;
+  errors: FieldErrors;
+  form: Form | undefined;
+}
+
+function RoutingKey({ label, hint, errors, form }: RoutingKeyProps) {
+  const value = form?.text("routingKey") ?? "";
+  return <Field name="routingKey" label={label} value={value} errors={errors} mono hint={hint} />;
 }
 
 interface EditChannelProps {
@@ -132,7 +170,7 @@ export function EditChannelForm({ channel, base, errors, form }: EditChannelProp
   return (
     <form class="card stack" method="post" action={`${base}/${channel.id}`}>
       <h1>{`Edit channel ${channel.name}`}</h1>
-      <FormErrors errors={errors} fields={["name", "url"]} />
+      <FormErrors errors={errors} fields={["name", "url", "routingKey"]} />
       <input type="hidden" name="version" value={form?.text("version") ?? String(channel.version)} />
       <Field
         name="name"
@@ -150,6 +188,14 @@ export function EditChannelForm({ channel, base, errors, form }: EditChannelProp
         mono
         hint={`Now ${channel.url}. Left empty, it stays.`}
       />
+      {channel.kind === "pagerduty" ? (
+        <RoutingKey
+          label="New integration key (optional)"
+          form={form}
+          errors={errors}
+          hint={`Now ${channel.routingKey ?? "none"}. Left empty, it stays. What the old key paged is still closed by it.`}
+        />
+      ) : null}
       {channel.kind === "webhook" ? (
         <Checkbox
           name="newSecret"
