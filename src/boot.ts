@@ -5,6 +5,7 @@
 import { type Logger, pino } from "pino";
 import type { Clock } from "./clock.ts";
 import type { Deps } from "./deps.ts";
+import { createReports } from "./adapters/anthropic/reports.ts";
 import { createNotify } from "./adapters/notify/notify.ts";
 import { DatabaseClock } from "./clock.ts";
 import type { Config, Settings } from "./config.ts";
@@ -14,6 +15,7 @@ import { isSchemaNewer } from "./db/migrate.ts";
 import { describeError } from "./http/middleware/error-log.ts";
 import { JOBS } from "./jobs/jobs.ts";
 import { outboxJob } from "./jobs/outbox.ts";
+import { reconciliationJob } from "./jobs/reconciliation.ts";
 import { JobRunner } from "./jobs/runner.ts";
 import { newId, newSecret, randomShare } from "./random.ts";
 import { keptSecret } from "./secret-file.ts";
@@ -22,6 +24,7 @@ import { AlertDelivery } from "./services/alerts/delivery.ts";
 import { applyAdminToken, FIRST_ADMIN_ID, firstRun, hasNoOtherAdmin } from "./services/access/first-run.ts";
 import { DatabaseLeaseDesk } from "./services/budgets/lease-desk.ts";
 import { BufferedInstanceTracker } from "./services/instances/tracker.ts";
+import { ReportPolls } from "./services/reconciliation/poll.ts";
 import { DatabaseLedger } from "./services/usage/ledger.ts";
 import { checkSecret } from "./services/access/secret-check.ts";
 import { LineageRepair } from "./services/snapshots/lineage-repair.ts";
@@ -100,6 +103,7 @@ async function start(
     random: randomShare,
     lineageOf: (environmentId) => snapshots.current(environmentId)?.lineage ?? "",
   });
+  const { adminKey, baseUrl } = config.reconciliation;
   const deps: Deps = {
     config,
     db,
@@ -115,6 +119,7 @@ async function start(
     leases,
     verdicts,
     notify: createNotify(clock),
+    reports: adminKey === null ? null : createReports(clock, { adminKey, baseUrl }),
   };
   ledger.start({ ...deps, db: usage });
   leases.start({ ...deps, db: leasesDb });
@@ -131,7 +136,9 @@ async function start(
   await sync.start();
   const ofJobs: Deps = { ...deps, db: jobsDb };
   const delivery = new AlertDelivery(ofJobs, randomShare);
-  const runner = new JobRunner({ deps: ofJobs, lead: () => database.lead(), jobs: [...JOBS, outboxJob(delivery)] });
+  const polls = new ReportPolls(ofJobs, randomShare);
+  const own = [outboxJob(delivery), reconciliationJob(polls)];
+  const runner = new JobRunner({ deps: ofJobs, lead: () => database.lead(), jobs: [...JOBS, ...own] });
   if (jobs) runner.start();
   return {
     deps,
@@ -149,6 +156,7 @@ async function start(
       await ledger.close();
       await runner.close();
       await delivery.close();
+      await polls.close();
       await sync.close();
       instances.close();
       try {

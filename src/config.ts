@@ -31,6 +31,20 @@ export interface Config {
   recentCallsMax: number;
   /** Keys of the environments in which no breaker takes a model out; `*`: in none. */
   breakersOff: readonly string[];
+  reconciliation: Reconciliation;
+}
+
+/** How the ledger is held against Claude's own reports. */
+export interface Reconciliation {
+  /** A secret. Null: the reports are not asked for. */
+  adminKey: string | null;
+  /** No slash at the end. */
+  baseUrl: string;
+  /** Ids of workspaces (`default` for the one without) and of keys, by key of environment; null: the whole organisation. */
+  workspaces: ReadonlyMap<string, readonly string[]> | null;
+  /** A difference counts when it is more than both. */
+  percent: number;
+  minUsd: number;
 }
 
 /** What the variables say: the secret may still have to be made (embedded database only). */
@@ -95,6 +109,34 @@ export const VARIABLES: readonly Variable[] = [
     default: "",
     description: "Keys of environments in which no breaker takes a model out for the fleet, with commas; `*`: all.",
   },
+  {
+    name: "ANDON_ANTHROPIC_ADMIN_KEY",
+    default: "",
+    description:
+      "Admin key of the Claude organisation (`sk-ant-admin…`): its usage and cost reports are read once an hour and compared with the ledger. Never logged or shown.",
+  },
+  {
+    name: "ANDON_ANTHROPIC_BASE_URL",
+    default: "https://api.anthropic.com",
+    description: "Where these reports are asked for; `http` on this machine only.",
+  },
+  {
+    name: "ANDON_ANTHROPIC_WORKSPACES",
+    default: "",
+    description:
+      "Which workspaces or keys of the organisation each environment calls with: `production=wrkspc_01…+default,staging=apikey_01…`. `default` is the workspace without an id. Unset: the whole organisation is compared with all environments.",
+  },
+  {
+    name: "ANDON_RECONCILE_PERCENT",
+    default: "5",
+    description:
+      "A difference to Claude's bill is told of when it is more than so many percent of a day's model; 1 to 100.",
+  },
+  {
+    name: "ANDON_RECONCILE_MIN_USD",
+    default: "5",
+    description: "And more than so many USD; 1 to 1000000.",
+  },
   { name: "ANDON_LOG_LEVEL", default: "info", description: `One of ${LOG_LEVELS.join(", ")}.` },
 ];
 
@@ -117,6 +159,26 @@ function isOrigin(value: string): boolean {
   if (!URL.canParse(value)) return true;
   const { pathname, search, hash, username } = new URL(value);
   return /^\/*$/.test(pathname) && search === "" && hash === "" && username === "";
+}
+
+/** A key that is sent there must not be read on the way. */
+function isSafeOrigin(value: string): boolean {
+  if (!isUrl(value, ["http:", "https:"])) return false;
+  const { protocol, hostname, search, hash, username } = new URL(value);
+  const isBare = search === "" && hash === "" && username === "";
+  return isBare && (protocol === "https:" || LOOPBACK.test(hostname.replace(/^\[|\]$/g, "")));
+}
+
+const PLACES = /(?:default|wrkspc_\w+|apikey_\w+)(?:\+(?:default|wrkspc_\w+|apikey_\w+))*/.source;
+const WORKSPACES = new RegExp(`^[a-z0-9-]+=${PLACES}(?: *, *[a-z0-9-]+=${PLACES})*$`);
+
+function workspacesOf(value: string): ReadonlyMap<string, readonly string[]> {
+  const map = new Map<string, readonly string[]>();
+  for (const entry of value.split(/ *, */)) {
+    const [environment = "", places = ""] = entry.split("=");
+    map.set(environment, [...(map.get(environment) ?? []), ...places.split("+")]);
+  }
+  return map;
 }
 
 function wholeNumber(min: number, max: number) {
@@ -166,6 +228,26 @@ const schema = z
       .string()
       .regex(/^(?:\*|[a-z0-9-]+(?: *, *[a-z0-9-]+)*)$/, "expected keys of environments with commas, or *")
       .optional(),
+    ANDON_ANTHROPIC_ADMIN_KEY: z
+      .string()
+      .regex(/^[\x21-\x7e]{20,500}$/, "expected an admin key such as sk-ant-admin01-…")
+      .optional(),
+    ANDON_ANTHROPIC_BASE_URL: z
+      .string()
+      .refine(isSafeOrigin, "expected a URL like https://api.anthropic.com; http on this machine only")
+      .transform((value) => value.replace(/\/+$/, ""))
+      .default("https://api.anthropic.com"),
+    ANDON_ANTHROPIC_WORKSPACES: z
+      .string()
+      .regex(WORKSPACES, "expected production=wrkspc_…+default,staging=apikey_…")
+      .transform(workspacesOf)
+      .refine(
+        (map) => new Set([...map.values()].flat()).size === [...map.values()].flat().length,
+        "expected each workspace and key once",
+      )
+      .optional(),
+    ANDON_RECONCILE_PERCENT: wholeNumber(1, 100).default(5),
+    ANDON_RECONCILE_MIN_USD: wholeNumber(1, 1_000_000).default(5),
     ANDON_LOG_LEVEL: z.enum(LOG_LEVELS, `expected one of ${LOG_LEVELS.join(", ")}`).default("info"),
   })
   .check((checked) => {
@@ -207,6 +289,13 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     recentCallsHours: values.ANDON_RECENT_CALLS_HOURS,
     recentCallsMax: values.ANDON_RECENT_CALLS_MAX,
     breakersOff: values.ANDON_BREAKERS_OFF?.split(/ *, */) ?? [],
+    reconciliation: {
+      adminKey: values.ANDON_ANTHROPIC_ADMIN_KEY ?? null,
+      baseUrl: values.ANDON_ANTHROPIC_BASE_URL,
+      workspaces: values.ANDON_ANTHROPIC_WORKSPACES ?? null,
+      percent: values.ANDON_RECONCILE_PERCENT,
+      minUsd: values.ANDON_RECONCILE_MIN_USD,
+    },
     warnings:
       values.ANDON_PUBLIC_URL !== undefined || LOOPBACK.test(values.HOST) ? [] : [noPublicUrl(values.HOST, publicUrl)],
   };

@@ -12,6 +12,8 @@ import type { Db, EnvironmentRow } from "./db/types.ts";
 import type { Actor } from "./domain/actor.ts";
 import type { AlertEvent, ChannelKind, Severity } from "./domain/channel.ts";
 import type { Sent } from "./domain/delivery.ts";
+import type { Asked, ProviderCost, ProviderUsage } from "./domain/provider-report.ts";
+import type { Span } from "./domain/rollups.ts";
 import type { Process } from "./services/instances/writes.ts";
 import type { PollConnection } from "./services/snapshots/poll-connection.ts";
 import type { SnapshotRows } from "./services/snapshots/rows.ts";
@@ -35,6 +37,8 @@ export interface Deps {
   leases: LeaseDesk;
   verdicts: VerdictLog;
   notify: Notify;
+  /** Null without an admin key. */
+  reports: ProviderReports | null;
 }
 
 /** What every verb gets: who asks, for which request, and the rest of the server. */
@@ -279,4 +283,11 @@ export interface Message {
 export interface Notify {
   /** Resolves within `SEND_TIMEOUT_MS` of the clock; sooner, with a retry, when `signal` aborts. */
   send(target: Target, message: Message, signal: AbortSignal): Promise<Sent>;
+}
+
+/** What Claude reports of the organisation, of whole days in UTC. Neither throws; `signal` breaks off. */
+export interface ProviderReports {
+  /** @param by whether keys are told apart */
+  usage(days: Span, by: { byKey: boolean }, signal: AbortSignal): Promise<Asked<ProviderUsage>>;
+  costs(days: Span, signal: AbortSignal): Promise<Asked<ProviderCost>>;
 }

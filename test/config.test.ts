@@ -27,6 +27,13 @@ describe("parseConfig", () => {
       recentCallsHours: 24,
       recentCallsMax: 10_000,
       breakersOff: [],
+      reconciliation: {
+        adminKey: null,
+        baseUrl: "https://api.anthropic.com",
+        workspaces: null,
+        percent: 5,
+        minUsd: 5,
+      },
       warnings: [],
     });
   });
@@ -63,16 +70,37 @@ describe("parseConfig", () => {
     ["ANDON_LOG_LEVEL", "verbose"],
     ["ANDON_RECENT_CALLS_HOURS", "0"],
     ["ANDON_RECENT_CALLS_MAX", "many"],
+    ["ANDON_ANTHROPIC_ADMIN_KEY", "two words are no key at all"],
+    ["ANDON_ANTHROPIC_BASE_URL", "http://api.anthropic.com"],
+    ["ANDON_ANTHROPIC_BASE_URL", "https://key@api.anthropic.com"],
+    ["ANDON_ANTHROPIC_WORKSPACES", "production=workspace-1"],
+    ["ANDON_ANTHROPIC_WORKSPACES", "production=wrkspc_1,staging=wrkspc_1"],
+    ["ANDON_RECONCILE_PERCENT", "0"],
+    ["ANDON_RECONCILE_MIN_USD", "0.5"],
   ])("refuses %s=%s by name, saying what was expected", (name, value) => {
     const faults = faultsOf({ [name]: value });
     expect(faults.some((fault) => fault.startsWith(`${name}: expected`))).toBe(true);
   });
 
   it("names all faults at once, and never the value of a secret", () => {
-    const faults = faultsOf({ PORT: "x", ANDON_SECRET: "hunter2", ANDON_ADMIN_TOKEN: "hunter3" });
-    expect(faults).toHaveLength(3);
+    const secrets = { ANDON_SECRET: "hunter2", ANDON_ADMIN_TOKEN: "hunter3", ANDON_ANTHROPIC_ADMIN_KEY: "hunter4" };
+    const faults = faultsOf({ PORT: "x", ...secrets });
+    expect(faults).toHaveLength(4);
     expect(faults.join()).not.toContain("hunter");
   });
+});
+
+it("knows environments by the workspaces and keys that they call with", () => {
+  const ANDON_ANTHROPIC_WORKSPACES = "production=wrkspc_1+default, staging=apikey_2";
+  const { workspaces, baseUrl } = parseConfig({
+    ANDON_ANTHROPIC_WORKSPACES,
+    ANDON_ANTHROPIC_BASE_URL: "http://127.0.0.1:8080/",
+  }).reconciliation;
+  expect([...(workspaces ?? [])]).toEqual([
+    ["production", ["wrkspc_1", "default"]],
+    ["staging", ["apikey_2"]],
+  ]);
+  expect(baseUrl).toBe("http://127.0.0.1:8080");
 });
 
 describe("warnings", () => {

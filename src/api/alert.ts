@@ -100,6 +100,24 @@ export type AlertPayload =
       running: number;
     }
   | {
+      /** Claude's bill differs from what Andon counted. `url` leads to the comparison. */
+      type: "incident.drift";
+      environment: string;
+      incidentId: string;
+      title: string;
+      text: string;
+      at: string;
+      url: string;
+      /** What is new: by day in UTC and model, or by what is billed beside tokens. */
+      differences: {
+        day: string;
+        kind: "model" | "other";
+        name: string;
+        providerNanoUsd: number;
+        ledgerNanoUsd: number;
+      }[];
+    }
+  | {
       type: "incident.resolved" | "test";
       environment: string;
       incidentId: string | null;

@@ -29,9 +29,11 @@ export const incidentSchema = z
         since: time,
       })
       .nullable(),
+    /** Where Claude's bill differs from the ledger now: by day in UTC and model, or what is billed beside tokens; null for any other. */
+    drift: z.array(z.object({ day: z.string(), kind: z.enum(["model", "other"]), name: z.string() })).nullable(),
     /** The flag of the budget's scope; null when it has none. */
     flag: z.string().nullable(),
-    /** `atPercent`: of the limit; of a breaker (`action` "breaker") the share of the calls that failed; 0 of `unpriced`. */
+    /** `atPercent`: of the limit; of a breaker (`action` "breaker") the share of the calls that failed; 0 of `unpriced` and `drift`. */
     steps: z.array(z.object({ at: time, atPercent: z.number(), action: z.string(), text: z.string() })),
     openedAt: time,
     acknowledgedAt: time.nullable(),

@@ -47,6 +47,9 @@ export const ACCOUNT = systemActor("account", "account");
 /** Who tells of models without a price. */
 export const PRICING = systemActor("prices", "prices");
 
+/** Who holds the ledger against Claude's bill. */
+export const RECONCILING = systemActor("reconciliation", "reconciliation");
+
 export function recordOf(actor: Actor): ActorRecord {
   return { kind: actor.kind, id: actor.id, name: actor.name };
 }

@@ -75,7 +75,7 @@ type Told =
   | Gone<"channel.deleted", ChannelKept>
   | Made<"channel.tested", { text: string }>
   | Made<"alert.retried", { title: string }>
-  | Said<"price.missing">
+  | Said<"price.missing" | "bill.differs">
   | Edited<"price.added" | "price.corrected" | "price.deleted", PriceRow | null>
   | Made<"token.created", TokenKept>
   | Said<"token.revoked">
@@ -166,6 +166,7 @@ const TARGET_KINDS = {
   "price.corrected": "price",
   "price.deleted": "price",
   "price.missing": "price",
+  "bill.differs": "bill",
   "token.created": "token",
   "token.revoked": "token",
   "environment.created": "environment",

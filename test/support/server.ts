@@ -50,6 +50,7 @@ export async function startTestServer(options: ServerOptions = {}): Promise<Test
     recentCallsHours: 24,
     recentCallsMax: 10_000,
     breakersOff: [],
+    reconciliation: { adminKey: null, baseUrl: "http://127.0.0.1:9", workspaces: null, percent: 5, minUsd: 5 },
     warnings: [],
     ...options.settings,
   };

@@ -17,12 +17,14 @@ const SENTENCES: Readonly<Record<string, string>> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: "The receiver's certificate is not trusted here.",
   ERR_TLS_CERT_ALTNAME_INVALID: "The receiver's certificate is for another host.",
 };
+const RECEIVER = "The receiver";
 const MAX_CAUSES = 5;
 
-export function failureText(error: unknown): string {
+/** @param who what was asked, as a sentence begins with it */
+export function failureText(error: unknown, who = RECEIVER): string {
   const code = codeOf(error);
   if (code === null) return "The request could not be sent.";
-  const sentence = SENTENCES[code];
+  const sentence = SENTENCES[code]?.replace(RECEIVER, who);
   return sentence === undefined ? `The request could not be sent (${code}).` : `${sentence.slice(0, -1)} (${code}).`;
 }
 

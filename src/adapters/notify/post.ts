@@ -5,6 +5,7 @@
 import type { Clock } from "../../clock.ts";
 import type { ChannelKind } from "../../domain/channel.ts";
 import type { Sent } from "../../domain/delivery.ts";
+import { retryAfterMs } from "../retry-after.ts";
 import { failureText } from "./failure-text.ts";
 
 export interface OutgoingRequest {
@@ -88,12 +89,3 @@ const ADVICE: Readonly<Record<number, string>> = {
   413: ": the alert is too large for it.",
   429: ": too many alerts for it now.",
 };
-
-/** The receiver's `Retry-After`, seconds or a date; null when it sent none. */
-function retryAfterMs(response: Response, nowMs: number): number | null {
-  const header = response.headers.get("retry-after");
-  if (header === null) return null;
-  if (/^\d{1,9}$/.test(header)) return Number(header) * 1000;
-  const atMs = Date.parse(header);
-  return Number.isNaN(atMs) ? null : Math.max(0, atMs - nowMs);
-}

@@ -2,6 +2,7 @@
 import { bigserial, index, integer, jsonb, pgTable, text, unique } from "drizzle-orm/pg-core";
 import type { AccountFault } from "../../domain/account-fault.ts";
 import type { AlertEvent, ChannelKind, Severity } from "../../domain/channel.ts";
+import type { DriftPlace } from "../../domain/reconciliation.ts";
 import type { Unpriced } from "../../domain/unpriced.ts";
 import { budgets } from "./budgets.ts";
 import { moment } from "./columns.ts";
@@ -22,6 +23,8 @@ export const incidents = pgTable(
     unpriced: jsonb("unpriced").$type<Unpriced[]>(),
     /** Why Claude refuses an account since `windowStartsAt`; null for what is not about one. */
     account: text("account").$type<AccountFault>(),
+    /** Where Claude's bill differs from the ledger, as long as it does; null for what is not about that. */
+    drift: jsonb("drift").$type<DriftPlace[]>(),
     title: text("title").notNull(),
     /** The worst of its alerts so far. */
     severity: text("severity").$type<Severity>().notNull().default("info"),

@@ -12,6 +12,7 @@ export function severityOf(payload: AlertPayload): Severity | null {
     case "incident.breaker":
       return "error";
     case "incident.unpriced":
+    case "incident.drift":
       return "warning";
     case "incident.resolved":
       return null;

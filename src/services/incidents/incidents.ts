@@ -399,7 +399,8 @@ export async function resolveEndedIncidents(ctx: Ctx, open: Change): Promise<voi
 }
 
 async function causeStands({ tx, environment, at }: Change, incident: IncidentRow): Promise<boolean> {
-  const { budgetId, model, windowStartsAt: startsAt, unpriced, account } = incident;
+  const { budgetId, model, windowStartsAt: startsAt, unpriced, account, drift } = incident;
+  if (drift !== null) return drift.length > 0;
   if (account !== null) {
     const stands = and(eq(accountFaults.environmentId, environment.id), eq(accountFaults.fault, account));
     return (await tx.$count(accountFaults, stands)) > 0;

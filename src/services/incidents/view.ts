@@ -59,6 +59,7 @@ export async function listIncidents(
       model: incident.model,
       unpriced: incident.unpriced?.map(({ model }) => model) ?? null,
       account: accountOf(incident, reaches),
+      drift: incident.drift,
       flag,
       steps: incident.steps,
       openedAt: incident.openedAt.toISOString(),

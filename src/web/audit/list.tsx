@@ -47,6 +47,7 @@ const VERBS: Readonly<Record<Action, string>> = {
   "price.corrected": "corrected the price of",
   "price.deleted": "deleted the added price of",
   "price.missing": "told of the missing price of",
+  "bill.differs": "told of it:",
   "token.created": "created the token",
   "token.revoked": "revoked the token",
   "aliases.edited": "mapped names of models in",
