@@ -4,7 +4,7 @@
 import type { Logger } from "pino";
 import type { LeaseAnswer, LeaseRequest } from "../sdk-client/src/wire/lease-protocol.ts";
 import type { Snapshot } from "../sdk-client/src/wire/protocol.ts";
-import type { StartCredit, UsageRecord } from "../sdk-client/src/wire/usage-protocol.ts";
+import type { BatchNews, StartCredit, UsageRecord } from "../sdk-client/src/wire/usage-protocol.ts";
 import type { Verdict } from "../sdk-client/src/wire/verdict-protocol.ts";
 import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
@@ -186,6 +186,8 @@ export interface Submission {
   /** Where in the batch each of them was; left out, all of it is valid. */
   indexes?: readonly number[];
   rejected: { index: number; path: string; message: string }[];
+  /** What is new of message batches; left out by clients that cannot cancel any. */
+  messageBatches?: readonly BatchNews[];
   /** Evaluations by flag since the instance's last batch. */
   checks?: ReadonlyMap<string, EvaluationCount>;
 }
@@ -200,6 +202,8 @@ export interface Counted {
   n: number;
   /** For a client that tells what runs. */
   credits?: StartCredit[];
+  /** Message batches that it is to ask the provider to cancel. */
+  cancelBatches?: string[];
 }
 
 export interface Ledger {

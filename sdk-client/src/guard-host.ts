@@ -5,8 +5,8 @@ import type { ChainStep, Decision, EvaluationContext, SnapshotBudget, SnapshotFl
 import type { BudgetNews, SubjectBudget } from "./wire/verdict-protocol.ts";
 import type { UsageRecord } from "./wire/usage-protocol.ts";
 
-/** A record as the guard makes it; the host adds the time, and the id unless it has one. */
-export type UsageDraft = Omit<UsageRecord, "id" | "at"> & { id?: string };
+/** A record as the guard makes it; the host adds the time and the id unless it has them. */
+export type UsageDraft = Omit<UsageRecord, "id" | "at"> & { id?: string; at?: number };
 
 /** What a guard makes of each decision. Must not throw. */
 export type Judge = (decision: Decision, context: EvaluationContext | undefined) => Decision;

@@ -54,6 +54,7 @@ type Told =
   | Edited<"flag.moved", { state: StandingState; model: string | null }>
   | Made<"flag.tripped", TripKept>
   | Gone<"flag.trip-ended", TripKept>
+  | Made<"batches.canceled", { batches: number; estimatedNanoUsd: number }>
   | Made<"breaker.opened", FleetCalls>
   | Made<"breaker.probing", { probeShare: number }>
   | Made<"breaker.reopened", { answered: number; failed: number; probeAt: Date }>
@@ -133,6 +134,7 @@ const TARGET_KINDS = {
   "flag.moved": "flag",
   "flag.tripped": "flag",
   "flag.trip-ended": "flag",
+  "batches.canceled": "flag",
   "breaker.opened": "model",
   "breaker.probing": "model",
   "breaker.reopened": "model",

@@ -2,7 +2,7 @@
  * Sums of usage per minute, flag and model. Pure. Adding is commutative, so any order and batching of the same records
  * gives the same ledger.
  */
-import type { UsageRecord } from "../../sdk-client/src/wire/usage-protocol.ts";
+import { BATCH_PART, type UsageRecord } from "../../sdk-client/src/wire/usage-protocol.ts";
 
 /** Upper bounds of the latency buckets in milliseconds; a last bucket takes what is longer. */
 export const LATENCY_BUCKETS_MS = [
@@ -102,6 +102,11 @@ export function latencyQuantileMs(latency: readonly number[], share: number): nu
 }
 
 function add(sum: MinuteSums, { record, costNanoUsd, priced }: PricedRecord): void {
+  if (record.part === BATCH_PART) {
+    // Its results tell the rest: until then it is money alone.
+    sum.estimatedNanoUsd += BigInt(costNanoUsd);
+    return;
+  }
   const summed = record.count ?? 1;
   // What an attempt used beside its answer is tokens and money, not another attempt.
   const count = record.part === undefined ? summed : 0;

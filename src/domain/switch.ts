@@ -6,6 +6,9 @@ import type { NameOf } from "../../sdk-client/src/evaluate/model-names.ts";
 import type { OffCause } from "../../sdk-client/src/wire/protocol.ts";
 import type { Actor } from "./actor.ts";
 
+/** Undo is offered, and accepted, for this long after a change. */
+export const UNDO_MS = 10_000;
+
 export type Switch =
   | { state: "on"; reason: string | null; by: string | null; since: Date; ramp: number | null }
   | {

@@ -7,6 +7,7 @@ import { type Api, createApi } from "./openapi.ts";
 import { documentSdk } from "./docs/sdk-document.ts";
 import { alertRoutes } from "./operator/alerts.ts";
 import { auditRoutes } from "./operator/audit.ts";
+import { batchRoutes } from "./operator/batches.ts";
 import { budgetRoutes } from "./operator/budgets.ts";
 import { chainRoutes } from "./operator/chains.ts";
 import { channelRoutes } from "./operator/channels.ts";
@@ -32,6 +33,7 @@ const NOUNS = [
   priceRoutes,
   instanceRoutes,
   incidentRoutes,
+  batchRoutes,
   alertRoutes,
   channelRoutes,
   auditRoutes,

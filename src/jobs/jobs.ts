@@ -1,5 +1,6 @@
 /** The jobs of a server, in the order of their turn. */
 import { accountFaultsJob } from "./account-faults.ts";
+import { batchesJob } from "./batches.ts";
 import { breakersJob } from "./breakers.ts";
 import { budgetsJob } from "./budgets.ts";
 import { expiryJob } from "./expiry.ts";
@@ -13,6 +14,7 @@ export const JOBS: readonly Job[] = [
   expiryJob,
   breakersJob,
   accountFaultsJob,
+  batchesJob,
   budgetsJob,
   unpricedJob,
   recentUsageJob,

@@ -1,5 +1,6 @@
 /** Removes what nobody asks for any more: old receipts and revisions, instances long gone, old usage, old alerts. */
 import { pruneInstances } from "../services/instances/instances.ts";
+import { pruneMessageBatches } from "../services/batches/view.ts";
 import { pruneLeases } from "../services/budgets/lease-expiry.ts";
 import { pruneAlerts } from "../services/alerts/outbox.ts";
 import { pruneSessions } from "../services/access/sign-out.ts";
@@ -13,6 +14,7 @@ export const pruneJob: Job = {
     await pruneInstances(deps.db);
     await pruneUsage(deps);
     await pruneLeases(deps.db, deps.clock.nowMs());
+    await pruneMessageBatches(deps.db, deps.clock.nowMs());
     await pruneAlerts(deps);
     await pruneSessions(deps);
   },

@@ -49,6 +49,12 @@ export const ROUTES: Readonly<Record<string, RouteEntry>> = {
     path: `${FLAG}/downgrade`,
     body: { ...REASON, level: 2 },
   },
+  "GET /v1/environments/:env/batches": { demand: "viewer", path: `${ENV}/batches` },
+  "POST /v1/environments/:env/flags/:key/batches/cancel": {
+    demand: "operator",
+    path: `${FLAG}/batches/cancel`,
+    body: REASON,
+  },
   "GET /v1/environments/:env/master": { demand: "viewer", path: `${ENV}/master` },
   "POST /v1/environments/:env/kill": { demand: "tighten", path: `${ENV}/kill`, body: REASON },
   "POST /v1/environments/:env/restore": { demand: "operator", path: `${ENV}/restore`, body: REASON },

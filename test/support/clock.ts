@@ -91,3 +91,24 @@ export class WallClock implements Clock {
     return systemClock.schedule(delayMs, callback);
   }
 }
+
+/** The system's clock, which a test moves on: what runs by timers goes on beside it. */
+export class ShiftedClock implements Clock {
+  #aheadMs = 0;
+
+  nowMs(): number {
+    return systemClock.nowMs() + this.#aheadMs;
+  }
+
+  moveBy(ms: number): void {
+    this.#aheadMs += ms;
+  }
+
+  monotonicMs(): number {
+    return systemClock.monotonicMs();
+  }
+
+  schedule(delayMs: number, callback: () => void): { cancel(): void } {
+    return systemClock.schedule(delayMs, callback);
+  }
+}

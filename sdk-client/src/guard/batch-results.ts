@@ -1,12 +1,11 @@
 /**
- * Counts the results of a message batch as they are read through the client, and settles what its requests have set aside.
- * Invariants: the bytes pass unchanged; a result has one id however often and wherever it is read, so that it counts once.
+ * Counts the results of a message batch as they are read through the client. Invariants: the bytes pass unchanged; a result has one id however often and wherever it is read, so that it counts once.
  */
 import type { GuardHost, UsageDraft } from "../guard-host.ts";
 import { isObject, parseObject } from "../wire/json.ts";
 import { rebuilt } from "./answers.ts";
 import { usedParts } from "./attempt-usage.ts";
-import type { BatchDeposits } from "./leases/batches.ts";
+import type { Batches } from "./batches.ts";
 import { memoryOf } from "./memory.ts";
 import type { RequestLike } from "./types.ts";
 
@@ -28,14 +27,12 @@ export function looksAfter(request: RequestLike): string | null {
   return BATCH_PATH.exec(request.url)?.[1] ?? null;
 }
 
-/** The API's answer about one batch, unchanged. One that has ended without a single answer was not billed: it settles. */
-export async function readingBatch(response: Response, batchId: string, deposits: BatchDeposits): Promise<Response> {
-  if (!response.ok || !deposits.has(batchId)) return response;
+/** The API's answer about one batch, unchanged. What it says of the batch is told. */
+export async function readingBatch(response: Response, told: (batch: Readonly<Record<string, unknown>>) => void) {
+  if (!response.ok) return response;
   const text = await response.text();
   const batch = parseObject(text);
-  const counts = batch?.["request_counts"];
-  const isUnanswered = isObject(counts) && counts["succeeded"] === 0;
-  if (batch?.["processing_status"] === "ended" && isUnanswered) deposits.unanswered(batchId);
+  if (batch?.["type"] === "message_batch") told(batch);
   return rebuilt(response, text);
 }
 
@@ -43,7 +40,7 @@ export async function readingBatch(response: Response, batchId: string, deposits
 export function countingResults(
   host: GuardHost,
   response: Response,
-  of: { flag: string; batchId: string; deposits: BatchDeposits },
+  of: { flag: string; batchId: string; batches: Batches },
 ): Response {
   if (!response.ok || response.body === null) return response;
   const reader = response.body.getReader();
@@ -54,7 +51,6 @@ export function countingResults(
     const entry = line.trim() === "" ? null : parseObject(line);
     if (entry === null) return;
     const used = resultUsage(host, entry, line, of);
-    of.deposits.ended(of.batchId, String(entry["custom_id"]), used);
     sinceFlush += used.length;
     for (const draft of used) host.record(draft);
   };
@@ -65,8 +61,10 @@ export function countingResults(
         const lines = (rest + (done ? decoder.decode() : decoder.decode(value, { stream: true }))).split("\n");
         rest = done ? "" : (lines.pop() ?? "");
         for (const line of lines) count(line);
-        if (done) controller.close();
-        else controller.enqueue(value);
+        if (done) {
+          of.batches.settled(of.batchId, of.flag);
+          controller.close();
+        } else controller.enqueue(value);
         if (sinceFlush < RESULTS_PER_FLUSH) return;
         sinceFlush = 0;
         await host.flush();
@@ -113,6 +111,7 @@ function resultUsage(
   return parts.map((part, index) => ({
     id: `${of.batchId}:${String(entry["custom_id"])}:${index}`,
     once: true,
+    messageBatch: of.batchId,
     flag: of.flag,
     model: part.model,
     requestedModel: model,

@@ -25,6 +25,8 @@ export interface Door {
    * when it falls asleep, with what wakes it, and gives what is called when it has woken. Doors that cannot tell have none.
    */
   onSleep?(begun: (wake: () => void) => () => void): void;
+  /** Lets go of the request's body: it was answered, and nothing sends it again. */
+  release?(): void;
   /** What the caller gets of a call that was aborted. */
   aborted(): Error;
   /** The library's own OpenTelemetry span of the call; absent where it makes none. */

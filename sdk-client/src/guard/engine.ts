@@ -39,7 +39,7 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
     if (kind === "read") {
       const batchId = readsResultsOf(request);
       const lookedAfter = batchId === null ? looksAfter(request) : null;
-      if (lookedAfter !== null) return readBatch(host, () => next(request), lookedAfter);
+      if (lookedAfter !== null) return readBatch(host, request, next, subject.flag);
       if (batchId === null) return next(request);
       return readResults(host, () => next(request), { flag: subject.flag, around, batchId });
     }

@@ -1,19 +1,25 @@
 /** The kinds of request besides a message: each is held to its flag as far as it makes a model work. */
 import { planBatch } from "./batch.ts";
+import { batchEstimate, ofBatch } from "./batch-estimate.ts";
+import { batchesOf } from "./batches.ts";
+import { placeOf } from "./cloud-region.ts";
+import { neverSent } from "./failures.ts";
+import { memoryOf } from "./memory.ts";
+import { idOf } from "./meter.ts";
 import { rebuilt } from "./answers.ts";
 import { countingResults, readingBatch } from "./batch-results.ts";
 import { bodyFor } from "./body.ts";
 import { capBatch, capChoices, capMessage, FITS } from "./caps.ts";
 import type { DecidedRequest } from "./decided.ts";
 import { modelOfPath } from "./endpoints.ts";
-import type { GuardHost } from "../guard-host.ts";
+import type { GuardHost, UsageDraft } from "../guard-host.ts";
 import { Attempt, Stopped } from "./attempt.ts";
-import { leasesOf } from "./leases/leases.ts";
-import type { AffordedBatch } from "./leases/purse.ts";
+import type { Deposit } from "./leases/deposit.ts";
+import type { BatchItem } from "./leases/purse.ts";
 import { isObject, parseObject } from "../wire/json.ts";
 import type { Place } from "./limits.ts";
 import { type RefusedName, refusedAnywhere, refusedInMessage } from "./names.ts";
-import { type Layer, sendsWith } from "./nesting.ts";
+import { isInnerNo, type Layer, sendsWith } from "./nesting.ts";
 import type { RequestLike } from "./types.ts";
 
 /** The results of a batch, counted as they are read. */
@@ -23,18 +29,25 @@ export async function readResults(
   { flag, around, batchId }: { flag: string; around: Layer | undefined; batchId: string },
 ): Promise<Response> {
   if (around !== undefined) around.isTaken = true;
-  return countingResults(host, await send(), { flag, batchId, deposits: leasesOf(host).batches });
+  return countingResults(host, await send(), { flag, batchId, batches: batchesOf(host) });
 }
 
 /** What the API says of one batch. */
-export async function readBatch(host: GuardHost, send: () => Promise<Response>, batchId: string): Promise<Response> {
-  return readingBatch(await send(), batchId, leasesOf(host).batches);
+export async function readBatch<R extends RequestLike>(
+  host: GuardHost,
+  request: R,
+  next: (request: R) => Promise<Response>,
+  flag: string,
+): Promise<Response> {
+  const batches = batchesOf(host);
+  const by = batches.wayOf(request, next);
+  return readingBatch(await next(request), (batch) => batches.seen(batch, flag, by));
 }
 
 /** A batch of messages: the models and caps of each of its items, as if it were sent alone. */
 export async function sendBatch<R extends RequestLike>(decided: DecidedRequest<R>): Promise<Response> {
   const { caps } = decided;
-  const { request, next, subject, around } = decided.asked;
+  const { request, subject, around } = decided.asked;
   // It is this guard that sets aside for it.
   if (around !== undefined) around.isTaken = true;
   around?.deposit?.cancel();
@@ -54,48 +67,106 @@ export async function sendBatch<R extends RequestLike>(decided: DecidedRequest<R
   const changed = batch.kind === "changed" ? batch.body : clamped;
   const outgoing = changed === null ? request : { ...request, body: changed };
   const place = decided.enter(counting);
-  const setAside = await setAsideFor(decided, outgoing);
+  const items = itemsOf(outgoing.body);
+  const setAside = await setAsideFor(decided, outgoing, items);
   if (setAside instanceof Response) {
     place?.leave();
     return setAside;
   }
-  subject.layer.deposit = setAside?.deposit ?? null;
-  const response = await leaveAfter(place, next(outgoing));
-  if (setAside === null || subject.layer.isTaken) return response;
+  subject.layer.deposit = setAside;
+  return submit(decided, outgoing, { items, deposit: setAside, place });
+}
+
+/**
+ * Sends it. What was taken works on for hours, whoever waits for it: it counts as an estimate from now on, until results
+ * tell what it cost.
+ */
+async function submit<R extends RequestLike>(
+  decided: DecidedRequest<R>,
+  request: R,
+  { items, deposit, place }: { items: readonly BatchItem[]; deposit: Deposit | null; place: Place | null },
+): Promise<Response> {
+  const { guarding, next, subject, door } = decided.asked;
+  const { host, options } = guarding;
+  const { flag, context } = subject;
+  const user = idOf(context.targetingKey);
+  const session = idOf(context.session);
+  const of = { flag, ...(user === null ? {} : { user }), ...(session === null ? {} : { session }) };
+  const atMs = Date.now();
+  const estimate = (): UsageDraft[] => {
+    const memory = memoryOf(host);
+    const asked = items.map(({ body, choice }) => ({
+      choice,
+      body,
+      encoded: () => JSON.stringify(body),
+      place: placeOf(request.url, choice.model, options.region),
+      memory,
+      documentTokens: options.documentTokens,
+      toolUses: options.toolUses,
+      counted: null,
+    }));
+    return batchEstimate(asked, of, { thresholds: host.models.promptThresholds(), atMs });
+  };
+  const count = (used: readonly UsageDraft[]): void => {
+    deposit?.settle(used, false);
+    for (const draft of used) host.record(draft);
+  };
+  let response: Response;
+  try {
+    response = await leaveAfter(place, next(request));
+  } catch (error) {
+    if (subject.layer.isTaken) throw error;
+    // It may have been taken all the same, under an id that nobody knows.
+    if (neverSent(error) === null && !isInnerNo(error))
+      count(estimate().map((draft) => ({ ...draft, outcome: "error" })));
+    else deposit?.cancel();
+    throw error;
+  }
+  // A guard inside has done all of this.
+  if (subject.layer.isTaken) return response;
   if (!response.ok) {
-    setAside.deposit.cancel();
+    deposit?.cancel();
     return response;
   }
-  // What was taken works on for hours: its money stays set aside until results tell what it cost.
   const text = await response.text();
   const batchId = parseObject(text)?.["id"];
-  const { batches } = leasesOf(decided.asked.guarding.host);
-  if (typeof batchId === "string") batches.submitted(batchId, setAside.deposit, setAside.parts);
+  if (typeof batchId !== "string") {
+    count(estimate());
+    return rebuilt(response, text);
+  }
+  count(ofBatch(estimate(), batchId));
+  const batches = batchesOf(host);
+  door.release?.();
+  batches.submitted(batchId, { flag, requests: items.length, atMs, by: batches.wayOf(request, next) });
   return rebuilt(response, text);
+}
+
+/** The requests of a batch that name a model: others are the API's to refuse. */
+function itemsOf(body: unknown): BatchItem[] {
+  const requests: unknown = parseObject(body)?.["requests"];
+  return (Array.isArray(requests) ? (requests as unknown[]) : []).flatMap((each) => {
+    const params = isObject(each) ? each["params"] : undefined;
+    const model = isObject(params) ? params["model"] : undefined;
+    if (!isObject(params) || typeof model !== "string") return [];
+    return [{ body: params, choice: { model, step: null, replaced: false } }];
+  });
 }
 
 /** What a batch has set aside at batch prices; null while no budget reserves, and the answer where there is no money. */
 async function setAsideFor<R extends RequestLike>(
   decided: DecidedRequest<R>,
   request: R,
-): Promise<Extract<AffordedBatch, { kind: "afforded" }> | Response | null> {
+  items: readonly BatchItem[],
+): Promise<Deposit | Response | null> {
   const purse = decided.purse({ body: {}, request, fitting: decided.fitting() });
-  const requests: unknown = purse === null ? null : parseObject(request.body)?.["requests"];
-  if (purse === null || !Array.isArray(requests)) return null;
-  const items = (requests as unknown[]).flatMap((each) => {
-    const params = isObject(each) ? each["params"] : undefined;
-    const model = isObject(params) ? params["model"] : undefined;
-    if (!isObject(each) || !isObject(params) || typeof model !== "string") return [];
-    return [{ customId: String(each["custom_id"]), body: params, choice: { model, step: null, replaced: false } }];
-  });
-  if (items.length === 0) return null;
+  if (purse === null || items.length === 0) return null;
   const wait = new Attempt();
   const onAbort = (): void => wait.stop({ kind: "aborted" });
   request.signal?.addEventListener("abort", onAbort, { once: true });
   try {
     const afforded = await purse.affordBatch(items, (work) => wait.wait(work(wait.signal)));
     if (afforded.kind === "refused") return await decided.unaffordable(afforded.refusal);
-    return afforded.parts.size === 0 ? null : afforded;
+    return afforded.deposit;
   } catch (error) {
     throw error instanceof Stopped ? decided.asked.door.aborted() : error;
   } finally {

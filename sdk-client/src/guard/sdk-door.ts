@@ -53,6 +53,12 @@ export class SdkDoor implements Door {
     return aborted();
   }
 
+  /** The options are the SDK's own, made for this one call; what was given to it stays as it is. */
+  release(): void {
+    const { options } = this.#ctx;
+    if (options !== undefined) options.body = undefined;
+  }
+
   /** SDKs from 0.134 keep it with the options, for their retries too. */
   get span(): unknown {
     const { options } = this.#ctx;

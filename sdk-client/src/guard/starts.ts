@@ -4,6 +4,7 @@
  * not answer and the budget's `onUnavailable` is `allow`. Only calls under such a budget are counted.
  */
 import type { GuardHost, ReportPart } from "../guard-host.ts";
+import { reportPartsOf } from "./report-parts.ts";
 import { isObject } from "../wire/json.ts";
 import type { SnapshotBudget } from "../wire/protocol.ts";
 import { parseRevision, type Revision } from "../wire/revision.ts";
@@ -92,7 +93,7 @@ export class Starts implements ReportPart {
     this.#host = host;
     // Never unsubscribed: there is one for each host, and it lives as long.
     host.onApplied(() => this.#applied());
-    host.reportWith(this);
+    reportPartsOf(host).add(this);
     this.#applied();
   }
 

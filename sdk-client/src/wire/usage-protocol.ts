@@ -99,6 +99,11 @@ export interface UsageRecord {
   /** Counts once by its `id`, whoever sends it and however often: what can be read again, such as a batch's results. */
   once?: boolean;
   /**
+   * The message batch that it is a result of, or whose estimate it is (`part` {@link BATCH_PART}). Both count in the minute of
+   * its submission.
+   */
+  messageBatch?: string;
+  /**
    * The leases that its calls had money set aside in. What is named here moves from reserved to spent in the transaction
    * that counts the record, which counts in the leases' own windows.
    */
@@ -149,6 +154,7 @@ export const RECORD_FIELDS = {
   revision: LABEL,
   /** Any text: a part that a newer client names is money all the same. */
   part: LABEL,
+  messageBatch: LABEL,
   batch: DETAIL,
   fast: DETAIL,
   once: DETAIL,
@@ -199,6 +205,38 @@ export function storable(text: string, maxChars: number): string {
   return text.slice(0, maxChars).replaceAll(UNSTORABLE, "\ufffd");
 }
 
+/** The `part` of a record that says what a message batch may cost, until its results tell. */
+export const BATCH_PART = "batch";
+
+/** Message batches that one report tells of. */
+export const MAX_BATCHES_PER_REPORT = 500;
+
+/**
+ * - `running`: the API works on it, as far as its client knows
+ * - `canceling`: the API was asked to cancel it
+ * - `ended`: the API is done with it
+ * - `settled`: and all its results have been read, or it has none: what it was estimated at beyond them was not used
+ */
+export const BATCH_STATES = ["running", "canceling", "ended", "settled"] as const;
+export type BatchState = (typeof BATCH_STATES)[number];
+
+/** What came of asking the API to cancel one: `unknown` where the API does not know it under this account. */
+export const CANCEL_OUTCOMES = ["canceled", "ended", "unknown", "failed"] as const;
+export type CancelOutcome = (typeof CANCEL_OUTCOMES)[number];
+
+/** News of one message batch. */
+export interface BatchNews {
+  /** The API's. */
+  id: string;
+  /** Left out where its client does not know it: who does has told it. */
+  flag?: string;
+  state: BatchState;
+  /** When it was submitted, Unix time in milliseconds, and how many requests it has. */
+  at?: number;
+  requests?: number;
+  cancel?: { outcome: CancelOutcome; detail: string };
+}
+
 export interface UsageBatch {
   batchId: string;
   instance: string;
@@ -212,6 +250,8 @@ export interface UsageBatch {
   runningNanoUsd?: Record<string, number>;
   /** Of calls that began without being told of first, because no answer came in time: by flag, since the last batch. */
   unansweredNanoUsd?: Record<string, number>;
+  /** What is new of message batches. Also when empty it says that this client can ask the API to cancel some. */
+  messageBatches?: BatchNews[];
 }
 
 /** What the calls of one client may begin for, by their worst cases, between two answers. */
@@ -230,4 +270,6 @@ export interface UsageAnswer {
   credits?: StartCredit[];
   /** What holds now for users and sessions of these records; absent without any. */
   verdicts?: Verdict[];
+  /** Message batches that this client is to ask the API to cancel, by its ids. */
+  cancelBatches?: string[];
 }

@@ -5,6 +5,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
+import { LocalBatches } from "./batches.ts";
 import { type Behaviour, type CallEnd, type EndpointCall, Script } from "./behaviour.ts";
 import { type Reply, reply, sendError, sendJson, type Sleep } from "./reply.ts";
 import { type ApiError, estimateTokens, faultOf } from "./shapes.ts";
@@ -32,6 +33,8 @@ export interface ClaudeEndpoint {
   readonly url: string;
   /** The newest calls, oldest first. */
   readonly calls: readonly EndpointCall[];
+  /** The message batches that it has taken. */
+  readonly batches: LocalBatches;
   /** How a model (`*`: every model) behaves from now on. */
   behave(model: string, behaviour: Behaviour): void;
   /** How a model's next calls behave, in turn; then as before. */
@@ -53,6 +56,7 @@ export async function startClaudeEndpoint(options: ClaudeEndpointOptions = {}): 
 class Endpoint implements ClaudeEndpoint {
   readonly #server: Server;
   readonly #script = new Script();
+  readonly batches = new LocalBatches();
   readonly #models: ReadonlySet<string> | null;
   readonly #sleep: Sleep;
   readonly #onCall: ((call: EndpointCall) => void) | undefined;
@@ -111,6 +115,7 @@ class Endpoint implements ClaudeEndpoint {
     this.#calls = [];
     this.#counts.clear();
     this.#script.clear();
+    this.batches.clear();
   }
 
   close(): Promise<void> {
@@ -125,6 +130,16 @@ class Endpoint implements ClaudeEndpoint {
     const path = (req.url ?? "/").split("?", 1)[0] ?? "/";
     const parsed = text === null ? null : parse(text);
     const to = this.#open(req, res, path, parsed ?? {});
+    const ofBatch = this.batches.answer(req.method ?? "GET", path, this.url);
+    if (ofBatch !== null) {
+      if (ofBatch.kind === "json") sendJson(to, 200, JSON.stringify(ofBatch.body));
+      else if (ofBatch.kind === "error") sendError(to, { kind: "error", ...ofBatch.error });
+      else {
+        to.call.status = 200;
+        res.writeHead(200, { "content-type": "application/x-jsonl" }).end(ofBatch.text);
+      }
+      return;
+    }
     const fault = faultOfRequest(req, path, text, parsed, this.#models);
     if (fault !== null) {
       sendError(to, { kind: "error", ...fault });
@@ -133,7 +148,7 @@ class Endpoint implements ClaudeEndpoint {
     if (path.endsWith("/count_tokens")) {
       sendJson(to, 200, JSON.stringify({ input_tokens: estimateTokens(to.call.body) }));
     } else if (path.endsWith("/batches")) {
-      sendJson(to, 200, JSON.stringify(batchBody(to.call)));
+      sendJson(to, 200, JSON.stringify(this.batches.create(to.call)));
     } else {
       await this.#play(to);
     }
@@ -223,24 +238,6 @@ function faultOfRequest(
     return Array.isArray(body["requests"]) ? null : { ...invalid, message: "requests: Field required" };
   }
   return faultOf(path.endsWith("/count_tokens") ? { max_tokens: 1, ...body } : body, models);
-}
-
-function batchBody(call: EndpointCall): Record<string, unknown> {
-  const requests = call.body["requests"];
-  const processing = Array.isArray(requests) ? requests.length : 0;
-  const nowMs = Date.now();
-  return {
-    id: call.id.replace("msg_", "msgbatch_"),
-    type: "message_batch",
-    processing_status: "in_progress",
-    request_counts: { processing, succeeded: 0, errored: 0, canceled: 0, expired: 0 },
-    created_at: new Date(nowMs).toISOString(),
-    expires_at: new Date(nowMs + 86_400_000).toISOString(),
-    ended_at: null,
-    archived_at: null,
-    cancel_initiated_at: null,
-    results_url: null,
-  };
 }
 
 function headersOf(req: IncomingMessage): Record<string, string> {

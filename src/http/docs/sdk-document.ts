@@ -36,6 +36,10 @@ import {
   MAX_WANTS_PER_REQUEST,
 } from "../../../sdk-client/src/wire/lease-protocol.ts";
 import {
+  BATCH_STATES,
+  type BatchNews,
+  CANCEL_OUTCOMES,
+  MAX_BATCHES_PER_REPORT,
   MAX_RECORDS_PER_BATCH,
   OUTCOMES,
   USAGE_PATH,
@@ -202,8 +206,25 @@ const record = z
       .optional()
       .openapi({ description: "What its calls spent of the leases that they had money set aside in." }),
     once: z.boolean().optional().openapi({ description: "Counts once by its `id`, in whichever batches it comes." }),
+    messageBatch: z.string().optional().openapi({
+      description:
+        "The message batch that it is a result of, or (`part` `batch`) the estimate of: it counts as of the batch's submission.",
+    }),
   })
   .openapi("UsageRecord", { description: "One attempt at one model call. Never content." });
+
+const batchNews = z
+  .object({
+    id: z.string().openapi({ description: "The provider's id." }),
+    flag: z.string().optional(),
+    state: z.enum(BATCH_STATES).openapi({
+      description: "`settled`: it has ended, and all its results have been read, or none was answered.",
+    }),
+    at: z.number().optional().openapi({ description: "When it was submitted, Unix time in milliseconds." }),
+    requests: count.optional(),
+    cancel: z.object({ outcome: z.enum(CANCEL_OUTCOMES), detail: z.string() }).optional(),
+  })
+  .openapi("BatchNews");
 
 /** A batch as clients send it. */
 export const usageBatchSchema = z
@@ -224,6 +245,9 @@ export const usageBatchSchema = z
     unansweredNanoUsd: z.record(z.string(), count).optional().openapi({
       description: "By flag, of calls that began without being told of, because no answer came in time: nano-USD.",
     }),
+    messageBatches: z.array(batchNews).max(MAX_BATCHES_PER_REPORT).optional().openapi({
+      description: "What is new of message batches. Also when empty it says that this client can have some canceled.",
+    }),
   })
   .openapi("UsageBatch");
 
@@ -239,6 +263,9 @@ export const usageAnswerSchema = z
       .optional()
       .openapi({ description: "What calls may begin for until the next batch is answered, by their worst cases." }),
     verdicts: z.array(verdict).optional().openapi({ description: "About users and sessions of these records." }),
+    cancelBatches: z.array(z.string()).optional().openapi({
+      description: "Message batches that this client is to ask the provider to cancel, by the provider's ids.",
+    }),
   })
   .openapi("UsageAnswer");
 
@@ -305,6 +332,7 @@ const isWhole: [
   Described<Snapshot["flags"][string], typeof snapshotFlag>,
   Described<UsageBatch, typeof usageBatchSchema>,
   Described<UsageBatch["records"][number], typeof record>,
+  Described<BatchNews, typeof batchNews>,
   Described<UsageAnswer, typeof usageAnswerSchema>,
   Described<LeaseRequest, typeof leaseRequestSchema>,
   Described<LeaseWant, typeof leaseWant>,
@@ -315,7 +343,7 @@ const isWhole: [
   Described<VerdictsAnswer, typeof verdictsSchema>,
   Described<Verdict, typeof verdict>,
   Described<SubjectBudget, typeof subjectBudget>,
-] = [true, true, true, true, true, true, true, true, true, true, true, true, true, true];
+] = [true, true, true, true, true, true, true, true, true, true, true, true, true, true, true];
 void isWhole;
 
 const header = (name: string, description: string) =>

@@ -5,8 +5,14 @@
 import type { EvaluationCount, Submission } from "../../deps.ts";
 import { isObject } from "../../../sdk-client/src/wire/json.ts";
 import {
+  BATCH_STATES,
+  type BatchNews,
+  CANCEL_OUTCOMES,
+  MAX_BATCHES_PER_REPORT,
   MAX_CHECKED_FLAGS,
   MAX_RECORDS_PER_BATCH,
+  RECORD_FIELDS,
+  storable,
   type UsageRecord,
 } from "../../../sdk-client/src/wire/usage-protocol.ts";
 import { FLAG_KEY_PATTERN } from "../../domain/limits.ts";
@@ -15,6 +21,9 @@ import { idFault, isUsageRecord, wholeFault } from "./usage-record.ts";
 
 /** Evaluations of one flag in one batch. */
 const MAX_CHECKS = 1_000_000_000_000;
+
+/** More than the provider takes in one message batch. */
+const MAX_REQUESTS = 10_000_000;
 
 /** More than any process can run. */
 const MAX_RUNNING_NANO_USD = 1e15;
@@ -33,7 +42,7 @@ export interface Sender {
  * envelope itself is faulty.
  */
 export function parseUsageBatch(body: unknown, { tokenId, clockAheadMs, boot }: Sender): Submission {
-  const { batchId, instance, items, checks, running, unanswered } = envelopeOf(body);
+  const { batchId, instance, items, checks, running, unanswered, messageBatches } = envelopeOf(body);
   const records: UsageRecord[] = [];
   const indexes: number[] = [];
   const rejected: Submission["rejected"] = [];
@@ -50,6 +59,11 @@ export function parseUsageBatch(body: unknown, { tokenId, clockAheadMs, boot }: 
   const submission: Submission = { batchId, instance, tokenId, records, indexes, rejected, checks };
   if (boot !== undefined) submission.boot = boot;
   if (running !== null) submission.running = running;
+  if (messageBatches !== null) {
+    submission.messageBatches = messageBatches.map((news) =>
+      news.at === undefined ? news : { ...news, at: Math.round(news.at - clockAheadMs) },
+    );
+  }
   if (unanswered !== null && unanswered.size > 0) submission.unanswered = [...unanswered.keys()];
   return submission;
 }
@@ -62,15 +76,16 @@ interface Envelope {
   /** Null for a client that does not tell. */
   running: ReadonlyMap<string, number> | null;
   unanswered: ReadonlyMap<string, number> | null;
+  /** Null for a client that cannot cancel any. */
+  messageBatches: BatchNews[] | null;
 }
 
 function envelopeOf(body: unknown): Envelope {
   if (typeof body !== "object" || body === null || Array.isArray(body)) {
     throw refused([{ path: "", message: "must be an object with batchId, instance and records" }]);
   }
-  const { batchId, instance, records, checks, runningNanoUsd, unansweredNanoUsd }: Readonly<Record<string, unknown>> = {
-    ...body,
-  };
+  const fields: Readonly<Record<string, unknown>> = { ...body };
+  const { batchId, instance, records, checks, runningNanoUsd, unansweredNanoUsd } = fields;
   const counted = checksOf(checks);
   const running = sumsOf(runningNanoUsd, "runningNanoUsd");
   const unanswered = sumsOf(unansweredNanoUsd, "unansweredNanoUsd");
@@ -85,8 +100,29 @@ function envelopeOf(body: unknown): Envelope {
   if (faults.length > 0 || typeof batchId !== "string" || typeof instance !== "string" || !Array.isArray(records)) {
     throw refused(faults);
   }
-  const sums = { running: running.sums, unanswered: unanswered.sums };
+  const messageBatches = batchNewsOf(fields["messageBatches"]);
+  const sums = { running: running.sums, unanswered: unanswered.sums, messageBatches };
   return { batchId, instance, items: records, checks: counted.checks, ...sums };
+}
+
+/** What is understood of it: news of a kind that only newer clients know must not lose the money beside them. */
+function batchNewsOf(value: unknown): BatchNews[] | null {
+  if (!Array.isArray(value)) return null;
+  return (value as unknown[]).slice(0, MAX_BATCHES_PER_REPORT).flatMap((news) => {
+    const { id, flag, state, at, requests, cancel }: Readonly<Record<string, unknown>> = isObject(news) ? news : {};
+    const known = BATCH_STATES.find((each) => each === state);
+    if (typeof id !== "string" || idFault(id, "id") !== null || known === undefined) return [];
+    const told: BatchNews = { id, state: known };
+    if (typeof flag === "string" && FLAG_KEY_PATTERN.test(flag)) told.flag = flag;
+    if (typeof at === "number" && wholeFault(at, "at", 0, RECORD_FIELDS.at.max) === null) told.at = at;
+    if (typeof requests === "number" && wholeFault(requests, "", 0, MAX_REQUESTS) === null) told.requests = requests;
+    const { outcome, detail }: Readonly<Record<string, unknown>> = isObject(cancel) ? cancel : {};
+    const came = CANCEL_OUTCOMES.find((each) => each === outcome);
+    if (came !== undefined && typeof detail === "string") {
+      told.cancel = { outcome: came, detail: storable(detail, RECORD_FIELDS.errorType.max) };
+    }
+    return [told];
+  });
 }
 
 /** Nano-USD by flag, or the first fault. A name that is no flag key is left out: no budget is about it. */

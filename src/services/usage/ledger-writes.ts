@@ -194,6 +194,30 @@ export type WindowRow = typeof budgetWindows.$inferSelect;
 /** Adds to the budgets' windows under their row locks and answers with what they hold now. */
 export async function addToWindows(tx: Db, sums: readonly WindowSum[]): Promise<WindowRow[]> {
   if (sums.length === 0) return [];
+  const more = sums.filter(({ spentNanoUsd }) => spentNanoUsd >= 0n);
+  const less = sums.filter(({ spentNanoUsd }) => spentNanoUsd < 0n);
+  const lessened = await takeFromWindows(tx, less);
+  return more.length === 0 ? lessened : [...lessened, ...(await upsertWindows(tx, more))];
+}
+
+/** What was counted too high before: of windows that are not there nothing was. */
+async function takeFromWindows(tx: Db, sums: readonly WindowSum[]): Promise<WindowRow[]> {
+  const rows: WindowRow[] = [];
+  for (const { budgetId, startsAt, spentNanoUsd, exactNanoUsd } of sums) {
+    const lessened = await tx
+      .update(budgetWindows)
+      .set({
+        spentNanoUsd: sql`greatest(0, ${budgetWindows.spentNanoUsd} + ${whole(spentNanoUsd)})`,
+        exactNanoUsd: sql`${budgetWindows.exactNanoUsd} + ${whole(exactNanoUsd)}`,
+      })
+      .where(and(eq(budgetWindows.budgetId, budgetId), eq(budgetWindows.startsAt, startsAt)))
+      .returning();
+    rows.push(...lessened);
+  }
+  return rows;
+}
+
+function upsertWindows(tx: Db, sums: readonly WindowSum[]): Promise<WindowRow[]> {
   const rows = sums
     .toSorted((a, b) =>
       a.budgetId < b.budgetId ? -1 : a.budgetId > b.budgetId ? 1 : a.startsAt.getTime() - b.startsAt.getTime(),

@@ -19,12 +19,15 @@ import { type Budget, NANO_PER_USD, subjectOf } from "../../domain/budget.ts";
 import { CallKeys, tallyCalls } from "../../domain/calls.ts";
 import { tallyFleet } from "../../domain/fleet-calls.ts";
 import { MAX_LATE_MS, type MinuteSums, type PricedRecord, tally } from "../../domain/ledger.ts";
+import { isEstimate } from "../../domain/message-batch.ts";
 import { windowAt } from "../../domain/window.ts";
 import { AppError } from "../../errors.ts";
 import { addCalls, readApplied } from "./calls-by-revision.ts";
 import { inLeaseWindows, leaseUses, readNamedLeases, settleLeases } from "../budgets/lease-settle.ts";
 import { readBudgets } from "../budgets/rows.ts";
 import { CreditMemory, tell } from "../budgets/told.ts";
+import { countBatches } from "../batches/counting.ts";
+import { orderCancels } from "../batches/orders.ts";
 import { runLadder, wouldChange } from "../trips/ladder-run.ts";
 import { addEvaluations } from "../flags/evaluations.ts";
 import {
@@ -206,20 +209,22 @@ async function count(
     modelOf: realModels(served?.snapshot.aliases),
   });
   const uncounted = await withoutCounted(tx, environmentId, affordable, new Date(nowMs));
-  const records = await queue.names.fold(tx, environmentId, uncounted, {
+  const named = await queue.names.fold(tx, environmentId, uncounted, {
     nowMs,
     table,
     budgets,
     snapshot: served?.snapshot,
   });
+  const records = await countBatches(tx, environmentId, { records: named, submissions: fresh, nowMs });
+  const calls = records.filter(({ record }) => !isEstimate(record));
   const sums = tally(records);
   // A result that somebody else has read counts no more, but what its batch set aside for it is free.
   const uses = leaseUses(affordable);
-  const named = await readNamedLeases(tx, environmentId, uses);
+  const leases = await readNamedLeases(tx, environmentId, uses);
   const nameOf = modelNames(served?.snapshot.aliases);
   const lineage = served?.lineage ?? "";
   const isFlag = (key: string): boolean => served !== undefined && Object.hasOwn(served.snapshot.flags, key);
-  const callSums = tallyCalls(records, {
+  const callSums = tallyCalls(calls, {
     nowMs,
     lineage,
     isFlag,
@@ -228,12 +233,12 @@ async function count(
   });
   const [, , windows] = await Promise.all([
     addMinutes(tx, environmentId, sums),
-    addRecent(tx, environmentId, records),
-    addToWindows(tx, inLeaseWindows(windowSums(budgets, sums, nameOf), records, { named, budgets, nameOf })),
+    addRecent(tx, environmentId, calls),
+    addToWindows(tx, inLeaseWindows(windowSums(budgets, sums, nameOf), records, { named: leases, budgets, nameOf })),
     addEvaluations(tx, environmentId, fresh, new Date(nowMs)),
     noteUnknownFlags(tx, environmentId, fresh, isFlag, new Date(nowMs)),
     addCalls(tx, environmentId, callSums),
-    addFleetCalls(tx, environmentId, tallyFleet(records, { nowMs, lineage, applied, nameOf })),
+    addFleetCalls(tx, environmentId, tallyFleet(calls, { nowMs, lineage, applied, nameOf })),
     takeBackDays(tx, environmentId, rolled, sums),
   ]);
   // After the windows: their rows are locked before those of leases, here as everywhere.
@@ -261,12 +266,15 @@ async function count(
     room: queue.room,
     isLogged: (budgetId, subject) => deps.verdicts.has(environmentId, budgetId, subject),
   });
+  const ordersOf = await orderCancels(tx, environmentId, fresh, nowMs);
   const n = await revisionNow(tx, environmentId);
   const own = await answers(tx, environmentId, submissions, { claimed, amended });
   const counted = own.map((answer, index): Counted => {
     const submission = submissions[index];
-    const credits = submission === undefined || answer.duplicate ? undefined : creditsOf(submission);
-    return credits === undefined ? { ...answer, n } : { ...answer, n, credits };
+    if (submission === undefined || answer.duplicate) return { ...answer, n };
+    const credits = creditsOf(submission);
+    const cancelBatches = ordersOf.get(submission.batchId);
+    return { ...answer, n, ...(credits && { credits }), ...(cancelBatches && { cancelBatches }) };
   });
   const told = appended.length > 0;
   if (!told && standing.length === 0) return { counted, acted, told };

@@ -186,10 +186,11 @@ async function addToSubjects(
     ), counted as (
       insert into subject_windows as known (budget_id, starts_at, subject, spent_nano_usd, exact_nano_usd)
       select v."budgetId", v."startsAt", v.subject, v.spent, v.exact from v
-      where not v."full" or exists (select 1 from subject_windows as s
-        where s.budget_id = v."budgetId" and s.starts_at = v."startsAt" and s.subject = v.subject)
+      where (v.spent >= 0 or exists (select 1 from subject_windows as s
+        where s.budget_id = v."budgetId" and s.starts_at = v."startsAt" and s.subject = v.subject)) and (not v."full" or exists (select 1 from subject_windows as s
+        where s.budget_id = v."budgetId" and s.starts_at = v."startsAt" and s.subject = v.subject))
       on conflict (budget_id, starts_at, subject) do update set
-        spent_nano_usd = known.spent_nano_usd + excluded.spent_nano_usd,
+        spent_nano_usd = greatest(0, known.spent_nano_usd + excluded.spent_nano_usd),
         exact_nano_usd = known.exact_nano_usd + excluded.exact_nano_usd
       returning *
     )

@@ -20,6 +20,7 @@ const VERBS: Readonly<Record<Action, string>> = {
   "master.restored": "restored the master switch of",
   "flag.tripped": "tripped",
   "flag.moved": "moved",
+  "batches.canceled": "asked to cancel the message batches of",
   "budget.over": "counted over its limit the budget",
   "budget.under": "counted below its limit again the budget",
   "flag.trip-ended": "ended a trip of",

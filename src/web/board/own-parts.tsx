@@ -5,7 +5,8 @@
 import { raw } from "hono/html";
 import type { Actor } from "../../domain/actor.ts";
 import type { FlagResource } from "../../api/flag.ts";
-import { type Board, type LastChange, type LastKnownBoard, UNDO_MS } from "./state.ts";
+import { type Board, type LastChange, type LastKnownBoard } from "./state.ts";
+import { UNDO_MS } from "../../domain/switch.ts";
 import { mayOperate } from "../shell/page-context.ts";
 import { ReasonAfter, UndoButton } from "../form/quick-forms.tsx";
 import { toHtml } from "../shell/render.tsx";

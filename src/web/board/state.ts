@@ -16,6 +16,7 @@ import type { MasterResource } from "../../api/master.ts";
 import type { IncidentResource } from "../../api/incident.ts";
 import { type Action, isAction } from "../../domain/audit.ts";
 import { same } from "../../domain/same.ts";
+import { UNDO_MS } from "../../domain/switch.ts";
 import { AppError } from "../../errors.ts";
 import { listAudit } from "../../services/shared/audit.ts";
 import { type BoardMoney, boardMoney } from "../../services/board/money.ts";
@@ -29,8 +30,6 @@ import { lastReceiptsMs, restoredIn } from "../../services/instances/receipts.ts
 import { listUnknownFlags } from "../../services/flags/unknown-flags.ts";
 import { type UndeliveredAlerts, undeliveredOfIncidents } from "../../services/alerts/undelivered.ts";
 
-/** Undo is offered, and accepted, for this long after a change. */
-export const UNDO_MS = 10_000;
 /** How far back the board looks for the changes that made the present state. */
 const RECENT_CHANGES = 100;
 const RECENT_OF_FLAG = 20;

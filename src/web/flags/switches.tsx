@@ -16,7 +16,7 @@ import { killFlag, restoreFlag } from "../../services/flags/switches.ts";
 import { revert, setReason } from "../../services/flags/undo.ts";
 import { act, done } from "../shell/act.tsx";
 import { searchOfPage } from "../board/find.tsx";
-import { UNDO_MS } from "../board/state.ts";
+import { UNDO_MS } from "../../domain/switch.ts";
 import { DowngradePage } from "./downgrade.tsx";
 import { NO_ERRORS } from "../form/parts.tsx";
 import { untilOf } from "../form/how-long.tsx";

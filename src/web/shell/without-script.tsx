@@ -4,7 +4,8 @@
  */
 import type { Child } from "hono/jsx";
 import type { Actor } from "../../domain/actor.ts";
-import { type Board, type LastChange, type LastKnownBoard, UNDO_MS } from "../board/state.ts";
+import { type Board, type LastChange, type LastKnownBoard } from "../board/state.ts";
+import { UNDO_MS } from "../../domain/switch.ts";
 import { isAwaited } from "../../domain/fleet.ts";
 
 const SECOND_MS = 1_000;

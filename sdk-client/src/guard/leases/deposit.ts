@@ -5,7 +5,7 @@
 import type { UsageDraft } from "../../guard-host.ts";
 import { priceUsage } from "../../pricing/price.ts";
 import type { PriceTable } from "../../pricing/price-table.ts";
-import { promptTokens, readUsage } from "../../pricing/usage.ts";
+import { promptTokens as promptOf, readUsage } from "../../pricing/usage.ts";
 import type { LeaseUse } from "../../wire/lease-protocol.ts";
 import type { Hold } from "./lease.ts";
 import { worstCaseOf } from "./worst-case.ts";
@@ -43,7 +43,7 @@ export class Deposit {
     const { sent } = this;
     if (!sent.isPlain || usage === null || this.#deposited.length === 0) return;
     const [main] = readUsage(usage, { answered: sent.model, requested: sent.model });
-    if (main === undefined || !main.exact || promptTokens(main.usage) === 0) return;
+    if (main === undefined || !main.exact || promptOf(main.usage) === 0) return;
     const placed = { ...main, fast: main.fast || sent.fast, geo: main.geo ?? sent.geo };
     const most = worstCaseOf(placed, sent.maxTokens, this.#prices(), Date.now());
     for (const { hold } of this.#deposited) hold.shrink(most);
@@ -52,22 +52,6 @@ export class Deposit {
   /** The attempt is over and used this. Names the leases in its records. `isUntold`: the API told nothing of what it used. */
   settle(used: readonly UsageDraft[], isUntold: boolean): void {
     for (const { hold, counts } of this.#deposited) this.#settleOne(hold, counts, used, isUntold);
-  }
-
-  /**
-   * A part of it, for which so much was set aside, is over and used this, as one request of a batch. Names the leases in its
-   * records.
-   */
-  settlePart(used: readonly UsageDraft[], setAsideNanoUsd: number): void {
-    for (const { hold, counts } of this.#deposited) {
-      let spent = 0;
-      for (const draft of used) {
-        const nanoUsd = counts(draft.model) ? this.#costOf(draft) : 0;
-        if (nanoUsd > 0) addUse(draft, { leaseId: hold.lease.id, nanoUsd });
-        spent += nanoUsd;
-      }
-      hold.settlePart(spent, setAsideNanoUsd);
-    }
   }
 
   /** It was not sent, or somebody else pays for it. */
@@ -94,9 +78,10 @@ export class Deposit {
     hold.settle(spent + extra);
   }
 
-  #costOf({ model, usage, batch, fast, geo }: UsageDraft): number {
+  #costOf({ model, usage, batch, fast, geo, promptTokens }: UsageDraft): number {
     const call = { model, usage, atMs: Date.now(), batch: batch === true, fast: fast === true, geo: geo ?? null };
-    return priceUsage(this.#prices(), call).costNanoUsd;
+    const priced = promptTokens === undefined ? call : { ...call, promptTokens };
+    return priceUsage(this.#prices(), priced).costNanoUsd;
   }
 }
 

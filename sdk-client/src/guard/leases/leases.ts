@@ -15,7 +15,6 @@ import {
   MAX_WANTS_PER_REQUEST,
 } from "../../wire/lease-protocol.ts";
 import type { SnapshotBudget } from "../../wire/protocol.ts";
-import { BatchDeposits } from "./batches.ts";
 import { LeaseBook } from "./book.ts";
 import { type Exchange, exchange } from "./exchange.ts";
 import { type Spender, subjectOf } from "./scope.ts";
@@ -56,8 +55,6 @@ interface Parked {
 export type LeaseHost = Pick<GuardHost, "budgets" | "link" | "models" | "onApplied" | "onClose" | "logger">;
 
 export class Leases {
-  /** What message batches have set aside. */
-  readonly batches = new BatchDeposits();
   readonly #host: LeaseHost;
   #budgets: readonly SnapshotBudget[] = [];
   readonly #books = new Map<string, LeaseBook>();

@@ -60,18 +60,11 @@ export type Afforded =
     }
   | { kind: "refused"; refusal: BudgetRefusal };
 
-export type AffordedBatch =
-  | {
-      kind: "afforded";
-      deposit: Deposit;
-      /** What was set aside for each request, by its `custom_id`. Empty when no budget reserves for them. */
-      parts: ReadonlyMap<string, number>;
-    }
-  | Extract<Afforded, { kind: "refused" }>;
+/** `deposit` is null when no budget reserves for its requests. */
+export type AffordedBatch = { kind: "afforded"; deposit: Deposit | null } | Extract<Afforded, { kind: "refused" }>;
 
 /** One request of a message batch. */
 export interface BatchItem {
-  customId: string;
   choice: ModelChoice;
   body: Body;
 }
@@ -122,19 +115,15 @@ export class Purse {
     return { kind: "refused", refusal: refusedAsTooLarge(account.budget.name, priced.nanoUsd, restNanoUsd) };
   }
 
-  /**
-   * Sets aside what all requests of a message batch can cost, at batch prices. It stays set aside until results tell what
-   * they cost: a batch works on when its caller is gone.
-   */
+  /** Sets aside what all requests of a message batch can cost, at batch prices. */
   async affordBatch(items: readonly BatchItem[], waitFor: WaitFor): Promise<AffordedBatch> {
     const { leases, spender, host } = this.#input;
     const [first] = items;
     if (first === undefined) throw new Error("a batch without requests costs nothing");
     const prices = pricedModels(host).prices();
     const accounts = new Map<string, Account>();
-    const parts = new Map<string, number>();
     let nanoUsd = 0;
-    for (const { customId, choice, body } of items) {
+    for (const { choice, body } of items) {
       const own = leases.accountsOf({ ...spender, model: choice.model });
       if (own.length === 0) continue;
       for (const account of own) accounts.set(account.budget.id, account);
@@ -143,13 +132,13 @@ export class Purse {
         return { kind: "refused", refusal: refusedAsUnbounded(own[0]?.budget.name ?? "", worst.why) };
       }
       nanoUsd += worst.nanoUsd;
-      parts.set(customId, worst.nanoUsd);
     }
+    if (accounts.size === 0) return { kind: "afforded", deposit: null };
     const inOrder = [...accounts.values()].toSorted((a, b) => (a.budget.id < b.budget.id ? -1 : 1));
     const priced = { choice: first.choice, accounts: inOrder, asked: this.#asked(first.choice), nanoUsd };
     const outcome = await this.#takeInTurn(priced, waitFor);
     if (outcome.kind === "refused") return outcome;
-    if (outcome.kind === "afforded") return { kind: "afforded", deposit: this.#deposit(outcome), parts };
+    if (outcome.kind === "afforded") return { kind: "afforded", deposit: this.#deposit(outcome) };
     const { name } = outcome.account.budget;
     return { kind: "refused", refusal: refusedAsTooLarge(name, nanoUsd, outcome.restNanoUsd) };
   }
