@@ -1,5 +1,4 @@
 /** The message batches of the local endpoint: taken, looked after, canceled, and ended when a test says so. */
-import { isObject } from "../../../sdk-client/src/wire/json.ts";
 import type { EndpointCall } from "./behaviour.ts";
 import type { ApiError } from "./shapes.ts";
 
@@ -114,4 +113,8 @@ function linesOf({ models, results }: Batch): string {
     };
   });
   return lines.map((line) => JSON.stringify(line)).join("\n");
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
