@@ -1,35 +1,15 @@
 /** Andon's client from a bootstrap snapshot: the whole public call, its clock read and its decision object included. */
-import { Andon, type Snapshot, type SnapshotFlag } from "andon-client";
+import { Andon } from "andon-client";
 import { SILENT } from "../support/silent-logger.ts";
+import { flagOf, snapshotOf } from "../support/snapshot.ts";
 import type { Contender } from "./contender.ts";
 import { REFUSED_COUNTRIES, REFUSED_PLAN, USERS } from "./scenarios.ts";
 
-const flag: SnapshotFlag = {
-  state: "on",
-  level: 0,
-  chain: "answers",
-  rollout: 100,
-  ramp: null,
-  salt: "salt",
-  rules: [],
-  offMode: "error",
-  offMessage: null,
-  abortInFlight: true,
-  clampMaxTokens: false,
-  chainOnly: false,
-};
-
-const snapshot: Snapshot = {
-  version: 1,
-  environment: "bench",
-  revision: "bench.1",
-  committedAtMs: 0,
-  master: { state: "on" },
-  flags: {
-    static: flag,
-    rollout50: { ...flag, rollout: 50 },
-    rules5: {
-      ...flag,
+const snapshot = snapshotOf(
+  {
+    static: flagOf(),
+    rollout50: flagOf({ rollout: 50 }),
+    rules5: flagOf({
       rules: [
         ...REFUSED_COUNTRIES.map((value) => ({
           when: [{ attribute: "country", operator: "equals" as const, value }],
@@ -37,15 +17,10 @@ const snapshot: Snapshot = {
         })),
         { when: [{ attribute: "plan", operator: "equals", value: REFUSED_PLAN }], then: "off" },
       ],
-    },
+    }),
   },
-  chains: {
-    answers: {
-      steps: [{ model: "claude-opus-5-5" }, { model: "claude-sonnet-5-5" }, { model: "claude-haiku-4-5" }],
-    },
-  },
-  blockedModels: [],
-};
+  ["claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-4-5"],
+);
 
 /** Not polling: it has no server to poll, which is what the silenced logger would say. */
 export async function andonContender(): Promise<Contender> {

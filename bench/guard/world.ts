@@ -1,6 +1,7 @@
 /** One guarded call of the SDK, and what it costs, with a network that answers at once from memory. */
 import Anthropic from "@anthropic-ai/sdk";
 import type { Snapshot } from "andon-client";
+import { flagOf, snapshotOf } from "../support/snapshot.ts";
 
 const CALLS_PER_BATCH = 50;
 /** About a page of text: a short conversation. */
@@ -32,31 +33,7 @@ const answering = (): Promise<Response> =>
 
 /** One flag, its chain at this level. */
 export function snapshotAt(level: number): Snapshot {
-  return {
-    version: 1,
-    environment: "bench",
-    revision: "bench.1",
-    committedAtMs: 0,
-    master: { state: "on" },
-    flags: {
-      [FLAG]: {
-        state: "on",
-        level,
-        chain: "answers",
-        rollout: 100,
-        ramp: null,
-        salt: "salt",
-        rules: [],
-        offMode: "error",
-        offMessage: null,
-        abortInFlight: true,
-        clampMaxTokens: false,
-        chainOnly: false,
-      },
-    },
-    chains: { answers: { steps: [{ model: "claude-opus-5-5" }, { model: "claude-sonnet-5-5" }] } },
-    blockedModels: [],
-  };
+  return snapshotOf({ [FLAG]: flagOf({ level }) }, ["claude-opus-5-5", "claude-sonnet-5-5"]);
 }
 
 /** How the clients under measurement are made. */

@@ -6,7 +6,7 @@ import { MAX_NAME_CHARS } from "../../domain/limits.ts";
 import { environmentBody } from "../../api/environment.ts";
 import { createEnvironment } from "../../services/access/environments.ts";
 import { done } from "../shell/act.tsx";
-import { Field, type FieldErrors, FormErrors, NO_ERRORS } from "../form/parts.tsx";
+import { FormActs, Field, type FieldErrors, FormErrors, NO_ERRORS } from "../form/parts.tsx";
 import { type Form, type PageContext, type PageEnv, readForm, serviceContext } from "../shell/page-context.ts";
 import { sendPage } from "../shell/render.tsx";
 import { parseForm, submitted } from "../form/submit.ts";
@@ -54,12 +54,7 @@ function page(c: PageContext, deps: Deps, errors: FieldErrors, form?: Form) {
         mono
         hint="In addresses and tokens: production-eu. It cannot be changed later."
       />
-      <div class="acts">
-        <button class="main">Create environment</button>
-        <a class="button" href="/">
-          Cancel
-        </a>
-      </div>
+      <FormActs does="Create environment" cancel="/" />
     </form>,
   );
 }

@@ -2,7 +2,17 @@
 import { MAX_LADDER_STEPS } from "../../domain/budget.ts";
 import { MAX_NAME_CHARS } from "../../domain/limits.ts";
 import type { BudgetDraft } from "./draft.ts";
-import { Checkbox, Choices, EditForm, Field, type FieldErrors, FormErrors, Select } from "../form/parts.tsx";
+import {
+  Suggestions,
+  FormActs,
+  Checkbox,
+  Choices,
+  EditForm,
+  Field,
+  type FieldErrors,
+  FormErrors,
+  Select,
+} from "../form/parts.tsx";
 
 export interface BudgetFormProps {
   draft: BudgetDraft;
@@ -78,16 +88,8 @@ export function BudgetForm({ draft, errors, version, action, cancel, flags, mode
         list="known-tags"
         hint="A flag's tags are edited with it. What a flag spends counts from when it has the tag."
       />
-      <datalist id="known-tags">
-        {[...new Set(flags.flatMap(({ tags }) => tags))].map((tag) => (
-          <option value={tag}></option>
-        ))}
-      </datalist>
-      <datalist id="known-models">
-        {models.map((model) => (
-          <option value={model}></option>
-        ))}
-      </datalist>
+      <Suggestions id="known-tags" values={[...new Set(flags.flatMap(({ tags }) => tags))]} />
+      <Suggestions id="known-models" values={models} />
       <Field
         name="scope.model"
         label="Of one model only (optional)"
@@ -125,11 +127,7 @@ export function BudgetForm({ draft, errors, version, action, cancel, flags, mode
         />
         <Select name="period" label="For" value={draft.period} errors={errors} options={PERIODS} />
       </div>
-      <datalist id="zones">
-        {Intl.supportedValuesOf("timeZone").map((zone) => (
-          <option value={zone}></option>
-        ))}
-      </datalist>
+      <Suggestions id="zones" values={Intl.supportedValuesOf("timeZone")} />
       <Field
         name="timezone"
         label="Time zone"
@@ -175,14 +173,7 @@ export function BudgetForm({ draft, errors, version, action, cancel, flags, mode
         checked={draft.paused}
         hint="It goes on counting, and neither alerts nor acts. What it switched is restored."
       />
-      <div class="acts">
-        <button class="main" name="do" value="save">
-          {isNew ? "Create budget" : "Save"}
-        </button>
-        <a class="button" href={cancel}>
-          Cancel
-        </a>
-      </div>
+      <FormActs does={isNew ? "Create budget" : "Save"} cancel={cancel} />
     </EditForm>
   );
 }

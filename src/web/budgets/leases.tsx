@@ -1,9 +1,8 @@
 /** What a `reserve` budget holds for calls, and the form that returns what silent clients held. */
 import { usd } from "../../domain/alert-text.ts";
-import { MAX_REASON_CHARS } from "../../domain/limits.ts";
 import type { BudgetNow, BudgetResource } from "../../api/budget.ts";
 import type { LeaseResource } from "../../api/lease.ts";
-import { Field, type FieldErrors, FormErrors } from "../form/parts.tsx";
+import { FormActs, type FieldErrors, FormErrors, ReasonField } from "../form/parts.tsx";
 import { Moment } from "../shell/moment.tsx";
 import type { Form } from "../shell/page-context.ts";
 
@@ -81,20 +80,12 @@ export function ReturnPage({ budget, leases, environment, nowMs, errors, form }:
           <li>A report that still comes counts what it says.</li>
         </ul>
       </div>
-      <Field
-        name="reason"
-        label="Why?"
+      <ReasonField
         value={form?.text("reason") ?? ""}
         errors={errors}
-        maxlength={MAX_REASON_CHARS}
         hint="For example: the provider's console shows no call of these clients"
       />
-      <div class="acts">
-        <button class="main">Return</button>
-        <a class="button" href={base}>
-          Cancel
-        </a>
-      </div>
+      <FormActs does="Return" cancel={base} />
     </form>
   );
 }

@@ -29,7 +29,7 @@ import { BudgetEntry } from "./entry.tsx";
 import { liftSubject } from "../../services/verdicts/lift.ts";
 import { BudgetForm } from "./form.tsx";
 import { LiftPage } from "./subjects.tsx";
-import { type FieldErrors, NO_ERRORS } from "../form/parts.tsx";
+import { FormActs, type FieldErrors, NO_ERRORS } from "../form/parts.tsx";
 import { usdLimit } from "../text/money.ts";
 import {
   type Form,
@@ -320,12 +320,7 @@ async function deletePage(c: PageContext, deps: Deps) {
         {flags.length === 0 ? "" : ` Its trips end at once, which restores ${[...new Set(flags)].join(", ")}.`} The sums
         of the calls stay.
       </p>
-      <div class="acts">
-        <button class="danger">Delete it</button>
-        <a class="button" href={`/e/${environment}/budgets`}>
-          Cancel
-        </a>
-      </div>
+      <FormActs does="Delete it" cancel={`/e/${environment}/budgets`} isDangerous />
     </form>,
   );
 }

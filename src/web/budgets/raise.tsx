@@ -1,8 +1,7 @@
 /** More money for a while: how it stands, how much, until when, and why. */
 import { usd } from "../../domain/alert-text.ts";
-import { MAX_REASON_CHARS } from "../../domain/limits.ts";
 import type { BudgetResource } from "../../api/budget.ts";
-import { Choices, Field, type FieldErrors, FormErrors } from "../form/parts.tsx";
+import { FormActs, Choices, Field, type FieldErrors, FormErrors, ReasonField } from "../form/parts.tsx";
 import { clockIn, dateIn, periodNow, usdLimit, burnText, zoneName } from "../text/money.ts";
 import type { Form } from "../shell/page-context.ts";
 
@@ -68,20 +67,8 @@ export function RaisePage({ budget, environment, search, errors, form }: RaisePr
           ...HOURS.map((hours) => ({ value: String(hours), label: hours === 1 ? "in 1 hour" : `in ${hours} hours` })),
         ]}
       />
-      <Field
-        name="reason"
-        label="Why?"
-        value={form?.text("reason") ?? ""}
-        errors={errors}
-        maxlength={MAX_REASON_CHARS}
-        hint="Whoever looks at the bill will read it"
-      />
-      <div class="acts">
-        <button class="main">Raise</button>
-        <a class="button" href={`${board}${search}`}>
-          Cancel
-        </a>
-      </div>
+      <ReasonField value={form?.text("reason") ?? ""} errors={errors} hint="Whoever looks at the bill will read it" />
+      <FormActs does="Raise" cancel={`${board}${search}`} />
     </form>
   );
 }

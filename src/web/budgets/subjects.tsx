@@ -1,8 +1,7 @@
 /** A budget about users or sessions: who spent most of it, whom it holds, and the page that lets one of them go on. */
 import { usd } from "../../domain/alert-text.ts";
-import { MAX_REASON_CHARS } from "../../domain/limits.ts";
 import type { BudgetResource, SubjectsNow } from "../../api/budget.ts";
-import { Field, type FieldErrors, FormErrors } from "../form/parts.tsx";
+import { FormActs, type FieldErrors, FormErrors, ReasonField } from "../form/parts.tsx";
 import { periodNow, usdLimit } from "../text/money.ts";
 import { count } from "../text/text.ts";
 
@@ -130,13 +129,8 @@ export function LiftPage({ budget, base, user, session, reason, errors }: LiftPr
       </p>
       <input type="hidden" name="user" value={user} />
       <input type="hidden" name="session" value={session} />
-      <Field name="reason" label="Why" value={reason} errors={errors} maxlength={MAX_REASON_CHARS} autofocus />
-      <div class="acts">
-        <button class="main">Let it go on</button>
-        <a class="button" href={base}>
-          Cancel
-        </a>
-      </div>
+      <ReasonField value={reason} errors={errors} autofocus />
+      <FormActs does="Let it go on" cancel={base} />
     </form>
   );
 }

@@ -1,7 +1,7 @@
 /** The form of a chain: its steps in order, best first, each with the body patch that its model needs. */
 import { MAX_CHAIN_STEPS } from "../../domain/limits.ts";
 import type { ChainDraft } from "./draft.ts";
-import { EditForm, Field, type FieldErrors, FormErrors } from "../form/parts.tsx";
+import { Suggestions, FormActs, EditForm, Field, type FieldErrors, FormErrors } from "../form/parts.tsx";
 import { NewModelChoice } from "./new-model-choice.tsx";
 
 export interface ChainFormProps {
@@ -40,11 +40,7 @@ export function ChainForm({ draft, errors, version, action, cancel, usedBy, mode
         hint={isNew ? "For example opus-first." : undefined}
       />
       {errors.has("steps") ? <p class="error">{errors.get("steps")}</p> : null}
-      <datalist id="known-models">
-        {models.map((model) => (
-          <option value={model}></option>
-        ))}
-      </datalist>
+      <Suggestions id="known-models" values={models} />
       {draft.steps.map((step, at) => {
         const path = `steps.${at}`;
         return (
@@ -122,14 +118,7 @@ export function ChainForm({ draft, errors, version, action, cancel, usedBy, mode
         </div>
       ) : null}
       {[...errors.keys()].some((path) => /^steps\.\d+\.model$/.test(path)) ? <NewModelChoice /> : null}
-      <div class="acts">
-        <button class="main" name="do" value="save">
-          {isNew ? "Create chain" : "Save"}
-        </button>
-        <a class="button" href={cancel}>
-          Cancel
-        </a>
-      </div>
+      <FormActs does={isNew ? "Create chain" : "Save"} cancel={cancel} />
     </EditForm>
   );
 }

@@ -10,7 +10,7 @@ import { troubleOfChannels } from "../../services/alerts/undelivered.ts";
 import { AppError } from "../../errors.ts";
 import { done, flashOf } from "../shell/act.tsx";
 import { ChannelEntry, ChannelForm, ChannelSecret, EditChannelForm } from "./parts.tsx";
-import { type FieldErrors, NO_ERRORS } from "../form/parts.tsx";
+import { type FieldErrors, FormActs, NO_ERRORS } from "../form/parts.tsx";
 import { IncidentTabs } from "../incidents/tabs.tsx";
 import {
   type Form,
@@ -188,12 +188,7 @@ async function deletePage(c: PageContext, deps: Deps) {
           ? ""
           : ` ${waiting === 1 ? "1 alert waits" : `${waiting} alerts wait`} for it and will never be sent.`}
       </p>
-      <div class="acts">
-        <button class="danger">Delete it</button>
-        <a class="button" href={path}>
-          Cancel
-        </a>
-      </div>
+      <FormActs does="Delete it" cancel={path} isDangerous />
     </form>,
   );
 }

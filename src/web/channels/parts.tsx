@@ -3,7 +3,7 @@ import type { ChannelResource } from "../../api/channel.ts";
 import { CHANNEL_KINDS, type ChannelKind, PAGERDUTY_URL } from "../../domain/channel.ts";
 import { MAX_NAME_CHARS } from "../../domain/limits.ts";
 import type { ChannelTrouble } from "../../services/alerts/undelivered.ts";
-import { Checkbox, Field, type FieldErrors, FormErrors } from "../form/parts.tsx";
+import { FormActs, Checkbox, Field, type FieldErrors, FormErrors } from "../form/parts.tsx";
 import { Moment } from "../shell/moment.tsx";
 import type { Form } from "../shell/page-context.ts";
 
@@ -204,12 +204,7 @@ export function EditChannelForm({ channel, base, errors, form }: EditChannelProp
           hint="The old one ends at once; the new one is shown once."
         />
       ) : null}
-      <div class="acts">
-        <button class="main">Save</button>
-        <a class="button" href={base}>
-          Cancel
-        </a>
-      </div>
+      <FormActs does="Save" cancel={base} />
     </form>
   );
 }

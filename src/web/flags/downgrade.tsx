@@ -1,6 +1,6 @@
 /** Choosing the step that a flag goes down to: shows the chain as it is, and what each choice means. */
 import type { FlagResource } from "../../api/flag.ts";
-import { Choices, type FieldErrors, FormErrors } from "../form/parts.tsx";
+import { FormActs, Choices, type FieldErrors, FormErrors } from "../form/parts.tsx";
 import type { StepPreview } from "../../services/flags/step-preview.ts";
 import { usdPerHour } from "../text/money.ts";
 import { count } from "../text/text.ts";
@@ -77,12 +77,7 @@ export function DowngradePage({ flag, preview, environment, search, errors, form
         errors={errors}
       />
       <HowLong value={form?.text("minutes") ?? ""} />
-      <div class="acts">
-        <button class="main">Downgrade</button>
-        <a class="button" href={`${board}${search}`}>
-          Cancel
-        </a>
-      </div>
+      <FormActs does="Downgrade" cancel={`${board}${search}`} />
     </form>
   );
 }

@@ -8,7 +8,7 @@ import {
   MAX_RULES,
 } from "../../domain/limits.ts";
 import type { FlagDraft } from "./draft.ts";
-import { EditForm, Checkbox, Choices, Field, type FieldErrors, FormErrors, Select } from "../form/parts.tsx";
+import { FormActs, EditForm, Checkbox, Choices, Field, type FieldErrors, FormErrors, Select } from "../form/parts.tsx";
 import { LIMIT_FIELDS, LimitFields } from "./limit-fields.tsx";
 import { RuleFields } from "./rule-fields.tsx";
 
@@ -169,14 +169,7 @@ export function FlagForm({ draft, errors, chains, action, cancel, version, title
           hint="https://…"
         />
       </Group>
-      <div class="acts">
-        <button class="main" name="do" value="save">
-          {isNew ? "Create flag" : "Save"}
-        </button>
-        <a class="button" href={cancel}>
-          Cancel
-        </a>
-      </div>
+      <FormActs does={isNew ? "Create flag" : "Save"} cancel={cancel} />
     </EditForm>
   );
 }

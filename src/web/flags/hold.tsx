@@ -1,4 +1,5 @@
 /** Holding a flag to its chain, or letting go of it: what it would cost, before it is done. */
+import { FormActs } from "../form/parts.tsx";
 import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
 import { requireScope } from "../../authorize.ts";
@@ -83,12 +84,7 @@ function Hold({ flag, preview, title, path }: HoldProps) {
         </>
       )}
       <input type="hidden" name="chainOnly" value={flag.chainOnly ? "no" : "yes"} />
-      <div class="acts">
-        <button class="main">{flag.chainOnly ? "Let go" : "Hold to chain"}</button>
-        <a class="button" href={path}>
-          Cancel
-        </a>
-      </div>
+      <FormActs does={flag.chainOnly ? "Let go" : "Hold to chain"} cancel={path} />
     </form>
   );
 }

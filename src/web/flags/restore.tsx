@@ -1,7 +1,7 @@
 /** Restoring is deliberate: this page says what it will do before it is done, and asks why. */
 import type { FlagResource } from "../../api/flag.ts";
 import type { MasterResource } from "../../api/master.ts";
-import { Choices, type FieldErrors, FormErrors } from "../form/parts.tsx";
+import { FormActs, Choices, type FieldErrors, FormErrors } from "../form/parts.tsx";
 import { Moment } from "../shell/moment.tsx";
 import type { Form } from "../shell/page-context.ts";
 import { RESTORE_REASONS } from "../../domain/reasons.ts";
@@ -84,12 +84,7 @@ export function RestorePage(props: FlagProps) {
         value={form === undefined ? "" : reasonOf(form)}
         errors={errors}
       />
-      <div class="acts">
-        <button class="main">{off ? "Restore" : "Restore quality"}</button>
-        <a class="button" href={`${board}${search}`}>
-          Cancel
-        </a>
-      </div>
+      <FormActs does={off ? "Restore" : "Restore quality"} cancel={`${board}${search}`} />
     </form>
   );
 }
@@ -231,12 +226,7 @@ export function RestoreMasterPage(props: Common & { flags: readonly FlagResource
         value={form === undefined ? "" : reasonOf(form)}
         errors={errors}
       />
-      <div class="acts">
-        <button class="main">Restore</button>
-        <a class="button" href={`${board}${search}`}>
-          Cancel
-        </a>
-      </div>
+      <FormActs does="Restore" cancel={`${board}${search}`} />
     </form>
   );
 }

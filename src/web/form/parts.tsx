@@ -3,6 +3,7 @@
  * back, and an error is tied to its field for those who do not see it.
  */
 import type { Child } from "hono/jsx";
+import { MAX_REASON_CHARS } from "../../domain/limits.ts";
 import { AppError, type Confirm, type Fault } from "../../errors.ts";
 
 /** Faults by field name, as shown beside the fields. */
@@ -189,6 +190,36 @@ export function Checkbox(props: { name: string; label: string; checked: boolean;
         {props.hint === undefined ? null : <small>{props.hint}</small>}
       </span>
     </label>
+  );
+}
+
+/** Why it is done: one line, in own words. */
+export function ReasonField(props: Pick<FieldProps, "value" | "errors" | "hint" | "required" | "autofocus">) {
+  return <Field {...props} name="reason" label="Why?" maxlength={MAX_REASON_CHARS} />;
+}
+
+/** What a text field suggests: its `list` is this one's id. */
+export function Suggestions({ id, values }: { id: string; values: Iterable<string> }) {
+  return (
+    <datalist id={id}>
+      {Array.from(values, (value) => (
+        <option value={value}></option>
+      ))}
+    </datalist>
+  );
+}
+
+/** The end of a form: the button that does it, and the way back. */
+export function FormActs(props: { does: string; cancel: string; isDangerous?: boolean }) {
+  return (
+    <div class="acts">
+      <button class={props.isDangerous === true ? "danger" : "main"} name="do" value="save">
+        {props.does}
+      </button>
+      <a class="button" href={props.cancel}>
+        Cancel
+      </a>
+    </div>
   );
 }
 

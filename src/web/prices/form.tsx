@@ -1,8 +1,15 @@
 /** The form of a price: which model, from when on, what each class of tokens costs, and why. */
 import { TOKEN_CLASSES, type TokenClass } from "../../../sdk-client/src/wire/usage-protocol.ts";
-import { MAX_REASON_CHARS } from "../../domain/limits.ts";
 import { NewModelChoice } from "../chains/new-model-choice.tsx";
-import { Checkbox, CONFIRM_LABELS, Field, type FieldErrors, FormErrors } from "../form/parts.tsx";
+import {
+  Suggestions,
+  Checkbox,
+  CONFIRM_LABELS,
+  Field,
+  type FieldErrors,
+  FormErrors,
+  ReasonField,
+} from "../form/parts.tsx";
 import type { PriceDraft, RatesDraft } from "./draft.ts";
 
 export const CLASS_LABELS: Readonly<Record<TokenClass, string>> = {
@@ -48,11 +55,7 @@ export function PriceForm({ draft, errors, action, models }: PriceFormProps) {
         required
         placeholder="claude-opus-5-5"
       />
-      <datalist id="priced-models">
-        {models.map((model) => (
-          <option value={model}></option>
-        ))}
-      </datalist>
+      <Suggestions id="priced-models" values={models} />
       {errors.has("model") ? <NewModelChoice /> : null}
       <Field
         name="validFrom"
@@ -107,13 +110,10 @@ export function PriceForm({ draft, errors, action, models }: PriceFormProps) {
           checked={draft.regionalPremium}
         />
       </details>
-      <Field
-        name="reason"
-        label="Why?"
+      <ReasonField
         value={draft.reason}
         errors={errors}
         required
-        maxlength={MAX_REASON_CHARS}
         hint="For example where it was published. The audit keeps it."
       />
       {isUnusual ? <Checkbox name="unusual" label={CONFIRM_LABELS.unusual} checked={false} /> : null}

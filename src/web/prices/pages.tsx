@@ -9,7 +9,7 @@ import { AppError, invalid } from "../../errors.ts";
 import { boardMoney } from "../../services/board/money.ts";
 import { deletePrice, listPricesOf, putPrice } from "../../services/models/prices.ts";
 import { UnpricedLine } from "../board/unpriced-line.tsx";
-import { Field, type FieldErrors, FormErrors, NO_ERRORS } from "../form/parts.tsx";
+import { FormActs, type FieldErrors, FormErrors, NO_ERRORS, ReasonField } from "../form/parts.tsx";
 import { submitted } from "../form/submit.ts";
 import { ModelTabs } from "../models/tabs.tsx";
 import { done } from "../shell/act.tsx";
@@ -147,13 +147,8 @@ async function removePage(
       </p>
       <input type="hidden" name="model" value={model} />
       <input type="hidden" name="validFrom" value={validFrom} />
-      <Field name="reason" label="Why?" value="" errors={errors} required />
-      <div class="acts">
-        <button class="danger">Remove it</button>
-        <a class="button" href={`/e/${environment}/prices`}>
-          Cancel
-        </a>
-      </div>
+      <ReasonField value="" errors={errors} required />
+      <FormActs does="Remove it" cancel={`/e/${environment}/prices`} isDangerous />
     </form>,
   );
 }
