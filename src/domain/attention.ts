@@ -7,7 +7,7 @@ import type { StandingState } from "./standing.ts";
 
 const HOUR_MS = 3_600_000;
 /** A burn of so many times the usual is far above it. */
-export const FAR_ABOVE_USUAL = 5;
+export const FAR_ABOVE_USUAL = 4;
 /** Below so much an hour no burn asks for anybody: five times a cent is a nickel. */
 const SMALL_BURN_NANO_USD = NANO_PER_USD;
 
@@ -18,8 +18,10 @@ export interface AttentionFacts {
   /** Claude refuses its calls: their account is out of money, or its key is not accepted. */
   refused: boolean;
   burnNanoUsdPerHour: number;
-  /** What it spent an hour over the last day; null when nobody knows. */
+  /** What it spends in such an hour, see domain/usual.ts; null when nobody knows. */
   usualNanoUsdPerHour: number | null;
+  /** Which hour that is of: "for Saturday 03:00 UTC"; "" when nobody knows. */
+  usualWords: string;
   /** At this rate, Unix time in milliseconds; null: not in this window, or no limit. */
   limitReachedAtMs: number | null;
   todayNanoUsd: number;
@@ -46,12 +48,13 @@ export function rankOf(facts: AttentionFacts, nowMs: number): Rank {
   return facts.state === "on" ? "calm" : "downgraded";
 }
 
-/** How many times the usual it burns, in tenths; null when that says nothing. */
+/** How many times the usual it burns, in tenths; of a usual of nothing infinitely often; null when that says nothing. */
 export function timesUsual({
   burnNanoUsdPerHour: burn,
   usualNanoUsdPerHour: usual,
 }: Pick<AttentionFacts, "burnNanoUsdPerHour" | "usualNanoUsdPerHour">): number | null {
-  if (usual === null || usual <= 0 || burn < SMALL_BURN_NANO_USD) return null;
+  if (usual === null || burn < SMALL_BURN_NANO_USD) return null;
+  if (usual <= 0) return Number.POSITIVE_INFINITY;
   return Math.floor((burn / usual) * 10) / 10;
 }
 

@@ -13,6 +13,7 @@ const flag = (key: string, fields: Partial<AttentionFacts> = {}): AttentionFacts
   refused: false,
   burnNanoUsdPerHour: 0,
   usualNanoUsdPerHour: null,
+  usualWords: "",
   limitReachedAtMs: null,
   todayNanoUsd: 0,
   ...fields,
@@ -62,6 +63,11 @@ describe("the order of attention", () => {
     );
     expect(rankOf(flag("later", { limitReachedAtMs: NOW_MS + 61 * MINUTE_MS }), NOW_MS)).toBe("calm");
     expect(rankOf(flag("new", { burnNanoUsdPerHour: usd(500) }), NOW_MS)).toBe("calm");
-    expect(timesUsual({ burnNanoUsdPerHour: usd(500), usualNanoUsdPerHour: 0 })).toBeNull();
+    expect(timesUsual({ burnNanoUsdPerHour: usd(0.5), usualNanoUsdPerHour: 0 })).toBeNull();
+  });
+
+  it("calls for a flag that burns where its usual is nothing", () => {
+    const night = flag("night", { burnNanoUsdPerHour: usd(5), usualNanoUsdPerHour: 0 });
+    expect(rankOf(night, NOW_MS)).toBe("far above usual");
   });
 });

@@ -4,6 +4,7 @@ import type { AccountFault } from "../../domain/account-fault.ts";
 import type { AlertEvent, ChannelKind, Severity } from "../../domain/channel.ts";
 import type { DriftPlace } from "../../domain/reconciliation.ts";
 import type { Unpriced } from "../../domain/unpriced.ts";
+import type { IncidentWatch } from "../../domain/watch.ts";
 import { budgets } from "./budgets.ts";
 import { moment } from "./columns.ts";
 import { environmentId } from "./state.ts";
@@ -25,6 +26,8 @@ export const incidents = pgTable(
     account: text("account").$type<AccountFault>(),
     /** Where Claude's bill differs from the ledger, as long as it does; null for what is not about that. */
     drift: jsonb("drift").$type<DriftPlace[]>(),
+    /** What a watch has found, and how it stands; null for what is not a watch's. */
+    watch: jsonb("watch").$type<IncidentWatch>(),
     title: text("title").notNull(),
     /** The worst of its alerts so far. */
     severity: text("severity").$type<Severity>().notNull().default("info"),

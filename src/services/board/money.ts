@@ -27,6 +27,7 @@ import { boundNow, leasesNow, readBoundFacts } from "../budgets/bound-now.ts";
 import { readSpending } from "../budgets/pace.ts";
 import { budgetColumns, budgetOf } from "../budgets/rows.ts";
 import { isOff } from "../budgets/view.ts";
+import { zoneOfToday } from "../budgets/zone.ts";
 import { type Burn, type OffBurn, readBurn } from "../usage/burn.ts";
 import {
   latencySince,
@@ -279,18 +280,6 @@ async function readGlances(db: Db, environmentId: string, nowMs: number) {
     const ofRow = raises.filter((raise) => raise.budgetId === row.id);
     return { row, budget: budgetOf(row, ofRow), window: own, spentNanoUsd: own?.spentNanoUsd ?? 0 };
   });
-}
-
-/** The day of the environment's own budget; else the day that all budgets agree on; else UTC's. */
-function zoneOfToday(rows: readonly (typeof budgets.$inferSelect)[]): string {
-  const whole = rows.find(
-    ({ flag, model, tag, userScope, sessionScope }) =>
-      flag === null && model === null && tag === null && userScope === null && sessionScope === null,
-  );
-  if (whole !== undefined) return whole.timezone;
-  const zones = new Set(rows.map((row) => row.timezone));
-  const [only] = zones;
-  return zones.size === 1 && only !== undefined ? only : "UTC";
 }
 
 function perMinute(minutes: readonly Minute[], nowMs: number): number[] {

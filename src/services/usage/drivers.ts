@@ -11,13 +11,12 @@ import { flags as flagTable } from "../../db/schema/state.ts";
 import { usageMinutes, usageRecent } from "../../db/schema/usage.ts";
 import { returnedRows } from "../../db/returned-rows.ts";
 import type { Db } from "../../db/types.ts";
+import { hourOf } from "../../domain/usual.ts";
+import { readUsuals, type Usuals, usualsNow } from "./usual.ts";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const PACE_MS = 15 * MINUTE_MS;
-/** The usual is what the day before the last hour was; with less than an hour of it nobody knows. */
-const USUAL_MS = 24 * HOUR_MS;
-const USUAL_KEPT_MS = 5 * MINUTE_MS;
 const DRIVERS_KEPT_MS = 15_000;
 /** Incidents whose driver is asked for, the first ones. */
 const MAX_DRIVERS = 5;
@@ -33,7 +32,7 @@ export interface Driver {
   who: { by: (typeof WHO)[number] | (typeof WHAT)[number]; name: string; percent: number } | null;
   /** Of the last 15 minutes; at the breach, when nothing is spent since. */
   burnNanoUsdPerHour: number;
-  /** Null when there is less than an hour to compare with. */
+  /** Of that hour; null when there is less than an hour to compare with. */
   usualNanoUsdPerHour: number | null;
 }
 
@@ -46,13 +45,12 @@ export interface Driven {
   untilMs: number;
 }
 
-const usuals = new Memo<ReadonlyMap<string, number>>(USUAL_KEPT_MS);
 const drivers = new Memo<ReadonlyMap<string, Driver>>(DRIVERS_KEPT_MS);
 
-/** What each flag of the environment usually spends an hour, in nano-USD; flags of which that is not known are not in it. */
-export async function usualBurns(ctx: Ctx, environmentKey: string): Promise<ReadonlyMap<string, number>> {
+/** What each flag of the environment usually spends an hour. */
+export async function usualBurns(ctx: Ctx, environmentKey: string): Promise<Usuals> {
   const id = await requireEnvironmentId(ctx, environmentKey, "viewer");
-  return usuals.get(ctx, id, "", () => read(ctx, (db) => readUsual(db, id, ctx.deps.clock.nowMs())));
+  return read(ctx, (db) => usualsNow(ctx, db, id));
 }
 
 /** Who drives each of these incidents, by incident. */
@@ -76,47 +74,26 @@ async function readDrivers(db: Db, environmentId: string, all: readonly Driven[]
 
 const minuteCost = sql`${usageMinutes.exactNanoUsd} + ${usageMinutes.estimatedNanoUsd}`;
 
-async function readUsual(db: Db, environmentId: string, nowMs: number): Promise<ReadonlyMap<string, number>> {
-  const endMs = nowMs - HOUR_MS;
+async function readDriver(db: Db, environmentId: string, { flag, untilMs }: Driven): Promise<Driver> {
+  const defined = sql`select ${flagTable.key} from ${flagTable} where ${flagTable.environmentId} = ${environmentId}`;
   const rows = returnedRows(
     await db.execute(sql`
-      select ${usageMinutes.flag} as flag, sum(${minuteCost}) as cost,
-        extract(epoch from min(${usageMinutes.minute})) * 1000 as first_ms
+      select ${usageMinutes.flag} as flag, sum(${minuteCost})::float8 as lately
       from ${usageMinutes}
       where ${usageMinutes.environmentId} = ${environmentId}
-        and ${usageMinutes.minute} >= ${iso(endMs - USUAL_MS)} and ${usageMinutes.minute} < ${iso(endMs)}
-        and ${usageMinutes.flag} in (
-          select ${flagTable.key} from ${flagTable} where ${flagTable.environmentId} = ${environmentId})
-      group by ${usageMinutes.flag}`),
+        and ${usageMinutes.minute} >= ${iso(untilMs - PACE_MS)} and ${usageMinutes.minute} <= ${iso(untilMs)}
+        and ${flag === null ? sql`${usageMinutes.flag} in (${defined})` : sql`${usageMinutes.flag} = ${flag}`}
+      group by 1`),
   );
-  const known = rows.flatMap((row) => {
-    const usual = perHour(Number(row["cost"]), endMs - Number(row["first_ms"]));
-    return usual === null ? [] : [[String(row["flag"]), usual] as const];
-  });
-  return new Map(known);
-}
-
-function perHour(cost: number, spanMs: number): number | null {
-  return spanMs < HOUR_MS ? null : Math.ceil((cost * HOUR_MS) / spanMs);
-}
-
-async function readDriver(db: Db, environmentId: string, { flag, untilMs }: Driven): Promise<Driver> {
-  const [sums] = returnedRows(
-    await db.execute(sql`
-      select
-        coalesce(sum(${minuteCost}) filter (where ${usageMinutes.minute} >= ${iso(untilMs - PACE_MS)}), 0) as lately,
-        coalesce(sum(${minuteCost}) filter (where ${usageMinutes.minute} < ${iso(untilMs - HOUR_MS)}), 0) as before,
-        extract(epoch from min(${usageMinutes.minute})) * 1000 as first_ms
-      from ${usageMinutes}
-      where ${usageMinutes.environmentId} = ${environmentId}
-        and ${usageMinutes.minute} >= ${iso(untilMs - HOUR_MS - USUAL_MS)} and ${usageMinutes.minute} <= ${iso(untilMs)}
-        ${flag === null ? sql`` : sql`and ${usageMinutes.flag} = ${flag}`}`),
+  const usuals = await readUsuals(db, environmentId, hourOf(untilMs));
+  const usual = (flag === null ? usuals.flags : [flag]).flatMap(
+    (one) => usuals.until(one, untilMs)?.nanoUsdPerHour ?? [],
   );
-  const usual = perHour(Number(sums?.["before"] ?? 0), untilMs - HOUR_MS - Number(sums?.["first_ms"] ?? untilMs));
+  const lately = rows.reduce((sum, row) => sum + Number(row["lately"]), 0);
   return {
     who: await readWho(db, environmentId, { flag, untilMs }),
-    burnNanoUsdPerHour: Math.ceil((Number(sums?.["lately"] ?? 0) * HOUR_MS) / PACE_MS),
-    usualNanoUsdPerHour: usual === 0 ? null : usual,
+    burnNanoUsdPerHour: Math.ceil((lately * HOUR_MS) / PACE_MS),
+    usualNanoUsdPerHour: usual.length === 0 ? null : usual.reduce((sum, one) => sum + one, 0),
   };
 }
 

@@ -1,10 +1,12 @@
 /** What the order of attention and the search for drivers are made from, of what the board has read. Pure. */
 import { accountTitle } from "../../domain/alert-text.ts";
 import type { AttentionFacts } from "../../domain/attention.ts";
+import { hourOf, usualWords } from "../../domain/usual.ts";
 import type { IncidentResource } from "../../api/incident.ts";
 import type { FlagResource } from "../../api/flag.ts";
 import type { BoardMoney } from "../../services/board/money.ts";
 import type { Driven } from "../../services/usage/drivers.ts";
+import type { Usuals } from "../../services/usage/usual.ts";
 
 /** Why Claude refuses calls of the flag, and on how many instances; `[]` when it does not, or none are made as it is off. */
 export function refusalsOf({ key, standing }: FlagResource, incidents: readonly IncidentResource[]): string[] {
@@ -14,25 +16,28 @@ export function refusalsOf({ key, standing }: FlagResource, incidents: readonly 
   );
 }
 
-/** What decides where the flag stands. `usual` by flag, in nano-USD an hour. */
+/** What decides where the flag stands. */
 export function attentionOf(
   flag: FlagResource,
   refused: boolean,
   money: BoardMoney,
-  usual: ReadonlyMap<string, number>,
+  usuals: Usuals,
+  nowMs: number,
 ): AttentionFacts {
   const { key, name, standing } = flag;
   const spent = money.flags.get(key);
   const reached = money.budgets.flatMap(({ scope, limitReachedAt }) =>
     scope.flag === key && limitReachedAt !== null ? [Date.parse(limitReachedAt)] : [],
   );
+  const usual = usuals.until(key, nowMs);
   return {
     key,
     name,
     state: standing.state,
     refused,
     burnNanoUsdPerHour: spent?.burnNanoUsdPerHour ?? 0,
-    usualNanoUsdPerHour: usual.get(key) ?? null,
+    usualNanoUsdPerHour: usual?.nanoUsdPerHour ?? null,
+    usualWords: usual === null ? "" : usualWords(usual, hourOf(nowMs), usuals.zone),
     limitReachedAtMs: reached.length === 0 ? null : Math.min(...reached),
     todayNanoUsd: spent?.todayNanoUsd ?? 0,
   };

@@ -179,11 +179,16 @@ export function BurnNow({ usage: { burnNanoUsdPerHour: burn, off } }: { usage: F
   );
 }
 
-/** "12 times its usual": only when that is far. */
+/** "12 times its usual for Saturday 03:00 UTC": only when that is far. */
 function Times({ attention }: { attention: AttentionFacts }) {
   const times = timesUsual(attention);
   if (times === null || times < FAR_ABOVE_USUAL) return null;
-  return <b>{Math.floor(times)} times its usual</b>;
+  if (!Number.isFinite(times)) return <b>its usual {attention.usualWords} is nothing</b>;
+  return (
+    <b>
+      {Math.floor(times)} times its usual {attention.usualWords}
+    </b>
+  );
 }
 
 interface WithBudgetProps {

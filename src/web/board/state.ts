@@ -192,7 +192,7 @@ async function freshBoard(ctx: Ctx, environmentKey: string, { memory, figures }:
   };
   const rows = state.flags.map((flag): FlagRow => {
     const refusals = refusalsOf(flag, incidents.items);
-    const attention = attentionOf(flag, refusals.length > 0, money, usual);
+    const attention = attentionOf(flag, refusals.length > 0, money, usual, nowMs);
     const last = describe(changes.get(`flag ${flag.key}`), flag);
     return { flag, last, refusals, attention, rank: rankOf(attention, nowMs) };
   });

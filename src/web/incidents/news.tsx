@@ -185,7 +185,9 @@ function DriverWords({ driver: { who, burnNanoUsdPerHour: burn, usualNanoUsdPerH
   const times = timesUsual({ burnNanoUsdPerHour: burn, usualNanoUsdPerHour: usual });
   return (
     <>
-      {times === null || times < 2 ? null : <b> · {Math.floor(times)} times the usual burn</b>}
+      {times === null || times < 2 || !Number.isFinite(times) ? null : (
+        <b> · {Math.floor(times)} times the usual burn</b>
+      )}
       {who === null ? null : (
         <>
           {` · ${who.percent} % from ${who.by} `}
