@@ -1,6 +1,5 @@
 /** Message batches: which still run, what of their estimates stands, and what came of canceling them, in words. Pure. */
 import { BATCH_PART, type BatchState, type CancelOutcome } from "../../sdk-client/src/wire/usage-protocol.ts";
-import { age } from "./age.ts";
 import { usd } from "./alert-text.ts";
 import type { PricedRecord } from "./ledger.ts";
 
@@ -79,22 +78,30 @@ export function laterState(known: BatchState, told: BatchState): BatchState {
   return STATES[told] > STATES[known] ? told : known;
 }
 
-const counted = (n: number): string => (n === 1 ? "1 batch" : `${n} batches`);
+/** "3 batches". */
+export const counted = (n: number): string => (n === 1 ? "1 batch" : `${n} batches`);
 
-/** "3 batches are running, estimated at $41.00 at most"; null when none can be asked to be canceled. */
-export function runningWords(batches: readonly BatchFacts[], nowMs: number): string | null {
+/** Those that can be asked to be canceled, "3 batches are running, estimated at $41.00 at most"; null when there are none. */
+export function runningWords(batches: readonly BatchFacts[], nowMs: number): { batches: string; words: string } | null {
   const running = batches.filter((batch) => isCancelable(batch, nowMs));
   if (running.length === 0) return null;
   const sum = running.reduce((nanoUsd, batch) => nanoUsd + standingNanoUsd(batch), 0);
   const worth = sum === 0 ? "" : `, estimated at ${usd(sum)} at most`;
-  return `${counted(running.length)} ${running.length === 1 ? "is" : "are"} running${worth}`;
+  const known = counted(running.length);
+  return { batches: known, words: `${known} ${running.length === 1 ? "is" : "are"} running${worth}` };
 }
 
-/**
- * What came of the last time that somebody asked: "Cancel 3 batches, asked by Ada 40 s ago: canceled 2 of 3; 1 had ended."
- * Null when nobody has.
- */
-export function canceledWords(batches: readonly BatchFacts[], nowMs: number): string | null {
+/** The last time that somebody asked to cancel some: how many, who, when, and what came of it. */
+export interface Asked {
+  batches: string;
+  by: string | null;
+  at: Date;
+  /** "canceled 2 of 3; 1 had ended" */
+  came: string;
+}
+
+/** Null when nobody has asked. */
+export function lastAsked(batches: readonly BatchFacts[]): Asked | null {
   const askedMs = Math.max(...batches.map(({ askedAt }) => askedAt?.getTime() ?? Number.NEGATIVE_INFINITY));
   const asked = batches.filter(({ askedAt }) => askedAt?.getTime() === askedMs);
   const [first] = asked;
@@ -107,8 +114,7 @@ export function canceledWords(batches: readonly BatchFacts[], nowMs: number): st
     of("unknown") + of("failed") > 0 ? `${of("unknown") + of("failed")} could not be canceled` : null,
     waiting.length > 0 ? waitingWords(waiting) : null,
   ].filter((part) => part !== null);
-  const who = first.askedBy === null ? "" : ` by ${first.askedBy}`;
-  return `Cancel ${counted(asked.length)}, asked${who} ${age((nowMs - askedMs) / 1_000)} ago: ${parts.join("; ")}.`;
+  return { batches: counted(asked.length), by: first.askedBy, at: new Date(askedMs), came: parts.join("; ") };
 }
 
 /** The server has no key of the provider's: it waits for a client that has. */

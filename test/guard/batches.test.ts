@@ -8,13 +8,14 @@ import { type ClaudeEndpoint, startClaudeEndpoint } from "../../src/demo/claude-
 import { messageBatches } from "../../src/db/schema/batches.ts";
 import { budgetWindows } from "../../src/db/schema/budgets.ts";
 import { usageMinutes, usageRecent } from "../../src/db/schema/usage.ts";
-import { canceledWords, runningWords } from "../../src/domain/message-batch.ts";
+import { lastAsked, runningWords } from "../../src/domain/message-batch.ts";
 import { cancelOfOff } from "../../src/services/batches/cancel.ts";
 import { ShiftedClock } from "../support/clock.ts";
 import { SILENT } from "../support/guard-world.ts";
 import { jsonOf } from "../support/json.ts";
 import { adminCtx, makeToken, startTestServer, type TestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
+import { pagesAs } from "../web/pages.ts";
 
 const OPUS = "claude-opus-5-5";
 const HAIKU = "claude-haiku-5-5";
@@ -176,24 +177,36 @@ describe("what a message batch counts", () => {
 });
 
 describe("canceling message batches", () => {
-  it("is done by the client that submitted them, at once, and told: canceled 2 of 3; 1 had ended", async () => {
+  it("is offered by the incident of their trip, done by the client that submitted them, and told: 1 had ended", async () => {
     const flag = await newFlag();
+    const ladder = [{ atPercent: 100, action: "kill" }];
+    await api("POST", "budgets", { name: flag, scope: { flag }, limitUsd: 0.5, enforcement: "trip", ladder });
+    const pages = await pagesAs(
+      { server },
+      await makeToken(server.deps, { kind: "op", role: "operator", name: "maria" }),
+    );
     const { client, andon } = await newProcess(flag, `${flag}-a`);
     const ids: string[] = [];
     for (let n = 0; n < 3; n += 1) ids.push((await client.messages.batches.create(batch(OPUS, OPUS))).id);
     await andon.flush();
     const running = await rowsOf(flag);
-    expect(runningWords(running, clock.nowMs())).toMatch(/^3 batches are running, estimated at \$0\.6\d at most$/);
+    expect(runningWords(running, clock.nowMs())?.words).toMatch(
+      /^3 batches are running, estimated at \$0\.6\d at most$/,
+    );
     endpoint.batches.end(ids[0] ?? "");
-    const asked = await api<{ asked: number }>("POST", `flags/${flag}/batches/cancel`, { reason: "a loop" });
-    expect(asked.asked).toBe(3);
+    const offer = /3 batches are running, estimated at \$0\.6\d at most\. Cancel 3 batches/;
+    expect(await pages.text("/e/production/incidents")).toMatch(offer);
+    expect(await pages.text("/e/production")).toMatch(offer);
+    const page = await pages.post(`/e/production/flags/${flag}/batches/cancel`, {});
+    expect(page).toContain("Asked to cancel 3 batches.");
     await until("all to be answered", async () => (await outcomes(flag)).every((outcome) => outcome !== null));
     expect(endpoint.batches.canceled.filter((id) => ids.includes(id)).toSorted()).toEqual(ids.slice(1).toSorted());
     const rows = await rowsOf(flag);
-    expect(canceledWords(rows, clock.nowMs())).toMatch(
-      /^Cancel 3 batches, asked by \S.* \d+ s ago: canceled 2 of 3; 1 had ended\.$/,
-    );
+    expect(lastAsked(rows)).toMatchObject({ batches: "3 batches", came: "canceled 2 of 3; 1 had ended" });
     expect(runningWords(rows, clock.nowMs())).toBe(null);
+    expect(await pages.text(`/e/production/flags/${flag}`)).toMatch(
+      /Cancel 3 batches, asked by maria \S.*: canceled 2 of 3; 1 had ended\./,
+    );
     const listed = await api<Listed>("GET", `batches?flag=${flag}`);
     const came = listed.items.map(({ cancel }) => cancel?.outcome ?? "");
     expect(came.filter((outcome) => outcome === "canceled")).toHaveLength(2);
@@ -209,10 +222,8 @@ describe("canceling message batches", () => {
     const { id } = await first.client.messages.batches.create(batch(OPUS));
     await first.andon.close();
     await api("POST", `flags/${flag}/batches/cancel`, {});
-    const words = canceledWords(await rowsOf(flag), clock.nowMs());
-    expect(words).toMatch(
-      /: 1 waits for batches-\d+-a to ask Claude, or another instance that has asked it about batches\.$/,
-    );
+    const words = lastAsked(await rowsOf(flag))?.came;
+    expect(words).toBe(`1 waits for ${flag}-a to ask Claude, or another instance that has asked it about batches`);
     const second = await newProcess(flag, `${flag}-b`);
     // One that asks about another batch: it has a key.
     const own = (await second.client.messages.batches.create(batch(OPUS))).id;

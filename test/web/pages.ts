@@ -12,7 +12,7 @@ export interface Pages {
 }
 
 /** Signs in with an op token. */
-export async function pagesAs(world: World, token: string): Promise<Pages> {
+export async function pagesAs(world: { server: Pick<World["server"], "url"> }, token: string): Promise<Pages> {
   const { url } = world.server;
   const signedIn = await fetch(`${url}/sign-in`, {
     method: "POST",

@@ -20,6 +20,7 @@ import { UNDO_MS } from "../../domain/switch.ts";
 import { AppError } from "../../errors.ts";
 import { listAudit } from "../../services/shared/audit.ts";
 import { type BoardMoney, boardMoney } from "../../services/board/money.ts";
+import { batchesByFlag, type MessageBatch } from "../../services/batches/view.ts";
 import { getEnvironment } from "../../services/access/environments.ts";
 import { listFlags } from "../../services/flags/flags.ts";
 import { type Lapsed, lapsedTrips } from "../../services/trips/of-incident.ts";
@@ -84,6 +85,8 @@ export interface Board {
   unknown: UnknownFlags;
   /** What the last steps of these switched and no longer hold, by incident. */
   lapsed: ReadonlyMap<string, Lapsed>;
+  /** Message batches that run, or that somebody has asked to cancel lately, by flag. */
+  batches: ReadonlyMap<string, readonly MessageBatch[]>;
   /** Who drives the first of these, by incident. */
   drivers: ReadonlyMap<string, Driver>;
 }
@@ -158,7 +161,7 @@ function lastKnown(ctx: Ctx, environmentKey: string): LastKnownBoard | null {
 async function freshBoard(ctx: Ctx, environmentKey: string, { memory, figures }: Reading): Promise<Board> {
   const environment = await getEnvironment(ctx, environmentKey);
   const before = memory.state;
-  const [state, fleet, incidents, undelivered, lapsed, usual] = await Promise.all([
+  const [state, fleet, incidents, undelivered, lapsed, usual, batches] = await Promise.all([
     figures || before?.environment.revision !== environment.revision
       ? readState(ctx, environment, before)
       : { ...before, environment },
@@ -167,6 +170,7 @@ async function freshBoard(ctx: Ctx, environmentKey: string, { memory, figures }:
     undeliveredOfIncidents(ctx, environmentKey),
     lapsedTrips(ctx, environmentKey),
     usualBurns(ctx, environmentKey),
+    batchesByFlag(ctx, environmentKey),
   ]);
   // A trip is never shown beside figures from before it.
   const stays = figures || memory.money === null || before === null || haveMoved(before, state) ? null : memory.money;
@@ -210,6 +214,7 @@ async function freshBoard(ctx: Ctx, environmentKey: string, { memory, figures }:
     incidents: incidents.items,
     undelivered,
     lapsed,
+    batches,
     unknown: state.unknown,
     drivers: await driversOf(ctx, environmentKey, drivenBy(incidents.items, state.flags, nowMs)),
   };

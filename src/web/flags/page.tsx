@@ -10,6 +10,8 @@ import { flagSpend } from "../../services/usage/flag-spend.ts";
 import { getFlag } from "../../services/flags/flags.ts";
 import { listIncidents } from "../../services/incidents/view.ts";
 import { fleetOf } from "../../services/instances/fleet.ts";
+import { batchesByFlag } from "../../services/batches/view.ts";
+import { BatchesLine } from "../batches/line.tsx";
 import { AuditList } from "../audit/list.tsx";
 import { fleetWords } from "../text/fleet.ts";
 import { HeldLine } from "../board/held-line.tsx";
@@ -41,11 +43,12 @@ export function flagPages(deps: Deps): Hono<PageEnv> {
     const { environment, key } = c.req.param();
     const ctx = serviceContext(c, deps);
     const actor = c.get("actor");
-    const [{ flag, budgets, budget, spend }, audit, fleet, incidents] = await Promise.all([
+    const [{ flag, budgets, budget, spend }, audit, fleet, incidents, batches] = await Promise.all([
       oneReading(ctx, (own) => stateAndMoney(own, environment, key)),
       story(ctx, environment, key),
       fleetOf(ctx, environment),
       listIncidents(ctx, environment, { open: true, limit: MAX_OPEN_INCIDENTS }),
+      batchesByFlag(ctx, environment),
     ]);
     const nowMs = deps.clock.nowMs();
     const path = `/e/${environment}/flags/${key}`;
@@ -77,6 +80,13 @@ export function flagPages(deps: Deps): Hono<PageEnv> {
             {fleetWords(fleet)}. <Evaluated flag={flag} nowMs={nowMs} />
           </p>
           <HeldLine fleet={fleet} flag={key} />
+          <BatchesLine
+            of={flag}
+            batches={batches.get(key)}
+            nowMs={nowMs}
+            base={`/e/${environment}`}
+            operator={mayOperate(actor)}
+          />
           {mayOperate(actor) ? <Actions flag={flag} path={path} base={`/e/${environment}`} /> : null}
         </section>
         <div class="part" {...selfUpdating("money", path)}>

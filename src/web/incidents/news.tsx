@@ -10,6 +10,7 @@ import { type BudgetGlance, overShared } from "../../services/board/money.ts";
 import type { Driver } from "../../services/usage/drivers.ts";
 import type { UndeliveredAlerts } from "../../services/alerts/undelivered.ts";
 import type { Board, FlagRow } from "../board/state.ts";
+import { BatchesLine } from "../batches/line.tsx";
 import { LapsedLine } from "./lapsed-line.tsx";
 import { type Part, Place } from "../board/parts.ts";
 import { pricePathOf } from "../prices/price-path.ts";
@@ -148,6 +149,15 @@ function Incident({ incident, rows, killed, over, board, operator }: News & { bo
           <RefreshLink anchor={`incident-${incident.id}`} />
         </div>
       )}
+      {rows.map(({ flag }) => (
+        <BatchesLine
+          of={flag}
+          batches={board.batches.get(flag.key)}
+          nowMs={board.nowMs}
+          base={base}
+          operator={operator}
+        />
+      ))}
       <div class="acts">
         {operator && incident.acknowledgedAt === null ? (
           <Acknowledge id={incident.id} base={base} title={incident.title} />

@@ -5,6 +5,8 @@ import type { IncidentResource } from "../../api/incident.ts";
 import { type Lapsed, lapsedTrips } from "../../services/trips/of-incident.ts";
 import { acknowledgeIncident } from "../../services/incidents/incidents.ts";
 import { listIncidents } from "../../services/incidents/view.ts";
+import { batchesByFlag, type MessageBatch } from "../../services/batches/view.ts";
+import { BatchesLine } from "../batches/line.tsx";
 import { act, done } from "../shell/act.tsx";
 import { type BudgetGlance, boardMoney } from "../../services/board/money.ts";
 import { SpentNow, titleNow } from "./spent-now.tsx";
@@ -30,10 +32,11 @@ export function incidentPages(deps: Deps): Hono<PageEnv> {
     const actor = c.get("actor");
     const cursor = c.req.query("cursor")?.slice(0, MAX_CURSOR_CHARS);
     const ctx = serviceContext(c, deps);
-    const [page, lapsed, money] = await Promise.all([
+    const [page, lapsed, money, batches] = await Promise.all([
       listIncidents(ctx, environment, { limit: PAGE_SIZE, ...(cursor !== undefined && { cursor }) }),
       lapsedTrips(ctx, environment),
       boardMoney(ctx, environment),
+      batchesByFlag(ctx, environment),
     ]);
     const base = `/e/${environment}`;
     const path = `${base}/incidents${cursor === undefined ? "" : `?cursor=${encodeURIComponent(cursor)}`}`;
@@ -62,6 +65,7 @@ export function incidentPages(deps: Deps): Hono<PageEnv> {
                 incident={incident}
                 lapsed={lapsed.get(incident.id)}
                 spent={money.budgets.find(({ id }) => id === incident.budget?.id)}
+                batches={batches}
                 base={base}
                 nowMs={deps.clock.nowMs()}
                 operator={mayOperate(actor)}
@@ -103,12 +107,13 @@ interface IncidentProps {
   incident: IncidentResource;
   lapsed: Lapsed | undefined;
   spent: BudgetGlance | undefined;
+  batches: ReadonlyMap<string, readonly MessageBatch[]>;
   base: string;
   nowMs: number;
   operator: boolean;
 }
 
-function Incident({ incident, lapsed, spent, base, nowMs, operator }: IncidentProps) {
+function Incident({ incident, lapsed, spent, batches, base, nowMs, operator }: IncidentProps) {
   const open = incident.resolvedAt === null;
   const inForce = open && lapsed?.all !== true;
   const strongest = incident.steps.some((step) => step.action === "kill" || step.action === "account")
@@ -148,6 +153,15 @@ function Incident({ incident, lapsed, spent, base, nowMs, operator }: IncidentPr
         )}
       </ol>
       {lapsed === undefined ? null : <LapsedLine lapsed={lapsed} nowMs={nowMs} />}
+      {incident.flag === null || !open ? null : (
+        <BatchesLine
+          of={{ key: incident.flag, name: incident.flag }}
+          batches={batches.get(incident.flag)}
+          nowMs={nowMs}
+          base={base}
+          operator={operator}
+        />
+      )}
       <p class="dim">
         <a href={`${base}/alerts`}>{alertsText(incident)}</a>
       </p>

@@ -14,6 +14,7 @@ import { errorPage } from "./error-page.tsx";
 import { ENVIRONMENT_COOKIE, type PageEnv, wantsParts } from "./page-context.ts";
 import { alertPages } from "../incidents/alerts.tsx";
 import { auditPages } from "../audit/page.tsx";
+import { batchPages } from "../batches/pages.tsx";
 import { boardPages } from "../board/page.tsx";
 import { budgetPages } from "../budgets/pages.tsx";
 import { chainPages } from "../chains/pages.tsx";
@@ -67,6 +68,7 @@ export function webRoutes(deps: Deps): Hono<PageEnv> {
     usagePages,
     incidentPages,
     alertPages,
+    batchPages,
     channelPages,
     chainPages,
     modelPages,
