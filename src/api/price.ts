@@ -36,20 +36,23 @@ export const validFromSchema = z
   .refine((text) => parseInstant(text) !== null, "must be a date like 2026-01-31, or a time with its zone")
   .openapi({ example: "2026-11-20", description: "UTC when only a date." });
 
+const KEPT = "Left out: as the model's price has it so far.";
 const priceFields = z.strictObject({
   usdPerMillion: ratesSchema,
   aliases: optionalField(
     z
       .array(modelSchema, "must be a list of model ids")
       .max(MAX_PRICE_ALIASES, `must be at most ${String(MAX_PRICE_ALIASES)}`),
-  ).openapi({ description: "Other exact ids of the same model, such as dated snapshots." }),
-  long: optionalField(longSchema),
-  fastUsdPerMillion: optionalField(ratesSchema).openapi({ description: "Of fast mode, where the model has one." }),
+  ).openapi({ description: `Other exact ids of the same model, such as dated snapshots. ${KEPT}` }),
+  long: optionalField(longSchema.nullable()).openapi({ description: `Of long prompts; null: none. ${KEPT}` }),
+  fastUsdPerMillion: optionalField(ratesSchema.nullable()).openapi({
+    description: `Of fast mode, where the model has one; null: it has none. ${KEPT}`,
+  }),
   usPremium: optionalField(z.boolean("must be true or false")).openapi({
-    description: "False when US-only inference costs no more. Default true: 1.1 times.",
+    description: `False when US-only inference costs no more. True, 1.1 times, for a new model. ${KEPT}`,
   }),
   regionalPremium: optionalField(z.boolean("must be true or false")).openapi({
-    description: "False when regional endpoints of the clouds cost no more than global ones. Default true: 1.1 times.",
+    description: `False when regional endpoints of the clouds cost no more than global ones. True, 1.1 times, for a new model. ${KEPT}`,
   }),
   reason: reasonSchema,
   newModel: newModelSchema,

@@ -1,7 +1,8 @@
-/** How the commands speak of money. Amounts are rounded up to a cent, so that nothing looks cheaper than it is. */
+/** How the commands speak of money. Sums are rounded up to a cent, so that nothing looks cheaper than it is; their parts add up. */
 import { RATE_NAMES } from "../api/price.ts";
 import { usd } from "../domain/alert-text.ts";
 import { NANO_PER_USD } from "../domain/budget.ts";
+import { usdParts } from "../domain/usd-parts.ts";
 import { aPeriod } from "../domain/window.ts";
 import type { BudgetLine, PriceLine, PutPriceAnswer, UsageAnswer } from "./answers.ts";
 import { moment } from "./text.ts";
@@ -97,12 +98,13 @@ export function usageLines({ from, to, groupBy, bucket, source, items }: UsageAn
     calls: items.reduce((sum, row) => sum + row.calls, 0),
     errors: items.reduce((sum, row) => sum + row.errors, 0),
   };
+  const spent = usdParts(rows.map((row) => BigInt(row.costNanoUsd)));
   const table = [
     [...(bucket === null ? [] : ["from"]), ...groupBy, "spent", "calls", "errors", "prompt", "output"],
-    ...rows.map((row) => [
+    ...rows.map((row, at) => [
       ...(bucket === null ? [] : [moment(row.at ?? from)]),
       ...nameOf(row),
-      usd(Number(row.costNanoUsd)),
+      spent[at] ?? "",
       String(row.calls),
       String(row.errors),
       String(row.promptTokens),

@@ -47,6 +47,26 @@ export function oddities(row: PriceRow, before: PriceRow | null, fromMs: number,
   return found.map(([path, message]) => ({ path, message }));
 }
 
+/**
+ * What the price so far has and this row, which takes its place, has not any more.
+ * @param soFar the row in force for the model at the row's `validFrom`; null: it had no price
+ * @param lostAliases names that would have no price by this row
+ */
+export function removals(row: PriceRow, soFar: PriceRow | null, lostAliases: readonly string[]): Oddity[] {
+  const has = "is removed, and the price so far has it:";
+  return [
+    ...(soFar?.fast !== undefined && row.fast === undefined
+      ? [{ path: "fastUsdPerMillion", message: `${has} calls in fast mode would count at the dearest rate.` }]
+      : []),
+    ...(soFar?.long !== undefined && row.long === undefined
+      ? [{ path: "long", message: `${has} long prompts would count as short ones.` }]
+      : []),
+    ...(lostAliases.length > 0
+      ? [{ path: "aliases", message: `loses ${lostAliases.join(", ")}, which would have no price.` }]
+      : []),
+  ];
+}
+
 function isLess(rates: Rates | undefined, than: Rates, name: keyof Rates): boolean {
   return rates !== undefined && rates[name] < than[name];
 }

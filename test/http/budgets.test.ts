@@ -336,8 +336,9 @@ describe("a budget of a tag", () => {
   const untagged = { key: "search", name: "Search" };
 
   it("counts and turns off the flags that have it, from when they have it, until they lose it", async () => {
-    await expectStatus(harness.call("POST", `${ENV}/flags`, { body: untagged }), 201);
+    await expectStatus(harness.call("POST", `${ENV}/flags`, { body: { ...untagged, tags: ["team-a"] } }), 201);
     const { id } = await make({ scope: { tag: "team-a" } });
+    await expectStatus(harness.call("PATCH", `${ENV}/flags/search`, { body: { tags: [] } }), 200);
     await spend(70);
     await tag(["team-b", "team-a", "team-a"]);
     expect(await expectJson(harness.call("GET", FLAG), z.looseObject({ tags: z.array(z.string()) }))).toMatchObject({
@@ -353,5 +354,28 @@ describe("a budget of a tag", () => {
     expect(await effective()).toMatchObject({ state: "on" });
     await tag(["team-a"]);
     expect(await effective()).toMatchObject({ state: "off" });
+  });
+
+  it("is not made of a tag that no flag has, and stays what it is when the last one loses it", async () => {
+    await tag(["team-checkout"]);
+    const put = (scope: object) => harness.call("POST", BUDGETS, { body: { name: "Of a tag", limitUsd: 10, scope } });
+    const slip = await expectProblem(put({ tag: "team-chekout" }), 422);
+    expect(slip.errors).toEqual([
+      { path: "scope.tag", message: 'no flag has the tag "team-chekout"; did you mean "team-checkout"?' },
+    ]);
+    const strange = await expectProblem(put({ tag: "search" }), 422);
+    expect(strange.errors?.[0]?.message).toBe('no flag has the tag "search"; give it to a flag first');
+    const { id } = await make({ scope: { tag: "team-checkout" } });
+    await tag([]);
+    await expectStatus(harness.call("PATCH", `${BUDGETS}/${id}`, { body: { limitUsd: 5 } }), 200);
+    const moved = { body: { scope: { tag: "team-chekout" } } };
+    await expectProblem(harness.call("PATCH", `${BUDGETS}/${id}`, moved), 422);
+  });
+
+  it("of a flag that was deleted can still be edited", async () => {
+    await expectStatus(harness.call("POST", `${ENV}/flags`, { body: untagged }), 201);
+    const { id } = await make({ scope: { flag: "search" } });
+    await expectStatus(harness.call("DELETE", `${ENV}/flags/search`), 200);
+    await expectStatus(harness.call("PATCH", `${BUDGETS}/${id}`, { body: { paused: true } }), 200);
   });
 });

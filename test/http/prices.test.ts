@@ -12,6 +12,7 @@ import { expectProblem } from "./problem-shape.ts";
 const RATES = { input: 1, output: 8, cacheWrite5m: 1.25, cacheWrite1h: 2, cacheRead: 0.1 };
 const BODY = { usdPerMillion: RATES, usPremium: true, reason: "published today" };
 const LONG = { abovePromptTokens: 100_000, usdPerMillion: { ...RATES, input: 2, output: 12 } };
+const CORRECTED = { input: 3, output: 15, cacheWrite5m: 3.75, cacheWrite1h: 6, cacheRead: 0.3 };
 const NEW = "/v1/prices/claude-next-9/2026-01-01";
 
 const listShape = z.object({
@@ -155,6 +156,43 @@ describe("the price list", () => {
     expect(after.items).toEqual(before.items);
   });
 
+  it("keeps what a correction does not give, says so, and asks before fast mode, long prompts or names are gone", async () => {
+    const shape = z.looseObject({ warnings: z.array(z.string()), aliases: z.array(z.string()) });
+    const put = (model: string, fields: object) => {
+      const { input, output, cacheWrite5m, cacheWrite1h, cacheRead } = CORRECTED;
+      const usdPerMillion = { input, output, cacheWrite5m, cacheWrite1h, cacheRead };
+      return harness.call("PUT", `/v1/prices/${model}`, { body: { usdPerMillion, reason: "corrected", ...fields } });
+    };
+    const opus = (await list()).find(({ model }) => model === "claude-opus-5-5");
+    const kept = await expectJson(put("claude-opus-5-5", {}), shape);
+    expect(kept).toMatchObject({ usdPerMillion: CORRECTED, fastUsdPerMillion: opus?.fastUsdPerMillion });
+    expect(kept.warnings).toEqual(["What fast mode cost was not given and stays as it was."]);
+    const sonnet = (await list()).find(({ model }) => model === "claude-sonnet-4-5");
+    const path = `claude-sonnet-4-5/${sonnet?.validFrom ?? ""}`;
+    const { long, aliases, usPremium, regionalPremium } = { ...sonnet };
+    expect(await expectJson(put(path, {}), shape)).toMatchObject({ long, aliases, usPremium, regionalPremium });
+    await expectStatus(
+      harness.call("PUT", NEW, { body: { ...BODY, usdPerMillion: CORRECTED, aliases: ["next-9"] } }),
+      200,
+    );
+    const removed: [model: string, fields: object, path: string, message: RegExp][] = [
+      [
+        "claude-opus-5-5",
+        { fastUsdPerMillion: null },
+        "fastUsdPerMillion",
+        /would count at the dearest rate\. If that is/,
+      ],
+      [path, { long: null }, "long", /long prompts would count as short ones/],
+      ["claude-next-9/2026-01-01", { aliases: [] }, "aliases", /loses next-9, which would have no price/],
+    ];
+    for (const [model, fields, at, message] of removed) {
+      const { errors } = await expectProblem(put(model, fields), 422);
+      expect(errors).toEqual([{ path: at, message: expect.stringMatching(message), confirm: "unusual" }]);
+    }
+    const gone = await expectJson(put("claude-opus-5-5", { fastUsdPerMillion: null, unusual: true }), shape);
+    expect(gone).toMatchObject({ fastUsdPerMillion: null, warnings: [] });
+  });
+
   it("asks whether a slip of a known name, or of the decimal point, is meant so", async () => {
     const refused = async (path: string, fields: object) => {
       const problem = await expectProblem(harness.call("PUT", path, { body: { ...BODY, ...fields } }), 422);
@@ -177,7 +215,7 @@ describe("the price list", () => {
       expect(await refused("/v1/prices/claude-next-9", fields), path).toEqual([[path, "unusual"]]);
     }
     const opus = { input: 40, output: 20, cacheWrite5m: 5, cacheWrite1h: 8, cacheRead: 0.2 };
-    expect(await refused("/v1/prices/claude-opus-5-5", { usdPerMillion: { ...opus, output: 200 } })).toEqual([
+    expect(await refused("/v1/prices/claude-sonnet-5", { usdPerMillion: { ...opus, output: 200 } })).toEqual([
       ["usdPerMillion.input", "unusual"],
       ["usdPerMillion.output", "unusual"],
     ]);

@@ -32,6 +32,10 @@ const PATHS = [
   "/e/production/chains",
   "/e/production/chains/opus-first",
   "/e/production/models",
+  "/e/production/prices",
+  "/e/production/prices?model=claude-opus-5-5",
+  "/e/production/usage",
+  "/e/production/usage?by=user&span=month",
   "/e/production/instances",
   "/e/production/audit",
   "/e/production/tokens",
@@ -60,7 +64,20 @@ beforeAll(async () => {
     until: new Date(world.clock.nowMs() + 60_000).toISOString(),
     reason: "r".repeat(200),
   });
-  paths = [...PATHS, ...["", "/raise", "/delete"].map((page) => `/e/production/budgets/${id}${page}`)];
+  await world.api("POST", `${PRODUCTION}/budgets`, {
+    name: "Each user of drafts",
+    scope: { flag: "draft-reply", user: "each", session: "each" },
+    limitUsd: 1,
+  });
+  const named = { user: "a-user-with-a-long-id-0123456789@customer.example", session: "0198e2d4-77ab-7c31-a1b2-c3d4" };
+  await world.spend(world.call("draft-reply", 2, named));
+  const lift = `/lift?${new URLSearchParams(named).toString()}`;
+  const each = await budgetIdOf(world, "Each user of drafts");
+  paths = [
+    ...PATHS,
+    ...["", "/raise", "/delete"].map((page) => `/e/production/budgets/${id}${page}`),
+    `/e/production/budgets/${each}${lift}`,
+  ];
 });
 afterAll(async () => {
   await world.close();
@@ -71,6 +88,11 @@ const SMALL_BUTTONS = `[...document.querySelectorAll("button, a.button, summary,
   .filter((one) => one.checkVisibility() && !one.closest(".first-submit"))
   .map((one) => (one.closest("label.choice, label.chip") ?? one))
   .filter((one) => { const box = one.getBoundingClientRect(); return box.height < ${THUMB_PX} || box.width < ${THUMB_PX}; })
+  .map((one) => one.outerHTML.slice(0, 120))`;
+
+/** Buttons that a table cuts: whoever does not know that it scrolls sees half of them. Run in the page. */
+const CUT_BUTTONS = `[...document.querySelectorAll(".scroll :is(button, a.button)")]
+  .filter((one) => one.getBoundingClientRect().right > one.closest(".scroll").getBoundingClientRect().right)
   .map((one) => one.outerHTML.slice(0, 120))`;
 
 /** Rules of WCAG 2.2 AA that are broken, each with the first place. Run in the page. */
@@ -99,6 +121,7 @@ it("every page fits 360 px without scrolling sideways, with buttons of 44 px", {
       .soft(await page.evaluate("document.documentElement.scrollWidth"), `width of ${path}`)
       .toBeLessThanOrEqual(360);
     expect.soft(await page.evaluate(SMALL_BUTTONS), `small buttons of ${path}`).toEqual([]);
+    expect.soft(await page.evaluate(CUT_BUTTONS), `cut buttons of ${path}`).toEqual([]);
   });
   expect(complaints).toEqual([]);
 });

@@ -252,6 +252,7 @@ describe("a budget of each user", () => {
     expect(page).toContain("each user: draft-reply, a day in ");
     expect(page).toContain("$1 for each, today: 2 users spent from it; 1 user stopped.");
     expect(page).toContain("<td>stopped ");
+    expect(page).toContain("$2.00 exact, $0.00 estimated, of ann@example.com, who spent most");
     const lift = /href="([^"]*\/lift\?user=ann[^"]*)"/.exec(page)?.[1] ?? "";
     expect(await get(lift)).toContain("Let ann@example.com go on?");
     const path = lift.split("?")[0] ?? "";

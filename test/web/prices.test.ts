@@ -15,6 +15,14 @@ const RATES = {
   "usdPerMillion.cacheWrite1h": "2",
   "usdPerMillion.cacheRead": "0.10",
 };
+/** As the form has it filled in. */
+const FAST = {
+  "fastUsdPerMillion.input": "8",
+  "fastUsdPerMillion.output": "40",
+  "fastUsdPerMillion.cacheWrite5m": "10",
+  "fastUsdPerMillion.cacheWrite1h": "16",
+  "fastUsdPerMillion.cacheRead": "0.4",
+};
 const clock = new FakeClock(NOON_MS);
 let world: World;
 let admin: Pages;
@@ -64,7 +72,10 @@ describe("the page of prices", () => {
     await call("claude-opus-5-5");
     const rates = { "usdPerMillion.input": "4", "usdPerMillion.output": "16", "usdPerMillion.cacheWrite5m": "5" };
     const more = { "usdPerMillion.cacheWrite1h": "8", "usdPerMillion.cacheRead": "0.2", validFrom: "2026-11-20" };
-    const saved = await admin.post(PRICES, form({ model: "claude-opus-5-5", ...rates, ...more }));
+    const bare = await admin.post(PRICES, form({ model: "claude-opus-5-5", ...rates, ...more }));
+    expect(bare).toContain("fastUsdPerMillion: is removed, and the price so far has it: calls in fast mode would");
+    expect(bare).toContain("If that is right, tick &quot;The figures are right&quot;.");
+    const saved = await admin.post(PRICES, form({ model: "claude-opus-5-5", ...rates, ...more, ...FAST }));
     expect(saved).toContain(
       "The price of claude-opus-5-5 counts from 2026-11-20 on. 1 attempt since then was already counted, at $1.00, and keeps that; by this price it would be about $0.80, $0.20 less.",
     );

@@ -16,7 +16,7 @@ import { AppError, invalid } from "../../errors.ts";
 import { budgetOf, type BudgetRow, readRaises, requireBudget } from "./rows.ts";
 import { moveLeases, recallLeases, wakeLeases } from "./lease-recall.ts";
 import { budgetResource } from "./view.ts";
-import { requireFlag } from "../flags/flags.ts";
+import { requireFlag, requireTag } from "../flags/flags.ts";
 import { one, requireRoom } from "../shared/one.ts";
 import { requireMatch } from "../shared/if-match.ts";
 import { resolveEndedIncidents } from "../incidents/incidents.ts";
@@ -70,7 +70,7 @@ export async function updateBudget(
     const current = await requireBudget(tx, environment.id, id);
     requireMatch(ifMatch, current.version);
     const before = definitionOf(current);
-    const columns = await columnsOf(tx, environment, { ...before, ...patch }, current.model);
+    const columns = await columnsOf(tx, environment, { ...before, ...patch }, before.scope);
     if (patch.name !== undefined && patch.name !== current.name) await requireFreeName(tx, environment.id, patch.name);
     await tx
       .update(budgets)
@@ -173,12 +173,12 @@ function countsDifferently(before: BudgetRow, after: BudgetRow): boolean {
   );
 }
 
-/** @param modelBefore the model of the budget that is edited: it stays, even when nothing knows it any more */
+/** @param before of the budget that is edited: what it names stays, even when nothing knows it any more */
 async function columnsOf(
   tx: Db,
   environment: EnvironmentRow,
   input: BudgetDefinition,
-  modelBefore: string | null = null,
+  before: BudgetDefinition["scope"] = {},
 ) {
   if (!isTimeZone(input.timezone)) {
     throw invalid("timezone", `"${input.timezone}" is not an IANA time zone; write it like "Europe/Berlin" or "UTC"`);
@@ -187,9 +187,10 @@ async function columnsOf(
     throw invalid("onUnavailable", 'must be "allow" for a budget that only tracks: it never denies a call');
   }
   if (isAboutSubjects(input.scope)) requireSubjectWays(input);
-  if (input.scope.flag !== undefined) await requireFlag(tx, environment.id, input.scope.flag);
-  const { model } = input.scope;
-  if (model !== undefined && model !== modelBefore) {
+  const { flag, tag, model } = input.scope;
+  if (flag !== undefined && flag !== before.flag) await requireFlag(tx, environment.id, flag);
+  if (tag !== undefined && tag !== before.tag) await requireTag(tx, environment.id, tag, "scope.tag");
+  if (model !== undefined && model !== before.model) {
     await requireKnownModel(tx, environment, model, "scope.model");
   }
   return {

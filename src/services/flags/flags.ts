@@ -248,6 +248,15 @@ async function noSuchFlag(db: Db, environmentId: string, key: string): Promise<A
   return new AppError("NOT_FOUND", `There is no flag "${key}" in this environment${meant === "" ? "." : meant}`);
 }
 
+/** INVALID at `path` unless a flag of the environment has this tag: what is about a tag that none has is about nothing. */
+export async function requireTag(db: Db, environmentId: string, tag: string, path: string): Promise<void> {
+  const rows = await db.select({ tags: flags.tags }).from(flags).where(eq(flags.environmentId, environmentId));
+  const known = new Set(rows.flatMap(({ tags }) => tags));
+  if (known.has(tag)) return;
+  const meant = didYouMean(tag, known);
+  throw invalid(path, `no flag has the tag "${tag}"${meant === "" ? "; give it to a flag first" : meant}`);
+}
+
 /** Writes columns of a flag under the environment's lock and counts its version up. */
 export async function writeFlag(tx: Db, current: FlagRow, columns: Partial<FlagRow>): Promise<FlagRow> {
   const rows = await tx

@@ -2,7 +2,7 @@
 import type { PriceRow } from "../../../sdk-client/src/wire/price-row.ts";
 import { findPriceRow, MAX_EXTRA_PRICE_ROWS, priceTable } from "../../../sdk-client/src/pricing/price-table.ts";
 import type { Db } from "../../db/types.ts";
-import { oddities } from "../../domain/price-sense.ts";
+import { oddities, removals } from "../../domain/price-sense.ts";
 import { AppError, type Fault, invalid } from "../../errors.ts";
 import { requireRoom } from "../shared/one.ts";
 import { checkModelsEverywhere } from "./known-models.ts";
@@ -11,6 +11,8 @@ interface Proposed {
   row: PriceRow;
   /** The rows that operators added beside it. */
   others: readonly PriceRow[];
+  /** The model's price so far at that moment. */
+  soFar: PriceRow | null;
   /** The row's `validFrom`, Unix time in milliseconds. */
   fromMs: number;
   nowMs: number;
@@ -38,10 +40,14 @@ function requireReadable({ row, others }: Proposed): void {
   if (priced >= 0) throw invalid(`aliases.${priced}`, "has prices of its own, which would go on counting");
 }
 
-function requireSense({ row, others, fromMs, nowMs, unusual }: Proposed): void {
+function requireSense({ row, others, soFar, fromMs, nowMs, unusual }: Proposed): void {
   if (unusual) return;
   const before = findPriceRow(priceTable(others).table, row.model, fromMs);
-  const faults = oddities(row, before, fromMs, nowMs).map((oddity): Fault => ({ ...oddity, confirm: "unusual" }));
+  const next = priceTable([...others, row]).table;
+  const lost = (soFar?.aliases ?? []).filter((alias) => !next.modelByAlias.has(alias) && !next.byModel.has(alias));
+  const faults = [...oddities(row, before, fromMs, nowMs), ...removals(row, soFar, lost)].map((oddity): Fault => {
+    return { ...oddity, confirm: "unusual" };
+  });
   const [first] = faults;
   if (first !== undefined) throw new AppError("INVALID", `${first.path}: ${first.message}`, { faults });
 }

@@ -66,26 +66,19 @@ export async function putPrice(
   { reason, newModel, unusual, ...given }: NewPrice,
 ): Promise<{ price: ChangedPrice; revisions: ReadonlyMap<string, string> }> {
   const nowMs = ctx.deps.clock.nowMs();
-  const row: PriceRow = {
-    model,
-    validFrom: validFrom ?? new Date(nowMs).toISOString(),
-    rates: picoRates(given.usdPerMillion),
-    ...(given.aliases !== undefined && { aliases: given.aliases }),
-    ...(given.long !== undefined && {
-      long: { abovePromptTokens: given.long.abovePromptTokens, rates: picoRates(given.long.usdPerMillion) },
-    }),
-    ...(given.fastUsdPerMillion !== undefined && { fast: picoRates(given.fastUsdPerMillion) }),
-    usPremium: given.usPremium ?? true,
-    ...(given.regionalPremium !== undefined && { regionalPremium: given.regionalPremium }),
-  };
+  const key = { model, validFrom: validFrom ?? new Date(nowMs).toISOString() };
   requireAllEnvironments(ctx);
-  const id = idOf(row);
+  const id = idOf(key);
   const { value, revisions } = await changeEverywhere(ctx, async (tx, at) => {
     const added = await readAdded(tx);
+    const rowsBefore = added.map(({ price }) => price.row);
     const others = added.filter((entry) => entry.id !== id).map(({ price }) => price.row);
+    const soFar = soFarOf(priceTable(rowsBefore).table, key);
+    const row = rowOf(key, given, soFar);
     const warnings = await checkPrice(tx, {
       row,
       others,
+      soFar,
       fromMs: fromMs(row),
       nowMs,
       newModel: newModel === true,
@@ -104,14 +97,59 @@ export async function putPrice(
       before,
       after: row,
     };
-    return { change, value: { at, warnings, others, rowsBefore: added.map(({ price }) => price.row) } };
+    const kept = keptWords(given, row);
+    return { change, value: { row, at, warnings: [...warnings, ...kept], others, rowsBefore } };
   });
+  const { row } = value;
   const after = priceTable([...value.others, row]).table;
   const price = { row, source: "added", addedBy: ctx.actor.name, addedAt: value.at.toISOString(), reason } as const;
   const before = priceTable(value.rowsBefore).table;
   // After the change: what is counted while it is made is told with what came before.
   const counted = await read(ctx, (db) => countedBefore(db, { row, before, after, nowMs }));
   return { price: { ...priceResource(price, after, nowMs), counted, warnings: value.warnings }, revisions };
+}
+
+/** The model's price at that moment so far. What is an alias of another model begins a price of its own. */
+function soFarOf(table: PriceTable, key: Pick<PriceRow, "model" | "validFrom">): PriceRow | null {
+  const found = findPriceRow(table, key.model, fromMs(key));
+  if (found?.model !== key.model) return null;
+  // Those that were given prices of their own since are aliases no more.
+  const aliases = found.aliases?.filter((alias) => !table.byModel.has(alias));
+  return { ...found, ...(aliases !== undefined && { aliases }) };
+}
+
+/** What is not given stays as the model's price has it so far; null removes it. */
+function rowOf(
+  key: Pick<PriceRow, "model" | "validFrom">,
+  given: Omit<NewPrice, "reason" | "newModel" | "unusual">,
+  soFar: PriceRow | null,
+): PriceRow {
+  const { usdPerMillion, long, fastUsdPerMillion: fast } = given;
+  const aliases = given.aliases ?? soFar?.aliases;
+  const regionalPremium = given.regionalPremium ?? soFar?.regionalPremium;
+  const nextLong =
+    long === undefined
+      ? soFar?.long
+      : long && { abovePromptTokens: long.abovePromptTokens, rates: picoRates(long.usdPerMillion) };
+  const nextFast = fast === undefined ? soFar?.fast : fast && picoRates(fast);
+  return {
+    ...key,
+    rates: picoRates(usdPerMillion),
+    ...(aliases !== undefined && { aliases }),
+    ...(nextLong && { long: nextLong }),
+    ...(nextFast && { fast: nextFast }),
+    usPremium: given.usPremium ?? soFar?.usPremium ?? true,
+    ...(regionalPremium !== undefined && { regionalPremium }),
+  };
+}
+
+/** What a row has that was not given, so that nobody takes it for new. */
+function keptWords({ long, fastUsdPerMillion }: Pick<NewPrice, "long" | "fastUsdPerMillion">, row: PriceRow): string[] {
+  const kept = [
+    ...(row.fast !== undefined && fastUsdPerMillion === undefined ? ["fast mode"] : []),
+    ...(row.long !== undefined && long === undefined ? ["long prompts"] : []),
+  ];
+  return kept.length === 0 ? [] : [`What ${kept.join(" and ")} cost was not given and stays as it was.`];
 }
 
 /** The same, with the revision that it made of one environment. */

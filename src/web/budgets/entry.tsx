@@ -6,9 +6,10 @@ import type { BudgetResource } from "../../api/budget.ts";
 import type { FlagResource } from "../../api/flag.ts";
 import { standingWords } from "../../domain/standing-words.ts";
 import { Words } from "../text/words.tsx";
+import { usdParts } from "../../domain/usd-parts.ts";
 import { aPeriod } from "../../domain/window.ts";
 import { HeldLine, IndeterminateLine } from "./leases.tsx";
-import { subjectWords, Subjects } from "./subjects.tsx";
+import { nameOf, subjectWords, Subjects } from "./subjects.tsx";
 import { LimitLine } from "../board/flag-money.tsx";
 import { Moment } from "../shell/moment.tsx";
 import { periodNow, usdLimit, burnText, zoneName } from "../text/money.ts";
@@ -30,7 +31,6 @@ export interface BudgetEntryProps {
 export function BudgetEntry({ budget, base, nowMs, operator, admin, environment, spenders }: BudgetEntryProps) {
   const { now } = budget;
   const spentNanoUsd = Number(now.spentNanoUsd);
-  const exactNanoUsd = Number(now.exactNanoUsd);
   const isSpent = now.subjects === null && spentNanoUsd >= now.limitNanoUsd;
   const allOff = spenders.length > 0 && spenders.every(({ standing }) => standing.state === "off");
   const path = `${base}/budgets/${budget.id}`;
@@ -42,6 +42,9 @@ export function BudgetEntry({ budget, base, nowMs, operator, admin, environment,
           <h2>{budget.name}</h2>
           {budget.paused ? <span class="dim">paused: it counts and does nothing</span> : null}
           <span class="dim">{scopeText(budget, environment)}</span>
+          {budget.scope.tag !== undefined && spenders.length === 0 ? (
+            <span class="dim">no flag has this tag now: nothing counts</span>
+          ) : null}
         </div>
         <div class="acts">
           {operator ? (
@@ -86,11 +89,7 @@ export function BudgetEntry({ budget, base, nowMs, operator, admin, environment,
           )}
         </dd>
         <dt>Counted</dt>
-        <dd>
-          {spentNanoUsd === 0
-            ? `nothing yet ${periodNow(budget.period)}`
-            : `${usd(exactNanoUsd)} exact, ${usd(spentNanoUsd - exactNanoUsd)} estimated`}
-        </dd>
+        <dd>{countedWords(budget)}</dd>
         {budget.raises.length === 0 ? null : (
           <>
             <dt>Raised</dt>
@@ -107,6 +106,15 @@ export function BudgetEntry({ budget, base, nowMs, operator, admin, environment,
       </dl>
     </li>
   );
+}
+
+/** "$1.20 exact, $0.30 estimated"; where each is counted alone, of whom that is said. */
+function countedWords({ now, period }: BudgetResource): string {
+  const spent = BigInt(now.spentNanoUsd);
+  if (spent === 0n) return `nothing yet ${periodNow(period)}`;
+  const [exact = "", estimated = ""] = usdParts([BigInt(now.exactNanoUsd), spent - BigInt(now.exactNanoUsd)]);
+  const [most] = now.subjects?.top ?? [];
+  return `${exact} exact, ${estimated} estimated${most === undefined ? "" : `, of ${nameOf(most)}, who spent most`}`;
 }
 
 function BoundText({ budget: { now, onUnavailable } }: { budget: BudgetResource }) {

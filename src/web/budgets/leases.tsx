@@ -8,21 +8,25 @@ import type { Form } from "../shell/page-context.ts";
 
 type Leases = NonNullable<BudgetNow["leases"]>;
 
-/** "2.10 USD by 3 clients, not spent · 4 calls wait". */
+/** "2.10 USD by 3 clients · 4 calls wait for it; set aside, not spent: …". */
 export function HeldLine({ leases }: { leases: Leases }) {
-  const { heldNanoUsd, holders, waiting, grantedNanoUsd, settledNanoUsd } = leases;
+  const { heldNanoUsd, holders, waiting, grantedNanoUsd } = leases;
   return (
     <>
       <dt>Held for calls</dt>
       <dd>
         {heldNanoUsd === 0 ? "nothing" : `${usd(heldNanoUsd)} by ${holders === 1 ? "1 client" : `${holders} clients`}`}
         {waiting === 0 ? "" : ` · ${waiting === 1 ? "1 call waits" : `${waiting} calls wait`} for it`}{" "}
-        <span class="dim">
-          not spent: {usd(grantedNanoUsd)} granted, {usd(settledNanoUsd)} of it settled
-        </span>
+        {grantedNanoUsd === 0 ? null : <span class="dim">{grantedWords(leases)}</span>}
       </dd>
     </>
   );
+}
+
+/** What clients were given, and what became of it. */
+function grantedWords({ heldNanoUsd, grantedNanoUsd, settledNanoUsd }: Leases): string {
+  const settled = settledNanoUsd === grantedNanoUsd ? "all of it" : `${usd(settledNanoUsd)} of it`;
+  return `${heldNanoUsd === 0 ? "" : "set aside, not spent; "}${usd(grantedNanoUsd)} granted to calls, ${settled} settled`;
 }
 
 /** Nothing to see when no client went silent. */

@@ -45,7 +45,7 @@ export function Subjects({
       </p>
       {top.length === 0 ? null : (
         <div class="scroll" tabindex={0} role="region" aria-label={`Who spent most of ${budget.name}`}>
-          <table>
+          <table class="wraps">
             <thead>
               <tr>
                 <th scope="col">Spent most</th>
@@ -66,7 +66,7 @@ export function Subjects({
                         <a
                           class="button"
                           href={`${lift}?${queryOf(subject)}`}
-                          aria-label={`Let ${nameOf(subject)} go on…`}
+                          aria-label={`Let go on… ${nameOf(subject)}`}
                         >
                           Let go on…
                         </a>
@@ -83,7 +83,8 @@ export function Subjects({
   );
 }
 
-function nameOf({ user, session }: Pick<Subject, "user" | "session">): string {
+/** The user, the session, or both. */
+export function nameOf({ user, session }: Pick<Subject, "user" | "session">): string {
   return [...(user === undefined ? [] : [user]), ...(session === undefined ? [] : [session])].join(" · ");
 }
 

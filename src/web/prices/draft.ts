@@ -77,11 +77,10 @@ export function parsePrice(draft: PriceDraft, confirmed: { newModel: boolean; un
   return parseForm(datedPriceBody, {
     ...(validFrom !== "" && { validFrom }),
     usdPerMillion: amountsOf(rates),
-    ...(isGiven(fast) && { fastUsdPerMillion: amountsOf(fast) }),
-    ...(hasLong && {
-      long: { abovePromptTokens: amountOf(abovePromptTokens), usdPerMillion: amountsOf(long) },
-    }),
-    ...(others.length > 0 && { aliases: others }),
+    // The form shows all that there is: what is empty in it is to be none, and the service asks whether that is meant.
+    fastUsdPerMillion: isGiven(fast) ? amountsOf(fast) : null,
+    long: hasLong ? { abovePromptTokens: amountOf(abovePromptTokens), usdPerMillion: amountsOf(long) } : null,
+    aliases: others,
     usPremium,
     regionalPremium,
     reason,

@@ -70,14 +70,14 @@ export function PriceForm({ draft, errors, action, models }: PriceFormProps) {
         <Rates at="usdPerMillion" rates={draft.rates} errors={errors} />
       </fieldset>
       <details open={isAbout("fastUsdPerMillion") || draft.fast.input !== ""}>
-        <summary>Fast mode</summary>
+        <summary class="line-summary">Fast mode</summary>
         <fieldset class="box">
           <legend>USD per million tokens, in fast mode</legend>
           <Rates at="fastUsdPerMillion" rates={draft.fast} errors={errors} />
         </fieldset>
       </details>
       <details open={isAbout("long") || draft.abovePromptTokens !== ""}>
-        <summary>Long prompts</summary>
+        <summary class="line-summary">Long prompts</summary>
         <fieldset class="box">
           <legend>All tokens of a call with a long prompt</legend>
           <Field
@@ -92,7 +92,7 @@ export function PriceForm({ draft, errors, action, models }: PriceFormProps) {
         </fieldset>
       </details>
       <details open={isAbout("aliases")}>
-        <summary>Other names, batches and regions</summary>
+        <summary class="line-summary">Other names, batches and regions</summary>
         <Field
           name="aliases"
           label="Other exact ids of the same model (optional)"

@@ -1,5 +1,6 @@
 /** Who or what used it: the dearest first, what is left as one row, and the ledger's sum, which the rows add up to. */
 import { usd } from "../../domain/alert-text.ts";
+import { usdParts } from "../../domain/usd-parts.ts";
 import type { Explored, ExploreBy } from "../../services/usage/explore.ts";
 import type { NameSums } from "../../services/usage/top-names.ts";
 import { BY_LABELS } from "./query.ts";
@@ -20,6 +21,8 @@ export function PartsTable({ found: { parts, rest, total }, by, keptHours }: Par
   const folded = parts.slice(SHOWN);
   const hidden = folded.length === 0 ? [] : [folded.reduce(sum, { ...ZERO, name: `${folded.length} more` })];
   const left = rest === null || rest.attempts === 0 ? [] : [{ ...rest, name: "the rest" }];
+  const rows = [...shown, ...hidden, ...left];
+  const spent = usdParts(rows.map(({ costNanoUsd }) => costNanoUsd));
   return (
     <>
       <div class="scroll" tabindex={0} role="region" aria-label={`Usage by ${BY_LABELS[by].toLowerCase()}`}>
@@ -35,10 +38,10 @@ export function PartsTable({ found: { parts, rest, total }, by, keptHours }: Par
             </tr>
           </thead>
           <tbody>
-            {[...shown, ...hidden, ...left].map((part) => (
-              <Row part={part} total={total} isName={shown.includes(part)} />
+            {rows.map((part, at) => (
+              <Row part={part} spent={spent[at] ?? ""} total={total} isName={shown.includes(part)} />
             ))}
-            <Row part={{ ...total, name: "All" }} total={total} isName={false} />
+            <Row part={{ ...total, name: "All" }} spent={usd(Number(total.costNanoUsd))} total={total} isName={false} />
           </tbody>
         </table>
       </div>
@@ -73,12 +76,20 @@ function sum(a: NameSums, b: NameSums): NameSums {
   };
 }
 
-function Row({ part, total, isName }: { part: NameSums; total: NameSums; isName: boolean }) {
+interface RowProps {
+  part: NameSums;
+  /** As it is shown. */
+  spent: string;
+  total: NameSums;
+  isName: boolean;
+}
+
+function Row({ part, spent, total, isName }: RowProps) {
   const share = total.costNanoUsd === 0n ? 0 : Number((1000n * part.costNanoUsd) / total.costNanoUsd) / 10;
   return (
     <tr>
       <th scope="row">{isName ? <code>{part.name === "" ? "(none)" : part.name}</code> : <b>{part.name}</b>}</th>
-      <td class="num">{usd(Number(part.costNanoUsd))}</td>
+      <td class="num">{spent}</td>
       <td class="num">{share === 0 && part.costNanoUsd > 0n ? "< 0.1 %" : `${share.toFixed(1)} %`}</td>
       <td class="num">{part.calls.toLocaleString("en-US")}</td>
       <td class="num">{part.errors.toLocaleString("en-US")}</td>
