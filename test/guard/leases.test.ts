@@ -167,6 +167,16 @@ describe("a budget that reserves", () => {
     await Promise.all([chained.andon.close(), alone.andon.close()]);
   });
 
+  it("lets calls go on with the state that has a raise, not when what was refused before is forgotten", async () => {
+    const { client, andon, flag, budgetId } = await setting(0.1);
+    expect(findFeatureDisabled(await errorOf(client.messages.create(ASK)))?.because).toBe("tooLarge");
+    const raise = { addUsd: 1, until: new Date(Date.now() + 3_600_000).toISOString(), reason: "launch" };
+    const { revision } = await api<{ revision: string }>("POST", `budgets/${budgetId}/raise`, raise);
+    await until("the raise to be known", () => andon.evaluate(flag).revision === revision);
+    expect(await client.messages.create(ASK)).toMatchObject({ role: "assistant" });
+    await andon.close();
+  });
+
   it("lowers max_tokens to what is left where the flag allows it, and not below minTokens", async () => {
     const clamps = await setting(0.1, { flag: { clampMaxTokens: true } });
     await clamps.client.messages.create(ASK);

@@ -7,6 +7,7 @@ import { returnedRows } from "../../src/db/returned-rows.ts";
 import { createBudget, deleteBudget, updateBudget } from "../../src/services/budgets/budgets.ts";
 import { expireLeases } from "../../src/services/budgets/lease-expiry.ts";
 import { listLeases } from "../../src/services/budgets/lease-view.ts";
+import { endDueBudgets } from "../../src/services/budgets/due.ts";
 import { raiseBudget } from "../../src/services/budgets/raise.ts";
 import { getBudget } from "../../src/services/budgets/view.ts";
 import { createFlag, getFlag } from "../../src/services/flags/flags.ts";
@@ -326,6 +327,21 @@ describe("a budget with leases out", () => {
     await atB.ask({ leases: [said(leaseId, { inFlightNanoUsd: 2 * USD, releasedNanoUsd: 8 * USD })] });
     const { now } = await getBudget(ctx(), "production", budget.id);
     expect(now).toMatchObject({ bound: { nanoUsd: 2 * USD }, overshootBoundNanoUsd: USD });
+  });
+
+  it("whose raise ends by itself calls back at every server what is idle beyond the limit", async () => {
+    const budget = await reserve(1);
+    const raised = { addUsd: 9, until: new Date(NINE + 3_600_000), reason: "launch" };
+    await raiseBudget(ctx(), "production", budget.id, raised);
+    const { leaseId } = await granted(budget, 10);
+    const idle = atB.ask({ leases: [said(leaseId, { inFlightNanoUsd: 2 * USD })], wait: 20 });
+    await until("its client is heard", async () => {
+      const { items } = await listLeases(ctx(), "production", budget.id);
+      return items[0]?.inFlightNanoUsd === 2 * USD;
+    });
+    clock.moveTo(NINE + 3_600_001);
+    await endDueBudgets(ctx(), environmentId());
+    expect((await idle).scarce).toEqual([budget.id]);
   });
 
   it("that counts something else recalls them, and holds what they hold until it is settled", async () => {

@@ -6,6 +6,7 @@ import { budgetRaises, budgets, budgetWindows } from "../../db/schema/budgets.ts
 import type { Db } from "../../db/types.ts";
 import { runOpenWindows } from "../trips/ladder-run.ts";
 import { overLimitWouldChange } from "../trips/over-limit.ts";
+import { wakeLeases } from "./lease-recall.ts";
 import { budgetColumns, budgetOf, readBudgets, readRaises } from "./rows.ts";
 
 /**
@@ -32,6 +33,8 @@ export async function endDueBudgets(ctx: Ctx, environmentId: string): Promise<vo
           ),
         );
       await runOpenWindows(ctx, open, budgetOf(row, await readRaises(tx, id)));
+      // The limit is another one, or the window is: every server looks at who waits and at what is idle.
+      if (row.enforcement === "reserve") await wakeLeases(tx, id);
     }
   });
 }

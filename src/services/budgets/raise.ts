@@ -7,6 +7,7 @@ import { MAX_RAISE_DAYS, MAX_RAISES, nanoUsd } from "../../domain/budget.ts";
 import type { BudgetResource } from "../../api/budget.ts";
 import { invalid } from "../../errors.ts";
 import { requireRoom } from "../shared/one.ts";
+import { wakeLeases } from "./lease-recall.ts";
 import { runOpenWindows } from "../trips/ladder-run.ts";
 import { budgetOf, readRaises, requireBudget } from "./rows.ts";
 import { budgetResource } from "./view.ts";
@@ -47,6 +48,7 @@ export async function raiseBudget(
     });
     const raises = await readRaises(tx, id);
     await runOpenWindows(ctx, open, budgetOf(row, raises));
+    if (row.enforcement === "reserve") await wakeLeases(tx, id);
     return budgetResource(ctx, tx, row);
   });
 }

@@ -241,6 +241,11 @@ export class LeaseBook {
     }
   }
 
+  /** What was refused may be had now: a raise, an edit or a new window has changed what is left. */
+  forgetRefusal(): void {
+    this.#refusal = null;
+  }
+
   scarce(): void {
     this.#scarceUntilMs = this.#nowMs() + SCARCE_MS;
   }

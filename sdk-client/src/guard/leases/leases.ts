@@ -72,7 +72,10 @@ export class Leases {
     this.#host = host;
     this.#readBudgets();
     // Never unsubscribed: there is one listener of each per host, and they live as long as the host.
-    host.onApplied(() => this.#readBudgets());
+    host.onApplied(() => {
+      this.#readBudgets();
+      for (const book of this.#books.values()) book.forgetRefusal();
+    });
     host.onClose(() => this.#close());
   }
 
