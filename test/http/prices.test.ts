@@ -165,7 +165,7 @@ describe("the price list", () => {
     };
     const opus = (await list()).find(({ model }) => model === "claude-opus-5-5");
     const kept = await expectJson(put("claude-opus-5-5", {}), shape);
-    expect(kept).toMatchObject({ usdPerMillion: CORRECTED, fastUsdPerMillion: opus?.fastUsdPerMillion });
+    expect(kept).toMatchObject({ usdPerMillion: CORRECTED, fastUsdPerMillion: opus?.["fastUsdPerMillion"] });
     expect(kept.warnings).toEqual(["What fast mode cost was not given and stays as it was."]);
     const sonnet = (await list()).find(({ model }) => model === "claude-sonnet-4-5");
     const path = `claude-sonnet-4-5/${sonnet?.validFrom ?? ""}`;
