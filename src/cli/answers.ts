@@ -9,6 +9,7 @@ import { switchedMasterSchema } from "../api/master.ts";
 import { changedModelSchema, modelResourceSchema } from "../api/model.ts";
 import { changedPriceAtSchema, priceSchema } from "../api/price.ts";
 import { usageSchema } from "../api/usage.ts";
+import { reconciliationSchema } from "../api/reconciliation.ts";
 import { tolerant } from "./tolerant.ts";
 
 const FLAG = {
@@ -73,6 +74,11 @@ export const usageAnswer = tolerant(
   usageSchema.pick({ from: true, to: true, groupBy: true, bucket: true, source: true, items: true }),
 );
 export type UsageAnswer = z.infer<typeof usageAnswer>;
+
+export const reconciliationAnswer = tolerant(
+  reconciliationSchema.pick({ configured: true, scope: true, poll: true, days: true, unmappedNanoUsd: true }),
+);
+export type ReconciliationLines = z.infer<typeof reconciliationAnswer>;
 
 const priceLine = tolerant(priceSchema, { reason: null, inForce: true, note: null });
 export type PriceLine = z.infer<typeof priceLine>;

@@ -1,10 +1,27 @@
 /** The verbs of money: budgets and a raise, what was used, what models cost. Each calls the API and says what is so now. */
 import { RATE_NAMES, type RateName } from "../api/price.ts";
-import { type BudgetLine, budgetsAnswer, pricesAnswer, putPriceAnswer, raisedAnswer, usageAnswer } from "./answers.ts";
+import {
+  type BudgetLine,
+  budgetsAnswer,
+  pricesAnswer,
+  putPriceAnswer,
+  raisedAnswer,
+  reconciliationAnswer,
+  usageAnswer,
+} from "./answers.ts";
 import { createApiClient } from "./api-client.ts";
 import { baseOf, change, type ChangeOptions, type Common, show } from "./commands.ts";
 import { CliError, EXIT_OK, EXIT_USAGE, type Io } from "./io.ts";
-import { budgetLine, budgetLines, countedLines, priceLine, priceLines, raisedLine, usageLines } from "./money-text.ts";
+import {
+  budgetLine,
+  budgetLines,
+  countedLines,
+  priceLine,
+  priceLines,
+  raisedLine,
+  reconciliationLines,
+  usageLines,
+} from "./money-text.ts";
 import { requireReason } from "./reason.ts";
 
 const RAISE_REASONS = ["Expected traffic", "Incident", "Drill"] as const;
@@ -86,6 +103,13 @@ function spanOf(io: Io, { from, to, last }: UsageOptions): Record<string, string
   const toMs = to === undefined ? io.nowMs() : Date.parse(to);
   if (Number.isNaN(toMs)) throw new CliError("--to is a time with its zone, such as 2030-01-31T06:00:00Z.", EXIT_USAGE);
   return { from: new Date(toMs - Number(n) * unitMs).toISOString(), to: new Date(toMs).toISOString() };
+}
+
+/** Claude's bill beside what was counted. */
+export async function reconcile(io: Io, options: Common & { days?: number }): Promise<number> {
+  const query = options.days === undefined ? "" : `?days=${String(options.days)}`;
+  const answer = await createApiClient(io).call(`${baseOf(options)}/reconciliation${query}`, reconciliationAnswer);
+  return show(io, options, answer, reconciliationLines(answer));
 }
 
 export async function prices(io: Io, model: string | undefined, options: Common): Promise<number> {

@@ -4,7 +4,8 @@ import { usd } from "../domain/alert-text.ts";
 import { NANO_PER_USD } from "../domain/budget.ts";
 import { usdParts } from "../domain/usd-parts.ts";
 import { aPeriod } from "../domain/window.ts";
-import type { BudgetLine, PriceLine, PutPriceAnswer, UsageAnswer } from "./answers.ts";
+import { kindText, signedUsd } from "../domain/drift-words.ts";
+import type { BudgetLine, PriceLine, PutPriceAnswer, ReconciliationLines, UsageAnswer } from "./answers.ts";
 import { moment } from "./text.ts";
 
 /** `Support chat, daily: $12.40 of $100.00 a day (12 %), $3.20/h, limit reached 17:40 …; trip`. */
@@ -115,6 +116,42 @@ export function usageLines({ from, to, groupBy, bucket, source, items }: UsageAn
     `${span}: ${usd(total.cost)}, ${String(total.calls)} calls, ${String(total.errors)} errors.`,
     ...aligned(table, (bucket === null ? 0 : 1) + groupBy.length),
     ...(source === "recentCalls" ? ["Of the calls that are kept: under load only the newest of each moment are."] : []),
+  ];
+}
+
+const NOT_COMPARED: Readonly<Record<string, string>> = {
+  unmapped: "This environment is not compared: ANDON_ANTHROPIC_WORKSPACES of the server does not name its workspaces.",
+  hidden: "The bill is compared with all environments together, which this token does not see.",
+};
+
+/** What differs, in words; then each day with its models. */
+export function reconciliationLines({ configured, scope, poll, days, unmappedNanoUsd }: ReconciliationLines): string[] {
+  if (!configured) {
+    return [
+      "Claude's bill is not read: the server has no ANDON_ANTHROPIC_ADMIN_KEY (an admin key of the organisation).",
+    ];
+  }
+  const notCompared = NOT_COMPARED[scope];
+  if (notCompared !== undefined) return [notCompared];
+  const read = poll?.readAt ?? null;
+  const over = days.flatMap(({ lines }) => lines.flatMap(({ text }) => text ?? []));
+  const table = [
+    ["day", "model", "billed", "counted", "estimated", "difference"],
+    ...days.flatMap(({ day, state, lines }) =>
+      lines.map((line) => [
+        day,
+        line.kind === "model" ? line.name : kindText(line.name),
+        ...[line.providerNanoUsd, line.ledgerNanoUsd, line.estimatedNanoUsd].map((sum) => usd(Number(sum))),
+        `${signedUsd(Number(line.differenceNanoUsd))}${state === "compared" ? "" : ` (${state})`}`,
+      ]),
+    ),
+  ];
+  return [
+    read === null ? "Claude's bill was not read yet." : `Claude's bill was read ${moment(read)}.`,
+    ...(poll?.error === null || poll === null ? [] : [poll.error]),
+    ...(over.length === 0 ? ["No difference is over the threshold."] : over),
+    ...(unmappedNanoUsd === null ? [] : [`Elsewhere in the organisation: ${usd(Number(unmappedNanoUsd))}.`]),
+    ...(table.length === 1 ? [] : aligned(table, 2)),
   ];
 }
 

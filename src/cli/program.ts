@@ -17,6 +17,7 @@ import {
   type PriceOptions,
   prices,
   raiseBudget,
+  reconcile,
   setPrice,
   showBudget,
   usage,
@@ -173,6 +174,9 @@ function createProgram(io: Io, local: Local, version: string, exit: (code: numbe
     .option("--model <id>", "of one model only")
     .option("--csv", "print CSV")
     .action(async (options: UsageOptions) => exit(await usage(io, options)));
+  read("reconcile", "Claude's bill beside what was counted, by day and model")
+    .option("--days <n>", "how many days back from yesterday; 14 when left out", toNumber)
+    .action(async (options: Common & { days?: number }) => exit(await reconcile(io, options)));
   const price = read("prices [model]", "what models cost, in USD per million tokens").action(
     async (model: string | undefined, options: Common) => exit(await prices(io, model, options)),
   );

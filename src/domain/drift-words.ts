@@ -71,6 +71,12 @@ export function driftHoldsText({ isWhole }: DriftScope): string {
   return ` Nothing was switched. It ends by itself when the two agree, or when the day is a week old.${map}`;
 }
 
+/** `+$12.40`, `−$3.00`, `$0.00`. */
+export function signedUsd(nanoUsd: number): string {
+  if (nanoUsd === 0) return usd(0);
+  return nanoUsd > 0 ? `+${usd(nanoUsd)}` : `−${usd(-nanoUsd)}`;
+}
+
 /** `26 Nov`. */
 export function dayWords(day: string): string {
   return new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", day: "numeric", month: "short" }).format(new Date(day));

@@ -18,6 +18,7 @@ import { instanceRoutes } from "./operator/instances.ts";
 import { masterRoutes } from "./operator/master.ts";
 import { modelRoutes } from "./operator/models.ts";
 import { priceRoutes } from "./operator/prices.ts";
+import { reconciliationRoutes } from "./operator/reconciliation.ts";
 import { switchRoutes } from "./operator/switches.ts";
 import { tokenRoutes } from "./operator/tokens.ts";
 import { usageRoutes } from "./operator/usage.ts";
@@ -30,6 +31,7 @@ const NOUNS = [
   modelRoutes,
   budgetRoutes,
   usageRoutes,
+  reconciliationRoutes,
   priceRoutes,
   instanceRoutes,
   incidentRoutes,

@@ -211,3 +211,10 @@ describe("a budget", () => {
     );
   });
 });
+
+it("andon reconcile says how Claude's bill is read, where it is not", async () => {
+  expect(await andon("reconcile", "--days", "40")).toMatchObject({ code: 1 });
+  const { code, out } = await andon("reconcile", "--days", "7");
+  expect(code).toBe(0);
+  expect(out).toContain("the server has no ANDON_ANTHROPIC_ADMIN_KEY");
+});

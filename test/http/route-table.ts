@@ -125,6 +125,7 @@ export const ROUTES: Readonly<Record<string, RouteEntry>> = {
     body: { ...REASON, user: "u1" },
   },
   "GET /v1/environments/:env/usage": { demand: "viewer", path: `${ENV}/usage` },
+  "GET /v1/environments/:env/reconciliation": { demand: "viewer", path: `${ENV}/reconciliation` },
   "GET /v1/environments/:env/usage/calls": { demand: "viewer", path: `${ENV}/usage/calls` },
   "GET /v1/environments/:env/channels": { demand: "viewer", path: `${ENV}/channels` },
   "POST /v1/environments/:env/channels": {

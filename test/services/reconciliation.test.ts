@@ -1,14 +1,19 @@
 /** Claude's bill held against the ledger: one gentle poll for all servers, one incident for what differs, ended by late data. */
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import type { UsageRecord } from "../../sdk-client/src/wire/usage-protocol.ts";
+import { reconciliationAnswer } from "../../src/cli/answers.ts";
+import { reconciliationLines } from "../../src/cli/money-text.ts";
 import { outbox } from "../../src/db/schema/incidents.ts";
 import { providerPolls } from "../../src/db/schema/reconciliation.ts";
 import { listIncidents } from "../../src/services/incidents/view.ts";
+import type { ReconciliationAnswer } from "../../src/api/reconciliation.ts";
 import { ReportPolls } from "../../src/services/reconciliation/poll.ts";
 import { ADMIN_KEY, type AdminApi, startAdminApi } from "../support/admin-api.ts";
 import { FakeClock } from "../support/clock.ts";
-import { adminCtx, startTestServer, type TestServer } from "../support/server.ts";
+import { jsonOf } from "../support/json.ts";
+import { ADMIN_TOKEN, adminCtx, startTestServer, type TestServer } from "../support/server.ts";
 import { callFor, report } from "../support/usage.ts";
+import { pagesAs } from "../web/pages.ts";
 
 const P = "/v1/environments/production";
 const HOUR_MS = 3_600_000;
@@ -73,6 +78,8 @@ const at = (time: string) => clock.advance(Date.parse(`2026-${time}:00Z`) - cloc
 const incidents = async () => (await listIncidents(adminCtx(a.deps), "production")).items;
 const payloads = async () =>
   (await a.deps.db.select({ payload: outbox.payload }).from(outbox)).map(({ payload }) => payload);
+/** A page, signed in as an admin. */
+const page = async (path: string) => (await pagesAs({ server: a }, ADMIN_TOKEN)).text(`/e/production/${path}`);
 const polled = async () => (await a.deps.db.select().from(providerPolls))[0];
 
 it("both reports are asked for once, whatever the number of servers: whole days in UTC, by what their prices differ by", async () => {
@@ -161,6 +168,22 @@ it("a difference opens one incident, with one alert a channel and in words; the 
   expect(await payloads()).toHaveLength(4);
 });
 
+it("the page, the incident and the command line say the same of it", async () => {
+  const said =
+    "Claude billed $12.40 more than Andon counted on 26 Nov for claude-opus-5-5: calls that Andon did not see";
+  const text = await page("reconciliation?days=7");
+  expect(text).toContain("3 differences over the threshold");
+  expect(text).toContain(said);
+  expect(text).toContain("This is the whole organisation beside all environments");
+  expect(text).toMatch(/24 Nov before Andon counted a whole day \$300\.00 \$100\.00/);
+  expect(text).toMatch(/claude-opus-5-5 \$112\.40 \$100\.00 \$0\.00 \+\$12\.40/);
+  expect(await page("incidents")).toMatch(/differ on 2 days.*Compare…/);
+  const answer = reconciliationAnswer.parse(await jsonOf<unknown>(await a.api("GET", `${P}/reconciliation`)));
+  const lines = reconciliationLines(answer).join("\n");
+  expect(lines).toContain(said);
+  expect(lines).toMatch(/^2026-11-26 +claude-opus-5-5 +\$112\.40 +\$100\.00 +\$0\.00 +\+\$12\.40$/m);
+});
+
 it("late data ends it by itself, part by part, and tells that it is resolved", async () => {
   at("11-28T20:00");
   // A client that was cut off: the ledger takes records of the last day at their own time.
@@ -196,6 +219,37 @@ it("the ledger is not above the bill for the Priority Tier, batches, web searche
   at("11-29T07:00");
   await turn();
   expect((await incidents()).filter(({ resolvedAt }) => resolvedAt === null)).toEqual([]);
+});
+
+it("the API tells each day by model, and when Claude was asked", async () => {
+  const { poll, days, ...answer } = await jsonOf<ReconciliationAnswer>(
+    await a.api("GET", `${P}/reconciliation?days=5`),
+  );
+  expect(answer).toEqual({
+    configured: true,
+    scope: "organisation",
+    workspaces: [],
+    percent: 5,
+    minUsd: 5,
+    unmappedNanoUsd: null,
+  });
+  expect(poll).toMatchObject({ readAt: "2026-11-29T07:00:00.000Z", error: null, nextAt: "2026-11-29T08:00:00.000Z" });
+  expect(days.map(({ day, state }) => `${day} ${state}`)).toEqual([
+    "2026-11-28 compared",
+    "2026-11-27 compared",
+    "2026-11-26 compared",
+    "2026-11-25 compared",
+    "2026-11-24 partial",
+  ]);
+  expect(days[0]).toMatchObject({
+    providerNanoUsd: 100_000_000_000,
+    ledgerNanoUsd: 100_000_000_000,
+    elsewhereNanoUsd: 351_000_000_000,
+    lines: [
+      { kind: "model", name: MODEL, providerNanoUsd: 90_000_000_000, priorityNanoUsd: 30_000_000_000, isOver: false },
+      { kind: "other", name: "web_search", providerNanoUsd: 10_000_000_000, ledgerNanoUsd: 10_000_000_000 },
+    ],
+  });
 });
 
 it.each([
@@ -247,4 +301,5 @@ it.each([
   expect(error).not.toContain(ADMIN_KEY);
   expect(failures).toBeGreaterThan(0);
   expect(nextAt).toEqual(new Date(clock.nowMs() + delayMs));
+  expect(await page("reconciliation")).toMatch(words);
 });

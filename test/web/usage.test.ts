@@ -149,6 +149,13 @@ describe("what was spent", () => {
 });
 
 describe("the page", () => {
+  it("leads to Claude's bill, which says how to have it compared while it is not", async () => {
+    expect(await pages.html("/e/production/usage")).toContain('href="/e/production/reconciliation"');
+    expect(await pages.text("/e/production/reconciliation")).toMatch(
+      /Nothing is compared yet\..*ANDON_ANTHROPIC_ADMIN_KEY.*ANDON_ANTHROPIC_WORKSPACES/,
+    );
+  });
+
   it("shows plots first, then who it was, with the sum that the rows add up to, and what would have cost less", async () => {
     const text = await pages.text("/e/production/usage?span=yesterday&by=user");
     const words = ["Spent yesterday", "By user", "user-0", "the rest", "All", "What would have cost less"];

@@ -13,7 +13,7 @@ import type { Span } from "../../domain/rollups.ts";
 import { tellDrifts } from "./drifts.ts";
 import { forgetReports, keepReports, readDays, type Reports } from "./store.ts";
 
-const ID = 1;
+export const POLL_ID = 1;
 /** Longer than a poll can take. */
 const CLAIM_MS = 15 * 60_000;
 
@@ -110,7 +110,7 @@ export class ReportPolls {
   }
 
   async #settle(db: Deps["db"], set: Partial<typeof providerPolls.$inferInsert>): Promise<void> {
-    await db.update(providerPolls).set(set).where(eq(providerPolls.id, ID));
+    await db.update(providerPolls).set(set).where(eq(providerPolls.id, POLL_ID));
   }
 
   #report(error: unknown): void {
@@ -134,13 +134,13 @@ async function claim({ db, clock, config }: PollDeps): Promise<{ failures: numbe
   const [found] = due;
   if (found !== undefined && found.settings === settings) return { failures: found.failures };
   return db.transaction(async (tx) => {
-    const [known] = await tx.select().from(providerPolls).where(eq(providerPolls.id, ID)).for("update");
+    const [known] = await tx.select().from(providerPolls).where(eq(providerPolls.id, POLL_ID)).for("update");
     if (known?.settings === settings) return null;
     await forgetReports(tx);
     const fresh = { settings, nextAt, readAt: null, failures: 0, error: null, errorAt: null };
     const made = await tx
       .insert(providerPolls)
-      .values({ id: ID, ...fresh })
+      .values({ id: POLL_ID, ...fresh })
       .onConflictDoUpdate({ target: providerPolls.id, set: fresh, setWhere: ne(providerPolls.settings, settings) })
       .returning({ id: providerPolls.id });
     return made.length === 0 ? null : { failures: 0 };

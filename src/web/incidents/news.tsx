@@ -167,6 +167,11 @@ function Incident({ incident, rows, killed, over, board, operator }: News & { bo
             Model…
           </a>
         ) : null}
+        {incident.drift === null ? null : (
+          <a class="button extra" href={`${base}/reconciliation`}>
+            Compare…
+          </a>
+        )}
         {incident.unpriced === null ? null : (
           <a class="button extra" href={pricePathOf(base, incident.unpriced)}>
             Add a price…

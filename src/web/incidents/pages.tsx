@@ -51,8 +51,8 @@ export function incidentPages(deps: Deps): Hono<PageEnv> {
           <section class="card">
             <p>
               <b>No incident {cursor === undefined ? "yet" : "before that"}.</b> One opens when a budget reaches a step
-              of its ladder, a breaker takes a model out, a model without a price is called or Claude refuses an
-              account, grows with each further step, and closes when its cause ends.
+              of its ladder, a breaker takes a model out, a model without a price is called, Claude refuses an account
+              or bills something else than was counted, grows with each further step, and closes when its cause ends.
             </p>
             <p>
               <a href={`${base}/budgets`}>Budgets</a> · <a href={`${base}/channels`}>where its alerts go</a>
@@ -178,6 +178,11 @@ function Incident({ incident, lapsed, spent, batches, base, nowMs, operator }: I
           {incident.model === null ? null : (
             <a class="button" href={`${base}/models`} aria-label={`Model ${incident.model}…`}>
               Model…
+            </a>
+          )}
+          {incident.drift === null ? null : (
+            <a class="button" href={`${base}/reconciliation`}>
+              Compare…
             </a>
           )}
           {incident.unpriced === null ? null : (

@@ -30,6 +30,7 @@ import { modelPages } from "../models/pages.tsx";
 import { pricePages } from "../prices/pages.tsx";
 import { signInPages } from "../access/sign-in.tsx";
 import { switchPages } from "../flags/switches.tsx";
+import { reconciliationPages } from "../reconciliation/pages.tsx";
 import { usagePages } from "../usage/pages.tsx";
 import { tokenPages } from "../access/tokens.tsx";
 import { visibleEnvironments } from "./render.tsx";
@@ -66,6 +67,7 @@ export function webRoutes(deps: Deps): Hono<PageEnv> {
     holdPages,
     budgetPages,
     usagePages,
+    reconciliationPages,
     incidentPages,
     alertPages,
     batchPages,

@@ -24,6 +24,7 @@ import {
   windowOf,
 } from "./query.ts";
 import { PartsTable } from "./table.tsx";
+import { UsageTabs } from "./tabs.tsx";
 
 const HOUR_MS = 3_600_000;
 
@@ -77,6 +78,7 @@ async function page(c: PageContext, deps: Deps) {
     { title: "Usage", section: "usage", actor: c.get("actor"), environment },
     <>
       <h1>Usage</h1>
+      <UsageTabs base={`/e/${environment}`} tab="usage" />
       <nav class="tabs" aria-label="When">
         {SPANS.map((span) => (
           <a href={addressOf(path, asked, { span })} aria-current={span === asked.span ? "page" : undefined}>
