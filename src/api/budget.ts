@@ -239,7 +239,9 @@ const boundSchema = z
       .openapi({ description: "Of `none`: why." }),
     nanoUsd: nanoUsd.nullable(),
     runningNanoUsd: nanoUsd.openapi({ description: "Of that, the worst cases of the calls that run now." }),
-    startCreditsNanoUsd: nanoUsd.openapi({ description: "Of that, what may begin before it is told of." }),
+    startCreditsNanoUsd: nanoUsd.openapi({
+      description: "Of that, what may begin before it is told of; 0 where nothing stops it, which bounds no start.",
+    }),
     notReporting: z.number().openapi({
       description: "Instances that do not tell what runs: while there are any, more may be spent.",
     }),
@@ -285,7 +287,10 @@ export const budgetSchema = z
       /** Over the last `burnSpanSeconds`; of a flag that is off, what began since then. */
       burnNanoUsdPerHour: nanoUsd,
       burnSpanSeconds: z.number(),
-      limitReachedAt: time.nullable().openapi({ description: "At this rate; null: not in this window." }),
+      limitReachedAt: time.nullable().openapi({
+        description:
+          "At this rate; null: not in this window, or the budget is paused, or each user or session has its own.",
+      }),
       subjects: subjectsSchema.nullable().openapi({
         description:
           "Of a budget about users or sessions; null for others. Then what is spent above is that of the one who spent most.",

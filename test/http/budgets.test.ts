@@ -325,6 +325,12 @@ describe("a paused budget", () => {
     await spend(100);
     expect(await effective()).toMatchObject({ state: "on", model: "claude-opus-5-5" });
     expect(await one(id)).toMatchObject({ paused: true, now: { spentNanoUsd: 200e9, trips: [] } });
+    // Nothing is told of a limit that nobody holds it to.
+    const { bound, limitReachedAt } = (await one(id)).now;
+    expect({ bound, limitReachedAt }).toMatchObject({
+      bound: { kind: "none", startCreditsNanoUsd: 0 },
+      limitReachedAt: null,
+    });
     await expectStatus(harness.call("PATCH", `${BUDGETS}/${id}`, { body: { paused: false } }), 200);
     expect(await effective()).toMatchObject({ state: "off" });
   });

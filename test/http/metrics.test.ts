@@ -23,9 +23,11 @@ beforeAll(async () => {
   await seed(harness);
   const budget = { name: 'The "daily"', scope: { flag: "support-chat" }, limitUsd: 100 };
   await expectStatus(harness.call("POST", `${ENV}/budgets`, { body: budget }), 201);
+  const each = { name: "Each", scope: { user: "each" }, limitUsd: 10 };
+  await expectStatus(harness.call("POST", `${ENV}/budgets`, { body: each }), 201);
   const records = [
-    callFor(80, { at: NOW, latencyMs: 90 }),
-    callFor(5, { at: NOW, latencyMs: 400_000, exact: false, outcome: "error" }),
+    callFor(80, { at: NOW, latencyMs: 90, user: "ann" }),
+    callFor(5, { at: NOW, latencyMs: 400_000, exact: false, outcome: "error", user: "bob" }),
   ];
   await expectStatus(harness.call("POST", "/sdk/v1/usage", { token: harness.tokens.sdk, body: batchOf(records) }), 200);
 });
@@ -62,6 +64,20 @@ describe("the metrics", () => {
     ]) {
       expect(text.split("\n")).toContain(line);
     }
+  });
+
+  it("tell of a budget of each user how many it stops, and nothing that would be a sum of them", async () => {
+    const of = 'environment="production",budget="Each",period="day"';
+    const lines = (await scrape()).split("\n").filter((line) => line.includes('budget="Each"'));
+    expect(lines).toEqual([
+      `andon_budget_limit_usd{${of}} 10`,
+      expect.stringContaining(`andon_budget_burn_usd_per_hour{${of}} `),
+      `andon_budget_subjects{${of},state="counted"} 2`,
+      `andon_budget_subjects{${of},state="warned"} 0`,
+      `andon_budget_subjects{${of},state="downgraded"} 0`,
+      `andon_budget_subjects{${of},state="stopped"} 1`,
+      `andon_budget_top_subject_spent_usd{${of}} 80`,
+    ]);
   });
 
   it("count today's calls, tokens and cost, and the latency as a histogram", async () => {

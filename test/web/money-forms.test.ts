@@ -253,6 +253,7 @@ describe("a budget of each user", () => {
     expect(page).toContain("$1 for each, today: 2 users spent from it; 1 user stopped.");
     expect(page).toContain("<td>stopped ");
     expect(page).toContain("$2.00 exact, $0.00 estimated, of ann@example.com, who spent most");
+    expect(await get("/e/production")).toMatch(/1 user stopped by <a href="[^"]*#budget-[^"]+">Each writer<\/a>\./);
     const lift = /href="([^"]*\/lift\?user=ann[^"]*)"/.exec(page)?.[1] ?? "";
     expect(await get(lift)).toContain("Let ann@example.com go on?");
     const path = lift.split("?")[0] ?? "";
@@ -261,6 +262,7 @@ describe("a budget of each user", () => {
       await post(path, { user: "ann@example.com", session: "", reason: "she pays for it herself" }),
     );
     expect(done).toContain("Each writer lets it go on until the window ends.");
+    expect(await get("/e/production")).not.toContain("user stopped by");
     expect(done).toMatch(/<td>on, let go on by [^<]+<\/td>/);
   });
 });

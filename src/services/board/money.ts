@@ -37,6 +37,7 @@ import {
   type UndefinedNames,
   type UnpricedModel,
 } from "../usage/flag-sums.ts";
+import { type HeldSubjects, heldSubjects } from "../verdicts/view.ts";
 import { readSurroundings } from "../flags/surroundings.ts";
 
 /** The span of errors and p95. */
@@ -60,7 +61,7 @@ export interface BudgetGlance {
   /** With the raises in force. */
   limitNanoUsd: number;
   burnNanoUsdPerHour: number;
-  /** At this rate; null: not in this window. */
+  /** At this rate; null: not in this window, or the budget is paused. */
   limitReachedAt: string | null;
   windowEndsAt: string;
   /** While the effective limit is reached: since when, and what lets it be, see `StandingResource`. */
@@ -132,6 +133,8 @@ export interface BoardMoney {
   budgets: readonly BudgetGlance[];
   /** What budgets of single users or sessions count: no flag is near a limit by them. */
   subjectScopes: readonly BudgetScope[];
+  /** Whom those hold now. */
+  heldSubjects: readonly HeldSubjects[];
   /** Which names are one model. */
   nameOf: NameOf;
   /** Models of today's calls that had no price then, those with most calls first. */
@@ -151,7 +154,14 @@ export async function boardMoney(ctx: Ctx, environmentKey: string): Promise<Boar
 
 async function gather(ctx: Ctx, db: Db, environment: EnvironmentRow, nowMs: number): Promise<BoardMoney> {
   const environmentId = environment.id;
-  const { budgets: glances, subjectScopes, timezone, burn, nameOf } = await glance(ctx, db, environment, nowMs);
+  const {
+    budgets: glances,
+    subjectScopes,
+    heldSubjects: held,
+    timezone,
+    burn,
+    nameOf,
+  } = await glance(ctx, db, environment, nowMs);
   const midnightMs = windowAt("day", timezone, nowMs).startMs;
   const day = await todaySums(ctx, db, environmentId, { sinceMs: midnightMs, nowMs });
   const minutes = await minutesSince(db, environmentId, nowMs - HOUR_MINUTES * MINUTE_MS);
@@ -188,6 +198,7 @@ async function gather(ctx: Ctx, db: Db, environment: EnvironmentRow, nowMs: numb
     unpriced: day.unpriced,
     budgets: glances,
     subjectScopes,
+    heldSubjects: held,
     nameOf,
   };
 }
@@ -206,21 +217,23 @@ async function glance(
   db: Db,
   environment: EnvironmentRow,
   nowMs: number,
-): Promise<Pick<BoardMoney, "budgets" | "subjectScopes" | "timezone" | "nameOf"> & { burn: Burn }> {
+): Promise<Pick<BoardMoney, "budgets" | "subjectScopes" | "heldSubjects" | "timezone" | "nameOf"> & { burn: Burn }> {
   const around = await readSurroundings(db, environment);
   const { nameOf } = around.models;
   const all = await readGlances(db, environment.id, nowMs);
-  // Whose users and sessions are over is on the page of budgets: no flag is near a limit by it.
+  // Whose users and sessions are over is a line of its own and on the page of budgets: no flag is near a limit by it.
   const definitions = all.filter(({ budget }) => !isAboutSubjects(budget.scope));
   // The first calls of the last minute are all that slices are read for.
   const spending = await readSpending(db, environment.id, nowMs, MINUTE_MS);
   const burn = await readBurn(ctx, db, environment.id, spending);
   const rows = definitions.map(({ row }) => row);
   const facts = await readBoundFacts(db, environment.id, rows, nowMs);
+  const subjectScopes = all.map(({ budget }) => budget.scope).filter(isAboutSubjects);
   return {
     burn,
     nameOf,
-    subjectScopes: all.map(({ budget }) => budget.scope).filter(isAboutSubjects),
+    subjectScopes,
+    heldSubjects: subjectScopes.length === 0 ? [] : await heldSubjects(db, environment.id, nowMs),
     timezone: zoneOfToday(rows),
     budgets: definitions.map(({ row, budget, window, spentNanoUsd }) => {
       const burning = burnOfScope(burn.rows, budget.scope, nameOf);
@@ -228,7 +241,7 @@ async function glance(
       const { endMs } = windowAt(budget.period, budget.timezone, nowMs);
       const limitNanoUsd = effectiveLimitNanoUsd(budget, nowMs);
       const pace = { spentNanoUsd, limitNanoUsd, burnNanoUsdPerHour: ahead, nowMs, windowEndMs: endMs };
-      const reachedMs = limitReachedAtMs(pace);
+      const reachedMs = row.paused ? null : limitReachedAtMs(pace);
       return {
         id: row.id,
         name: row.name,

@@ -92,7 +92,16 @@ export function boundNow(
   const because = whyUnbounded(budget, kills, nowMs);
   const stopsAt = stopsAtNanoUsd(budget, nowMs);
   if (because !== null || stopsAt === null) {
-    return { kind: "none", because: because ?? "noKill", nanoUsd: null, ...exposure, notReporting };
+    // What may begin before it is told of has no bound then: clients are granted all that they ask for.
+    const { runningNanoUsd } = exposure;
+    return {
+      kind: "none",
+      because: because ?? "noKill",
+      nanoUsd: null,
+      runningNanoUsd,
+      startCreditsNanoUsd: 0,
+      notReporting,
+    };
   }
   const bounded = kills.filter((trip) => trip.boundNanoUsd !== null);
   if (bounded.length > 0) {

@@ -152,14 +152,11 @@ function budgetNow(row: BudgetRow, raises: readonly RaiseRow[], facts: Facts, no
   const spentNanoUsd = window?.spentNanoUsd ?? 0;
   const limitNanoUsd = effectiveLimitNanoUsd(budget, nowMs);
   const burn = burnOfScope(facts.burn.rows, budget.scope, facts.nameOf);
-  const reachedAtMs = limitReachedAtMs({
-    spentNanoUsd,
-    limitNanoUsd,
-    // What is off does not reach its limit, though a straggler may still spend.
-    burnNanoUsdPerHour: isOff(budget, facts.burn) ? 0 : burn,
-    nowMs,
-    windowEndMs: endMs,
-  });
+  // What is off does not reach its limit, though a straggler may still spend.
+  const ahead = isOff(budget, facts.burn) ? 0 : burn;
+  const pace = { spentNanoUsd, limitNanoUsd, burnNanoUsdPerHour: ahead, nowMs, windowEndMs: endMs };
+  // Nothing happens at the limit of a paused one.
+  const reachedAtMs = row.paused ? null : limitReachedAtMs(pace);
   const bound = boundNow(budget, window, facts, nowMs);
   return {
     windowStartsAt: new Date(startMs).toISOString(),

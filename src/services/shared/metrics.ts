@@ -92,34 +92,65 @@ export async function databaseFamilies(ctx: Ctx): Promise<MetricFamily[]> {
 
 async function budgetFamilies(ctx: Ctx, environment: string): Promise<MetricFamily[]> {
   const { items } = await listBudgets(ctx, environment);
-  const each = (value: (now: (typeof items)[number]["now"]) => number): Sample[] =>
-    items.map(({ name, period, now }) => ({ labels: { environment, budget: name, period }, value: value(now) }));
+  const each = (value: (now: BudgetResource["now"]) => number, of: readonly BudgetResource[] = items): Sample[] =>
+    of.map(({ name, period, now }) => ({ labels: { environment, budget: name, period }, value: value(now) }));
+  const whole = items.filter(({ now }) => now.subjects === null);
   return [
     gauge(
       "andon_budget_limit_usd",
-      "The limit of the window with its raises.",
+      "The limit of the window with its raises; of a budget of each user or session, for one of them.",
       each((now) => usd(now.limitNanoUsd)),
     ),
     gauge(
       "andon_budget_spent_usd",
-      "What its current window has spent.",
-      each((now) => usd(Number(now.spentNanoUsd))),
+      `What its current window has spent. ${NOT_OF_SUBJECTS}`,
+      each((now) => usd(Number(now.spentNanoUsd)), whole),
     ),
     gauge(
       "andon_budget_used_ratio",
-      "Spent by limit.",
-      each((now) => Number(now.spentNanoUsd) / now.limitNanoUsd),
+      `Spent by limit. ${NOT_OF_SUBJECTS}`,
+      each((now) => Number(now.spentNanoUsd) / now.limitNanoUsd, whole),
     ),
     gauge(
       "andon_budget_burn_usd_per_hour",
-      "Spending over the last minutes.",
+      "Spending over the last minutes, of all users and sessions that it counts.",
       each((now) => usd(now.burnNanoUsdPerHour)),
     ),
+    ...subjectGauges(environment, items),
     ...leaseGauges(environment, items),
     gauge(
       "andon_budget_overshoot_bound_usd",
-      "How far the limit can be overspent: at the load of now, or as it was bounded at its trip. +Inf: nothing stops it.",
-      each((now) => (now.overshootBoundNanoUsd === null ? Number.POSITIVE_INFINITY : usd(now.overshootBoundNanoUsd))),
+      `How far the limit can be overspent: at the load of now, or as it was bounded at its trip. +Inf: nothing stops it. ${NOT_OF_SUBJECTS}`,
+      each(
+        (now) => (now.overshootBoundNanoUsd === null ? Number.POSITIVE_INFINITY : usd(now.overshootBoundNanoUsd)),
+        whole,
+      ),
+    ),
+  ];
+}
+
+const NOT_OF_SUBJECTS = "Not of budgets of each user or session: see andon_budget_subjects.";
+
+/** Of budgets of each user or session: their sum would say nothing, as each has the limit alone. */
+function subjectGauges(environment: string, items: readonly BudgetResource[]): MetricFamily[] {
+  const own = items.flatMap(({ name, period, now: { subjects } }) =>
+    subjects === null ? [] : [{ labels: { environment, budget: name, period }, subjects }],
+  );
+  return [
+    gauge(
+      "andon_budget_subjects",
+      "Users or sessions of a budget of each, in its current window, by what it does to them now; counted has all of them.",
+      own.flatMap(({ labels, subjects }) =>
+        (["counted", "warned", "downgraded", "stopped"] as const).map((state) => ({
+          labels: { ...labels, state },
+          value: subjects[state],
+        })),
+      ),
+    ),
+    gauge(
+      "andon_budget_top_subject_spent_usd",
+      "What the user or session has spent that spent most of a budget of each.",
+      own.map(({ labels, subjects }) => ({ labels, value: usd(subjects.top[0]?.spentNanoUsd ?? 0) })),
     ),
   ];
 }

@@ -1,8 +1,8 @@
 /** What people see of a budget about users or sessions: how many spend from it, and whom it holds, nearest the limit first. */
-import { and, desc, eq, sql } from "drizzle-orm";
+import { and, desc, eq, gt, inArray, sql } from "drizzle-orm";
 import { namesIn } from "../../../sdk-client/src/evaluate/subject.ts";
 import type { SubjectsNow } from "../../api/budget.ts";
-import { subjectWindows } from "../../db/schema/budgets.ts";
+import { budgets, subjectWindows, verdicts } from "../../db/schema/budgets.ts";
 import type { Db } from "../../db/types.ts";
 import type { Budget } from "../../domain/budget.ts";
 import { MAX_SUBJECTS_PER_WINDOW } from "../../domain/subject.ts";
@@ -43,6 +43,39 @@ export async function subjectsNow(db: Db, budget: Budget, nowMs: number): Promis
       liftedBy,
     })),
   };
+}
+
+/** Whom a budget about users or sessions holds now, without those that are only warned. */
+export interface HeldSubjects {
+  id: string;
+  name: string;
+  about: "user" | "session";
+  stopped: number;
+  downgraded: number;
+}
+
+/** By budget, of those that hold anybody. From the log of verdicts, which is bounded where windows are not. */
+export async function heldSubjects(db: Db, environmentId: string, nowMs: number): Promise<HeldSubjects[]> {
+  const rows = await db
+    .select({
+      id: budgets.id,
+      name: budgets.name,
+      session: budgets.sessionScope,
+      stopped: sql`count(*) filter (where ${verdicts.action} = 'stop')`.mapWith(Number),
+      downgraded: sql`count(*) filter (where ${verdicts.action} = 'downgrade')`.mapWith(Number),
+    })
+    .from(verdicts)
+    .innerJoin(budgets, and(eq(budgets.environmentId, verdicts.environmentId), eq(budgets.id, verdicts.budgetId)))
+    .where(
+      and(
+        eq(verdicts.environmentId, environmentId),
+        inArray(verdicts.action, ["stop", "downgrade"]),
+        gt(verdicts.until, new Date(nowMs)),
+      ),
+    )
+    .groupBy(budgets.id, budgets.name, budgets.sessionScope)
+    .orderBy(budgets.name);
+  return rows.map(({ session, ...row }) => ({ ...row, about: session === null ? "user" : "session" }));
 }
 
 const having = (action: string) => sql`count(*) filter (where action = ${action})`.mapWith(Number);

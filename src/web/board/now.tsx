@@ -12,6 +12,7 @@ import { SHOWN_INCIDENTS } from "../incidents/news.tsx";
 import { Moment } from "../shell/moment.tsx";
 import { periodNow, usdLimit } from "../text/money.ts";
 import { Words } from "../text/words.tsx";
+import { HeldSubjectsLine } from "./held-subjects-line.tsx";
 import { UnpricedLine } from "./unpriced-line.tsx";
 import { count } from "../text/text.ts";
 
@@ -75,6 +76,7 @@ export function Unpriced({ board }: { board: Board }) {
     <div id="unpriced">
       <UnpricedLine unpriced={board.money.unpriced} base={`/e/${board.environment.key}`} />
       <FoldedLine folded={board.money.undefinedNames.folded} />
+      <HeldSubjectsLine held={board.money.heldSubjects} base={`/e/${board.environment.key}`} />
     </div>
   );
 }
