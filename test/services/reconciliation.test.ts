@@ -175,9 +175,12 @@ it("the page, the incident and the command line say the same of it", async () =>
   expect(text).toContain("3 differences over the threshold");
   expect(text).toContain(said);
   expect(text).toContain("This is the whole organisation beside all environments");
-  expect(text).toMatch(/24 Nov before Andon counted a whole day \$300\.00 \$100\.00/);
-  expect(text).toMatch(/claude-opus-5-5 \$112\.40 \$100\.00 \$0\.00 \+\$12\.40/);
-  expect(await page("incidents")).toMatch(/differ on 2 days.*Compare…/);
+  expect(text).toMatch(/24 Nov before Andon counted a whole day \+\$200\.00 \$300\.00 \$100\.00/);
+  expect(text).toMatch(/claude-opus-5-5 \+\$12\.40 \$112\.40 \$100\.00 \$0\.00/);
+  // The 25th agrees: its models are folded.
+  expect(text).toMatch(/25 Nov \$0\.00 \$100\.00 \$100\.00 \$0\.00 24 Nov/);
+  expect(await page("reconciliation?models=all")).toMatch(/25 Nov \$0\.00 \$100\.00 \$100\.00 \$0\.00 claude-opus-5-5/);
+  expect(await page("incidents")).toMatch(/differ on 2 days Open last told .*Compare…/);
   const answer = reconciliationAnswer.parse(await jsonOf<unknown>(await a.api("GET", `${P}/reconciliation`)));
   const lines = reconciliationLines(answer).join("\n");
   expect(lines).toContain(said);

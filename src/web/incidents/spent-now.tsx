@@ -43,6 +43,9 @@ const OF_WHAT: ReadonlyMap<string, string> = new Map([
   ["account", " of instances"],
 ]);
 
+/** Steps that are no share of anything. */
+const NO_SHARE: ReadonlySet<string> = new Set(["unpriced", "drift"]);
+
 /** "alerted at 150 %, " of what only tells; "reached 100 %, " of a step, or when no channel was there to be told. */
 function LastMark({ incident: { steps, alerts } }: { incident: IncidentResource }) {
   const last = steps.at(-1);
@@ -50,7 +53,7 @@ function LastMark({ incident: { steps, alerts } }: { incident: IncidentResource 
   const isTold = alerts.sent + alerts.waiting + alerts.failed > 0;
   const isOfBudget = !OF_WHAT.has(last.action);
   const tells = last.action === "alert" || last.action === "over";
-  if (last.action === "unpriced") return <>last told </>;
+  if (NO_SHARE.has(last.action)) return <>last told </>;
   // On a phone there is room for "150 %, 02:41", and the sentence is behind "More".
   return (
     <>

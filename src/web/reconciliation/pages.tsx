@@ -46,7 +46,14 @@ async function page(c: PageContext, deps: Deps) {
       ) : null}
       {found.configured ? <PollLine poll={found.poll} nowMs={deps.clock.nowMs()} /> : <NotSetUp />}
       {found.configured && !isCompared ? <NotCompared scope={found.scope} environment={environment} /> : null}
-      {isCompared ? <Compared found={found} days={days} /> : null}
+      {isCompared ? (
+        <Compared
+          found={found}
+          days={days}
+          path={`${base}/reconciliation`}
+          allModels={c.req.query("models") === "all"}
+        />
+      ) : null}
     </>,
   );
 }
@@ -105,7 +112,14 @@ function PollLine({ poll, nowMs }: { poll: ReconciliationAnswer["poll"]; nowMs: 
   );
 }
 
-function Compared({ found, days: wanted }: { found: ReconciliationAnswer; days: number }) {
+interface ComparedProps {
+  found: ReconciliationAnswer;
+  days: number;
+  path: string;
+  allModels: boolean;
+}
+
+function Compared({ found, days: wanted, path, allModels }: ComparedProps) {
   const { days, percent, minUsd, scope, workspaces, unmappedNanoUsd } = found;
   const compared = days.filter(({ state }) => state === "compared");
   const over = days.flatMap(({ lines }) => lines.flatMap(({ text }) => (text === null ? [] : [text])));
@@ -166,9 +180,14 @@ function Compared({ found, days: wanted }: { found: ReconciliationAnswer; days: 
           valueText={usdLimit}
         />
         <p class="dim">
-          USD a day. The brighter part of each bar is in both; what stands above it is in one of them alone.
+          USD a day. The lower part of each bar is in both; what stands above it is in one of them alone.
         </p>
-        <ComparedTable days={days} />
+        <ComparedTable days={days} allModels={allModels} />
+        <p>
+          <a href={`${path}?days=${wanted}${allModels ? "" : "&models=all"}`}>
+            {allModels ? "Only the models of days that differ" : "All models of each day"}
+          </a>
+        </p>
       </section>
     </>
   );

@@ -13,14 +13,20 @@ const STATES: Readonly<Record<Day["state"], string>> = {
   compared: "",
 };
 
-export function ComparedTable({ days }: { days: readonly Day[] }) {
+interface ComparedTableProps {
+  days: readonly Day[];
+  /** False: models only of days with a difference over the threshold. */
+  allModels: boolean;
+}
+
+export function ComparedTable({ days, allModels }: ComparedTableProps) {
   return (
     <div class="scroll" tabindex={0} role="region" aria-label="Bill and ledger by day and model">
       <table class="prices">
         <thead>
           <tr>
             <th scope="col">Day, model</th>
-            {["Claude billed", "Andon counted", "Estimated", "Difference"].map((label) => (
+            {["Difference", "Claude billed", "Andon counted", "Estimated"].map((label) => (
               <th scope="col" class="num">
                 {label}
               </th>
@@ -32,30 +38,31 @@ export function ComparedTable({ days }: { days: readonly Day[] }) {
             <tr>
               <th scope="row">
                 <b>{dayWords(day.day)}</b>
-                {STATES[day.state] === "" ? null : <span class="dim">{` ${STATES[day.state]}`}</span>}
+                {STATES[day.state] === "" ? null : <small>{STATES[day.state]}</small>}
               </th>
               <Figures of={day} isStrong={day.lines.some(({ isOver }) => isOver)} />
             </tr>
-            {day.lines.map((line) => (
+            {linesOf(day, allModels).map((line) => (
               <tr>
-                <th scope="row">
+                <th scope="row" class="sub">
                   <Name line={line} />
                   {Number(line.priorityNanoUsd) === 0 ? null : (
-                    <span class="dim">{` ${usd(Number(line.priorityNanoUsd))} Priority Tier, by list price`}</span>
+                    <small>{`${usd(Number(line.priorityNanoUsd))} Priority Tier, by list price`}</small>
                   )}
                 </th>
                 <Figures of={line} isStrong={line.isOver} />
               </tr>
             ))}
-            {Number(day.elsewhereNanoUsd) === 0 ? null : (
+            {Number(day.elsewhereNanoUsd) === 0 || !isShown(day, allModels) ? null : (
               <tr>
-                <th scope="row" class="dim">
+                <th scope="row" class="sub">
                   billed elsewhere
+                  <small>not compared</small>
                 </th>
-                <td class="num"></td>
+                <td></td>
+                <td></td>
                 <td class="num dim">{usd(Number(day.elsewhereNanoUsd))}</td>
-                <td class="num"></td>
-                <td class="num dim">not compared</td>
+                <td></td>
               </tr>
             )}
           </tbody>
@@ -63,6 +70,14 @@ export function ComparedTable({ days }: { days: readonly Day[] }) {
       </table>
     </div>
   );
+}
+
+function isShown({ lines }: Day, allModels: boolean): boolean {
+  return allModels || lines.some(({ isOver }) => isOver);
+}
+
+function linesOf(day: Day, allModels: boolean): readonly Line[] {
+  return isShown(day, allModels) ? day.lines : [];
 }
 
 function Name({ line: { kind, name } }: { line: Line }) {
@@ -77,10 +92,10 @@ function Figures({ of, isStrong }: { of: Sums; isStrong: boolean }) {
   const provider = Number(of.providerNanoUsd);
   return (
     <>
+      <td class="num">{isStrong ? <b>{difference}</b> : difference}</td>
       <td class="num">{provider < 0 ? signedUsd(provider) : usd(provider)}</td>
       <td class="num">{usd(Number(of.ledgerNanoUsd))}</td>
       <td class="num">{usd(Number(of.estimatedNanoUsd))}</td>
-      <td class="num">{isStrong ? <b>{difference}</b> : difference}</td>
     </>
   );
 }
