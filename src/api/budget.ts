@@ -14,6 +14,7 @@ import {
   MIN_LIMIT_NANO_USD,
   MIN_STEP_PERCENT,
   NANO_PER_USD,
+  WHEN_HELD,
 } from "../domain/budget.ts";
 import { stepKey } from "../domain/ladder.ts";
 import { MAX_CHAIN_STEPS, MAX_NAME_CHARS } from "../domain/limits.ts";
@@ -127,6 +128,10 @@ const minTokensSchema = z
     example: DEFAULT_MIN_TOKENS,
     description: "Under `reserve`: a call is refused sooner than clamped to fewer tokens of output.",
   });
+const whenHeldSchema = z.enum(WHEN_HELD, "must be wait or stepDown").openapi({
+  description:
+    "Under `reserve`, for a call that would fit if others held less: `wait` for its turn, or first `stepDown` to what fits at once.",
+});
 const onResetSchema = z
   .enum(["restore", "stay"], "must be restore or stay")
   .openapi({ description: "Whether trips end with their window or stay until somebody restores." });
@@ -146,6 +151,7 @@ export const createBudgetBody = z
     onUnavailable: onUnavailableSchema.default("allow"),
     reserveWaitMs: reserveWaitSchema.default(DEFAULT_RESERVE_WAIT_MS),
     minTokens: minTokensSchema.default(DEFAULT_MIN_TOKENS),
+    whenHeld: whenHeldSchema.default("wait"),
     ladder: optionalField(ladderSchema).openapi({
       description:
         "Left out: one model down at 80 %, off at the limit; about users or sessions a warning to the application at 80 %, stopped at the limit.",
@@ -169,6 +175,7 @@ export const updateBudgetBody = z
     onUnavailable: optionalField(onUnavailableSchema),
     reserveWaitMs: optionalField(reserveWaitSchema),
     minTokens: optionalField(minTokensSchema),
+    whenHeld: optionalField(whenHeldSchema),
     ladder: optionalField(ladderSchema),
     onReset: optionalField(onResetSchema),
     paused: optionalField(pausedSchema),
@@ -266,6 +273,7 @@ export const budgetSchema = z
     onUnavailable: z.enum(["allow", "deny"]),
     reserveWaitMs: z.number(),
     minTokens: z.number(),
+    whenHeld: z.enum(WHEN_HELD),
     ladder: z.array(storedStepSchema),
     onReset: z.enum(["restore", "stay"]),
     paused: z.boolean(),

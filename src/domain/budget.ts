@@ -46,6 +46,10 @@ export interface Raise {
   untilMs: number;
 }
 
+/** `wait`: its turn, for as long as the budget says. `stepDown`: first a cheaper model, or fewer tokens, that fits at once. */
+export const WHEN_HELD = ["wait", "stepDown"] as const;
+export type WhenHeld = (typeof WHEN_HELD)[number];
+
 export interface Budget {
   id: string;
   name: string;
@@ -62,6 +66,8 @@ export interface Budget {
   reserveWaitMs: number;
   /** Under `reserve`: a call is never clamped to fewer tokens of output. */
   minTokens: number;
+  /** Under `reserve`: what a call does that would fit if others held less. */
+  whenHeld: WhenHeld;
   ladder: readonly LadderStep[];
   /** Whether trips end with their window or stay until somebody restores. */
   onReset: "restore" | "stay";

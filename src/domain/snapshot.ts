@@ -15,7 +15,8 @@ import type {
   SwitchState,
 } from "../../sdk-client/src/wire/protocol.ts";
 import type { Revision } from "../../sdk-client/src/wire/revision.ts";
-import type { Enforcement } from "./budget.ts";
+import type { Enforcement, WhenHeld } from "./budget.ts";
+import type { Period } from "./window.ts";
 import type { SubjectBudget } from "../../sdk-client/src/wire/verdict-protocol.ts";
 import { inForce, type TripInForce } from "./in-force.ts";
 
@@ -72,6 +73,9 @@ export interface SnapshotBudgetSource {
   onUnavailable: "allow" | "deny";
   reserveWaitMs: number;
   minTokens: number;
+  whenHeld: WhenHeld;
+  limitNanoUsd: number;
+  period: Period;
 }
 
 /** The snapshot of one environment. Flags and chains keep the order of the source. */
@@ -98,7 +102,7 @@ function compileBudgets(source: SnapshotSource, nameOf: NameOf): Pick<Snapshot, 
   const budgets: SnapshotBudget[] = [];
   const subjectBudgets: SubjectBudget[] = [];
   for (const budget of source.budgets) {
-    const { enforcement, flag, model, tag, userScope, sessionScope, ...rest } = budget;
+    const { enforcement, flag, model, tag, userScope, sessionScope, whenHeld, limitNanoUsd, period, ...rest } = budget;
     const flags = tag === null ? null : source.flags.filter(({ tags }) => tags.includes(tag)).map(({ key }) => key);
     const named = { ...(model !== null && { model }) };
     if (userScope !== null || sessionScope !== null) {
@@ -109,6 +113,8 @@ function compileBudgets(source: SnapshotSource, nameOf: NameOf): Pick<Snapshot, 
         ...named,
         ...(userScope !== null && { user: userScope }),
         ...(sessionScope !== null && { session: sessionScope }),
+        limitNanoUsd,
+        period,
       });
     } else if (enforcement !== "track") {
       budgets.push({
@@ -117,6 +123,7 @@ function compileBudgets(source: SnapshotSource, nameOf: NameOf): Pick<Snapshot, 
         ...(flags !== null && { flags }),
         ...named,
         enforcement,
+        ...(whenHeld === "stepDown" && { whenHeld }),
       });
     }
   }

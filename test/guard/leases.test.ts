@@ -259,6 +259,32 @@ describe("a budget that reserves", () => {
     await until("it to be settled", async () => (await money()).reserved === 0);
   });
 
+  it("steps down at once for money that others hold only where the budget says so, else it waits its turn", async () => {
+    const ends: string[][] = [];
+    for (const whenHeld of ["stepDown", "wait"]) {
+      const { client, andon } = await setting(0.25, {
+        budget: { reserveWaitMs: 1_000, whenHeld },
+        flag: { chain: "answers" },
+      });
+      const held = gate();
+      endpoint.behaveNext(OPUS, { kind: "answer", text: "because", hold: { beforeToken: 0, until: held.opened } });
+      const first = client.messages.create(ASK);
+      await until("the first call to be under way", () => endpoint.calls.some(({ status }) => status === null));
+      const second = client.messages.create(ASK).then(
+        ({ model }) => model,
+        (error: unknown) => findFeatureDisabled(error)?.because ?? "",
+      );
+      ends.push([await second]);
+      held.open();
+      ends.at(-1)?.push((await first).model);
+      await andon.close();
+    }
+    expect(ends).toEqual([
+      [HAIKU, OPUS],
+      ["held", OPUS],
+    ]);
+  });
+
   it("sets a batch aside at batch prices when it is submitted, and refuses one, and other work, that it cannot cover", async () => {
     const { client, andon, money } = await setting(0.25);
     const error = findFeatureDisabled(await errorOf(client.messages.batches.create(batch(3))));

@@ -89,7 +89,9 @@ describe("a budget of each user", () => {
     expect(said((await log()).verdicts)).toEqual(["stop ann"]);
     const { snapshot } = harness.deps.snapshots.environmentByKey("production") ?? {};
     expect(snapshot?.flags["support-chat"]).toMatchObject({ state: "on", level: 0 });
-    expect(snapshot?.subjectBudgets).toEqual([{ id, name: "Each", flags: ["support-chat"], user: "each" }]);
+    expect(snapshot?.subjectBudgets).toEqual([
+      { id, name: "Each", flags: ["support-chat"], user: "each", limitNanoUsd: 1e9, period: "day" },
+    ]);
     expect(snapshot?.budgets).toBeUndefined();
   });
 

@@ -53,6 +53,7 @@ export function dailyBudget(fields: Partial<BudgetDefinition> = {}): BudgetDefin
     onUnavailable: "allow",
     reserveWaitMs: 2_000,
     minTokens: 256,
+    whenHeld: "wait",
     ladder: [
       { atPercent: 50, action: "alert" },
       { atPercent: 80, action: "downgrade" },

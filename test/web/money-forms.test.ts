@@ -62,7 +62,13 @@ const BUDGET = {
 
 describe("the form of a budget that reserves", () => {
   it("says what it does and keeps what was set; its page tells held from spent and returns what silent clients held", async () => {
-    const fields = { enforcement: "reserve", onUnavailable: "deny", reserveWaitMs: "15000", minTokens: "1000" };
+    const fields = {
+      enforcement: "reserve",
+      onUnavailable: "deny",
+      reserveWaitMs: "15000",
+      whenHeld: "stepDown",
+      minTokens: "1000",
+    };
     const form = await get(`${budgets}/new`);
     expect(form).toContain("Put agents and chat in separate budgets");
     const faulty = await post(`${budgets}/new`, { ...BUDGET, ...fields, reserveWaitMs: "soon" });
@@ -71,6 +77,7 @@ describe("the form of a budget that reserves", () => {
     const id = await budgetIdOf(world, "Reserved");
     const edit = await get(`${budgets}/${id}`);
     expect(edit).toMatch(/name="reserveWaitMs"[^>]*value="15000"|value="15000"[^>]*name="reserveWaitMs"/);
+    expect(edit).toMatch(/<option[^>]*value="stepDown"[^>]*selected|<option[^>]*selected[^>]*value="stepDown"/);
     const { deps } = world.server;
     const client = leaseAsker(world.server, await makeToken(deps, { kind: "sdk" }), () => deps.clock.nowMs());
     await client.ask({ instance: "app-7", wants: [{ budgetId: id, nanoUsd: 4 * USD }] });

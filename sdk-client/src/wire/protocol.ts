@@ -140,6 +140,8 @@ export interface SnapshotBudget {
   reserveWaitMs: number;
   /** A call is not clamped to fewer tokens of output. */
   minTokens: number;
+  /** A call that would fit if others held less takes a cheaper model, or fewer tokens, before it waits. */
+  whenHeld?: "stepDown";
 }
 
 /** The compiled state of one environment at one revision. */

@@ -47,6 +47,9 @@ export interface SubjectBudget {
   /** One user's or session's id, or `each`. */
   user?: string;
   session?: string;
+  /** Of each of them, in a window of this length. */
+  limitNanoUsd?: number;
+  period?: "hour" | "day" | "week" | "month";
 }
 
 /** A verdict as the application is told of it. */

@@ -15,7 +15,7 @@ import {
   text,
   unique,
 } from "drizzle-orm/pg-core";
-import type { Enforcement, LadderStep } from "../../domain/budget.ts";
+import type { Enforcement, LadderStep, WhenHeld } from "../../domain/budget.ts";
 import type { LadderMemory } from "../../domain/ladder.ts";
 import type { SubjectAction } from "../../domain/subject.ts";
 import type { Period } from "../../domain/window.ts";
@@ -46,6 +46,7 @@ export const budgets = pgTable(
     onUnavailable: text("on_unavailable").$type<"allow" | "deny">().notNull().default("allow"),
     reserveWaitMs: integer("reserve_wait_ms").notNull().default(2_000),
     minTokens: integer("min_tokens").notNull().default(256),
+    whenHeld: text("when_held").$type<WhenHeld>().notNull().default("wait"),
     ladder: jsonb("ladder").$type<LadderStep[]>().notNull(),
     onReset: text("on_reset").$type<"restore" | "stay">().notNull(),
     version: integer("version").notNull().default(1),

@@ -99,6 +99,7 @@ const snapshotBudget = z
     onUnavailable: z.enum(["allow", "deny"]),
     reserveWaitMs: z.number(),
     minTokens: z.number(),
+    whenHeld: z.literal("stepDown").optional(),
   })
   .openapi("SnapshotBudget");
 
@@ -110,6 +111,8 @@ const subjectBudget = z
     model: z.string().optional().openapi({ description: "A downgrade goes past it." }),
     user: z.string().optional(),
     session: z.string().optional(),
+    limitNanoUsd: count.optional().openapi({ description: "Of each of them, in a window of `period`." }),
+    period: z.enum(["hour", "day", "week", "month"]).optional(),
   })
   .openapi("SubjectBudget", { description: "`user` and `session` are one id, or `each`." });
 

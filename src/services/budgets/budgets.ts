@@ -208,6 +208,7 @@ async function columnsOf(
     onUnavailable: input.onUnavailable,
     reserveWaitMs: input.reserveWaitMs,
     minTokens: input.minTokens,
+    whenHeld: input.whenHeld,
     ladder: input.ladder,
     onReset: input.onReset,
   };
@@ -246,6 +247,7 @@ function definitionOf(row: BudgetRow): BudgetDefinition {
     onUnavailable: rest.onUnavailable,
     reserveWaitMs: rest.reserveWaitMs,
     minTokens: rest.minTokens,
+    whenHeld: rest.whenHeld,
     ladder: row.ladder,
     onReset: rest.onReset,
     paused: rest.paused,

@@ -79,6 +79,7 @@ export function budgetOf(row: BudgetRow, raises: readonly RaiseRow[]): Budget {
     onUnavailable: row.onUnavailable,
     reserveWaitMs: row.reserveWaitMs,
     minTokens: row.minTokens,
+    whenHeld: row.whenHeld,
     ladder: row.ladder,
     onReset: row.onReset,
     paused: row.paused,

@@ -112,10 +112,8 @@ async function readFacts(
 
 function resourceOf(row: BudgetRow, facts: Facts, nowMs: number): BudgetResource {
   const raises = facts.raises.filter((raise) => raise.budgetId === row.id);
-  const { scope, period, timezone, enforcement, onUnavailable, reserveWaitMs, minTokens, onReset, paused } = budgetOf(
-    row,
-    raises,
-  );
+  const { scope, period, timezone, enforcement, onUnavailable, reserveWaitMs, minTokens, whenHeld, onReset, paused } =
+    budgetOf(row, raises);
   return {
     id: row.id,
     name: row.name,
@@ -127,6 +125,7 @@ function resourceOf(row: BudgetRow, facts: Facts, nowMs: number): BudgetResource
     onUnavailable,
     reserveWaitMs,
     minTokens,
+    whenHeld,
     ladder: row.ladder,
     onReset,
     paused,

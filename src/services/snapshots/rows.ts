@@ -45,6 +45,9 @@ const BUDGET_COLUMNS = {
   onUnavailable: budgets.onUnavailable,
   reserveWaitMs: budgets.reserveWaitMs,
   minTokens: budgets.minTokens,
+  whenHeld: budgets.whenHeld,
+  limitNanoUsd: budgets.limitNanoUsd,
+  period: budgets.period,
 };
 
 export interface SnapshotRows extends SurroundingRows {

@@ -30,6 +30,7 @@ export interface BudgetDraft {
   onUnavailable: string;
   reserveWaitMs: string;
   minTokens: string;
+  whenHeld: string;
   onReset: string;
   paused: boolean;
   ladder: LadderDraft[];
@@ -50,6 +51,7 @@ export const EMPTY_BUDGET: BudgetDraft = {
   onUnavailable: "allow",
   reserveWaitMs: String(DEFAULT_RESERVE_WAIT_MS),
   minTokens: String(DEFAULT_MIN_TOKENS),
+  whenHeld: "wait",
   onReset: "restore",
   paused: false,
   ladder: [
@@ -74,6 +76,7 @@ export function budgetDraftOf(budget: BudgetResource): BudgetDraft {
     onUnavailable: budget.onUnavailable,
     reserveWaitMs: String(budget.reserveWaitMs),
     minTokens: String(budget.minTokens),
+    whenHeld: budget.whenHeld,
     onReset: budget.onReset,
     paused: budget.paused,
     ladder: budget.ladder.map((step) => ({
@@ -108,6 +111,7 @@ export function budgetDraftFrom(form: Form): BudgetDraft {
     onUnavailable: form.text("onUnavailable") || EMPTY_BUDGET.onUnavailable,
     reserveWaitMs: form.trimmed("reserveWaitMs") || EMPTY_BUDGET.reserveWaitMs,
     minTokens: form.trimmed("minTokens") || EMPTY_BUDGET.minTokens,
+    whenHeld: form.text("whenHeld") || EMPTY_BUDGET.whenHeld,
     onReset: form.text("onReset"),
     paused: form.has("paused"),
     ladder,

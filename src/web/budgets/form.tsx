@@ -39,6 +39,7 @@ const FIELDS = [
   "onUnavailable",
   "reserveWaitMs",
   "minTokens",
+  "whenHeld",
   "onReset",
 ];
 const ACTIONS = [
@@ -201,6 +202,16 @@ function Reserve({ draft, errors }: { draft: BudgetDraft; errors: FieldErrors })
           hint="Reserve: refused sooner than clamped to less output"
         />
       </div>
+      <Select
+        name="whenHeld"
+        label="When others hold the money"
+        value={draft.whenHeld}
+        errors={errors}
+        options={[
+          { value: "wait", label: "Reserve: a call waits its turn" },
+          { value: "stepDown", label: "Reserve: it takes a cheaper model at once, if one fits" },
+        ]}
+      />
       <Select
         name="onUnavailable"
         label="When Andon cannot be reached"

@@ -19,6 +19,7 @@ export function budget(changes: Partial<Budget> = {}): Budget {
     onUnavailable: "allow",
     reserveWaitMs: 2_000,
     minTokens: 256,
+    whenHeld: "wait",
     ladder: [
       { atPercent: 100, action: "kill" },
       { atPercent: 50, action: "alert" },

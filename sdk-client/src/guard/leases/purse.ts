@@ -77,10 +77,13 @@ interface Priced {
   nanoUsd: number;
 }
 
+/** It would fit if others held less. */
+type Held = { kind: "held"; priced: Priced; account: Account; refusal: BudgetRefusal };
 type TooLarge = { kind: "tooLarge"; priced: Priced; account: Account; restNanoUsd: number };
 type Outcome =
   | Extract<Afforded, { kind: "refused" }>
   | { kind: "afforded"; priced: Priced; deposited: Deposited[] }
+  | Held
   | TooLarge;
 
 export class Purse {
@@ -88,31 +91,51 @@ export class Purse {
   /** What the API counted of the prompt, by the models' names; null where that could not be had. */
   readonly #counts = new Map<string, number | null>();
   #waitedMs = 0;
+  /** The next choice is tried before this one waits for others. */
+  #isHasty = false;
 
   constructor(input: PurseInput) {
     this.#input = input;
   }
 
   /**
-   * The first of the choices for which there is money, with it set aside. Waits where others hold it; steps down, and then
-   * clamps, where it is more than is left.
+   * The first of the choices for which there is money, with it set aside. Waits where others hold it, unless the budget says
+   * to step down first; steps down, and then clamps, where it is more than is left.
    */
   async afford(choices: readonly ModelChoice[], waitFor: WaitFor): Promise<Afforded> {
     const waitedMs = this.#waitedMs;
-    const tooLarge: TooLarge[] = [];
+    if (this.#stepsDown(choices)) {
+      const atOnce = await this.#first(choices, waitFor, true);
+      if (atOnce.kind !== "held") return this.#told(atOnce, waitedMs);
+    }
+    return this.#told(await this.#first(choices, waitFor, false), waitedMs);
+  }
+
+  /** What the first that can be had comes to. `isHasty`: nobody waits for others, the next is tried. */
+  async #first(choices: readonly ModelChoice[], waitFor: WaitFor, isHasty: boolean): Promise<Outcome> {
+    this.#isHasty = isHasty;
+    const tooDear: (TooLarge | Held)[] = [];
     for (const choice of choices) {
       const outcome = await this.#affordOne(choice, waitFor);
-      if (outcome.kind === "tooLarge") tooLarge.push(outcome);
-      else return this.#told(outcome, waitedMs);
+      if (outcome.kind === "tooLarge" || (isHasty && outcome.kind === "held")) tooDear.push(outcome);
+      else return outcome;
     }
-    for (const each of this.#input.mayClamp ? tooLarge : []) {
+    for (const each of this.#input.mayClamp ? tooDear : []) {
       const outcome = await this.#clamped(each, waitFor);
-      if (outcome.kind !== "tooLarge") return this.#told(outcome, waitedMs);
+      if (outcome.kind !== "tooLarge" && !(isHasty && outcome.kind === "held")) return outcome;
     }
-    const [first] = tooLarge;
+    // What others may let go of is worth waiting for.
+    const first = tooDear.find(({ kind }) => kind === "held") ?? tooDear[0];
     if (first === undefined) throw new Error("there is no model to set money aside for");
-    const { account, priced, restNanoUsd } = first;
-    return { kind: "refused", refusal: refusedAsTooLarge(account.budget.name, priced.nanoUsd, restNanoUsd) };
+    return first;
+  }
+
+  /** A budget of the first choice has calls step down before they wait. */
+  #stepsDown(choices: readonly ModelChoice[]): boolean {
+    const { leases, spender, mayClamp } = this.#input;
+    const [first] = choices;
+    if (first === undefined || (choices.length === 1 && !mayClamp)) return false;
+    return leases.accountsOf({ ...spender, model: first.model }).some(({ budget }) => budget.whenHeld === "stepDown");
   }
 
   /** Sets aside what all requests of a message batch can cost, at batch prices. */
@@ -137,14 +160,13 @@ export class Purse {
     const inOrder = [...accounts.values()].toSorted((a, b) => (a.budget.id < b.budget.id ? -1 : 1));
     const priced = { choice: first.choice, accounts: inOrder, asked: this.#asked(first.choice), nanoUsd };
     const outcome = await this.#takeInTurn(priced, waitFor);
-    if (outcome.kind === "refused") return outcome;
-    if (outcome.kind === "afforded") return { kind: "afforded", deposit: this.#deposit(outcome) };
-    const { name } = outcome.account.budget;
-    return { kind: "refused", refusal: refusedAsTooLarge(name, nanoUsd, outcome.restNanoUsd) };
+    return outcome.kind === "afforded"
+      ? { kind: "afforded", deposit: this.#deposit(outcome) }
+      : { kind: "refused", refusal: refusalOf(outcome) };
   }
 
-  #told(outcome: Exclude<Outcome, TooLarge>, waitedMs: number): Afforded {
-    if (outcome.kind === "refused") return outcome;
+  #told(outcome: Outcome, waitedMs: number): Afforded {
+    if (outcome.kind !== "afforded") return { kind: "refused", refusal: refusalOf(outcome) };
     const { choice } = outcome.priced;
     return { kind: "afforded", choice, deposit: this.#deposit(outcome), hasWaited: this.#waitedMs > waitedMs };
   }
@@ -245,6 +267,14 @@ export class Purse {
         if (end.kind === "held") deposited.push({ hold: end.hold, counts: this.#counting(account.budget) });
         else if (end.kind === "tooLarge") return { kind: "tooLarge", priced, account, restNanoUsd: end.restNanoUsd };
         else if (end.kind === "refused") return end;
+        else if (end.kind === "timeUp") {
+          return {
+            kind: "held",
+            priced,
+            account,
+            refusal: refusedAsHeld(account.budget.name, priced.nanoUsd, account.book.held),
+          };
+        }
       }
       isAfforded = true;
       return { kind: "afforded", priced, deposited };
@@ -258,7 +288,9 @@ export class Purse {
     nanoUsd: number,
     waitFor: WaitFor,
   ): Promise<
-    Extract<WaitEnd, { kind: "held" | "tooLarge" }> | Extract<Afforded, { kind: "refused" }> | { kind: "sentWithout" }
+    | Extract<WaitEnd, { kind: "held" | "tooLarge" | "timeUp" }>
+    | Extract<Afforded, { kind: "refused" }>
+    | { kind: "sentWithout" }
   > {
     const { book, budget } = account;
     const taken = book.take(nanoUsd);
@@ -266,14 +298,13 @@ export class Purse {
     switch (end.kind) {
       case "held":
       case "tooLarge":
+      case "timeUp":
         return end;
       case "spent":
         return { kind: "refused", refusal: refusedAsSpent(budget.name, end.until) };
       case "unavailable":
         if (budget.onUnavailable === "allow") return { kind: "sentWithout" };
         return { kind: "refused", refusal: refusedAsUnavailable(budget.name) };
-      case "timeUp":
-        return { kind: "refused", refusal: refusedAsHeld(budget.name, nanoUsd, book.held) };
     }
   }
 
@@ -285,7 +316,7 @@ export class Purse {
       return { kind: "unavailable" };
     }
     // One round to the server is no wait for others: without it nothing would ever be granted.
-    const leftMs = Math.max(mayWait ? budget.reserveWaitMs : 0, ROUND_MS) - this.#waitedMs;
+    const leftMs = this.#isHasty ? ROUND_MS : Math.max(mayWait ? budget.reserveWaitMs : 0, ROUND_MS) - this.#waitedMs;
     if (leftMs <= 0) return { kind: "timeUp" };
     const { runtime } = leases;
     const startedMs = runtime.monotonicMs();
@@ -308,8 +339,10 @@ export class Purse {
   }
 
   /** With as many tokens of output as what is left allows, `minTokens` at least. */
-  async #clamped({ priced, account, restNanoUsd }: TooLarge, waitFor: WaitFor): Promise<Outcome> {
+  async #clamped(tooDear: TooLarge | Held, waitFor: WaitFor): Promise<Outcome> {
+    const { priced, account } = tooDear;
     const { asked, choice } = priced;
+    const restNanoUsd = tooDear.kind === "tooLarge" ? tooDear.restNanoUsd : (account.book.held?.restNanoUsd ?? 0);
     const tooLarge = { kind: "tooLarge", priced, account, restNanoUsd } as const;
     const body = asked.body ?? {};
     const most = body["max_tokens"];
@@ -354,6 +387,13 @@ export class Purse {
 
 function withBody(asked: Asked, body: Body): Asked {
   return { ...asked, body, encoded: () => JSON.stringify(body) };
+}
+
+/** What a caller is told of money that is not to be had. */
+function refusalOf(outcome: Exclude<Outcome, { kind: "afforded" }>): BudgetRefusal {
+  if (outcome.kind !== "tooLarge") return outcome.refusal;
+  const { account, priced, restNanoUsd } = outcome;
+  return refusedAsTooLarge(account.budget.name, priced.nanoUsd, restNanoUsd);
 }
 
 /** What is left and held by nobody. */

@@ -1,0 +1,1 @@
+ALTER TABLE "budgets" ADD COLUMN "when_held" text DEFAULT 'wait' NOT NULL;
