@@ -33,6 +33,7 @@ export class GuardedCall implements RunningCall, StreamOwner {
   /** Only one model may be used: its failures are the SDK's to retry. */
   #isAlone = false;
   #deadline: NodeJS.Timeout | null = null;
+  readonly #ear = new Ear(this);
 
   constructor(input: CallInput) {
     this.#input = input;
@@ -41,8 +42,7 @@ export class GuardedCall implements RunningCall, StreamOwner {
     this.#inFlight = inFlightOf(input.host);
   }
 
-  /** The request's signal is aborted. */
-  handleEvent(): void {
+  aborted(): void {
     this.#halt({ kind: "aborted" });
   }
 
@@ -320,8 +320,8 @@ export class GuardedCall implements RunningCall, StreamOwner {
     const { request, options, pass } = this.#input;
     this.#inFlight.enter(this);
     const { signal } = request;
-    if (signal?.aborted === true) this.handleEvent();
-    else signal?.addEventListener("abort", this);
+    if (signal?.aborted === true) this.aborted();
+    else signal?.addEventListener("abort", this.#ear);
     const limitMs = options.deadlineMs;
     if (limitMs === undefined) return;
     const leftMs = pass.startedMs + limitMs - performance.now();
@@ -337,7 +337,8 @@ export class GuardedCall implements RunningCall, StreamOwner {
 
   #end(): void {
     this.#clearDeadline();
-    this.#input.request.signal?.removeEventListener("abort", this);
+    this.#input.request.signal?.removeEventListener("abort", this.#ear);
+    this.#ear.call = null;
     this.#inFlight.leave(this);
     this.#input.place?.leave();
     this.#input.start?.end();
@@ -346,6 +347,22 @@ export class GuardedCall implements RunningCall, StreamOwner {
   #clearDeadline(): void {
     if (this.#deadline !== null) clearTimeout(this.#deadline);
     this.#deadline = null;
+  }
+}
+
+/**
+ * Hears of the abort of a call's request. Node 20 keeps listeners of an `AbortSignal` through minor collections, removed
+ * or not: one that held the call would keep all that it holds, at the price of a third of what a guarded call costs.
+ */
+class Ear {
+  call: GuardedCall | null;
+
+  constructor(call: GuardedCall) {
+    this.call = call;
+  }
+
+  handleEvent(): void {
+    this.call?.aborted();
   }
 }
 
