@@ -5,7 +5,7 @@
 import { asFailure, readBounded, rebuilt, withoutRetry } from "./answers.ts";
 import { Attempt, type Stop, Stopped } from "./attempt.ts";
 import { bodyFor, isOnlyRenamed } from "./body.ts";
-import { buffered } from "./buffered.ts";
+import { type Buffered, buffered } from "./buffered.ts";
 import type { CallInput } from "./call-input.ts";
 import type { ModelChoice } from "../evaluate/chain-plan.ts";
 import type { Deposit } from "./leases/deposit.ts";
@@ -106,7 +106,7 @@ export class Trial {
       const isJson = received.headers.get("content-type")?.includes("json") === true;
       return this.#input.call.stream && received.body !== null && !isJson
         ? await this.#openStream(received, received.body)
-        : this.#readWhole(received, await this.attempt.wait(received.arrayBuffer()));
+        : this.#readWhole(await this.attempt.wait(buffered(received)));
     } catch (error) {
       if (error instanceof Stopped || isInnerNo(error)) throw error;
       this.#count(false);
@@ -134,10 +134,9 @@ export class Trial {
     this.#waitTimer = null;
   }
 
-  #readWhole(received: Response, bytes: ArrayBuffer): Result {
-    const { response, message, text } = buffered(received, bytes);
+  #readWhole({ response, message, text }: Buffered): Result {
     const error = errorIn(message);
-    if (error !== null) return this.#judged(asFailure(received, error, text), error);
+    if (error !== null) return this.#judged(asFailure(response, error, text), error);
     this.#meter.answered(message, text);
     if (message === null) throw new Error("it is not JSON");
     if (this.#input.call.stream) throw new Error("it is not a stream");
