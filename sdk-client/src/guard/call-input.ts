@@ -57,6 +57,8 @@ export interface CallInput {
   unaffordable(refusal: BudgetRefusal): Promise<Response>;
   /** Which models it may use by the state of now: a call that has waited decides anew. `[]`: its flag is off, or none. */
   replan(): readonly ModelChoice[];
+  /** Called once, with what the caller gets: a stream may go on after it. `error` is null where `response` is not. */
+  returned(response: Response | null, error: unknown): void;
   /** Called once for every attempt that was sent, with what it used. */
   settled(outcome: AttemptOutcome, used: readonly UsageDraft[]): void;
 }

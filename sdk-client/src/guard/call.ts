@@ -62,18 +62,29 @@ export class GuardedCall implements RunningCall, StreamOwner {
   /** Tries the choices in order. Resolves with the response for the caller, throws the error for the caller. */
   async run(choices: readonly ModelChoice[]): Promise<Response> {
     this.#begin();
+    let response: Response | null = null;
+    let error: unknown = null;
     try {
-      return await this.#tryAll(choices);
-    } catch (error) {
-      if (!(error instanceof Stopped)) throw error;
-      const told = await errorOfStop(this.#input.door, this.flag, error.stop);
-      // The SDK's own timeout, which it answers with a retry.
-      if (error.stop.kind === "aborted" && !this.#input.door.isCallerGone()) throw await this.#retried(told);
-      throw told;
+      response = await this.#tryAll(choices);
+      return response;
+    } catch (thrown) {
+      error = thrown;
+      if (thrown instanceof Stopped) error = await this.#errorOf(thrown.stop);
+      throw error;
     } finally {
       // A stream goes on after this; its end ends the call.
       if (!this.#isStreaming) this.#end();
+      this.#input.returned(response, error);
     }
+  }
+
+  /** What the caller gets of a call that was stopped. */
+  async #errorOf(stop: Stop): Promise<Error> {
+    const { door } = this.#input;
+    const told = await errorOfStop(door, this.flag, stop);
+    // The SDK's own timeout, which it answers with a retry.
+    const isTimeout = stop.kind === "aborted" && !door.isCallerGone();
+    return isTimeout ? this.#retried(told) : told;
   }
 
   async #tryAll(choices: readonly ModelChoice[]): Promise<Response> {

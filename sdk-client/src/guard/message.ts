@@ -71,7 +71,7 @@ function sendToModel<R extends RequestLike>(
   const outgoing = isRewritten ? { ...request, body: JSON.stringify(clamped ?? body) } : request;
   const place = decided.enter(counting);
   const message = new Message(decided, { request: outgoing, body: clamped ?? body, fitting, place, start });
-  return message.run(capChoices(sendable, caps));
+  return new GuardedCall(message).run(capChoices(sendable, caps));
 }
 
 /** A message that may be sent: what its attempts are made of, and where they are told of. */
@@ -93,6 +93,7 @@ class Message<R extends RequestLike> implements CallInput {
   readonly accounts: Accounts;
   readonly revision: Revision | null;
   readonly #decided: DecidedRequest<R>;
+  readonly #attemptsBefore: number;
 
   constructor(
     decided: DecidedRequest<R>,
@@ -113,6 +114,7 @@ class Message<R extends RequestLike> implements CallInput {
     this.fitting = sent.fitting;
     this.stream = decided.stream;
     this.pass = passOf(guarding.passes, sent.request, door.call, startedMs);
+    this.#attemptsBefore = this.pass.attempts;
     this.breakers = guarding.breakers;
     this.accounts = guarding.accounts;
     this.revision = decided.decision.revision;
@@ -120,22 +122,14 @@ class Message<R extends RequestLike> implements CallInput {
     this.purse = decided.purse({ body: sent.body, request: sent.request, fitting: sent.fitting });
   }
 
-  async run(choices: readonly ModelChoice[]): Promise<Response> {
-    const { telling } = this.#decided;
-    const attemptsBefore = this.pass.attempts;
-    let error: unknown = null;
-    try {
-      const response = await new GuardedCall(this).run(choices);
-      if (!response.ok || this.pass.failed.length > 0) this.#keepPass();
-      return response;
-    } catch (thrown) {
-      error = thrown;
-      this.#keepPass();
-      throw thrown;
-    } finally {
-      // A guard inside tells of the call itself.
-      if (!this.subject.layer.isTaken) telling?.returned(error, this.pass.attempts - attemptsBefore);
+  returned(response: Response | null, error: unknown): void {
+    const { pass } = this;
+    // What was answered at once has no retries.
+    if (response?.ok !== true || pass.failed.length > 0) {
+      keepPass(this.#decided.asked.guarding.passes, this.door.call, pass);
     }
+    // A guard inside tells of the call itself.
+    if (!this.subject.layer.isTaken) this.#decided.telling?.returned(error, pass.attempts - this.#attemptsBefore);
   }
 
   send(signal: AbortSignal, body: string | null): Promise<Response> {
@@ -143,10 +137,6 @@ class Message<R extends RequestLike> implements CallInput {
     const request = copied(this.request, signal, body);
     const { next } = this.#decided.asked;
     return this.purse === null ? next(request) : runInside(() => next(request));
-  }
-
-  #keepPass(): void {
-    keepPass(this.#decided.asked.guarding.passes, this.door.call, this.pass);
   }
 
   off(decision: Decision): Promise<Response> {
