@@ -1,6 +1,6 @@
 // Runs the examples of sdk-client/README.md as an application would: `npm run check:examples`, or by name (libraries, workers,
 // next). In empty projects, from the packed client and public packages, against local servers; type-checked first, then while
-// the flag is on, while the first model fails, and while it is off.
+// the flag is on, while the first model fails or is blocked, and while it is off.
 import { startClaudeEndpoint } from "../dist/src/demo/claude-endpoint/claude-endpoint.js";
 import { checkLibraries } from "./support/library-examples.mjs";
 import { startAndon } from "./support/local-andon.mjs";

@@ -61,6 +61,8 @@ export async function checkLibraries({ andon, claude, tell }) {
     await expectRun(example, "on", first, (models) => models.length > 0 && models.every((model) => model === first));
     claude.behave(first, OVERLOADED);
     await expectRun(example, "its model fails", next, (models) => models.includes(next) && models.at(-1) === next);
+    andon.set({ state: "on", modelPrefix, blockedModels: [OPUS] });
+    await expectRun(example, "its model is blocked", next, (models) => models.length > 0 && !models.includes(first));
     andon.set({ state: "off", modelPrefix });
     await expectRun(example, "off", first, (models) => models.length === 0);
   }

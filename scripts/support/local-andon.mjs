@@ -7,6 +7,7 @@ const [OPUS, SONNET] = ["claude-opus-5-5", "claude-sonnet-5-5"];
 export async function startAndon() {
   let flag = { state: "on" };
   let prefix = "";
+  let blocked = [];
   let revision = 1;
   const records = [];
   const server = createServer((request, response) => {
@@ -35,7 +36,7 @@ export async function startAndon() {
       master: { state: "on" },
       flags: { "support-chat": flagOf(flag) },
       chains: { default: { steps: [OPUS, SONNET].map((model) => ({ model: prefix + model })) } },
-      blockedModels: [],
+      blockedModels: blocked,
     };
   }
 
@@ -47,9 +48,11 @@ export async function startAndon() {
     get isOn() {
       return flag.state === "on";
     },
-    set({ state, modelPrefix = "" }) {
+    /** `blockedModels`: by the names that Anthropic gives them, whatever a cloud calls them. */
+    set({ state, modelPrefix = "", blockedModels = [] }) {
       flag = state === "on" ? { state } : { state, cause: "manual" };
       prefix = modelPrefix;
+      blocked = blockedModels;
       revision += 1;
     },
     close() {

@@ -164,7 +164,10 @@ export const flagSchema = z
     guarded: z
       .object({ at: time, sdk: z.string().nullable() })
       .nullable()
-      .openapi({ description: "When a guard last held a call of it, and its SDK's version; null: it is not wired." }),
+      .openapi({
+        description:
+          "When a guard last held a call of it, and its SDK's version; null: none was seen, so that a kill acts where code asks next, and ends no running call.",
+      }),
     limited: z
       .object({ at: time, calls: z.number() })
       .nullable()

@@ -158,7 +158,7 @@ describe("the page of a flag", () => {
     const usage = { ...batchOf([]), checks: { wired: { on: 1, off: 0 } } };
     expect((await world.server.api("POST", "/sdk/v1/usage", usage, token)).status).toBe(200);
     expect(await get(page)).toMatch(/Last evaluated <time datetime="/);
-    expect(await get(page)).toContain("Not wired: it is evaluated, and no guarded call was seen yet.");
+    expect(await get(page)).toContain("A kill acts at the next check, and ends no running call.");
     expect(await get("/e/production")).toContain("Not wired");
     const guarded = { ...batchOf([]), checks: { wired: { on: 1, off: 0, sdk: "1.14.0" } } };
     expect((await world.server.api("POST", "/sdk/v1/usage", guarded, token)).status).toBe(200);
