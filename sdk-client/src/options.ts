@@ -6,6 +6,7 @@ import type { OnUnknown } from "./evaluate/evaluate.ts";
 import { type LocalKill, parseLocalKill } from "./evaluate/local-override.ts";
 import { type AndonLogger, isLogger } from "./logger.ts";
 import { MAX_WAIT_SECONDS, type Snapshot } from "./wire/protocol.ts";
+import { isObject } from "./wire/json.ts";
 import { builtin } from "./builtin.ts";
 import type { FetchLike } from "./sync/transport-fetch.ts";
 
@@ -65,49 +66,54 @@ const MAX_HOST_LENGTH = 48;
 
 /** Resolves what the constructor was given against the environment. Throws only when reading `options` itself throws. */
 export function resolveOptions(given: AndonOptions | undefined, env: Env): ResolvedOptions {
-  const options: AndonOptions = typeof given === "object" && given !== null ? given : {};
+  const options: AndonOptions = isObject(given) ? given : {};
   const problems: string[] = [];
-  const complain = (problem: string): void => {
-    problems.push(problem);
-  };
-  const number = (
-    name: "pollIntervalMs" | "waitSeconds" | "flushIntervalMs",
-    fallback: number,
-    range: [number, number],
-  ) => {
+  const pick = <T, F>(name: keyof AndonOptions, isFit: (value: unknown) => value is T, otherwise: F, must: string) => {
     const value: unknown = options[name];
-    if (value === undefined) return fallback;
-    if (typeof value === "number" && value >= range[0] && value <= range[1]) return value;
-    complain(`Option "${name}" must be a number from ${range[0]} to ${range[1]}; using ${fallback}.`);
-    return fallback;
+    if (isFit(value)) return value;
+    if (value !== undefined) problems.push(`Option "${name}" must ${must}.`);
+    return otherwise;
   };
-  const header = (name: "app" | "instance"): string | null => {
-    const value: unknown = options[name];
-    if (value === undefined) return null;
-    if (typeof value === "string" && HEADER_TEXT.test(value)) return value;
-    complain(`Option "${name}" must be 1 to 128 printable ASCII characters; ignored.`);
-    return null;
+  const number = (name: keyof AndonOptions, otherwise: number, least: number, most: number): number => {
+    const isFit = (value: unknown): value is number => typeof value === "number" && value >= least && value <= most;
+    return pick(name, isFit, otherwise, `be a number from ${least} to ${most}; using ${otherwise}`);
   };
-  if (options.logger !== undefined && !isLogger(options.logger)) {
-    complain('Option "logger" must have the methods debug, info, warn and error; using the console.');
-  }
+  const header = (name: keyof AndonOptions): string | null =>
+    pick(name, isHeaderText, null, "be 1 to 128 printable ASCII characters; ignored");
+  pick("logger", isLogger, null, "have the methods debug, info, warn and error; using the console");
   return {
-    server: server(options, env, complain),
-    flushIntervalMs: number("flushIntervalMs", 1_000, [100, 60_000]),
-    pollIntervalMs: number("pollIntervalMs", 5_000, [100, 3_600_000]),
-    waitSeconds: Math.min(Math.floor(number("waitSeconds", 25, [0, 300])), MAX_WAIT_SECONDS),
-    cacheFile: cacheFile(options.cacheFile, complain),
+    server: server(options, env, (problem) => problems.push(problem)),
+    flushIntervalMs: number("flushIntervalMs", 1_000, 100, 60_000),
+    pollIntervalMs: number("pollIntervalMs", 5_000, 100, 3_600_000),
+    waitSeconds: Math.min(Math.floor(number("waitSeconds", 25, 0, 300)), MAX_WAIT_SECONDS),
+    cacheFile: pick("cacheFile", isPath, null, "be a path; not caching"),
     bootstrap: options.bootstrap,
-    fetch: fetchOption(options.fetch, complain),
+    fetch: pick("fetch", isFetch, null, "be a function; using the default"),
     app: header("app"),
     instance: header("instance") ?? defaultInstance(),
-    onUnknown: onUnknown(options.onUnknown, complain),
+    onUnknown: pick("onUnknown", isOnUnknown, "on", 'be "on" or "off"; using "on"'),
     localKill: parseLocalKill(env["ANDON_KILL"]),
     problems,
   };
 }
 
-type Complain = (problem: string) => void;
+function isHeaderText(value: unknown): value is string {
+  return typeof value === "string" && HEADER_TEXT.test(value);
+}
+
+function isPath(value: unknown): value is string {
+  return typeof value === "string" && value !== "";
+}
+
+function isFetch(value: unknown): value is FetchLike {
+  return typeof value === "function";
+}
+
+function isOnUnknown(value: unknown): value is OnUnknown {
+  return value === "on" || value === "off";
+}
+
+type Complain = (problem: string) => unknown;
 
 function server(options: AndonOptions, env: Env, complain: Complain): ResolvedOptions["server"] {
   const url = serverUrl(options.url ?? env["ANDON_URL"], complain);
@@ -140,24 +146,6 @@ function parseUrl(text: string): URL | null {
     // URL has no parser that answers "no" on Node 20; the caller names the option.
     return null;
   }
-}
-
-function cacheFile(value: unknown, complain: Complain): string | null {
-  if (value === undefined || (typeof value === "string" && value !== "")) return value ?? null;
-  complain('Option "cacheFile" must be a path; not caching.');
-  return null;
-}
-
-function fetchOption(value: FetchLike | undefined, complain: Complain): FetchLike | null {
-  if (value === undefined || typeof value === "function") return value ?? null;
-  complain('Option "fetch" must be a function; using the default.');
-  return null;
-}
-
-function onUnknown(value: unknown, complain: Complain): OnUnknown {
-  if (value === "off" || value === "on") return value;
-  if (value !== undefined) complain('Option "onUnknown" must be "on" or "off"; using "on".');
-  return "on";
 }
 
 /** Readable first, unique wherever chance is to be had: `host-7-1b9d6bcd-…`. */
