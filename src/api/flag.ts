@@ -161,13 +161,10 @@ export const flagSchema = z
       .object({ at: time, on: z.number(), off: z.number() })
       .nullable()
       .openapi({ description: "How often clients evaluated it, and when one last told so; null: never." }),
-    guarded: z
-      .object({ at: time, sdk: z.string().nullable() })
-      .nullable()
-      .openapi({
-        description:
-          "When a guard last held a call of it, and its SDK's version; null: none was seen, so that a kill acts where code asks next, and ends no running call.",
-      }),
+    guarded: z.object({ at: time, sdk: z.string().nullable() }).nullable().openapi({
+      description:
+        "When a guard last held a call of it, and its SDK's version; null: none was seen, so that a kill acts where code asks next, and ends no running call.",
+    }),
     limited: z
       .object({ at: time, calls: z.number() })
       .nullable()
