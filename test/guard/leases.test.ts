@@ -433,7 +433,7 @@ describe("a budget that reserves", () => {
     });
   });
 
-  it("settles a stream that its reader leaves, and gives back most of the prompt's part at its beginning", async () => {
+  it("a stream that its reader leaves leaks no reservation: it settles, and gives back most of the prompt's part at its beginning", async () => {
     const { client, andon, money } = await setting(1);
     const held = gate();
     endpoint.behaveNext(OPUS, { kind: "answer", text: "a b c d", hold: { beforeToken: 2, until: held.opened } });

@@ -103,3 +103,18 @@ it("remembers a bounded number of users, and never forgets one whose call runs",
   expect(limits.check(of({ user: { concurrent: 1 } }, "runs"))?.limit.name).toBe("concurrent");
   expect(limits.check(of(one, "user-4999"))?.limit.name).toBe("requestsPerMinute");
 });
+
+it("forgets whoever was seen longest ago first, also after hundreds have come and gone", () => {
+  const { limits } = counted(3);
+  const once = { user: { requestsPerMinute: 1 } };
+  const see = (user: string) => limits.enter(of(once, user)).leave();
+  const isKnown = (user: string) => limits.check(of(once, user)) !== null;
+  for (let round = 0; round < 500; round += 1) {
+    const [a, b, c, d] = ["a", "b", "c", "d"].map((name) => `${name}-${round}`);
+    for (const user of [a, b, c, a, d]) see(user ?? "");
+    expect(
+      [a, b, c, d].map((user) => isKnown(user ?? "")),
+      `round ${round}`,
+    ).toEqual([true, false, true, true]);
+  }
+});

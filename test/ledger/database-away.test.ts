@@ -20,7 +20,7 @@ afterAll(async () => {
   await cluster.stop();
 });
 
-it("answers 503 and when to try again; the retry counts each batch once", async () => {
+it("spend is not lost when its commit fails: 503 and when to try again, and the retry counts each batch once", async () => {
   const post = (batch: unknown) => server.api("POST", "/sdk/v1/usage", batch, token);
   const batches = Array.from({ length: 5 }, () => batchOf([callFor(0.1), callFor(0.2)]));
   const [acknowledged] = batches;

@@ -90,7 +90,7 @@ describe("a flag that is on above its limit", () => {
     );
   });
 
-  it("is told at most once in ten minutes; what had to wait is found without any usage", async () => {
+  it("floods nobody with alerts: it is told at most once in ten minutes; what had to wait is found without any usage", async () => {
     await spend(1);
     await restore();
     await spend(0.6);

@@ -28,7 +28,7 @@ const DAYS = [
 ] as const;
 
 describe.each(DAYS)("the day of a budget in %s from %s to %s", (timezone, start, end, hours) => {
-  it(`has ${String(hours)} hours, and what is spent at its last second is not tomorrow's`, async () => {
+  it(`is not reset late by the zone's offset: it has ${String(hours)} hours, and what is spent at its last second is not tomorrow's`, async () => {
     await withTwoServers(Date.parse(start), async ({ a, b, clock, environmentId }) => {
       const ctx = adminCtx(a.deps);
       await createBudget(ctx, "production", dailyBudget({ timezone, ladder: [{ atPercent: 100, action: "kill" }] }));

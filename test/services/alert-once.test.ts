@@ -99,7 +99,7 @@ describe("two servers on one database", () => {
 });
 
 describe("a server that dies between taking an alert and sending it", () => {
-  it("leaves it to another after the lease, once, and says nothing any more when it comes back", async () => {
+  it("leaves no alert unsent: another sends it after the lease, once, and says nothing any more when it comes back", async () => {
     const dying = heldUp(a);
     await writeAlert(a, "held");
     await dying.delivery.begin();

@@ -4,6 +4,7 @@
  * ends: what runs when a day's limit is reached may pass it. Bounded: who was seen longest ago is forgotten first.
  */
 import { type LimitRefusal, refusedByLimit } from "./limit-refusal.ts";
+import { Oldest } from "./oldest.ts";
 import { type CallLimits, type FlagLimits, LIMIT_SCOPES, type LimitScope } from "../wire/protocol.ts";
 import { TOKEN_CLASSES, type TokenUsage } from "../wire/usage-protocol.ts";
 
@@ -87,6 +88,7 @@ export class Limits {
   readonly #flags = new Map<string, Count>();
   /** Users and sessions, seen longest ago first. */
   readonly #subjects = new Map<string, Count>();
+  readonly #oldest = new Oldest(this.#subjects);
 
   constructor(clock: LimitClock = SYSTEM_CLOCK, maxSubjects = MAX_SUBJECTS) {
     this.#clock = clock;
@@ -177,13 +179,13 @@ export class Limits {
 
   /** Forgets the one seen longest ago that has no call running; those that have go to the end of the line. */
   #forgetOne(): void {
-    let looks = 0;
-    for (const [key, count] of this.#subjects) {
+    for (let looks = 0; looks < MAX_LOOKS; looks += 1) {
+      const key = this.#oldest.next();
+      const count = key === undefined ? undefined : this.#subjects.get(key);
+      if (key === undefined || count === undefined) return;
       this.#subjects.delete(key);
       if (count.running === 0) return;
       this.#subjects.set(key, count);
-      looks += 1;
-      if (looks === MAX_LOOKS) return;
     }
   }
 }

@@ -2,6 +2,7 @@
  * What conversations that the provider holds (beta message threads) had in them, by the id of their last answer. Invariant:
  * bounded; a thread that is not known counts as the largest window there is.
  */
+import { Oldest } from "./oldest.ts";
 import { promptTokens } from "../pricing/usage.ts";
 import { isObject } from "../wire/json.ts";
 import { MAX_TOKENS_PER_CALL, type TokenClass, type TokenUsage } from "../wire/usage-protocol.ts";
@@ -20,6 +21,7 @@ const UNKNOWN: Before = { tokens: MAX_TOKENS_PER_CALL, as: "cacheWrite1h" };
 
 export class Threads {
   readonly #byAnswer = new Map<string, Before>();
+  readonly #oldest = new Oldest(this.#byAnswer);
 
   /** What a turn continues; null for a turn that carries all it has. */
   before(thread: unknown): Before | null {
@@ -32,7 +34,7 @@ export class Threads {
   answered(thread: unknown, id: unknown, usage: TokenUsage): void {
     if (!isObject(thread) || typeof id !== "string") return;
     const earlier = this.before(thread)?.as;
-    const oldest = this.#byAnswer.size >= MAX_THREADS ? this.#byAnswer.keys().next().value : undefined;
+    const oldest = this.#byAnswer.size >= MAX_THREADS ? this.#oldest.next() : undefined;
     if (oldest !== undefined) this.#byAnswer.delete(oldest);
     this.#byAnswer.set(id, { tokens: promptTokens(usage) + usage.output, as: dearestOf(usage, earlier) });
   }

@@ -3,6 +3,7 @@
  * the API, and is an error for every other model. Invariant: bounded, and no text of a block is kept.
  */
 import type { NameOf } from "../evaluate/model-names.ts";
+import { Oldest } from "./oldest.ts";
 import { isObject, parseObject } from "../wire/json.ts";
 
 /** About 1 MB. The oldest go first: their conversations are over, or get the treatment of blocks that nobody saw. */
@@ -13,6 +14,7 @@ const MARKS = /"type":\s*"(?:redacted_thinking|fallback)"/;
 
 export class Writers {
   readonly #modelByBlock = new Map<number, string>();
+  readonly #oldest = new Oldest(this.#modelByBlock);
   /** The one model that wrote all blocks so far; null before the first. */
   #only: string | null = null;
   #areMany = false;
@@ -28,10 +30,8 @@ export class Writers {
     this.#only ??= model;
     this.#modelByBlock.set(hashOf(seal), model);
     if (this.#modelByBlock.size <= MAX_BLOCKS) return;
-    for (const oldest of this.#modelByBlock.keys()) {
-      this.#modelByBlock.delete(oldest);
-      break;
-    }
+    const oldest = this.#oldest.next();
+    if (oldest !== undefined) this.#modelByBlock.delete(oldest);
   }
 
   /** Takes note of a whole answer. Where the API fell back, each part is by the model that its `fallback` block names. */
