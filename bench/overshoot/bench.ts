@@ -47,6 +47,9 @@ const TRACK_MS = 5_000;
 const QUIET_AFTER_MS = 1_000;
 const SETTLE_TIMEOUT_MS = 8_000;
 const LOOK_EVERY_MS = 100;
+/** A lease of a client that is gone lives on for 30 s; then all it held is indeterminate. */
+const EXPIRED_TIMEOUT_MS = 45_000;
+const CLOSE_TIMEOUT_MS = 10_000;
 const LIMIT_USD: Readonly<Record<Workload, number>> = { chat: 20, agent: 25, worst: 20, step: 20, quiet: 20 };
 
 const nowSchema = z.object({
@@ -56,8 +59,11 @@ const nowSchema = z.object({
   bound: z.object({ kind: z.string(), notReporting: z.number() }),
   trips: z.array(z.unknown()),
 });
-const budgetsSchema = z.object({ items: z.array(z.object({ now: nowSchema })) });
+const budgetsSchema = z.object({ items: z.array(z.object({ id: z.string(), now: nowSchema })) });
 type Now = z.infer<typeof nowSchema>;
+const leasesSchema = z.object({
+  items: z.array(z.object({ instance: z.string(), state: z.string(), heldNanoUsd: z.number() })),
+});
 
 interface World {
   servers: readonly ServerProcess[];
@@ -72,6 +78,15 @@ interface Run {
   now: Now;
   results: readonly ClientResult[];
   killed: number;
+  dead: Dead | null;
+}
+
+/** Clients that were killed under a budget that reserves: what they held when they died, and what became of it. */
+interface Dead {
+  heldNanoUsd: number;
+  indeterminateNanoUsd: number;
+  /** Of clients that live, and have closed. */
+  reservedNanoUsd: number;
 }
 
 export async function benchOvershoot(enforcement: Enforcement, effort: Effort): Promise<Figure> {
@@ -120,7 +135,15 @@ async function measure(world: World, enforcement: Enforcement, workload: Workloa
   const { token, path } = await prepare(world, enforcement, workload, limitNanoUsd);
   await call(endpointUrl, { limitNanoUsd });
   const clients = await startClients(world, workload, token);
-  const killer = effort.kills ? new Killer({ clients, servers: world.servers }) : null;
+  const held = new Map<string, number>();
+  const died = async (client: number): Promise<void> => {
+    const instance = instanceOf(client);
+    held.set(
+      instance,
+      sumHeld(await readLeases(world, path), (lease) => lease.instance === instance),
+    );
+  };
+  const killer = effort.kills ? new Killer({ clients, servers: world.servers, died }) : null;
   try {
     for (const client of clients) client.process.send({ go: true });
     killer?.start();
@@ -128,7 +151,8 @@ async function measure(world: World, enforcement: Enforcement, workload: Workloa
     const killed = (await killer?.stop()) ?? 0;
     const bill = await settled(endpointUrl);
     const now = await settledBudget(world, path, bill);
-    return { workload, bill, now, results, killed };
+    const dead = killed > 0 && enforcement === "reserve" ? await deadOf(world, path, clients, held) : null;
+    return { workload, bill, now, results, killed, dead };
   } finally {
     await killer?.stop();
     for (const client of clients) await client.stop("SIGKILL");
@@ -170,7 +194,7 @@ async function startClients(world: World, workload: Workload, token: string): Pr
       url: servers[n % servers.length]?.url ?? "",
       token,
       endpointUrl,
-      instance: `caller-${n}`,
+      instance: instanceOf(n),
       workload,
       callers: CALLERS / PROCESSES,
       seed: n + 1,
@@ -205,6 +229,41 @@ async function until(
   const results = (await all).filter((result) => result !== null);
   if (results.length === 0) throw new Error(`no client of ${path} lives to tell`);
   return results;
+}
+
+const instanceOf = (client: number): string => `caller-${client}`;
+
+type Lease = z.infer<typeof leasesSchema>["items"][number];
+
+async function readLeases(world: World, path: string): Promise<Lease[]> {
+  const [budget] = (await apiOf(world).call("GET", `${path}/budgets`, null, budgetsSchema)).items;
+  if (budget === undefined) throw new Error("the budget is gone");
+  return (await apiOf(world).call("GET", `${path}/budgets/${budget.id}/leases`, null, leasesSchema)).items;
+}
+
+function sumHeld(leases: readonly Lease[], isOne: (lease: Lease) => boolean): number {
+  return leases.filter(isOne).reduce((sum, { heldNanoUsd }) => sum + heldNanoUsd, 0);
+}
+
+/** What is left of all clients when those that live have closed, and the leases of the dead have expired. */
+async function deadOf(
+  world: World,
+  path: string,
+  clients: readonly Child[],
+  held: ReadonlyMap<string, number>,
+): Promise<Dead> {
+  for (const client of clients) if (client.process.connected) client.process.send({ over: true });
+  const areGone = () => clients.every(({ process }) => process.exitCode !== null || process.signalCode !== null);
+  if ((await waitUntil(areGone, CLOSE_TIMEOUT_MS, LOOK_EVERY_MS)) === null) throw new Error("clients do not close");
+  const isExpired = async () =>
+    (await readLeases(world, path)).every(({ state, heldNanoUsd }) => state !== "open" || heldNanoUsd === 0);
+  if ((await waitUntil(isExpired, EXPIRED_TIMEOUT_MS, LOOK_EVERY_MS)) === null) throw new Error("leases do not expire");
+  const leases = await readLeases(world, path);
+  return {
+    heldNanoUsd: [...held.values()].reduce((sum, nanoUsd) => sum + nanoUsd, 0),
+    indeterminateNanoUsd: sumHeld(leases, ({ state, instance }) => state === "indeterminate" && held.has(instance)),
+    reservedNanoUsd: sumHeld(leases, ({ instance }) => !held.has(instance)),
+  };
 }
 
 /** The bill when nothing runs any more. */
@@ -244,6 +303,7 @@ function claimPromise(enforcement: Enforcement, run: Run): void {
   if (enforcement === "reserve" && bill.nanoUsd > now.limitNanoUsd) {
     throw new Error(`${workload}: ${usd(bill.nanoUsd)} were billed under a limit of ${usd(now.limitNanoUsd)}`);
   }
+  claimDead(run);
   const bound = now.overshootBoundNanoUsd;
   // A machine too busy to answer clients within 300 ms cannot keep it: that has to be said, and is no broken promise.
   const isKnown = now.bound.kind === "atTrip" && now.bound.notReporting === 0;
@@ -254,9 +314,21 @@ function claimPromise(enforcement: Enforcement, run: Run): void {
   }
 }
 
+/** What nobody knows is at most what the dead held, and nothing of those that live. */
+function claimDead({ workload, dead }: Run): void {
+  if (dead === null) return;
+  const { heldNanoUsd, indeterminateNanoUsd, reservedNanoUsd } = dead;
+  if (indeterminateNanoUsd > heldNanoUsd) {
+    throw new Error(`${workload}: ${usd(indeterminateNanoUsd)} are indeterminate; the dead held ${usd(heldNanoUsd)}`);
+  }
+  if (reservedNanoUsd > 0) {
+    throw new Error(`${workload}: clients that live have closed, and ${usd(reservedNanoUsd)} of theirs stay held`);
+  }
+}
+
 /** One run in a line. */
 function told(run: Run): string {
-  const { workload, bill, now, results, killed } = run;
+  const { workload, bill, now, results, killed, dead } = run;
   const bound = now.overshootBoundNanoUsd;
   const over = results.flatMap(({ overMs }) => overMs);
   const refused = summed(results.map((result) => result.refused));
@@ -274,6 +346,9 @@ function told(run: Run): string {
     `a call's time beyond the endpoint's p50 ${ms(over, 0.5)}, p99 ${ms(over, 0.99)}, most ${ms(over, 1)}`,
     `after the breach ${bill.lateMs.length} calls, p99 ${ms(bill.lateMs, 0.99)}, last ${ms(bill.lateMs, 1)}`,
     ...(killed > 0 ? [`${killed} processes killed`] : []),
+    ...(dead === null
+      ? []
+      : [`${usd(dead.indeterminateNanoUsd)} indeterminate of ${usd(dead.heldNanoUsd)} that the dead clients held`]),
   ];
   return parts.join(", ");
 }

@@ -14,10 +14,21 @@ export class Killer {
   readonly #stop = new AbortController();
   #work: Promise<void> = Promise.resolve();
   #killed = 0;
+  readonly #died: (client: number) => Promise<void>;
 
-  constructor({ clients, servers }: { clients: readonly Child[]; servers: readonly ServerProcess[] }) {
+  /** @param died called for each client that was killed, by its number, a moment after its death */
+  constructor({
+    clients,
+    servers,
+    died,
+  }: {
+    clients: readonly Child[];
+    servers: readonly ServerProcess[];
+    died: (client: number) => Promise<void>;
+  }) {
     this.#clients = clients;
     this.#servers = servers;
+    this.#died = died;
   }
 
   start(): void {
@@ -34,9 +45,9 @@ export class Killer {
   async #run(): Promise<void> {
     // The first server is asked about the budget meanwhile.
     const server = this.#servers.at(-1);
-    const victims = this.#clients.filter((_, n) => n % 10 < CLIENTS_OF_TEN);
+    const victims = [...this.#clients.entries()].filter(([client]) => client % 10 < CLIENTS_OF_TEN);
     await this.#pause();
-    for (const [n, victim] of victims.entries()) {
+    for (const [n, [client, victim]] of victims.entries()) {
       if (this.#stop.signal.aborted) return;
       await victim.stop("SIGKILL");
       this.#killed += 1;
@@ -47,6 +58,7 @@ export class Killer {
         await server.start();
       }
       await this.#pause();
+      await this.#died(client);
     }
   }
 
