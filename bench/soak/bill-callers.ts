@@ -2,7 +2,7 @@
  * The application of the bill: calls of every kind through every door of the guard, in a process of its own, which must end
  * by itself when its client is closed. It tells what was recorded and how each call ended.
  */
-import type Anthropic from "@anthropic-ai/sdk";
+import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import { Andon } from "../../sdk-client/src/index.ts";
 import {
@@ -17,23 +17,20 @@ import { priceUsage } from "../../sdk-client/src/pricing/price.ts";
 import { heapBytes } from "../support/memory.ts";
 import { SILENT } from "../support/silent-logger.ts";
 import { send, task } from "../support/worker.ts";
-import { DOCUMENT_TOKENS, randomOf } from "./bill-endpoint.ts";
+import { nextBody } from "./bill-bodies.ts";
+import { DOCUMENT_TOKENS, HEADER_CALL, HEADER_FLAG, randomOf } from "./bill-endpoint.ts";
 import { type BillMessage, billTaskSchema } from "./bill-protocol.ts";
 import { type Ask, type DoorName, doorsOf, Truncated } from "./doors.ts";
 
-const MODELS = [
-  "claude-opus-5-5",
-  "claude-sonnet-5-5",
-  "claude-haiku-4-5",
-  "claude-fable-5-2",
-  "us.anthropic.claude-opus-5-5-v1:0",
-] as const;
 const ATTEMPT_MS = 1_500;
 const IDLE_MS = 1_000;
-const CALLS_PER_GUARD = 15;
+/** Of all clients together. */
+const CALLS_PER_GUARD = 3;
 /** While the flag is off nobody reaches the endpoint. */
 const REFUSED_PAUSE_MS = 15;
-const CONCURRENT = 24;
+const SESSIONS = 50;
+/** Answers of threads that are known to be continued. */
+const THREADS_KEPT = 20;
 /** Of all calls, those before the heap is first looked at. */
 const WARM_UP = 0.25;
 const DRAIN_TIMEOUT_MS = 60_000;
@@ -46,12 +43,13 @@ const DEADLINE_MS = 8_000;
 const STREAM_MS = 3_000;
 const LATE_MS = 3_000;
 
-/** How many of ten calls go by a door. */
+/** How many calls go by a door, as shares. */
 const WEIGHTS: readonly (readonly [DoorName, number])[] = [
-  ["sdk", 4],
-  ["fetch", 3],
-  ["langchain", 2],
+  ["sdk", 5],
+  ["fetch", 5],
+  ["langchain", 1],
   ["ai-sdk", 1],
+  ["batches", 0.5],
 ];
 
 const given = task(billTaskSchema);
@@ -65,14 +63,20 @@ for (const event of ["uncaughtException", "unhandledRejection"] as const) {
 
 const andon = new Andon({ url: given.url, token: given.token, flushIntervalMs: 200, logger: SILENT });
 const host = tapped(andon);
-const ids: string[] = [];
-let clients = clientsOf(host);
+const threads: string[] = [];
+const makers = makersOf(host);
+const clients = makers.map((make) => make());
 let next = 0;
 
 await andon.ready({ timeoutMs: 10_000 });
 const warmHeapBytes = await made(Math.floor(given.calls * WARM_UP));
 const endHeapBytes = await made(given.calls);
+// Unrest ends first: what is given back at the close while no server can be told of it expires.
+const isOver = once(process, "message");
+process.channel?.ref();
 tell({ kind: "callsDone" });
+await isOver;
+process.channel?.unref();
 await drained();
 const { waiting, droppedRecords: dropped } = andon.usageStats();
 const running = await stillRunning();
@@ -87,11 +91,11 @@ async function made(calls: number): Promise<number> {
     while (next < calls) {
       next += 1;
       // So many failures open every breaker: new guards have seen none.
-      if (next % CALLS_PER_GUARD === 0) clients = clientsOf(host);
+      if (next % CALLS_PER_GUARD === 0) renew(next / CALLS_PER_GUARD);
       await call(next);
     }
   };
-  await Promise.all(Array.from({ length: CONCURRENT }, worker));
+  await Promise.all(Array.from({ length: given.concurrent }, worker));
   return heapBytes();
 }
 
@@ -103,8 +107,9 @@ function tapped(of: Andon): GuardHost {
       if (property === "record") {
         return (used: UsageDraft): void => {
           const { costNanoUsd } = priceUsage(table, { ...used, atMs: Date.now(), geo: used.geo ?? null });
-          const record = JSON.stringify(used);
-          tell({ kind: "recorded", call: used.user ?? "", costNanoUsd, exact: used.exact, record });
+          const { flag, exact, user = null } = used;
+          const request = used.requestId ?? requestOfResult(used.id);
+          tell({ kind: "recorded", flag, call: user, request, costNanoUsd, exact, record: JSON.stringify(used) });
           target.record(used);
         };
       }
@@ -114,21 +119,50 @@ function tapped(of: Andon): GuardHost {
   });
 }
 
-function clientsOf(of: GuardHost): Record<DoorName, Ask>[] {
+/** `msgbatch_1:r0:0` is a part of what the endpoint calls `msgbatch_1:r0`; null for no result of a batch. */
+function requestOfResult(id: string | undefined): string | null {
+  return id === undefined ? null : (/^(msgbatch_\d+:\w+):\d+$/.exec(id)?.[1] ?? null);
+}
+
+interface Client {
+  flag: string;
+  doors: Record<DoorName, Ask>;
+}
+
+/** Of all flags, guarded in every way; and one whose endpoint is away. */
+function makersOf(of: GuardHost): (() => Client)[] {
+  const live = given.flags.flatMap((flag) =>
+    waysOf(flag).map((options) => () => clientOf(of, options, given.endpointUrl)),
+  );
+  const [flag = ""] = given.flags;
+  const away = { flag, deadlineMs: DEADLINE_MS, attemptTimeoutMs: ATTEMPT_MS };
+  return [...live, () => clientOf(of, away, given.deadUrl)];
+}
+
+/** One client after the other gives way to a new one. */
+function renew(turn: number): void {
+  const at = turn % makers.length;
+  const client = makers[at]?.();
+  if (client !== undefined) clients[at] = client;
+}
+
+function clientOf(of: GuardHost, options: GuardOptions, url: string): Client {
+  return { flag: options.flag, doors: doorsOf(of, options, url) };
+}
+
+function waysOf(flag: string): GuardOptions[] {
   const limits = {
-    flag: given.flag,
+    flag,
     deadlineMs: DEADLINE_MS,
     attemptTimeoutMs: ATTEMPT_MS,
     idleTimeoutMs: IDLE_MS,
     documentTokens: DOCUMENT_TOKENS * 2,
   };
-  const kinds: GuardOptions[] = [
+  return [
     limits,
     { ...limits, bufferStreams: true },
     { ...limits, fallbackOnRefusal: true, deadlineMs: 2 * ATTEMPT_MS },
   ];
-  const live = kinds.map((options) => doorsOf(of, options, given.endpointUrl));
-  return [...live, ...live, ...live, doorsOf(of, limits, given.deadUrl)];
 }
 
 async function call(number: number): Promise<void> {
@@ -138,15 +172,20 @@ async function call(number: number): Promise<void> {
   const abort = new AbortController();
   const timer = random() < 0.1 ? setTimeout(() => abort.abort(), random() * 300) : null;
   const leavesAfter = random() < 0.1 ? Math.floor(random() * 8) : null;
-  const text = "question ".repeat(1 + Math.floor(random() * 60));
-  const body = bodyOf(text);
-  const headers = { "x-soak-call": `c${number}`, "andon-user": `c${number}` };
+  const { kind, body, text } = nextBody(random, threads);
+  const headers = {
+    [HEADER_CALL]: `c${number}`,
+    [HEADER_FLAG]: client.flag,
+    "andon-user": `c${number}`,
+    "andon-session": `s${number % SESSIONS}`,
+  };
   const startedMs = performance.now();
   let end: string;
   let fault: string | null = null;
   try {
-    const taken = await client[door]({ body, text, headers, signal: abort.signal, leavesAfter });
-    if (taken.id !== undefined) ids.splice(0, ids.length, taken.id);
+    const taken = await client.doors[door]({ body, text, headers, signal: abort.signal, leavesAfter });
+    if (taken.id !== undefined && (kind === "thread" || kind === "continued")) threads.unshift(taken.id);
+    threads.splice(THREADS_KEPT);
     ({ end } = taken);
   } catch (error) {
     // Failing is what many of them do; what matters is how, and what they are recorded at.
@@ -159,7 +198,7 @@ async function call(number: number): Promise<void> {
   const tookMs = performance.now() - startedMs;
   const longestMs = DEADLINE_MS + LATE_MS + (body.stream === true ? STREAM_MS : 0);
   if (tookMs > longestMs) fault ??= `took ${Math.round(tookMs)} ms, and ended as ${end}`;
-  tell({ kind: "ended", call: `c${number}`, door, end, tookMs, fault });
+  tell({ kind: "ended", call: `c${number}`, door, asked: door === "batches" ? "batch" : kind, end, tookMs, fault });
 }
 
 function doorOf(at: number): DoorName {
@@ -169,40 +208,6 @@ function doorOf(at: number): DoorName {
     if (left < 0) return door;
   }
   return "sdk";
-}
-
-function bodyOf(text: string): Anthropic.MessageCreateParams {
-  const content: object[] = [{ type: "text", text }];
-  const extra: Record<string, unknown> = {};
-  const kind = Math.floor(random() * 12);
-  const [block] = content;
-  if (kind === 0) content[0] = { ...block, cache_control: { type: "ephemeral" } };
-  else if (kind === 1) content[0] = { ...block, cache_control: { type: "ephemeral", ttl: "1h" } };
-  else if (kind === 2)
-    content.push(source("image", { type: "base64", media_type: "image/png", data: "A".repeat(2_000) }));
-  else if (kind === 3) {
-    const data = Buffer.from("%PDF-1.4 /Type /Page /Type /Page").toString("base64");
-    content.push(source("document", { type: "base64", media_type: "application/pdf", data }));
-  } else if (kind === 4) content.push(source("document", { type: "url", url: "https://example.com/a.pdf" }));
-  else if (kind === 5) extra["thread"] = { type: "create" };
-  else if (kind === 6) extra["thread"] = { type: "continue", previous_message_id: ids[0] ?? "msg_unknown" };
-  else if (kind === 7) extra["fallbacks"] = [{ model: "claude-haiku-4-5" }];
-  const model = MODELS[Math.floor(random() * MODELS.length)] ?? MODELS[0];
-  // Some of it is newer than the types.
-  const body: Anthropic.MessageCreateParams = JSON.parse(
-    JSON.stringify({
-      model,
-      max_tokens: 8 + Math.floor(random() * 60),
-      stream: random() < 0.5,
-      messages: [{ role: "user", content }],
-      ...extra,
-    }),
-  );
-  return body;
-}
-
-function source(type: string, from: object): object {
-  return { type, source: from };
 }
 
 /** What a caller can tell of how its call ended. */

@@ -1,16 +1,24 @@
 /**
- * A Messages endpoint that keeps a bill: every way an answer can end, from a seed. Invariant: it bills what it has written by
- * then, at its own prices, in whole nano-USD; what the provider does not bill it does not.
+ * A Messages endpoint that keeps a bill: every way an answer can end, from a seed, and message batches. Invariant: it bills
+ * what it has written by then, at its own prices, in whole nano-USD; what the provider does not bill it does not.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
+import { isObject } from "../../sdk-client/src/wire/json.ts";
 import { sse } from "../../src/demo/claude-endpoint/shapes.ts";
+import { billOf, hasFast, INPUT, isRegional, type Part, type Prompt, READ, WRITE_1H, WRITE_5M } from "./bill-prices.ts";
 
 /** How fast its models write. */
 const TOKENS_PER_SECOND = 100;
 const MAX_TOKENS = 20;
-const HEADER_CALL = "x-soak-call";
-const REGIONAL = "us.anthropic.";
+export const HEADER_CALL = "x-soak-call";
+export const HEADER_FLAG = "x-soak-flag";
+/** Of all requests, those that end in no special way. */
+const ANSWERED = 0.4;
+/** Of prompts that may be cached, those that are. */
+const CACHE_HIT = 0.3;
+const BATCH_REFUSED = 0.1;
+const KEEP_ALIVE_MS = 60_000;
 const FALLBACK = "claude-haiku-4-5";
 const IMAGE_TOKENS = 1_500;
 const PAGE_TOKENS = 2_500;
@@ -18,14 +26,25 @@ const PAGE_TOKENS = 2_500;
 export const DOCUMENT_TOKENS = 40_000;
 /** Of a thread that this endpoint does not know. */
 const THREAD_TOKENS = 200_000;
+/** What tools add to a prompt, and what each result of a search adds to the next reading of it. */
+const TOOLS_TOKENS = 400;
+const RESULT_TOKENS = 60;
+/** Between two searches; no turn of the API is done sooner. */
+const SEARCH_MS = 500;
+const ADVICE_TOKENS = 5;
+const USED = [{ type: "tool_use", id: "toolu_1", name: "look_up", input: { what: "any" } }];
+const RESULT_TEXT = "found ".repeat(40);
+const BATCH_PATH = "/v1/messages/batches";
+const COUNT_PATH = "/v1/messages/count_tokens";
 
-/** Nano-USD per token: input, output, cache writes for 5 minutes and for an hour. */
-const PRICES: Readonly<Record<string, readonly [number, number, number, number]>> = {
-  "claude-opus-5-5": [4_000, 20_000, 5_000, 8_000],
-  "claude-sonnet-5-5": [2_000, 10_000, 2_500, 4_000],
-  "claude-haiku-4-5": [1_000, 5_000, 1_250, 2_000],
-  "claude-fable-5-2": [8_000, 40_000, 10_000, 16_000],
-};
+/** One request: what it was billed, and how it was answered. */
+export interface Billed {
+  call: string;
+  /** Of the flag, as the caller says. */
+  flag: string;
+  kind: string;
+  nanoUsd: number;
+}
 
 /** A random number from 0 to 1, the next of a seed. */
 export type Random = () => number;
@@ -42,10 +61,8 @@ export function randomOf(seed: number): Random {
 
 type Body = Readonly<Record<string, unknown>>;
 
-/** A prompt's tokens, and the field of `usage` they are told in. */
-interface Prompt {
-  tokens: number;
-  as: 0 | 2 | 3;
+function listOf(value: unknown): Body[] {
+  return Array.isArray(value) ? (value as unknown[]).filter(isObject) : [];
 }
 
 class Exchange {
@@ -58,7 +75,7 @@ class Exchange {
   readonly output: number;
   readonly id: string;
   readonly random: Random;
-  readonly #bill: (model: string, prompt: Prompt, output: number) => void;
+  readonly #bill: (part: Part) => void;
   readonly #startedMs = performance.now();
   #gone = new AbortController();
 
@@ -68,7 +85,7 @@ class Exchange {
     prompt: Prompt;
     id: string;
     random: Random;
-    bill: (model: string, prompt: Prompt, output: number) => void;
+    bill: (part: Part) => void;
   }) {
     this.body = input.body;
     this.res = input.res;
@@ -91,11 +108,24 @@ class Exchange {
   /** The clouds have no fallback on the server's side, and none goes to the model that declined. */
   get fallsBack(): boolean {
     const { model } = this;
-    return this.body["fallbacks"] !== undefined && !model.startsWith(REGIONAL) && model !== FALLBACK;
+    return this.body["fallbacks"] !== undefined && !isRegional(model) && model !== FALLBACK;
   }
 
-  bill(output: number, model = this.model): void {
-    this.#bill(model, this.prompt, output);
+  get isFast(): boolean {
+    return this.body["speed"] === "fast";
+  }
+
+  get isUs(): boolean {
+    return this.body["inference_geo"] === "us";
+  }
+
+  /** The type of a tool of the API's own, as the body has it, with its model; null without one. */
+  tool(name: string): Readonly<Record<string, unknown>> | null {
+    return listOf(this.body["tools"]).find((tool) => tool["name"] === name) ?? null;
+  }
+
+  bill(output: number, { model = this.model, prompt = this.prompt, searches = 0, fast = this.isFast } = {}): void {
+    this.#bill({ model, prompt, output, searches, fast, us: this.isUs, batch: false });
   }
 
   /** Waits so long; false when the client has gone meanwhile. */
@@ -127,19 +157,9 @@ class Exchange {
     this.res.write(events.map(sse).join(""));
   }
 
-  usage(output: number, more: object = {}): Record<string, unknown> {
-    const { tokens, as } = this.prompt;
-    return {
-      input_tokens: as === 0 ? tokens : 0,
-      cache_creation_input_tokens: as === 0 ? 0 : tokens,
-      cache_creation: {
-        ephemeral_5m_input_tokens: as === 2 ? tokens : 0,
-        ephemeral_1h_input_tokens: as === 3 ? tokens : 0,
-      },
-      cache_read_input_tokens: 0,
-      output_tokens: output,
-      ...more,
-    };
+  usage(output: number, more: object = {}, prompt = this.prompt): Record<string, unknown> {
+    const where = { ...(this.isFast && { speed: "fast" }), ...(this.isUs && { inference_geo: "us" }) };
+    return { ...usageOf(prompt, output), ...where, ...more };
   }
 
   message(changes: object): Record<string, unknown> {
@@ -166,6 +186,19 @@ class Exchange {
     this.send({ type: "content_block_stop", index });
     return tokens;
   }
+}
+
+function usageOf({ tokens, as }: Prompt, output: number): Record<string, unknown> {
+  return {
+    input_tokens: as === INPUT ? tokens : 0,
+    cache_creation_input_tokens: as === WRITE_5M || as === WRITE_1H ? tokens : 0,
+    cache_creation: {
+      ephemeral_5m_input_tokens: as === WRITE_5M ? tokens : 0,
+      ephemeral_1h_input_tokens: as === WRITE_1H ? tokens : 0,
+    },
+    cache_read_input_tokens: as === READ ? tokens : 0,
+    output_tokens: output,
+  };
 }
 
 type Play = (to: Exchange) => Promise<void> | void;
@@ -202,11 +235,54 @@ async function hangs(to: Exchange, tokens: number): Promise<void> {
   to.bill(Math.max(tokens, to.written));
 }
 
+/** Searches as often as it likes, not at all without the tool; tells each. How often, when the client has stayed until then. */
+async function search(to: Exchange, tell: (n: number) => void): Promise<number> {
+  const most = Number(to.tool("web_search")?.["max_uses"] ?? 0);
+  const wanted = Math.floor(to.random() * (most + 1));
+  for (let n = 0; n < wanted; n += 1) {
+    if (n > 0 && !(await to.wait(SEARCH_MS))) return n;
+    tell(n);
+  }
+  return wanted;
+}
+
+/** The prompt is read again for each search, with all results before it. */
+function readAgain({ tokens, as }: Prompt, searches: number): Prompt {
+  return { tokens: tokens * (searches + 1) + (RESULT_TOKENS * searches * (searches + 1)) / 2, as };
+}
+
+const searchBlocks = (n: number): [object, object] => [
+  { type: "server_tool_use", id: `srvtoolu_${n}`, name: "web_search", input: { query: "any" } },
+  { type: "web_search_tool_result", tool_use_id: `srvtoolu_${n}`, content: [{ title: RESULT_TEXT }] },
+];
+
+/** What an advisor was asked; bills it, and is an iteration of the answer. Null without one. */
+function advised(to: Exchange): object | null {
+  const model = to.tool("advisor")?.["model"];
+  // The clouds have none.
+  if (typeof model !== "string" || isRegional(to.model)) return null;
+  const prompt: Prompt = { tokens: to.prompt.tokens + RESULT_TOKENS, as: INPUT };
+  to.bill(ADVICE_TOKENS, { model, prompt, fast: false });
+  return { type: "advisor_message", model, ...usageOf(prompt, ADVICE_TOKENS) };
+}
+
 const WHOLE: Readonly<Record<string, Play>> = {
   async answered(to) {
     if (!(await to.write(to.output))) return;
-    to.bill(to.output);
-    to.json(to.message({ content: words(to.output), usage: to.usage(to.output) }));
+    const found: object[] = [];
+    const searches = await search(to, (n) => found.push(...searchBlocks(n)));
+    const prompt = readAgain(to.prompt, searches);
+    to.bill(to.output, { prompt, searches });
+    const more = advised(to);
+    const usage = to.usage(
+      to.output,
+      {
+        ...(searches > 0 && { server_tool_use: { web_search_requests: searches } }),
+        ...(more !== null && { iterations: [{ type: "message", ...to.usage(to.output) }, more] }),
+      },
+      prompt,
+    );
+    to.json(to.message({ content: [...found, ...(to.tool("look_up") === null ? words(to.output) : USED)], usage }));
   },
   async usageLost(to) {
     if (!(await to.write(to.output))) return;
@@ -235,7 +311,7 @@ const WHOLE: Readonly<Record<string, Play>> = {
     if (!(await to.write(to.output))) return;
     const category = pick(to.random, [...WAIVED, ...BILLED]);
     if (BILLED.some((billed) => billed === category)) to.bill(0);
-    to.bill(to.output, FALLBACK);
+    to.bill(to.output, { model: FALLBACK, fast: false });
     const declined = { type: "message", model: to.model, ...to.usage(0) };
     const iterations = [declined, { type: "fallback_message", model: FALLBACK, ...to.usage(to.output) }];
     const content = [handover(to.model, category), ...words(to.output)];
@@ -287,12 +363,35 @@ const WHOLE: Readonly<Record<string, Play>> = {
   hang: (to) => hangs(to, 0),
 };
 
+async function showSearches(to: Exchange): Promise<{ prompt: Prompt; searches: number }> {
+  const searches = await search(to, (n) => {
+    for (const [at, content_block] of searchBlocks(n).entries()) {
+      const index = 2 * n + at;
+      to.send({ type: "content_block_start", index, content_block }, { type: "content_block_stop", index });
+    }
+  });
+  return { prompt: readAgain(to.prompt, searches), searches };
+}
+
 const STREAMED: Readonly<Record<string, Play>> = {
   async answered(to) {
     to.send(to.start());
-    const sent = await to.text(to.output);
-    to.bill(sent);
-    if (sent === to.output) to.end(to.usage(to.output));
+    const { prompt, searches } = await showSearches(to);
+    const sent = await to.text(to.output, 2 * searches);
+    to.bill(sent, { prompt, searches });
+    if (sent < to.output) return;
+    const more = advised(to);
+    const told = {
+      ...(searches > 0 && { server_tool_use: { web_search_requests: searches } }),
+      ...(more !== null && { iterations: [{ type: "message", ...to.usage(sent) }, more] }),
+    };
+    to.end(to.usage(sent, told, prompt));
+  },
+  async searchedAndCut(to) {
+    to.send(to.start());
+    const { prompt, searches } = await showSearches(to);
+    to.bill(await to.text(Math.ceil(to.output / 2), 2 * searches), { prompt, searches });
+    to.res.end();
   },
   async thought(to) {
     to.send(to.start(), { type: "content_block_start", index: 0, content_block: { type: "thinking", thinking: "" } });
@@ -328,7 +427,7 @@ const STREAMED: Readonly<Record<string, Play>> = {
     const content_block = handover(to.model, pick(to.random, WAIVED));
     to.send({ type: "content_block_start", index: 1, content_block }, { type: "content_block_stop", index: 1 });
     const after = await to.text(to.output, 2);
-    to.bill(after, FALLBACK);
+    to.bill(after, { model: FALLBACK, fast: false });
     const declined = { type: "message", model: to.model, ...to.usage(2) };
     const iterations = [declined, { type: "fallback_message", model: FALLBACK, ...to.usage(after) }];
     if (after === to.output) to.end(to.usage(after, { iterations }));
@@ -384,15 +483,15 @@ const STREAMED: Readonly<Record<string, Play>> = {
 };
 
 export class BillEndpoint {
-  /** What each call is billed, in nano-USD, by its number; all its attempts together. */
-  readonly bills = new Map<string, number>();
-  /** How each call was answered, by its number; the words of a fault. */
-  readonly answers = new Map<string, string[]>();
+  /** What each request is billed, by its id; each result of a message batch as one of its own. */
+  readonly bills = new Map<string, Billed>();
   /** How often each way to answer was played; each is some of all requests. */
   readonly played = new Map<string, number>();
   readonly #random: Random;
   readonly #threads = new Map<string, number>();
+  readonly #batches = new Map<string, string>();
   readonly #server: Server;
+  #url = "";
   #serial = 0;
 
   constructor(random: Random) {
@@ -400,13 +499,15 @@ export class BillEndpoint {
     this.#server = createServer((req, res) => {
       this.#serve(req, res).catch(() => res.destroy());
     });
+    this.#server.keepAliveTimeout = KEEP_ALIVE_MS;
   }
 
   async listen(): Promise<string> {
     await new Promise<void>((resolve) => void this.#server.listen(0, "127.0.0.1", resolve));
     const address = this.#server.address();
     if (address === null || typeof address === "string") throw new Error("the endpoint has no port");
-    return `http://127.0.0.1:${address.port}`;
+    this.#url = `http://127.0.0.1:${address.port}`;
+    return this.#url;
   }
 
   close(): void {
@@ -417,22 +518,76 @@ export class BillEndpoint {
   async #serve(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const chunks: Buffer[] = [];
     for await (const chunk of req) chunks.push(Buffer.from(chunk));
-    const body: Body = JSON.parse(Buffer.concat(chunks).toString("utf8"));
-    const call = String(req.headers[HEADER_CALL]);
-    const prompt = this.#promptOf(body);
+    const text = Buffer.concat(chunks).toString("utf8");
+    const { url = "" } = req;
     this.#serial += 1;
-    const id = `msg_${this.#serial}`;
-    const bill = (model: string, of: Prompt, output: number): void => {
-      this.bills.set(call, (this.bills.get(call) ?? 0) + priceOf(model, of, output));
-    };
-    const to = new Exchange({ body, res, prompt, id, random: this.#random, bill });
-    this.#threads.set(id, prompt.tokens + to.output);
-    const plays = Object.entries(to.isStream ? STREAMED : WHOLE);
-    const [name, play] = this.#random() < 0.4 ? (plays[0] ?? pick(this.#random, plays)) : pick(this.#random, plays);
-    const kind = `${to.isStream ? "stream" : "whole"} ${name}`;
-    this.played.set(kind, (this.played.get(kind) ?? 0) + 1);
-    this.answers.set(call, [...(this.answers.get(call) ?? []), `${to.model} ${kind}`]);
+    if (url.startsWith(BATCH_PATH) && req.method === "GET") return this.#readBatch(url, res);
+    const body: Body = JSON.parse(text);
+    const of = { call: String(req.headers[HEADER_CALL]), flag: String(req.headers[HEADER_FLAG]) };
+    if (url.startsWith(BATCH_PATH)) return this.#takeBatch(body, of, res);
+    const prompt = this.#promptOf(body);
+    // Counting is free; what a thread had before is not counted.
+    if (url.startsWith(COUNT_PATH)) return answer(res, { input_tokens: prompt.tokens });
+    const id = `req_${this.#serial}`;
+    res.setHeader("request-id", id);
+    const billed: Billed = { ...of, kind: "", nanoUsd: 0 };
+    this.bills.set(id, billed);
+    const bill = (part: Part): void => void (billed.nanoUsd += billOf(part));
+    const to = new Exchange({ body, res, prompt, id: `msg_${this.#serial}`, random: this.#random, bill });
+    this.#threads.set(to.id, prompt.tokens + to.output);
+    const [name, play] = this.#play(to);
+    billed.kind = `${to.isStream ? "stream" : "whole"} ${name}`;
+    this.played.set(billed.kind, (this.played.get(billed.kind) ?? 0) + 1);
     await play(to);
+  }
+
+  #play(to: Exchange): [string, Play] {
+    if (to.isFast && !hasFast(to.model)) return ["noFast", (of) => of.json(NO_FAST, 400)];
+    const plays = Object.entries(to.isStream ? STREAMED : WHOLE);
+    const [answered] = plays;
+    return this.#random() < ANSWERED && answered !== undefined ? answered : pick(this.#random, plays);
+  }
+
+  /** It has ended at once; what was answered is billed, at half the price. */
+  #takeBatch(body: Body, of: { call: string; flag: string }, res: ServerResponse): void {
+    if (this.#random() < BATCH_REFUSED) return answer(res, { type: "error", error: { type: "overloaded_error" } }, 529);
+    const batchId = `msgbatch_${this.#serial}`;
+    const lines = listOf(body["requests"]).map(({ custom_id, params }) => {
+      const result = this.#resultOf(isObject(params) ? params : {}, { ...of, id: `${batchId}:${String(custom_id)}` });
+      return JSON.stringify({ custom_id, result });
+    });
+    this.#batches.set(batchId, lines.map((line) => `${line}\n`).join(""));
+    answer(res, this.#batch(batchId));
+  }
+
+  #resultOf(params: Body, { id, ...of }: { call: string; flag: string; id: string }): object {
+    const kind = pick(this.#random, ["succeeded", "succeeded", "succeeded", "errored", "expired"]);
+    this.played.set(`batch ${kind}`, (this.played.get(`batch ${kind}`) ?? 0) + 1);
+    if (kind !== "succeeded")
+      return { type: kind, ...(kind === "errored" && { error: { type: "invalid_request_error" } }) };
+    const model = String(params["model"]);
+    const output = 1 + Math.floor(this.#random() * MAX_TOKENS);
+    const prompt = this.#promptOf(params);
+    const us = params["inference_geo"] === "us";
+    const nanoUsd = billOf({ model, prompt, output, searches: 0, fast: false, us, batch: true });
+    this.bills.set(id, { ...of, kind: "batch result", nanoUsd });
+    const usage = { ...usageOf(prompt, output), service_tier: "batch", ...(us && { inference_geo: "us" }) };
+    const message = { id: `msg_${id}`, type: "message", role: "assistant", model, content: words(output), usage };
+    return { type: "succeeded", message: { ...message, stop_reason: "end_turn", stop_sequence: null } };
+  }
+
+  #readBatch(url: string, res: ServerResponse): void {
+    const [, batchId = "", isResults] = /\/batches\/([^/?]+)(\/results)?/.exec(url) ?? [];
+    const results = this.#batches.get(batchId);
+    if (results === undefined) answer(res, { type: "error", error: { type: "not_found_error" } }, 404);
+    else if (isResults === undefined) answer(res, this.#batch(batchId));
+    else res.writeHead(200, { "content-type": "application/x-jsonl" }).end(results);
+  }
+
+  #batch(id: string): object {
+    const results_url = `${this.#url}${BATCH_PATH}/${id}/results`;
+    const request_counts = { processing: 0, succeeded: 1, errored: 0, canceled: 0, expired: 0 };
+    return { id, type: "message_batch", processing_status: "ended", request_counts, results_url };
   }
 
   #promptOf(body: Body): Prompt {
@@ -442,18 +597,20 @@ export class BillEndpoint {
     const pages = text.includes("application/pdf") ? 2 : 0;
     const documents = text.split('"type":"url"').length - 1;
     const media = images * IMAGE_TOKENS + pages * PAGE_TOKENS + documents * DOCUMENT_TOKENS;
+    const tools = JSON.stringify(body["tools"] ?? []).length;
+    const ofTools = tools > 2 ? TOOLS_TOKENS + Math.ceil(tools / 4) : 0;
     const thread = JSON.stringify(body["thread"] ?? {});
     const previous = /"previous_message_id":"(\w+)"/.exec(thread)?.[1];
     const before = previous === undefined ? 0 : (this.#threads.get(previous) ?? THREAD_TOKENS);
-    const as = text.includes('"1h"') ? 3 : text.includes('"cache_control"') ? 2 : 0;
-    return { tokens: Math.ceil((text.length - inline) / 4) + media + before, as };
+    const isCached = text.includes('"cache_control"');
+    const write = text.includes('"1h"') ? WRITE_1H : WRITE_5M;
+    const as = isCached ? (this.#random() < CACHE_HIT ? READ : write) : INPUT;
+    return { tokens: Math.ceil((text.length - inline) / 4) + media + ofTools + before, as };
   }
 }
 
-function priceOf(model: string, { tokens, as }: Prompt, output: number): number {
-  const isRegional = model.startsWith(REGIONAL);
-  const prices = PRICES[model.replace(REGIONAL, "").replace("-v1:0", "")];
-  if (prices === undefined) throw new Error(`the endpoint has no price for ${model}`);
-  const nanoUsd = tokens * prices[as] + output * prices[1];
-  return isRegional ? (nanoUsd / 10) * 11 : nanoUsd;
+const NO_FAST = { type: "error", error: { type: "invalid_request_error", message: "speed: not for this model" } };
+
+function answer(res: ServerResponse, value: object, status = 200): void {
+  res.writeHead(status, { "content-type": "application/json", "retry-after-ms": "1" }).end(JSON.stringify(value));
 }

@@ -7,8 +7,10 @@ export const billTaskSchema = z.object({
   /** Of the endpoint that keeps the bill, and of a port where nobody listens. */
   endpointUrl: z.string(),
   deadUrl: z.string(),
-  flag: z.string(),
+  flags: z.array(z.string()),
   calls: z.number(),
+  /** Calls that run at once. */
+  concurrent: z.number(),
   seed: z.number(),
 });
 export type BillTask = z.infer<typeof billTaskSchema>;
@@ -16,7 +18,11 @@ export type BillTask = z.infer<typeof billTaskSchema>;
 /** What the guard recorded of one attempt, told as it is recorded. */
 const recordedSchema = z.object({
   kind: z.literal("recorded"),
-  call: z.string(),
+  flag: z.string(),
+  /** Null where a record does not tell: a result of a batch. */
+  call: z.string().nullable(),
+  /** What the endpoint calls the request; null when nothing of its answer arrived. */
+  request: z.string().nullable(),
   costNanoUsd: z.number(),
   exact: z.boolean(),
   /** The record itself, for the words of a fault. */
@@ -28,6 +34,8 @@ const endedSchema = z.object({
   kind: z.literal("ended"),
   call: z.string(),
   door: z.string(),
+  /** The kind of the request. */
+  asked: z.string(),
   end: z.string(),
   tookMs: z.number(),
   /** What is wrong with that end; null for nothing. */

@@ -1,21 +1,57 @@
 /**
- * The bill: calls of every kind and end through every door of the guard, against an endpoint that keeps a bill of its own, while
- * the flag is killed, downgraded, its models are blocked, and the Andon server is restarted and killed. Invariants looked at: no
- * call's records are below its bill, those of a call that are all exact are equal to it, the ledger holds what the records come
- * to, and the application is left with nothing: no error unhandled, no timer, socket or heap, so that it ends by itself.
+ * The bill: calls of every kind and end through every door of the guard, under budgets that track, trip and reserve, against an
+ * endpoint that keeps a bill of its own, while flags are killed, downgraded, models are blocked, hours turn, and the Andon
+ * server is restarted and killed. Invariants looked at: no request's records are below its bill, exact ones are equal to it, the
+ * ledger holds what the records come to, in every table, and the application is left with nothing: no error unhandled, no timer,
+ * socket or heap, so that it ends by itself.
  */
 import { setTimeout as delay } from "node:timers/promises";
-import { z } from "zod";
 import { freePort } from "../../src/demo/story/free-port.ts";
 import { OperatorApi, tokenSchema } from "../../src/demo/story/operator-api.ts";
 import type { ServerProcess } from "../../src/demo/story/server-process.ts";
 import { waitUntil } from "../../src/demo/story/wait.ts";
 import { ENVIRONMENT_PATH } from "../support/andon-server.ts";
 import { startWorker } from "../support/worker.ts";
+import { Account, type Compared } from "./bill-account.ts";
 import { BillEndpoint, randomOf, type Random } from "./bill-endpoint.ts";
-import { type BillMessage, billMessageSchema, type BillTask, type Closed } from "./bill-protocol.ts";
+import { faultsOfLedger, makeBudgets, type Query } from "./bill-ledger.ts";
+import { billMessageSchema, type BillTask } from "./bill-protocol.ts";
 
-const FLAG = "billed";
+/** The server whose clock can be ahead. */
+export const SERVER_SCRIPT = "bench/soak/later-server.js";
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+/** With each start the server's clock is as much further ahead. */
+const LATER_MS = 25 * MINUTE_MS;
+/** What is not rolled up by then never is. */
+const LATEST_MS = 72 * HOUR_MS;
+/** By flag. Hours turn at other minutes in each zone. */
+const BUDGETS = {
+  tracked: { limitUsd: 1, timezone: "UTC", enforcement: "track", ladder: [{ atPercent: 100, action: "alert" }] },
+  tripped: {
+    limitUsd: 20,
+    timezone: "Asia/Kathmandu",
+    enforcement: "trip",
+    onUnavailable: "allow",
+    onReset: "restore",
+    ladder: [
+      { atPercent: 80, action: "downgrade", level: 1 },
+      { atPercent: 100, action: "kill" },
+    ],
+  },
+  reserved: {
+    limitUsd: 200,
+    timezone: "Pacific/Chatham",
+    enforcement: "reserve",
+    onUnavailable: "deny",
+    reserveWaitMs: 500,
+    minTokens: 8,
+    ladder: [],
+  },
+} as const;
+const FLAGS = Object.keys(BUDGETS);
+/** Calls at once: those that hang hold up no others then. */
+const CONCURRENT = { few: 24, many: 96, manyFrom: 50_000 };
 const CHAIN = ["claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-4-5"] as const;
 const CHANGE_EVERY_MS = 400;
 const MAX_AWAY_MS = 2_000;
@@ -29,8 +65,10 @@ const MAX_FAULTS = 20;
 const OUTPUT_SHOWN_CHARS = 2_000;
 
 export interface BillOptions {
-  /** It is up, and is again when the run has ended. */
+  /** Of {@link SERVER_SCRIPT}. It is up, and is again when the run has ended. */
   server: ServerProcess;
+  /** Looks into its database; null where nobody else can. */
+  query: Query | null;
   calls: number;
   seed: number;
   /** The server is stopped, or killed without warning, as often. */
@@ -48,30 +86,19 @@ export interface BillVerdict {
   ends: ReadonlyMap<string, ReadonlyMap<string, number>>;
   /** How requests were answered, each kind with its number. */
   played: ReadonlyMap<string, number>;
-  /** Calls that were made, and those of them that cost something. */
   calls: number;
-  billedCalls: number;
-  exactCalls: number;
-  billNanoUsd: number;
-  ledgerNanoUsd: number;
+  compared: Compared;
+  /** What the ledger's tables hold, in words. */
+  ledger: readonly string[];
   /** Restarts of the server, by how it ended. */
   stops: number;
   kills: number;
+  /** That have passed by the server's clock. */
+  hours: number;
   longestCallMs: number;
   heapGrowthBytes: number;
   exitMs: number | null;
 }
-
-/** What was recorded of one call, all its attempts together. */
-interface Recorded {
-  costNanoUsd: number;
-  isExact: boolean;
-  records: string[];
-}
-
-const usageSchema = z.object({
-  items: z.array(z.object({ exactNanoUsd: z.number(), estimatedNanoUsd: z.number() })),
-});
 
 /** Runs it on a server that is up. Rejects when it could not be run to its end; what did not hold is in the verdict. */
 export async function bill(options: BillOptions): Promise<BillVerdict> {
@@ -83,18 +110,31 @@ export async function bill(options: BillOptions): Promise<BillVerdict> {
     const token = await setUp(api);
     const endpointUrl = await endpoint.listen();
     const deadUrl = `http://127.0.0.1:${await freePort()}`;
-    const given: BillTask = { url: server.url, token, endpointUrl, deadUrl, flag: FLAG, calls, seed };
+    const concurrent = calls < CONCURRENT.manyFrom ? CONCURRENT.few : CONCURRENT.many;
+    const given: BillTask = { url: server.url, token, endpointUrl, deadUrl, flags: FLAGS, calls, concurrent, seed };
     const unrest = new Unrest(api, options, randomOf(seed + 2));
+    const fromMs = Date.now() - HOUR_MS;
     const exitMs = await runCallers(given, account, unrest, options);
-    const usage = await api.call("GET", `${ENVIRONMENT_PATH}/usage?groupBy=flag`, null, usageSchema);
+    await server.stop();
+    await server.start({ ANDON_SOAK_AHEAD_MS: String(unrest.aheadMs + LATEST_MS) });
+    const span = { fromMs, untilMs: Date.now() + unrest.aheadMs + HOUR_MS };
+    const { recorded } = account;
+    const ledger = await faultsOfLedger({ api, query: options.query, recorded, span });
+    const compared = account.compare(endpoint.bills);
+    const own = ownFaults(account, exitMs);
     return {
       seed,
       calls,
       ends: account.ends,
       played: endpoint.played,
-      ...account.judge(endpoint, usage.items, exitMs),
+      compared,
+      ledger: ledger.said,
+      faults: [...account.faults, ...compared.faults, ...ledger.faults, ...own.faults].slice(0, MAX_FAULTS),
+      longestCallMs: account.longestMs,
+      heapGrowthBytes: own.heapGrowthBytes,
       stops: unrest.stops,
       kills: unrest.kills,
+      hours: unrest.aheadMs / HOUR_MS,
       exitMs,
     };
   } finally {
@@ -104,8 +144,11 @@ export async function bill(options: BillOptions): Promise<BillVerdict> {
 
 async function setUp(api: OperatorApi): Promise<string> {
   await api.change("PUT", `${ENVIRONMENT_PATH}/chains/billed`, { steps: CHAIN.map((model) => ({ model })) });
-  const flag = { key: FLAG, name: FLAG, owner: "soak", chain: "billed", abortInFlight: true };
-  await api.change("POST", `${ENVIRONMENT_PATH}/flags`, flag);
+  for (const key of FLAGS) {
+    const flag = { key, name: key, owner: "soak", chain: "billed", abortInFlight: true };
+    await api.change("POST", `${ENVIRONMENT_PATH}/flags`, flag);
+  }
+  await makeBudgets(api, BUDGETS);
   const body = { kind: "sdk", name: "bill", environments: ["production"] };
   return (await api.call("POST", "/v1/tokens", body, tokenSchema)).secret;
 }
@@ -127,6 +170,7 @@ async function runCallers(
       if (limit.aborted) throw new Error(`not all calls were over after ${timeoutMs} ms`);
       await unrest.turn();
     }
+    worker.process.send({ close: true });
     await waitUntil(() => account.closed !== null || isOver() || limit.aborted, timeoutMs);
     if (account.closed === null) throw new Error(`it did not come to its close`);
     return await waitUntil(isOver, EXIT_MS);
@@ -137,10 +181,12 @@ async function runCallers(
   }
 }
 
-/** What goes on while calls are made: kills, downgrades, blocks, and ends of the server, one after the other. */
+/** What goes on while calls are made: kills, downgrades, blocks, ends of the server and of hours, one after the other. */
 class Unrest {
   stops = 0;
   kills = 0;
+  /** How far the server's clock is ahead. */
+  aheadMs = 0;
   readonly #api: OperatorApi;
   readonly #options: BillOptions;
   readonly #random: Random;
@@ -154,7 +200,8 @@ class Unrest {
   }
 
   async turn(): Promise<void> {
-    const flag = `${ENVIRONMENT_PATH}/flags/${FLAG}`;
+    const key = FLAGS[Math.floor(this.#random() * FLAGS.length)];
+    const flag = `${ENVIRONMENT_PATH}/flags/${key}`;
     const reason = { reason: "soak" };
     await delay(CHANGE_EVERY_MS);
     if (performance.now() - this.#restartedMs > this.#options.restartEveryMs) return this.#restart();
@@ -185,112 +232,25 @@ class Unrest {
       this.stops += 1;
     }
     await delay(this.#random() * MAX_AWAY_MS);
-    await server.start();
+    this.aheadMs += LATER_MS;
+    await server.start({ ANDON_SOAK_AHEAD_MS: String(this.aheadMs) });
     this.#restartedMs = performance.now();
   }
 }
 
-/** What the application told. */
-class Account {
-  readonly ends = new Map<string, Map<string, number>>();
-  areCallsDone = false;
-  closed: Closed | null = null;
-  readonly #recorded = new Map<string, Recorded>();
-  readonly #faults: string[] = [];
-  #longestMs = 0;
-  #calls = 0;
-
-  take(message: BillMessage): void {
-    switch (message.kind) {
-      case "recorded": {
-        const { costNanoUsd, exact, record } = message;
-        const known = this.#recorded.get(message.call) ?? { costNanoUsd: 0, isExact: true, records: [] };
-        known.costNanoUsd += costNanoUsd;
-        known.isExact &&= exact;
-        known.records.push(record);
-        this.#recorded.set(message.call, known);
-        this.#sums[exact ? "exact" : "estimated"] += costNanoUsd;
-        return;
-      }
-      case "ended": {
-        const { call, door, end, tookMs, fault } = message;
-        const ends = this.ends.get(door) ?? new Map<string, number>();
-        ends.set(end, (ends.get(end) ?? 0) + 1);
-        this.ends.set(door, ends);
-        this.#longestMs = Math.max(this.#longestMs, tookMs);
-        this.#calls += 1;
-        if (fault !== null) this.#faults.push(`${call} by ${door}: ${fault}`);
-        return;
-      }
-      case "callsDone":
-        this.areCallsDone = true;
-        return;
-      case "closed":
-        this.closed = message;
-        return;
-    }
+/** What the application was left with, and how its process ended. */
+function ownFaults({ closed, calls }: Account, exitMs: number | null): { faults: string[]; heapGrowthBytes: number } {
+  if (closed === null) throw new Error("the application was not closed");
+  const faults = [...closed.unhandled];
+  const heapGrowthBytes = closed.endHeapBytes - closed.warmHeapBytes;
+  if (closed.running > 0) faults.push(`${closed.running} calls of the guard still run after the last has ended`);
+  if (closed.dropped + closed.waiting > 0) {
+    faults.push(`${closed.dropped} records were lost, ${closed.waiting} were still waiting at the close`);
   }
-
-  readonly #sums = { exact: 0, estimated: 0 };
-
-  judge(
-    { bills, answers }: BillEndpoint,
-    rows: readonly { exactNanoUsd: number; estimatedNanoUsd: number }[],
-    exitMs: number | null,
-  ): Pick<
-    BillVerdict,
-    "faults" | "billedCalls" | "exactCalls" | "billNanoUsd" | "ledgerNanoUsd" | "longestCallMs" | "heapGrowthBytes"
-  > {
-    const { closed } = this;
-    if (closed === null) throw new Error("the application was not closed");
-    const heapGrowthBytes = closed.endHeapBytes - closed.warmHeapBytes;
-    const answered = (fault: string): string => {
-      const call = /^c\d+/.exec(fault)?.[0] ?? "";
-      return `${fault} (answered: ${answers.get(call)?.join(", ") ?? "nothing"})`;
-    };
-    const faults = [...[...this.#faults, ...this.#faultsOfBill(bills)].map(answered), ...closed.unhandled];
-    const exactNanoUsd = rows.reduce((sum, row) => sum + row.exactNanoUsd, 0);
-    const ledgerNanoUsd = rows.reduce((sum, row) => sum + row.estimatedNanoUsd, exactNanoUsd);
-    const { exact, estimated } = this.#sums;
-    if (exactNanoUsd !== exact || ledgerNanoUsd !== exact + estimated) {
-      faults.push(
-        `the ledger has ${exactNanoUsd} exact of ${ledgerNanoUsd}, the records ${exact} of ${exact + estimated}`,
-      );
-    }
-    if (closed.running > 0) faults.push(`${closed.running} calls of the guard still run after the last has ended`);
-    if (closed.dropped + closed.waiting > 0) {
-      faults.push(`${closed.dropped} records were lost, ${closed.waiting} were still waiting at the close`);
-    }
-    if (closed.resources.length > 0) faults.push(`left after the close: ${closed.resources.join(", ")}`);
-    if (heapGrowthBytes > HEAP_SLACK_BYTES + this.#calls * MAX_HEAP_GROWTH_BYTES) {
-      faults.push(`the heap grew by ${heapGrowthBytes} bytes in ${this.#calls} calls`);
-    }
-    if (exitMs === null) faults.push(`the process did not end within ${EXIT_MS} ms of its client's close`);
-    const exactCalls = [...bills.keys()].filter((call) => this.#recorded.get(call)?.isExact === true).length;
-    return {
-      faults: faults.slice(0, MAX_FAULTS),
-      billedCalls: bills.size,
-      exactCalls,
-      billNanoUsd: [...bills.values()].reduce((sum, billed) => sum + billed, 0),
-      ledgerNanoUsd,
-      longestCallMs: this.#longestMs,
-      heapGrowthBytes,
-    };
+  if (closed.resources.length > 0) faults.push(`left after the close: ${closed.resources.join(", ")}`);
+  if (heapGrowthBytes > HEAP_SLACK_BYTES + calls * MAX_HEAP_GROWTH_BYTES) {
+    faults.push(`the heap grew by ${heapGrowthBytes} bytes in ${calls} calls`);
   }
-
-  #faultsOfBill(bills: ReadonlyMap<string, number>): string[] {
-    const faults: string[] = [];
-    for (const call of new Set([...bills.keys(), ...this.#recorded.keys()])) {
-      const billed = bills.get(call) ?? 0;
-      const { costNanoUsd, isExact, records } = this.#recorded.get(call) ?? {
-        costNanoUsd: 0,
-        isExact: true,
-        records: [],
-      };
-      if (costNanoUsd < billed || (isExact && costNanoUsd !== billed)) {
-        faults.push(`${call}: recorded ${costNanoUsd}, billed ${billed} nano-USD: ${records.join(" ")}`);
-      }
-    }
-    return faults;
-  }
+  if (exitMs === null) faults.push(`the process did not end within ${EXIT_MS} ms of its client's close`);
+  return { faults, heapGrowthBytes };
 }

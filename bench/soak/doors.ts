@@ -9,7 +9,7 @@ import { generateText, streamText } from "ai";
 import { guard, type GuardHost, type GuardOptions } from "../../sdk-client/src/anthropic.ts";
 import { guardFetch } from "../../sdk-client/src/fetch.ts";
 
-export const DOORS = ["sdk", "fetch", "langchain", "ai-sdk"] as const;
+export const DOORS = ["sdk", "fetch", "langchain", "ai-sdk", "batches"] as const;
 export type DoorName = (typeof DOORS)[number];
 
 export interface Question {
@@ -37,6 +37,8 @@ export class Truncated extends Error {}
 
 /** Retries of a library's own; each of them is an attempt that the endpoint may bill. */
 const RETRIES = 1;
+const RESULT_RETRIES = 5;
+const BATCH_REQUESTS = 3;
 
 /** One client of each door, guarded alike. */
 export function doorsOf(host: GuardHost, options: GuardOptions, baseURL: string): Record<DoorName, Ask> {
@@ -45,6 +47,7 @@ export function doorsOf(host: GuardHost, options: GuardOptions, baseURL: string)
     fetch: fetchDoor(host, options, baseURL),
     langchain: langchainDoor(host, options, baseURL),
     "ai-sdk": aiSdkDoor(host, options, baseURL),
+    batches: batchDoor(host, options, baseURL),
   };
 }
 
@@ -57,6 +60,23 @@ function sdkDoor(host: GuardHost, options: GuardOptions, baseURL: string): Ask {
       return { end: "whole", id: answer.id };
     }
     return taken(answer, { leavesAfter, signal }, ({ type }) => type === "message_stop");
+  };
+}
+
+/** Asks the same in a message batch, and reads its results, whatever happens: what was submitted is billed. */
+function batchDoor(host: GuardHost, options: GuardOptions, baseURL: string): Ask {
+  const client = new Anthropic({ apiKey: "none", baseURL, maxRetries: RETRIES, middleware: [guard(host, options)] });
+  return async ({ body: { model, max_tokens, messages, inference_geo }, headers }) => {
+    const params = { model, max_tokens, messages, ...(inference_geo != null && { inference_geo }) };
+    const requests = Array.from({ length: BATCH_REQUESTS }, (_, n) => ({ custom_id: `r${n}`, params }));
+    const { id } = await client.messages.batches.create({ requests }, { headers });
+    let count = 0;
+    const results = await client.messages.batches.results(id, {}, { headers, maxRetries: RESULT_RETRIES });
+    for await (const result of results) {
+      count += result.custom_id === "" ? 0 : 1;
+    }
+    if (count < BATCH_REQUESTS) throw new Truncated(`${count} of ${BATCH_REQUESTS} results`);
+    return { end: "whole" };
   };
 }
 

@@ -14,7 +14,8 @@ import type { DatabaseConfig } from "../../src/config.ts";
 import { ServerProcess } from "../../src/demo/story/server-process.ts";
 import { startCluster } from "../support/postgres.ts";
 import { median } from "../support/statistics.ts";
-import { bill } from "./bill.ts";
+import type { Estimated } from "./bill-account.ts";
+import { bill, SERVER_SCRIPT } from "./bill.ts";
 import { crowd, type CrowdVerdict } from "./crowd.ts";
 import type { CrowdSample } from "./crowd-verdict.ts";
 import { policy } from "./policy.ts";
@@ -42,11 +43,14 @@ const EXIT_INTERRUPTED = 130;
 const SECRET_BYTES = 32;
 const BILL_CALLS = 10_000;
 const BILL_RESTART_EVERY_MS = 10_000;
-/** About four minutes on a quiet machine. */
-const BILL_TIMEOUT_MS = 20 * 60_000;
+const MAX_BILL_CALLS = 1_000_000;
+/** Of kinds of estimates, those that are told. */
+const KINDS_TOLD = 12;
+/** On a quiet machine it takes a quarter of it. */
+const BILL_TIMEOUT_MS = { eachCall: 36, least: 20 * 60_000 };
 const MAX_SEED = 1_000_000;
 
-const HELP = `Usage: npm run soak [-- NAME] [-- --kills N] [-- --database NAME] [-- --minutes N]
+const HELP = `Usage: npm run soak [-- NAME] [-- --kills N] [-- --database NAME] [-- --minutes N] [-- --calls N]
 
   books  kills the Andon server with SIGKILL again and again while applications report usage and budgets trip, then
          looks through the books: every record counted once, every trip, incident and alert once
@@ -55,9 +59,10 @@ const HELP = `Usage: npm run soak [-- NAME] [-- --kills N] [-- --database NAME] 
   crowd  ten boards stay open while the whole fleet is replaced every ten seconds, half of the times without a goodbye,
          and usage flows, on tables as full as after hours of it: memory and the time of a kill must stay as they were,
          and every table within its bound
-  bill   ten thousand calls of every kind and end through the SDK, guardFetch, LangChain and the AI SDK, against an endpoint
-         that keeps a bill, while the flag is killed, downgraded, its models are blocked and the Andon server is restarted:
-         no call is recorded below its bill, and the process that made them is left with nothing and ends by itself
+  bill   ten thousand calls of every kind and end through the SDK, message batches, guardFetch, LangChain and the AI SDK, under
+         budgets that track, trip and reserve, against an endpoint that keeps a bill, while flags are killed, downgraded,
+         models are blocked, hours turn and the Andon server is restarted: what is exact equals its bill to the nano-USD, in
+         every table of the ledger, no estimate is below it, and the process that made the calls ends by itself
   policy  fleets of 200 callers with one budget that reserves, on a virtual clock: how much of it is used, and never more
   demo   the whole demo: all that it claims must hold
   benches  every bench at its quickest: each must print a figure
@@ -69,12 +74,14 @@ All of them without a NAME. Exits non-zero when something did not hold.
                    and bill PostgreSQL, which is started for the run.
   --minutes N      books: spread the kills over about so long for each database; crowd: run for so long, ${DEFAULT_CROWD_MINUTES}
                    by default; 1 to ${MAX_MINUTES}
+  --calls N        bill: how many calls, 1 to ${MAX_BILL_CALLS}; ${BILL_CALLS} by default
   --help           this text
 `;
 
 interface Arguments {
   names: readonly SoakName[];
   crowdMinutes: number;
+  billCalls: number;
   kills: number;
   lifeMs: number;
   databases: readonly DatabaseName[];
@@ -103,7 +110,7 @@ async function main(): Promise<number> {
       if (given.databases.includes("embedded")) faults += await firstStarts(given.kills, stop.signal);
     }
     if (given.names.includes("bill")) {
-      for (const database of given.crowdDatabases) faults += await billOn(database, stop.signal);
+      for (const database of given.crowdDatabases) faults += await billOn(database, given.billCalls, stop.signal);
     }
     if (given.names.includes("policy")) faults += tell(await policy(say, stop.signal), "policy of leases");
     if (given.names.includes("demo")) faults += await command("demo", "src/demo/main.js", [], stop.signal);
@@ -186,36 +193,70 @@ async function switchesOn(database: DatabaseName, kills: number, signal: AbortSi
   }
 }
 
-async function billOn(database: DatabaseName, signal: AbortSignal): Promise<number> {
-  say(`bill on ${database}: ${BILL_CALLS} calls of every kind and end, by every door`);
+async function billOn(database: DatabaseName, calls: number, signal: AbortSignal): Promise<number> {
+  say(`bill on ${database}: ${calls} calls of every kind and end, by every door`);
   const folder = await mkdtemp(join(tmpdir(), "andon-soak-"));
   const cluster = database === "postgres" ? await startCluster() : null;
   const url = (await cluster?.createDatabase()) ?? null;
-  const server = await ServerProcess.on(join(folder, "data"), url === null ? {} : onPostgres(url));
+  const env = url === null ? {} : onPostgres(url);
+  const server = await ServerProcess.on(join(folder, "data"), env, SERVER_SCRIPT);
+  const startedMs = performance.now();
   try {
     await server.start();
     const seed = randomInt(MAX_SEED);
-    const bounds = { restartEveryMs: BILL_RESTART_EVERY_MS, timeoutMs: BILL_TIMEOUT_MS };
-    const found = await bill({ server, calls: BILL_CALLS, seed, ...bounds, signal });
+    const timeoutMs = Math.max(BILL_TIMEOUT_MS.least, calls * BILL_TIMEOUT_MS.eachCall);
+    const query =
+      cluster === null || url === null
+        ? null
+        : (statement: string) => cluster.execute(statement, new URL(url).pathname.slice(1));
+    const found = await bill({ server, query, calls, seed, restartEveryMs: BILL_RESTART_EVERY_MS, timeoutMs, signal });
     for (const [door, ends] of found.ends) say(`  ${door}: ${listed(ends)}`);
     say(`  answers of the endpoint: ${listed(found.played)}`);
-    const { faults, calls, billedCalls, exactCalls, billNanoUsd, ledgerNanoUsd } = found;
+    say(`  estimated, by answer: ${estimates(found.compared.byAnswer)}`);
+    say(`  estimated, by what was asked: ${estimates(found.compared.byAsked)}`);
+    for (const line of found.ledger) say(`  ${line}`);
     say(
-      `  ${found.stops} stops and ${found.kills} kills of the server, longest call ${seconds(found.longestCallMs)} s`,
+      `  ${found.stops} stops and ${found.kills} kills of the server, ${found.hours.toFixed(1)} h by its clock, longest call ` +
+        `${seconds(found.longestCallMs)} s, heap ${(found.heapGrowthBytes / 1024).toFixed(0)} KiB more, process ended after ` +
+        `${seconds(found.exitMs ?? 0)} s, ${((performance.now() - startedMs) / 60_000).toFixed(1)} min in all`,
     );
-    say(
-      `  heap ${(found.heapGrowthBytes / 1024).toFixed(0)} KiB more, process ended after ${seconds(found.exitMs ?? 0)} s`,
-    );
-    const factor = (ledgerNanoUsd / billNanoUsd).toFixed(2);
+    const { compared } = found;
+    const estimated = compared.requests - compared.exactRequests;
     return tell(
-      faults,
-      `bill: ${calls} calls, ${billedCalls} of them billed, ${exactCalls} to the nano-USD; the ledger has ${factor} times the bill (seed ${seed})`,
+      found.faults,
+      `bill: ${calls} calls, ${compared.requests} requests; ${compared.exactRequests} recorded exactly: ${nanoUsd(compared.exactRecordedNanoUsd)}, ` +
+        `billed ${nanoUsd(compared.exactBillNanoUsd)}; ${estimated} by estimate: ${nanoUsd(compared.estimatedRecordedNanoUsd)}, billed ` +
+        `${nanoUsd(compared.estimatedBillNanoUsd)} (${factorOf(compared.estimatedRecordedNanoUsd, compared.estimatedBillNanoUsd)}); seed ${seed}`,
     );
   } finally {
     await server.stop();
     await cluster?.stop();
     await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   }
+}
+
+/** Kinds whose estimates are furthest above their bill, in USD. */
+function estimates(kinds: ReadonlyMap<string, Estimated>): string {
+  return [...kinds]
+    .toSorted(([, one], [, other]) => excess(other) - excess(one))
+    .slice(0, KINDS_TOLD)
+    .map(([kind, { requests, billNanoUsd, recordedNanoUsd }]) => {
+      const [has, billed] = [recordedNanoUsd / 1e9, billNanoUsd / 1e9];
+      return `${kind} ${has.toFixed(2)} of ${billed.toFixed(2)} USD (${factorOf(has, billed)}, ${requests})`;
+    })
+    .join("; ");
+}
+
+function excess({ recordedNanoUsd, billNanoUsd }: Estimated): number {
+  return recordedNanoUsd - billNanoUsd;
+}
+
+function factorOf(recorded: number, billed: number): string {
+  return billed === 0 ? "nothing billed" : `${(recorded / billed).toFixed(2)} times`;
+}
+
+function nanoUsd(amount: number): string {
+  return `${amount.toLocaleString("en")} nano-USD`;
 }
 
 function listed(counts: ReadonlyMap<string, number>): string {
@@ -280,6 +321,7 @@ function readArguments(): Arguments | number {
         kills: { type: "string" },
         database: { type: "string" },
         minutes: { type: "string" },
+        calls: { type: "string" },
         help: { type: "boolean", short: "h" },
       },
     });
@@ -291,6 +333,7 @@ function readArguments(): Arguments | number {
     if (unknown.length > 0) throw new Error(`there is no soak named ${unknown.join(", ")}`);
     const names = SOAKS.filter((name) => positionals.length === 0 || positionals.includes(name));
     const kills = wholeNumber("--kills", values.kills, MAX_KILLS) ?? DEFAULT_KILLS;
+    const billCalls = wholeNumber("--calls", values.calls, MAX_BILL_CALLS) ?? BILL_CALLS;
     const minutes = wholeNumber("--minutes", values.minutes, MAX_MINUTES);
     const databases = DATABASES.filter((name) => values.database === undefined || values.database === name);
     // The embedded one is in the server's process, which twenty thousand instances would keep busy.
@@ -298,7 +341,15 @@ function readArguments(): Arguments | number {
     if (databases.length === 0) throw new Error(`--database must be ${DATABASES.join(" or ")}`);
     // A life ends at random within its span: on average after half of it.
     const lifeMs = minutes === null ? DEFAULT_LIFE_MS : Math.ceil((minutes * 60_000 * 2) / kills);
-    return { names, crowdMinutes: minutes ?? DEFAULT_CROWD_MINUTES, kills, lifeMs, databases, crowdDatabases };
+    return {
+      names,
+      crowdMinutes: minutes ?? DEFAULT_CROWD_MINUTES,
+      billCalls,
+      kills,
+      lifeMs,
+      databases,
+      crowdDatabases,
+    };
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${HELP}`);
     return EXIT_USAGE;
@@ -308,7 +359,7 @@ function readArguments(): Arguments | number {
 function wholeNumber(name: string, text: string | undefined, max: number): number | null {
   if (text === undefined) return null;
   const value = Number(text);
-  if (!/^\d{1,4}$/.test(text) || value < 1 || value > max) throw new Error(`${name} must be from 1 to ${max}`);
+  if (!/^\d{1,7}$/.test(text) || value < 1 || value > max) throw new Error(`${name} must be from 1 to ${max}`);
   return value;
 }
 

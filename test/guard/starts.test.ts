@@ -1,6 +1,6 @@
 /** Under a budget that trips, a call begins when the server knows what it can cost, or has granted credit for it. */
 import Anthropic from "@anthropic-ai/sdk";
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { isFeatureDisabled } from "../../sdk-client/src/anthropic.ts";
 import type { SnapshotBudget } from "../../sdk-client/src/wire/protocol.ts";
 import { FLAG, flagOf } from "../support/guard-snapshots.ts";
@@ -12,6 +12,8 @@ import { startUsageWorld, type UsageWorld } from "../support/usage-world.ts";
 const OUTPUT_NANO_USD = 20_000;
 const INPUT_NANO_USD = 4_000;
 
+/** How long calls wait for a state that an answer told of. */
+const STATE_WAIT_MS = 2_000;
 const QUESTION_CHARS = ASK.messages.reduce((sum, { content }) => sum + content.length, 0);
 
 const BUDGET: SnapshotBudget = {
@@ -172,6 +174,21 @@ describe("while the server does not answer", () => {
     expect(world.endpoint.calls).toEqual([]);
     answering.open();
   });
+});
+
+it("an answer that tells of a newer state holds no process while no call waits for it", async () => {
+  const client = await limited();
+  world.server.credits = [{ budgetId: "b", nanoUsd: 1e9 }];
+  await client.messages.create(ASK);
+  world.server.revision = "a.99";
+  const timers = vi.spyOn(globalThis, "setTimeout");
+  try {
+    await world.andon.flush();
+    // The flush itself has a timer of that length.
+    expect(timers.mock.calls.filter(([, ms]) => ms === STATE_WAIT_MS)).toHaveLength(1);
+  } finally {
+    timers.mockRestore();
+  }
 });
 
 it("without a budget that trips nothing waits and nothing is told", async () => {

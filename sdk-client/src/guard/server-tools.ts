@@ -13,6 +13,9 @@ const MIN_TURN_MS = 500;
 /** What one result adds to the prompt where the tool states no bound (`max_content_tokens`). */
 const RESULT_TOKENS = 25_000;
 
+/** What an advice adds to the prompt: all that its model wrote, as another model counts it, and its frame. */
+const ADVICE = { factor: 2, frameTokens: 200 };
+
 /** An advisor tool: another model that the answering one asks. */
 export interface Advisor {
   model: string;
@@ -45,9 +48,12 @@ export function serverToolsOf(body: Body, otherwise = MAX_TURNS): ServerTools {
     if (uses === null) unstated ??= type;
     maxUses += uses ?? otherwise;
     hasWebSearch ||= type.startsWith("web_search");
-    resultTokens = Math.max(resultTokens, numberOf(tool["max_content_tokens"]) ?? RESULT_TOKENS);
     const model = tool["model"];
-    if (typeof model === "string") advisors.push({ model, maxTokens: numberOf(tool["max_tokens"]) });
+    const maxTokens = numberOf(tool["max_tokens"]);
+    if (typeof model === "string") advisors.push({ model, maxTokens });
+    const advice =
+      typeof model === "string" && maxTokens !== null ? maxTokens * ADVICE.factor + ADVICE.frameTokens : RESULT_TOKENS;
+    resultTokens = Math.max(resultTokens, numberOf(tool["max_content_tokens"]) ?? advice);
   }
   return { maxUses, hasWebSearch, resultTokens, advisors, unstated };
 }

@@ -203,7 +203,7 @@ export class Starts implements ReportPart {
     this.#newer = typeof revision === "string" && this.#isNewer(revision) ? revision : null;
     for (const start of this.#waiting) if (start.standing === "told") start.standing = "counted";
     if (this.#newer === null) this.#admit();
-    else this.#wait(STATE_WAIT_MS);
+    else if (this.#waiting.size > 0) this.#wait(STATE_WAIT_MS);
     for (const start of this.#waiting) {
       if (start.standing !== "waiting") continue;
       this.#host.reportNow();

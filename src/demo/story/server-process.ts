@@ -17,9 +17,11 @@ export class ServerProcess {
   readonly url: string;
   readonly adminToken: string;
   readonly #env: Readonly<Record<string, string>>;
+  readonly #script: string;
   #child: Child | null = null;
 
-  private constructor(port: number, dataDir: string, env: Readonly<Record<string, string>>) {
+  private constructor(port: number, dataDir: string, env: Readonly<Record<string, string>>, script: string) {
+    this.#script = script;
     this.url = `http://127.0.0.1:${port}`;
     this.adminToken = `andon_op_${randomBytes(TOKEN_BYTES).toString("base64url")}`;
     this.#env = {
@@ -33,15 +35,22 @@ export class ServerProcess {
 
   /**
    * Prepares a server on a free port; `start` starts it. The folder is made when it is missing. `env` goes over its
-   * settings, such as `DATABASE_URL` for another database than the embedded one.
+   * settings, such as `DATABASE_URL` for another database than the embedded one. `script` starts the server in its own way.
    */
-  static async on(dataDir: string, env: Readonly<Record<string, string>> = {}): Promise<ServerProcess> {
-    return new ServerProcess(await freePort(), dataDir, env);
+  static async on(
+    dataDir: string,
+    env: Readonly<Record<string, string>> = {},
+    script = "src/main.js",
+  ): Promise<ServerProcess> {
+    return new ServerProcess(await freePort(), dataDir, env, script);
   }
 
-  /** Starts it. Resolves, with the milliseconds it took, when it can serve; throws with what it printed otherwise. */
-  async start(): Promise<number> {
-    const child = startChild("src/main.js", this.#env);
+  /**
+   * Starts it, with `env` over its settings this time. Resolves, with the milliseconds it took, when it can serve; throws with
+   * what it printed otherwise.
+   */
+  async start(env: Readonly<Record<string, string>> = {}): Promise<number> {
+    const child = startChild(this.#script, { ...this.#env, ...env });
     this.#child = child;
     let end: number | string | null = null;
     void child.ended.then((how) => (end = how));
