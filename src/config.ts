@@ -29,6 +29,8 @@ export interface Config {
   /** How long single calls are kept, and how many per environment; the sums of the ledger stay. */
   recentCallsHours: number;
   recentCallsMax: number;
+  /** How long the ledger's tables are kept, in days. */
+  kept: KeptDays;
   /** Keys of the environments in which no breaker takes a model out; `*`: in none. */
   breakersOff: readonly string[];
   reconciliation: Reconciliation;
@@ -45,6 +47,20 @@ export interface Reconciliation {
   /** A difference counts when it is more than both. */
   percent: number;
   minUsd: number;
+}
+
+/** Days that rows of the ledger are kept. */
+export interface KeptDays {
+  /** Sums by minute. */
+  minutes: number;
+  /** Sums by quarter of an hour, hour, day and month; names by day and month. */
+  rollups: number;
+  /** Names by hour. */
+  topHours: number;
+  /** Which batches were counted. */
+  batches: number;
+  /** Which results of message batches were counted. */
+  results: number;
 }
 
 /** What the variables say: the secret may still have to be made (embedded database only). */
@@ -64,6 +80,7 @@ export interface Variable {
 export const SECRET_MIN_CHARS = 32;
 /** Single calls kept per environment. */
 export const DEFAULT_RECENT_CALLS_MAX = 10_000;
+export const DEFAULT_KEPT: KeptDays = { minutes: 100, rollups: 400, topHours: 35, batches: 3, results: 32 };
 const ADMIN_TOKEN = /^andon_op_[A-Za-z0-9_-]{16,}$/;
 
 /** Every variable, in the order of the documentation; `docs/configuration.md` is checked against it. */
@@ -103,6 +120,36 @@ export const VARIABLES: readonly Variable[] = [
     name: "ANDON_RECENT_CALLS_MAX",
     default: "10000",
     description: "How many single calls are kept per environment; 100 to 1000000.",
+  },
+  {
+    name: "ANDON_USAGE_MINUTES_DAYS",
+    default: "100",
+    description:
+      "Days that sums of usage by the minute are kept; 35 to 400. A month's budget that is edited needs its own.",
+  },
+  {
+    name: "ANDON_USAGE_ROLLUPS_DAYS",
+    default: "400",
+    description:
+      "Days that sums of usage by quarter of an hour, hour, day and month are kept, of users, sessions, apps and versions by day and month too; 35 to 4000, and no fewer than `ANDON_USAGE_MINUTES_DAYS`.",
+  },
+  {
+    name: "ANDON_USAGE_TOP_HOURS_DAYS",
+    default: "35",
+    description:
+      "Days that sums of the 1,000 users, sessions, apps and versions that cost most are kept by the hour; 32 to 400, and no more than `ANDON_USAGE_ROLLUPS_DAYS`.",
+  },
+  {
+    name: "ANDON_USAGE_BATCHES_DAYS",
+    default: "3",
+    description:
+      "Days that it is remembered which batches of usage were counted; 1 to 30. A client that is cut off for longer, after a batch whose answer it never got, counts that one twice.",
+  },
+  {
+    name: "ANDON_USAGE_RESULTS_DAYS",
+    default: "32",
+    description:
+      "Days that it is remembered which results of message batches were counted; 30 to 90. They can be read for 29 days.",
   },
   {
     name: "ANDON_BREAKERS_OFF",
@@ -224,6 +271,11 @@ const schema = z
       .optional(),
     ANDON_RECENT_CALLS_HOURS: wholeNumber(1, 720).default(24),
     ANDON_RECENT_CALLS_MAX: wholeNumber(100, 1_000_000).default(DEFAULT_RECENT_CALLS_MAX),
+    ANDON_USAGE_MINUTES_DAYS: wholeNumber(35, 400).default(DEFAULT_KEPT.minutes),
+    ANDON_USAGE_ROLLUPS_DAYS: wholeNumber(35, 4_000).default(DEFAULT_KEPT.rollups),
+    ANDON_USAGE_TOP_HOURS_DAYS: wholeNumber(32, 400).default(DEFAULT_KEPT.topHours),
+    ANDON_USAGE_BATCHES_DAYS: wholeNumber(1, 30).default(DEFAULT_KEPT.batches),
+    ANDON_USAGE_RESULTS_DAYS: wholeNumber(30, 90).default(DEFAULT_KEPT.results),
     ANDON_BREAKERS_OFF: z
       .string()
       .regex(/^(?:\*|[a-z0-9-]+(?: *, *[a-z0-9-]+)*)$/, "expected keys of environments with commas, or *")
@@ -251,6 +303,15 @@ const schema = z
     ANDON_LOG_LEVEL: z.enum(LOG_LEVELS, `expected one of ${LOG_LEVELS.join(", ")}`).default("info"),
   })
   .check((checked) => {
+    const days = checked.value;
+    for (const [longer, shorter] of [
+      ["ANDON_USAGE_ROLLUPS_DAYS", "ANDON_USAGE_MINUTES_DAYS"],
+      ["ANDON_USAGE_ROLLUPS_DAYS", "ANDON_USAGE_TOP_HOURS_DAYS"],
+    ] as const) {
+      if (days[longer] >= days[shorter]) continue;
+      const message = `expected no fewer than the ${days[shorter]} days of ${shorter}`;
+      checked.issues.push({ code: "custom", path: [longer], input: undefined, message });
+    }
     if (checked.value.DATABASE_URL !== undefined && checked.value.ANDON_SECRET === undefined) {
       checked.issues.push({
         code: "custom",
@@ -288,6 +349,13 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     logLevel: values.ANDON_LOG_LEVEL,
     recentCallsHours: values.ANDON_RECENT_CALLS_HOURS,
     recentCallsMax: values.ANDON_RECENT_CALLS_MAX,
+    kept: {
+      minutes: values.ANDON_USAGE_MINUTES_DAYS,
+      rollups: values.ANDON_USAGE_ROLLUPS_DAYS,
+      topHours: values.ANDON_USAGE_TOP_HOURS_DAYS,
+      batches: values.ANDON_USAGE_BATCHES_DAYS,
+      results: values.ANDON_USAGE_RESULTS_DAYS,
+    },
     breakersOff: values.ANDON_BREAKERS_OFF?.split(/ *, */) ?? [],
     reconciliation: {
       adminKey: values.ANDON_ANTHROPIC_ADMIN_KEY ?? null,

@@ -26,6 +26,7 @@ describe("parseConfig", () => {
       logLevel: "info",
       recentCallsHours: 24,
       recentCallsMax: 10_000,
+      kept: { minutes: 100, rollups: 400, topHours: 35, batches: 3, results: 32 },
       breakersOff: [],
       reconciliation: {
         adminKey: null,
@@ -77,6 +78,12 @@ describe("parseConfig", () => {
     ["ANDON_ANTHROPIC_WORKSPACES", "production=wrkspc_1,staging=wrkspc_1"],
     ["ANDON_RECONCILE_PERCENT", "0"],
     ["ANDON_RECONCILE_MIN_USD", "0.5"],
+    ["ANDON_USAGE_MINUTES_DAYS", "34"],
+    ["ANDON_USAGE_ROLLUPS_DAYS", "4001"],
+    ["ANDON_USAGE_ROLLUPS_DAYS", "99"],
+    ["ANDON_USAGE_TOP_HOURS_DAYS", "31"],
+    ["ANDON_USAGE_BATCHES_DAYS", "0"],
+    ["ANDON_USAGE_RESULTS_DAYS", "29"],
   ])("refuses %s=%s by name, saying what was expected", (name, value) => {
     const faults = faultsOf({ [name]: value });
     expect(faults.some((fault) => fault.startsWith(`${name}: expected`))).toBe(true);

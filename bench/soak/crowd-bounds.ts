@@ -10,6 +10,7 @@ import { LOST_COUNTED_SECONDS } from "../../src/domain/fleet.ts";
 import { MINUTE_MS } from "../../src/domain/ledger.ts";
 import { pruneJob } from "../../src/jobs/prune.ts";
 import { recentUsageJob } from "../../src/jobs/recent-usage.ts";
+import { topNamesJob } from "../../src/jobs/top-names.ts";
 import { REMEMBERED_MAX } from "../../src/domain/fleet.ts";
 import { REVISIONS_KEPT } from "../../src/services/instances/receipts.ts";
 import { CALLS_KEPT_MS } from "../../src/services/usage/calls-by-revision.ts";
@@ -17,7 +18,14 @@ import { FLEET_CALLS_KEPT_MS } from "../../src/services/models/fleet-calls.ts";
 import { callsIn, changesIn, CLIENTS, clientsIn, FLAGS, GENERATION_MS, lostIn } from "./crowd-shape.ts";
 
 /** Tables that keep history on purpose: they grow with time, not with the crowd. */
-export const HISTORY: ReadonlySet<string> = new Set(["audit", "usage_minutes", "usage_rollups", "usage_batches"]);
+export const HISTORY: ReadonlySet<string> = new Set([
+  "audit",
+  "usage_minutes",
+  "usage_rollups",
+  "usage_batches",
+  "usage_top_names",
+  "usage_top_spans",
+]);
 
 /** Jobs run one after the other: a turn may come so much later than it is due. */
 const LATE_MS = GENERATION_MS;
@@ -38,6 +46,8 @@ export const BOUNDS: ReadonlyMap<string, number> = new Map([
   ["receipts", revisions * CLIENTS],
   ["revisions", revisions],
   ["usage_recent", DEFAULT_RECENT_CALLS_MAX + callsIn(betweenRecentPrunesMs)],
+  // A row for each report at most, and for each of two hours.
+  ["usage_staged", 2 * callsIn(topNamesJob.everyMs + LATE_MS)],
   // One more: of what is not told apart.
   ["calls_by_revision", Math.ceil(minutesOfCalls) * FLAGS * (MAX_KEYS_PER_FLAG + 1)],
   ["flag_checks", FLAGS],

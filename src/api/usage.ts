@@ -50,6 +50,8 @@ const usageRowSchema = z
     model: optionalField(z.string()),
     user: optionalField(z.string()),
     session: optionalField(z.string()),
+    app: optionalField(z.string()),
+    version: optionalField(z.string()),
     /** First attempts; `attempts` counts all. */
     calls: count,
     attempts: count,
@@ -67,7 +69,7 @@ const usageRowSchema = z
         cacheRead: totalTokens,
       })
       .nullable()
-      .openapi({ description: "By price class; null for users and sessions." }),
+      .openapi({ description: "By price class; null for users, sessions, apps and versions." }),
     webSearches: count.nullable(),
     costNanoUsd: totalNanoUsd,
     /** The part that the provider's own usage proves. */
@@ -89,11 +91,14 @@ export const usageSchema = z
     bucket: z.enum(USAGE_BUCKETS).nullable(),
     timezone: z.string(),
     groupBy: z.array(z.enum(USAGE_GROUPS)),
-    source: z.enum(["ledger", "recentCalls"]).openapi({
+    source: z.enum(["ledger", "topNames", "recentCalls"]).openapi({
       description:
-        "`ledger`: complete sums. `recentCalls`, for users and sessions: sums of the calls that are still kept; under load only the newest of each moment are.",
+        "`ledger`: complete sums. `topNames`, for users, sessions, apps or versions: the 1,000 of each hour that cost most; `rest` is what the ledger has beside them. `recentCalls`, for several of these at once and for buckets that are no whole hours: sums of the calls that are still kept; under load only the newest of each moment are.",
     }),
     items: z.array(usageRowSchema),
+    rest: optionalField(z.array(usageRowSchema)).openapi({
+      description: "With `topNames`: what is in none of `items`, by bucket, flag and model where those are asked for.",
+    }),
   })
   .openapi("Usage");
 export type UsageAnswer = z.infer<typeof usageSchema>;

@@ -71,7 +71,7 @@ export const budgetsAnswer = listOf(budgetLine);
 export const raisedAnswer = tolerant(changedBudgetSchema.pick({ ...BUDGET, revision: true }), OLDER_BUDGET);
 
 export const usageAnswer = tolerant(
-  usageSchema.pick({ from: true, to: true, groupBy: true, bucket: true, source: true, items: true }),
+  usageSchema.pick({ from: true, to: true, groupBy: true, bucket: true, source: true, items: true, rest: true }),
 );
 export type UsageAnswer = z.infer<typeof usageAnswer>;
 

@@ -85,9 +85,9 @@ function periodOf({ period }: BudgetLine): string {
 }
 
 /** A table by what is grouped by, dearest first unless over time, and the sum of all. */
-export function usageLines({ from, to, groupBy, bucket, source, items }: UsageAnswer): string[] {
+export function usageLines({ from, to, groupBy, bucket, source, items, rest = [] }: UsageAnswer): string[] {
   const span = `From ${moment(from)} to ${moment(to)}`;
-  if (items.length === 0) return [`${span}: no calls.`];
+  if (items.length + rest.length === 0) return [`${span}: no calls.`];
   const rows = bucket === null ? items.toSorted((a, b) => Number(b.costNanoUsd) - Number(a.costNanoUsd)) : items;
   const nameOf = (row: (typeof items)[number]): string[] =>
     groupBy.map((group) => {
@@ -95,16 +95,16 @@ export function usageLines({ from, to, groupBy, bucket, source, items }: UsageAn
       return typeof name === "string" && name !== "" ? name : "(none)";
     });
   const total = {
-    cost: items.reduce((sum, row) => sum + Number(row.costNanoUsd), 0),
-    calls: items.reduce((sum, row) => sum + row.calls, 0),
-    errors: items.reduce((sum, row) => sum + row.errors, 0),
+    cost: [...items, ...rest].reduce((sum, row) => sum + Number(row.costNanoUsd), 0),
+    calls: [...items, ...rest].reduce((sum, row) => sum + row.calls, 0),
+    errors: [...items, ...rest].reduce((sum, row) => sum + row.errors, 0),
   };
-  const spent = usdParts(rows.map((row) => BigInt(row.costNanoUsd)));
+  const spent = usdParts([...rows, ...rest].map((row) => BigInt(row.costNanoUsd)));
   const table = [
     [...(bucket === null ? [] : ["from"]), ...groupBy, "spent", "calls", "errors", "prompt", "output"],
-    ...rows.map((row, at) => [
+    ...[...rows, ...rest].map((row, at) => [
       ...(bucket === null ? [] : [moment(row.at ?? from)]),
-      ...nameOf(row),
+      ...(rest.includes(row) ? nameOf(row).map((name) => (name === "(none)" ? "(the rest)" : name)) : nameOf(row)),
       spent[at] ?? "",
       String(row.calls),
       String(row.errors),

@@ -14,6 +14,9 @@ export const MINUTE_MS = 60_000;
 /** How late a record may come and still count as of its own time. */
 export const MAX_LATE_MS = 24 * 3_600_000;
 
+/** How far ahead of the server's clock a record may be and still count as of its own time. */
+export const MAX_EARLY_MS = 60_000;
+
 /** A record with what the server made of it. */
 export interface PricedRecord {
   record: UsageRecord;

@@ -3,9 +3,15 @@
  * Pure. Pieces tile the span: every minute is in exactly one.
  */
 import type { UsageBucket } from "./usage-query.ts";
+import { windowAt } from "./window.ts";
 
-/** Lengths of rolled-up spans in seconds, coarsest first: each is a multiple of the next. Days are UTC's. */
-export const GRAINS = [86_400, 3_600, 900] as const;
+/** A calendar month in UTC, by the seconds of thirty days. */
+export const MONTH_GRAIN = 2_592_000;
+export const DAY_GRAIN = 86_400;
+export const HOUR_GRAIN = 3_600;
+export const QUARTER_GRAIN = 900;
+/** Lengths of rolled-up spans in seconds, coarsest first: each is made of whole ones of the next. Days are UTC's. */
+export const GRAINS = [MONTH_GRAIN, DAY_GRAIN, HOUR_GRAIN, QUARTER_GRAIN] as const;
 export type Grain = (typeof GRAINS)[number];
 
 export const DAY_MS = 86_400_000;
@@ -37,9 +43,9 @@ export function piecesOf(span: Span, rolled: Span | null, grains: readonly Grain
 function divided(span: Span, grains: readonly Grain[]): Piece[] {
   const [grain, ...finer] = grains;
   if (grain === undefined || span.fromMs >= span.untilMs) return inMinutes(span);
-  const lengthMs = grain * 1_000;
-  const fromMs = Math.ceil(span.fromMs / lengthMs) * lengthMs;
-  const untilMs = Math.floor(span.untilMs / lengthMs) * lengthMs;
+  const beginMs = beginOf(grain, span.fromMs);
+  const fromMs = beginMs === span.fromMs ? beginMs : endOf(grain, beginMs);
+  const untilMs = beginOf(grain, span.untilMs);
   if (fromMs >= untilMs) return divided(span, finer);
   return [
     ...divided({ fromMs: span.fromMs, untilMs: fromMs }, finer),
@@ -54,11 +60,24 @@ function inMinutes(span: Span): Piece[] {
 
 /** The grains whose spans lie in one bucket each. */
 export function grainsFor(bucket: UsageBucket | null, timezone: string, span: Span): readonly Grain[] {
-  if (bucket === null) return GRAINS;
+  if (bucket === null || bucket === "month") return GRAINS;
   if (bucket === "minute") return [];
   const offsets = offsetsOf(timezone, span);
-  if (bucket === "day" && offsets.every((minutes) => minutes === 0)) return GRAINS;
-  return offsets.every((minutes) => minutes % HOUR_MINUTES === 0) ? [3_600, 900] : [900];
+  if (bucket === "day" && offsets.every((minutes) => minutes === 0)) return [DAY_GRAIN, HOUR_GRAIN, QUARTER_GRAIN];
+  return offsets.every((minutes) => minutes % HOUR_MINUTES === 0) ? [HOUR_GRAIN, QUARTER_GRAIN] : [QUARTER_GRAIN];
+}
+
+/** The same for a span in buckets of a zone: a coarse piece of months or none is within one of them. */
+export function piecesFor(bucket: UsageBucket | null, timezone: string, span: Span, rolled: Span | null): Piece[] {
+  const grains = grainsFor(bucket, timezone, span);
+  if (bucket !== "month") return piecesOf(span, rolled, grains);
+  const pieces: Piece[] = [];
+  for (let fromMs = span.fromMs; fromMs < span.untilMs;) {
+    const untilMs = Math.min(span.untilMs, windowAt("month", timezone, fromMs).endMs);
+    pieces.push(...piecesOf({ fromMs, untilMs }, rolled, grains));
+    fromMs = untilMs;
+  }
+  return pieces;
 }
 
 /** The zone's distances from UTC in minutes during a span, looked at twice a day: no zone changes for less. */
@@ -79,3 +98,20 @@ function offsetAt(format: Intl.DateTimeFormat, atMs: number): number {
 
 /** The beginning of the day in UTC. */
 export const dayOf = (ms: number): number => Math.floor(ms / DAY_MS) * DAY_MS;
+/** The beginning of the month in UTC. */
+export const monthOf = (ms: number): number => monthAt(ms, 0);
+
+/** The beginning of the span of this grain that the moment is in. */
+function beginOf(grain: Grain, ms: number): number {
+  return grain === MONTH_GRAIN ? monthOf(ms) : Math.floor(ms / (grain * 1_000)) * grain * 1_000;
+}
+
+/** The end of the span that begins then. */
+function endOf(grain: Grain, beginMs: number): number {
+  return grain === MONTH_GRAIN ? monthAt(beginMs, 1) : beginMs + grain * 1_000;
+}
+
+function monthAt(ms: number, later: number): number {
+  const at = new Date(ms);
+  return Date.UTC(at.getUTCFullYear(), at.getUTCMonth() + later);
+}

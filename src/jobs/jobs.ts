@@ -7,6 +7,7 @@ import { expiryJob } from "./expiry.ts";
 import { pruneJob } from "./prune.ts";
 import { recentUsageJob } from "./recent-usage.ts";
 import type { Job } from "./runner.ts";
+import { topNamesJob } from "./top-names.ts";
 import { unpricedJob } from "./unpriced.ts";
 import { usageRollupsJob } from "./usage-rollups.ts";
 
@@ -18,6 +19,7 @@ export const JOBS: readonly Job[] = [
   budgetsJob,
   unpricedJob,
   recentUsageJob,
+  topNamesJob,
   pruneJob,
   usageRollupsJob,
 ];

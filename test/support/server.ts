@@ -4,7 +4,7 @@ import type { Hono } from "hono";
 import { type Logger, pino } from "pino";
 import { createApp } from "../../src/app.ts";
 import { boot, type Runtime } from "../../src/boot.ts";
-import type { DatabaseConfig, Settings } from "../../src/config.ts";
+import { type DatabaseConfig, DEFAULT_KEPT, type Settings } from "../../src/config.ts";
 import type { Clock } from "../../src/clock.ts";
 import type { Ctx, Deps } from "../../src/deps.ts";
 import { systemActor } from "../../src/domain/actor.ts";
@@ -49,6 +49,7 @@ export async function startTestServer(options: ServerOptions = {}): Promise<Test
     logLevel: "silent",
     recentCallsHours: 24,
     recentCallsMax: 10_000,
+    kept: DEFAULT_KEPT,
     breakersOff: [],
     reconciliation: { adminKey: null, baseUrl: "http://127.0.0.1:9", workspaces: null, percent: 5, minUsd: 5 },
     warnings: [],

@@ -6,6 +6,7 @@ import { sql } from "drizzle-orm";
 import { bigint, bigserial, boolean, index, integer, jsonb, pgTable, primaryKey, text } from "drizzle-orm/pg-core";
 import type { PriceRow } from "../../../sdk-client/src/wire/price-row.ts";
 import type { AccountFault } from "../../domain/account-fault.ts";
+import type { TopBy } from "../../domain/name-sums.ts";
 import { amount, moment, money } from "./columns.ts";
 import { environmentId } from "./state.ts";
 
@@ -78,8 +79,8 @@ export const usageMinutes = pgTable(
 );
 
 /**
- * The same sums for quarters of an hour, hours and days in UTC (`grain`, in seconds), of whole hours that no record can
- * reach any more; see services/usage-rollups.ts.
+ * The same sums for quarters of an hour, hours, days and months in UTC (`grain`, in seconds), of whole hours that no record can
+ * reach any more; see services/usage/rollups.ts.
  */
 export const usageRollups = pgTable(
   "usage_rollups",
@@ -92,6 +93,77 @@ export const usageRollups = pgTable(
     ...usageSums(),
   },
   (t) => [primaryKey({ columns: [t.environmentId, t.grain, t.start, t.flag, t.model] })],
+);
+
+/**
+ * What transactions of the ledger have to add to the sums of names, each written once and taken out once: see
+ * services/usage/staged-sums.ts. `sums` is JSON, unread until then.
+ */
+export const usageStaged = pgTable("usage_staged", {
+  id: bigserial("id", { mode: "number" }).primaryKey(),
+  environmentId: environmentId(),
+  hour: moment("hour").notNull(),
+  /** How many sums there are, and what the records of this hour in that transaction cost. */
+  rows: integer("rows").notNull(),
+  nanoUsd: money("nano_usd"),
+  sums: text("sums").notNull(),
+});
+
+/**
+ * Sums of the users, sessions, apps and versions that cost most in an hour, a day or a month in UTC (`grain`, in seconds), by
+ * flag and model: both are "" where a name used more of them than are told apart. See services/usage/top-spans.ts.
+ */
+export const usageTopNames = pgTable(
+  "usage_top_names",
+  {
+    environmentId: environmentId(),
+    grain: integer("grain").notNull(),
+    by: text("by").$type<TopBy>().notNull(),
+    start: moment("start").notNull(),
+    name: text("name").notNull(),
+    flag: text("flag").notNull(),
+    model: text("model").notNull(),
+    calls: amount("calls"),
+    attempts: amount("attempts"),
+    errors: amount("errors"),
+    aborted: amount("aborted"),
+    refused: amount("refused"),
+    prompt: amount("prompt"),
+    output: amount("output"),
+    exactNanoUsd: money("exact_nano_usd"),
+    estimatedNanoUsd: money("estimated_nano_usd"),
+  },
+  (t) => [
+    primaryKey({
+      name: "usage_top_names_pk",
+      columns: [t.environmentId, t.grain, t.by, t.start, t.name, t.flag, t.model],
+    }),
+  ],
+);
+
+/** What is known of the names of a span beside their sums. */
+export const usageTopSpans = pgTable(
+  "usage_top_spans",
+  {
+    environmentId: environmentId(),
+    grain: integer("grain").notNull(),
+    by: text("by").$type<TopBy>().notNull(),
+    start: moment("start").notNull(),
+    /** What all records cost that were looked at, those of no name among them. */
+    nanoUsd: money("nano_usd"),
+    /** No name has more in this span than its rows tell and this. */
+    leftOutNanoUsd: money("left_out_nano_usd"),
+    /** At most so many rows. */
+    rows: integer("rows").notNull(),
+    /** Names have come since it was last cut to those that cost most. */
+    isOpen: boolean("is_open").notNull(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.environmentId, t.grain, t.by, t.start] }),
+    index("usage_top_spans_open")
+      .on(t.start)
+      .where(sql`is_open`),
+  ],
 );
 
 /** What is rolled up: from a midnight in UTC to before a full hour. */

@@ -2,12 +2,13 @@
  * Usage as CSV, however long: read and sent a piece at a time, so that neither the database nor this server holds all of it.
  * Invariant: a piece ends where a bucket ends, so that no bucket comes in two rows.
  */
-import type { UsageAnswer, UsageQuery } from "../../api/usage.ts";
+import type { UsageAnswer, UsageQuery, UsageRow } from "../../api/usage.ts";
 import type { Ctx } from "../../deps.ts";
 import { DEFAULT_SPAN_MS, MAX_CSV_SPAN_MS } from "../../domain/usage-query.ts";
 import { isTimeZone, windowAt } from "../../domain/window.ts";
 import { invalid } from "../../errors.ts";
 import { csvHead, csvLines } from "../../domain/csv.ts";
+import { TOP_BYS } from "../../domain/name-sums.ts";
 import { readUsage } from "./view.ts";
 
 /** Of one piece; an hour of minutes of a thousand flags has less. */
@@ -50,7 +51,14 @@ export async function usageCsv(
   const [first, ...later] = spansOf(ctx, query);
   if (first === undefined) throw invalid("to", "must be after from");
   const read = (span: Span) => readUsage(ctx, environmentKey, { ...query, ...span }, MAX_PIECE_ROWS);
-  const columns = [...(query.bucket === undefined ? [] : ["at"]), ...new Set(query.groupBy ?? []), ...COLUMNS];
+  const groups = new Set(query.groupBy);
+  const columns = [
+    ...(query.bucket === undefined ? [] : ["at"]),
+    ...groups,
+    ...COLUMNS,
+    // What nobody is told of is a row of its own, marked: the rows of a bucket are the ledger's sum.
+    ...(TOP_BYS.some((by) => groups.has(by)) ? ["rest"] : []),
+  ];
   const encoder = new TextEncoder();
   const begin = csvHead(columns) + linesOf(columns, await read(first));
   return new ReadableStream({
@@ -64,11 +72,10 @@ export async function usageCsv(
   });
 }
 
-function linesOf(columns: readonly string[], { items }: UsageAnswer): string {
-  return csvLines(
-    columns,
-    items.map(({ tokens, ...row }) => ({ ...row, ...tokens })),
-  );
+const cells = ({ tokens, ...row }: UsageRow) => ({ ...row, ...tokens });
+
+function linesOf(columns: readonly string[], { items, rest = [] }: UsageAnswer): string {
+  return csvLines(columns, [...items.map(cells), ...rest.map((row) => ({ ...cells(row), rest: "yes" }))]);
 }
 
 /** One without buckets. Else a day of the zone each, or an hour where buckets are that short. */

@@ -9,8 +9,11 @@ import type { UsageRow } from "../../api/usage.ts";
 import { type ModelUse, savingsOf, type Savings } from "../../domain/savings.ts";
 import type { UsageBucket } from "../../domain/usage-query.ts";
 import { readPrices } from "../models/price-rows.ts";
+import type { TopBy } from "../../domain/name-sums.ts";
+import { piecesFor } from "../../domain/rollups.ts";
 import { spellingsOf } from "../models/spellings.ts";
-import { type NameSums, type TopBy, topNames } from "./top-names.ts";
+import { rolledSpan } from "./rollups.ts";
+import { countedSpan, leftOut, type NameSums, topNames, topSpan } from "./top-names.ts";
 import { getUsage } from "./view.ts";
 
 export type ExploreBy = "flag" | "model" | TopBy;
@@ -24,6 +27,8 @@ export interface Explored {
   parts: NameSums[];
   /** What of the total is in no part; null where the parts are the ledger's. */
   rest: NameSums | null;
+  /** No part used more than it is told and this, nano-USD; null where the parts are the ledger's. */
+  leftOutNanoUsd: bigint | null;
   savings: Savings;
 }
 
@@ -38,16 +43,22 @@ export interface Wanted {
 }
 
 export async function explore(ctx: Ctx, environmentKey: string, wanted: Wanted): Promise<Explored> {
-  const { from, to, bucket, timezone, by, flag, model } = wanted;
+  const { bucket, timezone, by, flag, model } = wanted;
   const environment = await requireEnvironment(ctx, environmentKey, "viewer");
+  const nowMs = ctx.deps.clock.nowMs();
+  const counted = countedSpan({ fromMs: wanted.from.getTime(), untilMs: wanted.to.getTime() }, nowMs);
+  const [from, to] = [new Date(counted.fromMs), new Date(counted.untilMs)];
   const span = { from, to, ...(flag !== undefined && { flag }), ...(model !== undefined && { model }) };
   const ask = async (more: object) => (await getUsage(ctx, environmentKey, { ...span, ...more })).items;
   const isOfLedger = by === "flag" || by === "model";
-  const [over, models, named] = await Promise.all([
+  // Before the ledger, which has all of them and only grows: the rest is never negative.
+  const top1000 = isOfLedger ? null : await names(by);
+  const [over, models, ofLedger] = await Promise.all([
     ask({ bucket, timezone }),
     ask({ groupBy: ["model"] }),
-    isOfLedger ? ask({ groupBy: [by] }).then((rows) => rows.map((row) => sumsOf(row, row[by] ?? ""))) : kept(),
+    isOfLedger ? ask({ groupBy: [by] }) : [],
   ]);
+  const named = isOfLedger ? ofLedger.map((row) => sumsOf(row, row[by] ?? "")) : (top1000?.sums ?? []);
   const total = models.map((row) => sumsOf(row, "")).reduce(plus, nothing(""));
   const parts = named.toSorted((a, b) =>
     a.costNanoUsd === b.costNanoUsd ? 0 : a.costNanoUsd < b.costNanoUsd ? 1 : -1,
@@ -60,6 +71,7 @@ export async function explore(ctx: Ctx, environmentKey: string, wanted: Wanted):
     }
   }
   const table = await read(ctx, (db) => readPrices(db));
+  const rest = isOfLedger ? null : parts.reduce(minus, { ...total, name: "" });
   return {
     buckets: over.map((row) => {
       const atMs = Date.parse(row.at ?? "");
@@ -67,22 +79,33 @@ export async function explore(ctx: Ctx, environmentKey: string, wanted: Wanted):
     }),
     total,
     parts,
-    rest: isOfLedger ? null : parts.reduce(minus, { ...total, name: "" }),
+    rest,
+    leftOutNanoUsd:
+      top1000 === null || rest === null ? null : least(rest.costNanoUsd, await top1000.leftOut(total.costNanoUsd)),
     savings: savingsOf(models.flatMap(modelUse), table, to.getTime() - 1),
   };
 
-  function kept(): Promise<NameSums[]> {
+  async function names(of: TopBy) {
     return read(ctx, async (db) => {
-      const spanMs = { fromMs: from.getTime(), untilMs: to.getTime() };
-      const spellings = model === undefined ? undefined : await spellingsOf(db, environment, model, spanMs);
-      const rows =
-        by === "flag" || by === "model"
-          ? []
-          : await topNames(db, environment.id, by, { from, to, flag, models: spellings });
-      // Calls that name none are not known by this, as those that are not kept.
-      return rows.filter(({ name }) => name !== "");
+      const rolled = await rolledSpan(db, environment.id);
+      const spellings = model === undefined ? undefined : await spellingsOf(db, environment, model, counted);
+      const where = topSpan(counted, nowMs, (whole) => piecesFor(null, timezone, whole, rolled));
+      const rows = await topNames(db, environment.id, of, { span: where, flag, models: spellings });
+      return {
+        // Calls that name none are not known by this.
+        sums: rows.filter(({ name }) => name !== ""),
+        // Of one flag or model it is not known what was left out: nobody has more of it than the rest.
+        leftOut: (totalNanoUsd: bigint) =>
+          flag === undefined && model === undefined
+            ? read(ctx, (own) => leftOut(own, environment.id, of, { span: where, totalNanoUsd }))
+            : totalNanoUsd,
+      };
     });
   }
+}
+
+function least(a: bigint, b: bigint): bigint {
+  return a < b ? a : b;
 }
 
 function modelUse(row: UsageRow): ModelUse[] {

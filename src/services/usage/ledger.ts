@@ -18,7 +18,7 @@ import { systemActor } from "../../domain/actor.ts";
 import { type Budget, NANO_PER_USD, subjectOf } from "../../domain/budget.ts";
 import { CallKeys, tallyCalls } from "../../domain/calls.ts";
 import { tallyFleet } from "../../domain/fleet-calls.ts";
-import { MAX_LATE_MS, type MinuteSums, type PricedRecord, tally } from "../../domain/ledger.ts";
+import { MAX_EARLY_MS, MAX_LATE_MS, type MinuteSums, type PricedRecord, tally } from "../../domain/ledger.ts";
 import { isEstimate } from "../../domain/message-batch.ts";
 import { windowAt } from "../../domain/window.ts";
 import { AppError } from "../../errors.ts";
@@ -47,13 +47,12 @@ import { readPrices } from "../models/price-rows.ts";
 import { noteUnknownFlags } from "../flags/unknown-flags.ts";
 import { UsageNames } from "./names.ts";
 import { rolledSpan, takeBackDays } from "./rollups.ts";
+import { stageSums } from "./staged-sums.ts";
 import { UsageQueue, type Waiting } from "./queue.ts";
 import { verdictOf } from "../verdicts/log.ts";
 import { SubjectRoom } from "../verdicts/room.ts";
 import { countSubjects } from "../verdicts/subjects.ts";
 
-/** A record's own time counts up to this much ahead of the server's, or MAX_LATE_MS behind; else it counts as of its receipt. */
-const MAX_EARLY_MS = 60_000;
 /** One call costs no more; a sum of calls, no more a call. */
 const MAX_CALL_NANO_USD = 1_000 * NANO_PER_USD;
 const TOO_DEAR = `costs more than ${MAX_CALL_NANO_USD / NANO_PER_USD} USD a call`;
@@ -231,9 +230,10 @@ async function count(
     applied,
     keys: queue.calls,
   });
-  const [, , windows] = await Promise.all([
+  const [, , , windows] = await Promise.all([
     addMinutes(tx, environmentId, sums),
     addRecent(tx, environmentId, calls),
+    stageSums(tx, environmentId, records),
     addToWindows(tx, inLeaseWindows(windowSums(budgets, sums, nameOf), records, { named: leases, budgets, nameOf })),
     addEvaluations(tx, environmentId, fresh, new Date(nowMs)),
     noteUnknownFlags(tx, environmentId, fresh, isFlag, new Date(nowMs)),
@@ -337,6 +337,7 @@ async function priceAll(
 }
 
 function priced(table: PriceTable, record: UsageRecord, batch: Submission, nowMs: number): PricedRecord {
+  // A clock that is further off counts as of its receipt.
   const atMs = record.at > nowMs + MAX_EARLY_MS || record.at < nowMs - MAX_LATE_MS ? nowMs : record.at;
   const { costNanoUsd, known } = priceUsage(table, {
     model: record.model,

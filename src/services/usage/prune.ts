@@ -7,9 +7,10 @@ import type { Deps } from "../../deps.ts";
 import { pruneTold } from "../budgets/told.ts";
 import { environments } from "../../db/schema/state.ts";
 import { subjectWindows } from "../../db/schema/budgets.ts";
-import { usageBatches, usageMinutes, usageNames, usageOnce, usageRecent, usageRollups } from "../../db/schema/usage.ts";
+import { usageBatches, usageMinutes, usageNames, usageOnce, usageRecent } from "../../db/schema/usage.ts";
+import { returnedRows } from "../../db/returned-rows.ts";
 import type { Db } from "../../db/types.ts";
-import { GRAINS } from "../../domain/rollups.ts";
+import { GRAINS, HOUR_GRAIN, MONTH_GRAIN, QUARTER_GRAIN } from "../../domain/rollups.ts";
 import { isAboutSubjects } from "../../domain/subject.ts";
 import { windowAt } from "../../domain/window.ts";
 import { readBudgets } from "../budgets/rows.ts";
@@ -21,27 +22,24 @@ import { NAME_KEPT_MS } from "./names.ts";
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
-/** A client that was cut off for longer, after a batch whose answer it never got, counts that one batch twice. */
-const BATCHES_KEPT_MS = 3 * DAY_MS;
-/** The results of a message batch can be read for 29 days after it was made. */
-const ONCE_KEPT_MS = 32 * DAY_MS;
-/** A month's budget needs its minutes when it is edited; the usage page shows a quarter. */
-const MINUTES_KEPT_MS = 100 * DAY_MS;
+/** A month is kept until its last day may go. */
+const MONTH_DAYS = 31;
 const PORTION_ROWS = 10_000;
 /** Portions of one turn; what is left goes in the next. */
 const MAX_PORTIONS = 100;
 
 type Pruned = Pick<Deps, "db" | "clock" | "config">;
 
-/** Removes old batches, minutes, and names whose day is over. */
-export async function pruneUsage({ db, clock }: Pruned): Promise<void> {
+/** Removes old batches, sums by `config.kept`, and names whose day is over. */
+export async function pruneUsage({ db, clock, config: { kept } }: Pruned): Promise<void> {
   await pruneSubjects(db, clock.nowMs());
   const before = (ms: number) => new Date(clock.nowMs() - ms);
+  const daysAgo = (days: number) => before(days * DAY_MS);
   await inPortions(async () => {
     const old = await db
       .select({ at: usageBatches.receivedAt })
       .from(usageBatches)
-      .where(lt(usageBatches.receivedAt, before(BATCHES_KEPT_MS)))
+      .where(lt(usageBatches.receivedAt, daysAgo(kept.batches)))
       .orderBy(asc(usageBatches.receivedAt))
       .limit(PORTION_ROWS);
     const last = old.at(-1);
@@ -52,7 +50,7 @@ export async function pruneUsage({ db, clock }: Pruned): Promise<void> {
     const old = await db
       .select({ at: usageOnce.at })
       .from(usageOnce)
-      .where(lt(usageOnce.at, before(ONCE_KEPT_MS)))
+      .where(lt(usageOnce.at, daysAgo(kept.results)))
       .orderBy(asc(usageOnce.at))
       .limit(PORTION_ROWS);
     const last = old.at(-1);
@@ -66,7 +64,7 @@ export async function pruneUsage({ db, clock }: Pruned): Promise<void> {
       const old = await db
         .select({ minute: usageMinutes.minute })
         .from(usageMinutes)
-        .where(and(ofEnvironment, lt(usageMinutes.minute, before(MINUTES_KEPT_MS))))
+        .where(and(ofEnvironment, lt(usageMinutes.minute, daysAgo(kept.minutes))))
         .orderBy(asc(usageMinutes.minute))
         .limit(PORTION_ROWS);
       const last = old.at(-1);
@@ -75,10 +73,30 @@ export async function pruneUsage({ db, clock }: Pruned): Promise<void> {
       return old.length;
     });
     for (const grain of GRAINS) {
-      const old = and(eq(usageRollups.grain, grain), lt(usageRollups.start, before(MINUTES_KEPT_MS + DAY_MS)));
-      await db.delete(usageRollups).where(and(eq(usageRollups.environmentId, id), old));
+      const days = kept.rollups + (grain === MONTH_GRAIN ? MONTH_DAYS : 1);
+      await pruneGrain(db, sql`usage_rollups`, { id, grain, before: daysAgo(days) });
+      if (grain === QUARTER_GRAIN) continue;
+      const topDays = grain === HOUR_GRAIN ? kept.topHours : days;
+      await pruneGrain(db, sql`usage_top_names`, { id, grain, before: daysAgo(topDays) });
+      await pruneGrain(db, sql`usage_top_spans`, { id, grain, before: daysAgo(topDays) });
     }
   }
+}
+
+/** Removes the rows of this grain that begin before, the oldest first. */
+async function pruneGrain(
+  db: Db,
+  table: SQL,
+  { id, grain, before }: { id: string; grain: number; before: Date },
+): Promise<void> {
+  const ofGrain = sql`environment_id = ${id} and grain = ${sql.raw(String(grain))}`;
+  await inPortions(async () => {
+    const gone = await db.execute(sql`
+      delete from ${table} where ctid = any(array(
+        select ctid from ${table} where ${ofGrain} and start < ${before.toISOString()}::timestamptz limit ${PORTION_ROWS}::int))
+      returning 1`);
+    return returnedRows(gone).length;
+  });
 }
 
 /** Windows of users and sessions that are over, and verdicts that hold no more. */

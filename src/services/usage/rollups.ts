@@ -1,5 +1,5 @@
 /**
- * Rolls the minutes of whole hours up into quarters of an hour, hours and days, when no record can reach them any more.
+ * Rolls the minutes of whole hours up into quarters of an hour, hours, days and months, when no record can reach them any more.
  * Invariant: what is rolled up equals its minutes; who writes into a rolled-up day takes it back in the same transaction.
  */
 import { eq, type SQL, sql } from "drizzle-orm";
@@ -8,7 +8,20 @@ import { usageMinutes, usageRolled } from "../../db/schema/usage.ts";
 import { returnedRows } from "../../db/returned-rows.ts";
 import type { Db } from "../../db/types.ts";
 import { LATENCY_BUCKETS_MS, MAX_LATE_MS, type MinuteSums } from "../../domain/ledger.ts";
-import { DAY_MS, dayOf, type Grain, type Piece, type Span } from "../../domain/rollups.ts";
+import {
+  DAY_GRAIN,
+  DAY_MS,
+  dayOf,
+  type Grain,
+  HOUR_GRAIN,
+  MONTH_GRAIN,
+  monthOf,
+  type Piece,
+  QUARTER_GRAIN,
+  type Span,
+} from "../../domain/rollups.ts";
+import { foldStaged } from "./staged-sums.ts";
+import { rollTops } from "./top-spans.ts";
 
 const HOUR_MS = 3_600_000;
 const hourOf = (ms: number): number => Math.floor(ms / HOUR_MS) * HOUR_MS;
@@ -16,6 +29,9 @@ const hourOf = (ms: number): number => Math.floor(ms / HOUR_MS) * HOUR_MS;
 const ROWS_AT_ONCE = 50_000;
 /** An hour is over for good when a record of its last minute would be too late, and the transactions of then have ended. */
 const SETTLED_MS = MAX_LATE_MS + HOUR_MS;
+
+/** Of one call; the rest at the next turn. */
+const MAX_FOLDS = 20;
 
 const NAMES = [
   "calls",
@@ -96,9 +112,21 @@ export async function rollNext({ db, clock }: Pick<Deps, "db" | "clock">, enviro
   const readyMs = hourOf(Math.min(clock.nowMs() - SETTLED_MS, found.last.getTime()));
   if (readyMs <= fromMs) return false;
   const hours = { fromMs, untilMs: Math.min(readyMs, dayOf(fromMs) + DAY_MS) };
+  // Their names first: a day is made of those of its hours.
+  for (let n = 0; await isStaged(db, environmentId, hours.untilMs); n += 1) {
+    if (n === MAX_FOLDS) return false;
+    await foldStaged({ db });
+  }
   if (await isTooMuch(db, environmentId, hours)) hours.untilMs = fromMs + HOUR_MS;
   await db.transaction((tx) => rollHours(tx, environmentId, hours));
   return true;
+}
+
+/** Whether names of these hours are still to be added up. */
+async function isStaged(db: Db, environmentId: string, untilMs: number): Promise<boolean> {
+  const rows = await db.execute(sql`
+    select from usage_staged where environment_id = ${environmentId} and hour < ${moment(untilMs)} limit 1`);
+  return returnedRows(rows).length > 0;
 }
 
 async function isTooMuch(db: Db, environmentId: string, { fromMs, untilMs }: Span): Promise<boolean> {
@@ -118,20 +146,36 @@ async function rollHours(tx: Db, environmentId: string, hours: Span): Promise<vo
   await tx.execute(sql`
     delete from usage_rollups where environment_id = ${environmentId}
       and start >= ${moment(hours.fromMs)} and start < ${moment(hours.untilMs)}`);
-  await rollUp(tx, environmentId, 900, { ...hours, grain: null });
-  await rollUp(tx, environmentId, 3_600, { ...hours, grain: 900 });
-  if (hours.untilMs % DAY_MS === 0) {
-    await rollUp(tx, environmentId, 86_400, { fromMs: hours.untilMs - DAY_MS, untilMs: hours.untilMs, grain: 3_600 });
+  await rollUp(tx, environmentId, QUARTER_GRAIN, { ...hours, grain: null });
+  await rollUp(tx, environmentId, HOUR_GRAIN, { ...hours, grain: QUARTER_GRAIN });
+  if (dayOf(hours.untilMs) === hours.untilMs) {
+    const day = { fromMs: hours.untilMs - DAY_MS, untilMs: hours.untilMs };
+    await rollUp(tx, environmentId, DAY_GRAIN, { ...day, grain: HOUR_GRAIN });
+    await rollTops(tx, environmentId, { grain: DAY_GRAIN, of: HOUR_GRAIN, span: day });
+    if (monthOf(day.untilMs) === day.untilMs) await rollMonth(tx, environmentId, day.fromMs);
   }
   await tx.update(usageRolled).set({ until }).where(eq(usageRolled.environmentId, environmentId));
 }
 
+/** A month is rolled up with its last day, and once more when that day was taken back. */
+async function rollMonth(tx: Db, environmentId: string, lastDayMs: number): Promise<void> {
+  const month = { fromMs: monthOf(lastDayMs), untilMs: lastDayMs + DAY_MS };
+  await tx.execute(sql`
+    delete from usage_rollups where environment_id = ${environmentId} and grain = ${sql.raw(String(MONTH_GRAIN))}
+      and start = ${moment(month.fromMs)}`);
+  await rollUp(tx, environmentId, MONTH_GRAIN, { ...month, grain: DAY_GRAIN });
+  await rollTops(tx, environmentId, { grain: MONTH_GRAIN, of: DAY_GRAIN, span: month });
+}
+
 async function rollUp(tx: Db, environmentId: string, grain: Grain, from: Piece): Promise<void> {
   const seconds = sql.raw(String(grain));
+  const begin =
+    grain === MONTH_GRAIN
+      ? moment(from.fromMs)
+      : sql`to_timestamp(floor(extract(epoch from minute) / ${seconds}) * ${seconds})`;
   await tx.execute(sql`
     insert into usage_rollups (environment_id, grain, start, ${COLUMNS})
-    select ${environmentId}, ${seconds}, to_timestamp(floor(extract(epoch from minute) / ${seconds}) * ${seconds}) as span,
-      flag, model, ${SUMS}
+    select ${environmentId}, ${seconds}, ${begin} as span, flag, model, ${SUMS}
     from ${usageOf(environmentId, [from])}
     group by span, flag, model`);
 }

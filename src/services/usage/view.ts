@@ -1,6 +1,7 @@
 /**
- * What was used: sums by flag and model from the ledger, sums by user and session from the kept recent calls, and those
- * calls themselves. A question with too many rows is refused, so that no answer is a silent part of the truth.
+ * What was used: sums by flag and model from the ledger; by user, session, app or version those that cost most with the rest
+ * up to the ledger's sums; what hours cannot answer, from the kept single calls. A question of the ledger with too many rows
+ * is refused, so that no answer is a silent part of the truth.
  */
 import { and, asc, eq, gte, inArray, lt, type SQL, sql } from "drizzle-orm";
 import type { PgColumn } from "drizzle-orm/pg-core";
@@ -10,7 +11,8 @@ import { read } from "../../transaction.ts";
 import { usageMinutes, usageRecent } from "../../db/schema/usage.ts";
 import type { Db } from "../../db/types.ts";
 import { LATENCY_BUCKETS_MS, latencyQuantileMs } from "../../domain/ledger.ts";
-import { grainsFor, type Piece, piecesOf } from "../../domain/rollups.ts";
+import { TOP_BYS, type TopBy } from "../../domain/name-sums.ts";
+import { grainsFor, HOUR_GRAIN, type Piece, piecesFor, type Span } from "../../domain/rollups.ts";
 import {
   DEFAULT_SPAN_MS,
   MAX_SPAN_MS,
@@ -23,6 +25,8 @@ import { totalOf } from "../../domain/total.ts";
 import { isTimeZone } from "../../domain/window.ts";
 import { invalid } from "../../errors.ts";
 import { rolledSpan, usageOf } from "./rollups.ts";
+import { countedSpan, topSpan } from "./top-names.ts";
+import { restOf, topRows } from "./top-rows.ts";
 import { spellingsOf } from "../models/spellings.ts";
 
 interface Question {
@@ -54,16 +58,26 @@ export async function readUsage(
 ): Promise<UsageAnswer> {
   const environment = await requireEnvironment(ctx, environmentKey, "viewer");
   const question = questionOf(ctx, environment.id, query, maxRows);
-  const recent = question.groupBy.some((group) => group === "user" || group === "session");
   const { model } = query;
-  const items = await read(ctx, async (db) => {
-    const span = { fromMs: question.from.getTime(), untilMs: question.to.getTime() };
+  const span = { fromMs: question.from.getTime(), untilMs: question.to.getTime() };
+  const by = topByOf(question, span);
+  const isOfNames = question.groupBy.some(isTopBy);
+  const found = await read(ctx, async (db): Promise<Found> => {
     const rolled = await rolledSpan(db, environment.id);
-    question.pieces = piecesOf(span, rolled, grainsFor(question.bucket, question.timezone, span));
+    const pieces = (of: Span) => piecesFor(question.bucket, question.timezone, of, rolled);
+    question.pieces = pieces(span);
     if (model !== undefined) question.models = await spellingsOf(db, environment, model, span);
-    return recent ? sumRecent(db, question) : sumLedger(db, question);
+    if (!isOfNames) return { items: await sumLedger(db, question) };
+    if (by === null) return { items: await sumRecent(db, question) };
+    const nowMs = ctx.deps.clock.nowMs();
+    const counted = countedSpan(span, nowMs);
+    // Before the ledger, which has all of them and only grows: the rest is never negative.
+    const items = await topRows(db, { ...question, by, counted, span: topSpan(counted, nowMs, pieces) });
+    const groupBy = question.groupBy.filter((group) => group !== by);
+    const ledger = await sumLedger(db, { ...question, groupBy, pieces: pieces(counted) });
+    return { items, rest: restOf(ledger, items) };
   });
-  if (items.length > maxRows) {
+  if (found.items.length > maxRows) {
     throw invalid(
       "from",
       `this would answer with more than ${maxRows} rows; ask for a shorter span, a larger bucket or fewer groups`,
@@ -75,9 +89,22 @@ export async function readUsage(
     bucket: question.bucket,
     timezone: question.timezone,
     groupBy: [...question.groupBy],
-    source: recent ? "recentCalls" : "ledger",
-    items,
+    source: by !== null ? "topNames" : isOfNames ? "recentCalls" : "ledger",
+    ...found,
   };
+}
+
+type Found = Pick<UsageAnswer, "items" | "rest">;
+
+const isTopBy = (group: UsageGroup): group is TopBy => TOP_BYS.some((by) => by === group);
+
+/** By what names are summed; null where hours do not tell: of more than one of these, and in buckets that are no whole hours. */
+function topByOf({ groupBy, bucket, timezone }: Question, span: Span): TopBy | null {
+  const [by, ...more] = groupBy.filter(isTopBy);
+  if (by === undefined || more.length > 0) return null;
+  if (bucket === null) return by;
+  const ofBuckets = grainsFor(bucket === "month" ? "hour" : bucket, timezone, span);
+  return ofBuckets.includes(HOUR_GRAIN) ? by : null;
 }
 
 function questionOf(ctx: Ctx, environmentId: string, query: UsageQuery, maxRows: number): Question {
@@ -190,6 +217,10 @@ async function sumLedger(db: Db, question: Question): Promise<UsageRow[]> {
 const quantile = (share: number) =>
   sql`percentile_disc(${sql.raw(String(share))}) within group (order by ${usageRecent.latencyMs})`.mapWith(Number);
 
+/** Of the instance that reported it. */
+const applicationOf = (column: "app" | "sdk") => sql`(select ${sql.raw(column)} from instances as i
+  where i.environment_id = ${usageRecent.environmentId} and i.instance = ${usageRecent.instance} order by last_seen desc limit 1)`;
+
 async function sumRecent(db: Db, question: Question): Promise<UsageRow[]> {
   const { environmentId, from, to, flag, models } = question;
   const { at, keys, groups } = grouping(question, usageRecent.at, {
@@ -197,6 +228,8 @@ async function sumRecent(db: Db, question: Question): Promise<UsageRow[]> {
     model: usageRecent.model,
     user: usageRecent.user,
     session: usageRecent.session,
+    app: applicationOf("app"),
+    version: applicationOf("sdk"),
   });
   const rows = await db
     .select({
@@ -249,7 +282,7 @@ async function sumRecent(db: Db, question: Question): Promise<UsageRow[]> {
 type Names = Partial<Record<UsageGroup, string>>;
 
 /** What is selected and grouped by: the bucket's start in Unix milliseconds, and the wanted columns. */
-function grouping(question: Question, at: PgColumn, columns: Partial<Record<UsageGroup, PgColumn>>) {
+function grouping(question: Question, at: PgColumn, columns: Partial<Record<UsageGroup, PgColumn | SQL>>) {
   const { bucket, timezone, groupBy } = question;
   const start =
     bucket === null

@@ -15,7 +15,7 @@ const HOUR_MS = 3_600_000;
 
 /** Ticks of a window's time axis; `sparse` for a narrow chart. */
 export function timeTicks(
-  window: { startMs: number; endMs: number; period: Period; timezone: string },
+  window: { startMs: number; endMs: number; period: Period | "year"; timezone: string },
   sparse: boolean,
 ): Tick[] {
   const { startMs, endMs, period, timezone } = window;
@@ -39,6 +39,14 @@ export function timeTicks(
       const every = (period === "week" ? 1 : 5) * (sparse ? 2 : 1);
       for (let at = startMs, day = 0; at < endMs; at = windowAt("day", timezone, at).endMs, day += 1) {
         if (day % every === 0) ticks.push({ at, label: dateIn(at, timezone) });
+      }
+      return ticks;
+    }
+    case "year": {
+      const every = sparse ? 3 : 1;
+      const format = new Intl.DateTimeFormat("en", { timeZone: timezone, month: "short" });
+      for (let at = startMs, month = 0; at < endMs; at = windowAt("month", timezone, at).endMs, month += 1) {
+        if (month % every === 0) ticks.push({ at, label: format.format(at) });
       }
       return ticks;
     }

@@ -15,7 +15,7 @@ export interface TimeChartProps {
   description: string;
   startMs: number;
   endMs: number;
-  period: Period;
+  period: Period | "year";
   timezone: string;
   /** A line with the ground under it filled; ordered by time. */
   line?: readonly { atMs: number; value: number }[];

@@ -5,6 +5,7 @@ import { usd } from "../../domain/alert-text.ts";
 import { type Explored, explore } from "../../services/usage/explore.ts";
 import { usageCsv } from "../../services/usage/csv.ts";
 import { listFlags } from "../../services/flags/flags.ts";
+import type { UsageBucket } from "../../domain/usage-query.ts";
 import { windowAt } from "../../domain/window.ts";
 import { TimeChart } from "../chart/time-chart.tsx";
 import { Field, NO_ERRORS, Select } from "../form/parts.tsx";
@@ -26,7 +27,8 @@ import {
 import { PartsTable } from "./table.tsx";
 import { UsageTabs } from "./tabs.tsx";
 
-const HOUR_MS = 3_600_000;
+/** What one bar is. */
+const BUCKETS = { hour: "hour", day: "hour", week: "day", month: "day", year: "month" } as const;
 
 export function usagePages(deps: Deps): Hono<PageEnv> {
   const app = new Hono<PageEnv>();
@@ -40,9 +42,9 @@ export function usagePages(deps: Deps): Hono<PageEnv> {
     const query = {
       from: new Date(startMs),
       to: new Date(Math.min(endMs, deps.clock.nowMs() + 1)),
-      groupBy: [asked.by === "app" || asked.by === "version" ? ("flag" as const) : asked.by],
+      groupBy: [asked.by],
       timezone: asked.timezone,
-      ...(isOver && { bucket: period === "day" ? ("minute" as const) : ("hour" as const) }),
+      ...(isOver && { bucket: bucketOfCsv(asked, period) }),
       ...(asked.flag !== "" && { flag: asked.flag }),
       ...(asked.model !== "" && { model: asked.model }),
     };
@@ -51,6 +53,12 @@ export function usagePages(deps: Deps): Hono<PageEnv> {
     return c.body(await usageCsv(serviceContext(c, deps), environment, query), 200, headers);
   });
   return app;
+}
+
+/** As fine as what it is by can be told. */
+function bucketOfCsv({ by }: UsageAsked, period: AskedWindow["period"]): UsageBucket {
+  if (period === "year") return "day";
+  return period === "day" && (by === "flag" || by === "model") ? "minute" : "hour";
 }
 
 async function page(c: PageContext, deps: Deps) {
@@ -63,7 +71,7 @@ async function page(c: PageContext, deps: Deps) {
     explore(ctx, environment, {
       from: new Date(window.startMs),
       to: new Date(Math.min(window.endMs, nowMs + 1)),
-      bucket: window.period === "day" ? "hour" : "day",
+      bucket: BUCKETS[window.period],
       timezone: asked.timezone,
       by: asked.by,
       ...(asked.flag !== "" && { flag: asked.flag }),
@@ -103,7 +111,7 @@ async function page(c: PageContext, deps: Deps) {
             </a>
           ))}
         </nav>
-        <PartsTable found={found} by={asked.by} keptHours={deps.config.recentCallsHours} />
+        <PartsTable found={found} by={asked.by} />
       </section>
       <SavingsCard found={found} />
       <form class="card stack" method="get" action={path}>
@@ -162,14 +170,14 @@ function SpendCard({ found, asked, window }: { found: Explored; asked: UsageAske
             timezone={asked.timezone}
             bars={buckets.map(({ atMs, costNanoUsd, topNanoUsd }) => ({
               fromMs: atMs,
-              toMs: window.period === "day" ? atMs + HOUR_MS : windowAt("day", asked.timezone, atMs).endMs,
+              toMs: windowAt(BUCKETS[window.period], asked.timezone, atMs).endMs,
               value: Number(costNanoUsd),
               part: isMarked ? Number(topNanoUsd) : 0,
             }))}
             valueText={usdLimit}
           />
           <p class="dim">
-            {window.period === "day" ? "USD an hour" : "USD a day"}
+            {`USD ${{ hour: "an hour", day: "a day", month: "a month" }[BUCKETS[window.period]]}`}
             {isMarked ? (
               <>
                 {"; the lower part of each bar is "}

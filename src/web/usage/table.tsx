@@ -3,6 +3,7 @@ import { usd } from "../../domain/alert-text.ts";
 import { usdParts } from "../../domain/usd-parts.ts";
 import type { Explored, ExploreBy } from "../../services/usage/explore.ts";
 import type { NameSums } from "../../services/usage/top-names.ts";
+import { MAX_TOP_NAMES } from "../../services/usage/top-spans.ts";
 import { BY_LABELS } from "./query.ts";
 
 /** More are in the CSV. */
@@ -11,11 +12,9 @@ const SHOWN = 50;
 interface PartsTableProps {
   found: Explored;
   by: ExploreBy;
-  /** How long single calls are kept. */
-  keptHours: number;
 }
 
-export function PartsTable({ found: { parts, rest, total }, by, keptHours }: PartsTableProps) {
+export function PartsTable({ found: { parts, rest, total, leftOutNanoUsd }, by }: PartsTableProps) {
   if (total.attempts === 0) return null;
   const shown = parts.slice(0, SHOWN);
   const folded = parts.slice(SHOWN);
@@ -45,9 +44,12 @@ export function PartsTable({ found: { parts, rest, total }, by, keptHours }: Par
           </tbody>
         </table>
       </div>
-      {rest === null ? null : (
+      {leftOutNanoUsd === null ? null : (
         <p class="dim">
-          {`Single calls are kept for ${String(keptHours)} h at most, under load only the newest of each moment. The rest is what the ledger counted beside them, and calls that name none.`}
+          {`Of each hour the ${MAX_TOP_NAMES.toLocaleString("en-US")} that cost most are kept. The rest is what the ledger counted beside them, and calls that name none. `}
+          {leftOutNanoUsd === 0n
+            ? "Nobody used more than is told here."
+            : `Nobody used more than is told here and ${usd(Number(leftOutNanoUsd))}.`}
         </p>
       )}
     </>
