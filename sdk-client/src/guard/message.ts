@@ -18,6 +18,8 @@ import { refusedInMessage } from "./names.ts";
 import { sendsWith } from "./nesting.ts";
 import { type Pacer, pacerOf } from "./pacing.ts";
 import { keepPass, type Pass, passOf } from "./pass.ts";
+import { idOf } from "./meter.ts";
+import { mayTask, taskBudgetsOf, tasked, type TaskSubject, withBeta } from "./task-budget.ts";
 import { type Body, namesModelTwice, type Subject } from "./request.ts";
 import { withStandIn } from "./stand-in.ts";
 import { inItsTurn, startOf } from "./starting.ts";
@@ -38,7 +40,8 @@ function sendToModel<R extends RequestLike>(
   inTurn: Start | null = null,
 ): Promise<Response> {
   const { body, model, caps } = decided;
-  const { request, next, around } = decided.asked;
+  const { request, next, around, guarding } = decided.asked;
+  const { host, options } = guarding;
   const counting = decided.counting();
   const no = decided.refusal(counting);
   if (no !== null) return no;
@@ -68,10 +71,21 @@ function sendToModel<R extends RequestLike>(
   }
   // A text that names its model twice is sent as it was read: the API might read the other one.
   const isRewritten = clamped !== null || (decided.isHeld && namesModelTwice(request.body));
-  const outgoing = isRewritten ? { ...request, body: JSON.stringify(clamped ?? body) } : request;
+  let outgoing = isRewritten ? { ...request, body: JSON.stringify(clamped ?? body) } : request;
+  let toTry = sendable;
+  if (options.taskBudget === true && mayTask(body)) {
+    const whose = taskSubject(decided);
+    toTry = tasked(sendable, clamped ?? body, (each) => taskBudgetsOf(host).tokensFor(whose, each));
+    if (toTry.some((choice, index) => choice !== sendable[index])) outgoing = withBeta(outgoing);
+  }
   const place = decided.enter(counting);
   const message = new Message(decided, { request: outgoing, body: clamped ?? body, fitting, place, start });
-  return new GuardedCall(message).run(capChoices(sendable, caps));
+  return new GuardedCall(message).run(capChoices(toTry, caps));
+}
+
+function taskSubject<R extends RequestLike>({ asked }: DecidedRequest<R>): TaskSubject {
+  const { flag, context } = asked.subject;
+  return { flag, user: idOf(context.targetingKey), session: idOf(context.session) };
 }
 
 /** A message that may be sent: what its attempts are made of, and where they are told of. */
@@ -156,6 +170,7 @@ class Message<R extends RequestLike> implements CallInput {
     if (this.subject.layer.isTaken) return;
     for (const each of used) {
       this.host.record(each);
+      if (this.options.taskBudget === true) taskBudgetsOf(this.host).used(taskSubject(this.#decided), each);
       this.place?.used(each.usage);
       this.#decided.asked.around?.place?.used(each.usage);
     }

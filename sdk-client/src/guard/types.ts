@@ -97,6 +97,12 @@ export interface GuardOptions {
    */
   toolUses?: number | undefined;
   /**
+   * For agents: where the call's session has a budget, tell the model how many tokens are left for its task
+   * (`output_config.task_budget`), unless the call does: in calls with tools, at models that take it, with the beta header that it needs.
+   * It is advice to the model; what stops is the budget. Default false.
+   */
+  taskBudget?: boolean | undefined;
+  /**
    * For work that can wait, such as a nightly job: hold calls back while less than a fifth is left of the model's rate
    * limit, as its last answers told, for five minutes at most; `deadlineMs`, an abort and a kill end the wait. Default false.
    */
