@@ -5,6 +5,7 @@ import { budgetSchema, changedBudgetSchema } from "../api/budget.ts";
 import { flagSchema, switchedFlagSchema, unknownFlagsSchema } from "../api/flag.ts";
 import { declaredSchema, instancesSchema, receiptsSchema } from "../api/instance.ts";
 import { deletedSchema, listOf, pageOf } from "../api/list.ts";
+import { incidentSchema } from "../api/incident.ts";
 import { switchedMasterSchema } from "../api/master.ts";
 import { changedModelSchema, modelResourceSchema } from "../api/model.ts";
 import { changedPriceAtSchema, priceSchema } from "../api/price.ts";
@@ -69,6 +70,10 @@ const budgetLine = tolerant(budgetSchema.pick(BUDGET), OLDER_BUDGET);
 export type BudgetLine = z.infer<typeof budgetLine>;
 export const budgetsAnswer = listOf(budgetLine);
 export const raisedAnswer = tolerant(changedBudgetSchema.pick({ ...BUDGET, revision: true }), OLDER_BUDGET);
+
+/** What on-call is told of now. */
+const openIncident = tolerant(incidentSchema.pick({ title: true, account: true }), { account: null });
+export const openIncidents = tolerant(z.object({ items: z.array(openIncident) }));
 
 export const usageAnswer = tolerant(
   usageSchema.pick({ from: true, to: true, groupBy: true, bucket: true, source: true, items: true, rest: true }),

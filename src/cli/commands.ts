@@ -15,6 +15,7 @@ import {
   masterAnswer,
   modelAnswer,
   modelsAnswer,
+  openIncidents,
   receiptsAnswer,
   switchedFlagAnswer,
   unknownFlagsAnswer,
@@ -27,6 +28,8 @@ import { askAfterKill, requireReason } from "./reason.ts";
 import { sayProof, waitForReceipts } from "./proof.ts";
 import { flagLine, limitLines } from "./flag-text.ts";
 import {
+  accountLine,
+  type RefusedAccount,
   auditLine,
   declaredLines,
   instanceLines,
@@ -59,7 +62,13 @@ export async function status(io: Io, key: string | undefined, options: Common): 
     const { items } = await api.call(`${base}/instances`, instancesAnswer);
     const own = items.filter(({ local }) => local !== null && (local.includes(EVERY_FLAG) || local.includes(key)));
     const lines = refusingLines({ items: own, local: 0 });
-    return show(io, options, { ...flag, refusing: refusingOf(own) }, [flagLine(flag), ...limitLines(flag), ...lines]);
+    const refused = await accountsOf(api, base, key);
+    return show(io, options, { ...flag, refusing: refusingOf(own), accounts: refused }, [
+      flagLine(flag),
+      ...limitLines(flag),
+      ...refused.map(accountLine),
+      ...lines,
+    ]);
   }
   const master = await api.call(`${base}/master`, masterAnswer);
   const flags = await api.call(`${base}/flags`, flagsAnswer);
@@ -67,14 +76,25 @@ export async function status(io: Io, key: string | undefined, options: Common): 
   const newest = await api.call(`${base}/receipts`, receiptsAnswer);
   const unknown = await api.call(`${base}/unknown-flags`, unknownFlagsAnswer);
   const fleet = await api.call(`${base}/instances`, instancesAnswer);
+  const accounts = await accountsOf(api, base);
   const blocked = models.items.filter((model) => model.blocked);
   const out = models.items.filter(({ breaker }) => breaker?.state === "open" || breaker?.state === "probing");
   const refusing = refusingOf(fleet.items);
-  const all = { master, flags: flags.items, blocked, out, unknown: unknown.items, refusing, receipts: newest };
+  const all = {
+    master,
+    flags: flags.items,
+    blocked,
+    out,
+    unknown: unknown.items,
+    refusing,
+    accounts,
+    receipts: newest,
+  };
   return show(io, options, all, [
     `${options.env}, revision ${flags.revision}. ${receiptsLine(newest)}`,
     ...refusingLines(fleet),
     masterLine(master),
+    ...accounts.map(accountLine),
     ...out.map(({ model, breaker }) => `${model}: taken out by its breaker, ${breaker?.reason ?? ""}`),
     ...blocked.map(
       ({ model, by, reason }) =>
@@ -83,6 +103,15 @@ export async function status(io: Io, key: string | undefined, options: Common): 
     ...(flags.items.length === 0 ? ["There are no flags yet. Create one on the board."] : flags.items.map(flagLine)),
     ...unknown.items.map(unknownFlagLine),
   ]);
+}
+
+/** Accounts that Claude refuses now, as open incidents tell them; those that concern one flag. */
+async function accountsOf(api: ApiClient, base: string, key?: string): Promise<RefusedAccount[]> {
+  const { items } = await api.call(`${base}/incidents?open=true`, openIncidents);
+  return items.flatMap(({ title, account }) => {
+    if (account === null || (key !== undefined && !account.flags.includes(key))) return [];
+    return [{ title, ...account }];
+  });
 }
 
 export async function kill(

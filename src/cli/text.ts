@@ -25,6 +25,17 @@ export function isProbablyGone({ silentSeconds, disconnectedSeconds }: LateInsta
   return silentSeconds >= GONE_SECONDS || (disconnectedSeconds !== null && disconnectedSeconds >= CUT_OFF_SECONDS);
 }
 
+export interface RefusedAccount {
+  title: string;
+  flags: readonly string[];
+  instances: readonly string[];
+}
+
+/** "The Claude account is out of money on 2 of 5 instances: support-chat; host-1, host-2". */
+export function accountLine({ title, flags, instances }: RefusedAccount): string {
+  return `${title}: ${some(flags)} refused by Claude, on ${some(instances)}`;
+}
+
 export function masterLine(master: MasterAnswer): string {
   return master.state === "off" ? `Everything is off${whoAndWhy(master)}` : "The master switch is on";
 }

@@ -5,6 +5,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Io } from "../../src/cli/io.ts";
 import { type Local, run } from "../../src/cli/program.ts";
 import { instances } from "../../src/db/schema/state.ts";
+import { ACCOUNT } from "../../src/domain/actor.ts";
+import { runAccountFaults } from "../../src/services/accounts/account-faults.ts";
 import { SNAPSHOT_PATH } from "../../sdk-client/src/wire/protocol.ts";
 import { expectStatus, type Harness, seed, startHarness } from "../http/harness.ts";
 import { batchOf, callFor } from "../support/usage.ts";
@@ -490,4 +492,18 @@ describe("help and version", () => {
     expect((await andon(["demo", "--keep"])).code).toBe(1);
     expect((await andon(["sign-in-link"])).code).toBe(0);
   });
+});
+
+it("status says which account Claude refuses, for which flags and where", async () => {
+  // A clock ahead: a fault is told of when it has settled.
+  const at = Date.now() + 30_000;
+  const refused = callFor(0, { at, outcome: "error", status: 402, errorType: "billing_error" });
+  const batch = { ...batchOf([refused]), instance: "host-7" };
+  await expectStatus(harness.call("POST", "/sdk/v1/usage", { token: harness.tokens.sdk, body: batch }), 200);
+  const environmentId = harness.deps.snapshots.environmentByKey("production")?.environmentId ?? "";
+  await runAccountFaults({ actor: ACCOUNT, requestId: "test", deps: harness.deps }, environmentId);
+  const words = "The Claude account is out of money: support-chat refused by Claude, on host-7";
+  expect((await andon(["status"])).out).toContain(words);
+  expect((await andon(["status", "support-chat"])).out).toContain(words);
+  expect((await andon(["status", "--env", "staging"])).out).not.toContain("refused by Claude");
 });

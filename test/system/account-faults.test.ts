@@ -187,3 +187,43 @@ it("a model that may not be used, and the limit of one user's organisation, are 
   await turn();
   expect(alerts()).toHaveLength(before);
 });
+
+const OTHER_KINDS: { what: string; ask: (client: Anthropic) => Promise<unknown> }[] = [
+  {
+    what: "a message batch",
+    ask: (client) => client.messages.batches.create({ requests: [{ custom_id: "1", params: ASK }] }),
+  },
+  { what: "a count of tokens", ask: (client) => client.messages.countTokens({ model: OPUS, messages: ASK.messages }) },
+  {
+    what: "a text completion",
+    ask: (client) =>
+      client.post("/v1/complete", { body: { model: OPUS, max_tokens_to_sample: 10, prompt: "\n\nHuman: Why?" } }),
+  },
+];
+
+it.each(OTHER_KINDS)("$what that finds out tells of it too, and is not sent again", async ({ what, ask }) => {
+  const [andon] = fleet;
+  if (andon === undefined) throw new Error("there is no fleet");
+  const flag = what.replaceAll(" ", "-");
+  await a.api("POST", `${P}/flags`, { key: flag, name: what });
+  await until("the flag to be known", () => andon.evaluate(flag).reason === "ON");
+  let sent = 0;
+  const fetch = () => {
+    sent += 1;
+    const error = { type: "rate_limit_error", message: "no", details: { error_code: "enforced_spend_limit_reached" } };
+    return Promise.resolve(Response.json({ type: "error", error }, { status: 429 }));
+  };
+  const client = new Anthropic({ apiKey: what, baseURL, fetch, middleware: [guard(andon, { flag })], maxRetries: 2 });
+  await expect(ask(client)).rejects.toMatchObject({ status: 429 });
+  expect(sent).toBe(1);
+  await until("it is told of", async () => {
+    const { items } = await jsonOf<{ items: { errorType: string; costNanoUsd: number }[] }>(
+      await a.api("GET", `${P}/usage/calls?flag=${flag}`),
+    );
+    return items.some(({ errorType, costNanoUsd }) => errorType === "billing_error" && costNanoUsd === 0);
+  });
+  clock.advance(SETTLE_MS);
+  await turn();
+  const open = (await incidents()).find(({ resolvedAt }) => resolvedAt === null);
+  expect(open?.account?.flags).toContain(flag);
+});

@@ -1,5 +1,6 @@
 /** The kinds of request besides a message: each is held to its flag as far as it makes a model work. */
 import { planBatch } from "./batch.ts";
+import { accountHeard } from "./other-faults.ts";
 import { batchEstimate, ofBatch } from "./batch-estimate.ts";
 import { batchesOf } from "./batches.ts";
 import { placeOf } from "./cloud-region.ts";
@@ -126,8 +127,9 @@ async function submit<R extends RequestLike>(
   if (subject.layer.isTaken) return response;
   if (!response.ok) {
     deposit?.cancel();
-    return response;
+    return accountHeard(decided, response, items[0]?.choice.model ?? null);
   }
+  if (guarding.accounts.hasOut) guarding.accounts.answered(request, decided.asked.startedMs);
   const text = await response.text();
   const batchId = parseObject(text)?.["id"];
   if (typeof batchId !== "string") {
@@ -190,7 +192,8 @@ export async function sendCount<R extends RequestLike>(decided: DecidedRequest<R
   if (name !== null) return decided.refusedName(name);
   // What a step sets is for making a message: counting knows neither limits nor temperatures.
   const counted = bodyFor(body, { ...first, step: null }, fitting);
-  return next(counted === null ? request : { ...request, body: JSON.stringify(counted) });
+  const response = await next(counted === null ? request : { ...request, body: JSON.stringify(counted) });
+  return accountHeard(decided, response, first.model);
 }
 
 /** Work in another shape: it is sent as it is, or not at all. */
@@ -207,7 +210,8 @@ export async function sendWork<R extends RequestLike>(decided: DecidedRequest<R>
   const capped = caps === undefined || body === null || isStop ? FITS : capMessage(body, request.body, caps);
   if (capped.kind === "refused") return decided.limited(capped.refusal);
   const sent = capped.kind === "clamped" ? { ...request, body: JSON.stringify(capped.body) } : request;
-  return leaveAfter(decided.enter(counting), next(sent));
+  const response = await leaveAfter(decided.enter(counting), next(sent));
+  return accountHeard(decided, response, decided.model ?? modelOfPath(request.url));
 }
 
 /** Whatever makes no model work passes, unless it names a model that may not be used. */
