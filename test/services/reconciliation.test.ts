@@ -1,4 +1,5 @@
 /** Claude's bill held against the ledger: one gentle poll for all servers, one incident for what differs, ended by late data. */
+import { pino } from "pino";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import type { UsageRecord } from "../../sdk-client/src/wire/usage-protocol.ts";
 import { reconciliationAnswer } from "../../src/cli/answers.ts";
@@ -7,11 +8,14 @@ import { outbox } from "../../src/db/schema/incidents.ts";
 import { providerPolls } from "../../src/db/schema/reconciliation.ts";
 import { listIncidents } from "../../src/services/incidents/view.ts";
 import type { ReconciliationAnswer } from "../../src/api/reconciliation.ts";
+import { systemActor } from "../../src/domain/actor.ts";
+import { getReconciliation } from "../../src/services/reconciliation/view.ts";
 import { ReportPolls } from "../../src/services/reconciliation/poll.ts";
 import { ADMIN_KEY, type AdminApi, startAdminApi } from "../support/admin-api.ts";
 import { FakeClock } from "../support/clock.ts";
 import { jsonOf } from "../support/json.ts";
-import { ADMIN_TOKEN, adminCtx, startTestServer, type TestServer } from "../support/server.ts";
+import { until } from "../support/until.ts";
+import { ADMIN_TOKEN, adminCtx, makeToken, startTestServer, type TestServer } from "../support/server.ts";
 import { callFor, report } from "../support/usage.ts";
 import { pagesAs } from "../web/pages.ts";
 
@@ -25,11 +29,14 @@ let api: AdminApi;
 let a: TestServer;
 let b: TestServer;
 let polls: ReportPolls[];
+/** What the first server wrote. */
+const logged: string[] = [];
 
 beforeAll(async () => {
   api = await startAdminApi();
   const reconciliation = { adminKey: ADMIN_KEY, baseUrl: api.url, workspaces: null, percent: 5, minUsd: 5 };
-  a = await startTestServer({ clock, settings: { reconciliation } });
+  const log = pino({ level: "trace" }, { write: (line: string) => void logged.push(line) });
+  a = await startTestServer({ clock, log, settings: { reconciliation } });
   b = await startTestServer({ clock, database: a.deps.config.database, settings: { reconciliation } });
   polls = [a, b].map(({ deps }) => new ReportPolls(deps, () => 0));
   for (const name of ["pager", "chat"]) {
@@ -305,4 +312,62 @@ it.each([
   expect(failures).toBeGreaterThan(0);
   expect(nextAt).toEqual(new Date(clock.nowMs() + delayMs));
   expect(await page("reconciliation")).toMatch(words);
+});
+
+it("a host that does not answer is waited for 30 s, and a server that stops breaks off", async () => {
+  api.instead = () => true;
+  clock.advance(25 * HOUR_MS);
+  const [first] = polls;
+  const under = async () => {
+    await first?.begin();
+    await until("Claude was asked", () => api.asked.length > 0);
+  };
+  await under();
+  clock.advance(30_000);
+  await first?.idle();
+  expect((await polled())?.error).toBe("Claude did not answer within 30 s.");
+  api.asked.length = 0;
+  clock.advance(25 * HOUR_MS);
+  await under();
+  await first?.close();
+  expect((await polled())?.failures).toBe(8);
+});
+
+it("with keys of environments the reports are read anew, by key; an environment is compared with its own, and others see none of it", async () => {
+  const workspaces = new Map([
+    ["production", ["default"]],
+    ["staging", ["apikey_1"]],
+  ]);
+  const config = { ...a.deps.config, reconciliation: { ...a.deps.config.reconciliation, workspaces } };
+  const deps = { ...a.deps, config };
+  const day = new Date(clock.nowMs() - 24 * HOUR_MS).toISOString().slice(0, 10);
+  api.used.push({ day, model: MODEL, workspace: "wrkspc_1", apiKey: "apikey_1", output: 8 * OUTPUT_OF_USD });
+  api.used.push({ day, model: MODEL, workspace: "wrkspc_2", apiKey: "apikey_2", output: 70 * OUTPUT_OF_USD });
+  const own = new ReportPolls(deps, () => 0);
+  await own.begin();
+  await own.idle();
+  await own.close();
+  expect(api.asked.map(({ query }) => query.getAll("group_by[]").includes("api_key_id"))).toEqual([true, false]);
+  expect(api.asked[0]?.query.get("starting_at")).toBe(new Date(Date.parse(day) - 30 * 24 * HOUR_MS).toISOString());
+  const staging = await getReconciliation(adminCtx(deps), "staging", { days: 1 });
+  expect(staging).toMatchObject({
+    scope: "workspaces",
+    workspaces: ["apikey_1"],
+    unmappedNanoUsd: 70_000_000_000,
+    days: [{ providerNanoUsd: 8_000_000_000, state: "partial" }],
+  });
+  const secret = await makeToken(a.deps, { kind: "op", role: "viewer", environments: ["production"] });
+  const hidden = await jsonOf<ReconciliationAnswer>(await a.api("GET", `${P}/reconciliation`, undefined, secret));
+  expect(hidden).toMatchObject({ scope: "hidden", days: [], unmappedNanoUsd: null });
+  const viewer = { ...adminCtx(deps), actor: a.deps.tokens.find(secret) ?? systemActor("none", "none") };
+  expect(await getReconciliation(viewer, "production", { days: 1 })).toMatchObject({
+    scope: "workspaces",
+    unmappedNanoUsd: null,
+  });
+});
+
+it("the key is in nothing that the server wrote, nor in what it answers", async () => {
+  expect(logged.join()).toContain("Claude's reports were not read");
+  expect(logged.join()).not.toContain(ADMIN_KEY);
+  expect(await (await a.api("GET", `${P}/reconciliation`)).text()).not.toContain(ADMIN_KEY);
 });
