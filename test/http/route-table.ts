@@ -126,6 +126,7 @@ export const ROUTES: Readonly<Record<string, RouteEntry>> = {
   },
   "GET /v1/environments/:env/usage": { demand: "viewer", path: `${ENV}/usage` },
   "GET /v1/environments/:env/reconciliation": { demand: "viewer", path: `${ENV}/reconciliation` },
+  "GET /v1/environments/:env/usage/savings": { demand: "viewer", path: `${ENV}/usage/savings` },
   "GET /v1/environments/:env/usage/calls": { demand: "viewer", path: `${ENV}/usage/calls` },
   "GET /v1/environments/:env/channels": { demand: "viewer", path: `${ENV}/channels` },
   "POST /v1/environments/:env/channels": {

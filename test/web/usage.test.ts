@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { rollNext } from "../../src/services/usage/rollups.ts";
 import { BYS } from "../../src/web/usage/query.ts";
 import { type Explored, explore, type ExploreBy } from "../../src/services/usage/explore.ts";
+import type { SavingsAnswer } from "../../src/api/savings.ts";
 import { FakeClock } from "../support/clock.ts";
 import { jsonOf } from "../support/json.ts";
 import { adminCtx, makeToken } from "../support/server.ts";
@@ -171,6 +172,29 @@ describe("the page", () => {
     expect(text).toMatch(/at most \$\d+\.\d\d less, had every call been in one/);
     expect(text).toMatch(/All \$\d+\.\d\d 100\.0 % 1,098 /);
     expect(await pages.html("/e/production/usage")).not.toMatch(/(?:src|href)="https?:/);
+  });
+
+  it("says by flag, model or both what caching and batches would save, with what that assumes, as JSON and CSV", async () => {
+    expect(await pages.text("/e/production/usage?span=yesterday&by=model")).toMatch(
+      /Model A tenth more cached In batches Spent Cached now claude-\S+ −\$\d+\.\d\d −\$\d+\.\d\d .* written and nine read\. .* A bound, not a promise/,
+    );
+    const span = "from=2026-11-19T00:00:00Z&to=2026-11-21T00:00:00Z";
+    const answer = await jsonOf<SavingsAnswer>(await world.server.api("GET", `${PRODUCTION}/usage/savings?${span}`));
+    expect(answer.items).toHaveLength(9);
+    expect(BigInt(answer.total.costNanoUsd)).toBe(await ledgerNanoUsd());
+    for (const name of ["costNanoUsd", "promptTokens", "perTenthCachedNanoUsd", "batchesNanoUsd"] as const) {
+      const sum = answer.items.reduce((total, item) => total + BigInt(item[name]), 0n);
+      expect(sum).toBe(BigInt(answer.total[name]));
+      expect(sum).toBeGreaterThan(0n);
+    }
+    const byFlag = await jsonOf<SavingsAnswer>(
+      await world.server.api("GET", `${PRODUCTION}/usage/savings?${span}&groupBy=flag&model=claude-opus-5-5`),
+    );
+    expect(new Set(byFlag.items.map(({ flag }) => flag))).toEqual(new Set(FLAGS));
+    expect(byFlag.items[0]).not.toHaveProperty("model");
+    const csv = await pages.html("/e/production/usage.csv?span=yesterday&what=savings");
+    expect(csv).toMatch(/^flag,model,costNanoUsd,promptTokens,cachedTokens,perTenthCachedNanoUsd,batchesNanoUsd\r\n/);
+    expect(csv.trimEnd().split("\r\n")).toHaveLength(10);
   });
 
   it("says which application the calls came from", async () => {

@@ -1,7 +1,9 @@
 /** What was used and what it cost: sums, and the newest calls. As JSON, or as CSV with `Accept: text/csv`. */
 import { z } from "@hono/zod-openapi";
+import { savingsQuery, savingsSchema } from "../../api/savings.ts";
 import { type CallResource, callsQuery, callsSchema, usageQuery, usageSchema } from "../../api/usage.ts";
 import { listCalls } from "../../services/usage/recent-calls.ts";
+import { getSavings, savingsCsv } from "../../services/usage/savings.ts";
 import { getUsage } from "../../services/usage/view.ts";
 import type { AppContext } from "../app-env.ts";
 import { csv } from "../../domain/csv.ts";
@@ -28,6 +30,21 @@ const sums = readRoute("viewer", {
   },
 });
 
+const savings = readRoute("viewer", {
+  method: "get",
+  path: "/v1/environments/{env}/usage/savings",
+  tags,
+  operationId: "getSavings",
+  summary: "What caching and batches would save at most, by flag and model, with what that assumes",
+  request: { params: environmentParams, query: savingsQuery },
+  responses: {
+    200: {
+      description: "What would save most comes first.",
+      content: { "application/json": { schema: savingsSchema }, ...csvAnswer },
+    },
+  },
+});
+
 const calls = readRoute("viewer", {
   method: "get",
   path: "/v1/environments/{env}/usage/calls",
@@ -50,6 +67,12 @@ export function usageRoutes(): Api {
       return wantsCsv(c)
         ? c.body(await usageCsv(ctx, env, query), 200, CSV)
         : c.json(await getUsage(ctx, env, query), 200);
+    })
+    .openapi(savings, async (c) => {
+      const [ctx, { env }, query] = [c.get("ctx"), c.req.valid("param"), c.req.valid("query")];
+      return wantsCsv(c)
+        ? c.text(await savingsCsv(ctx, env, query), 200, CSV)
+        : c.json(await getSavings(ctx, env, query), 200);
     })
     .openapi(calls, async (c) => {
       const page = await listCalls(c.get("ctx"), c.req.valid("param").env, c.req.valid("query"));

@@ -1,14 +1,11 @@
 /**
- * What was used in a window, for the page Usage: over time, by whatever it is asked by, and what caching or batches would
- * save. Invariant: the parts of each sum add up to the ledger's, to the nano-USD; what nobody can be told of is "the rest".
+ * What was used in a window, for the page Usage: over time, and by whatever it is asked by. Invariant: the parts of each sum add up to the ledger's, to the nano-USD; what nobody can be told of is "the rest".
  */
 import { requireEnvironment } from "../../authorize.ts";
 import type { Ctx } from "../../deps.ts";
 import { read } from "../../transaction.ts";
 import type { UsageRow } from "../../api/usage.ts";
-import { type ModelUse, savingsOf, type Savings } from "../../domain/savings.ts";
 import type { UsageBucket } from "../../domain/usage-query.ts";
-import { readPrices } from "../models/price-rows.ts";
 import type { TopBy } from "../../domain/name-sums.ts";
 import { piecesFor } from "../../domain/rollups.ts";
 import { spellingsOf } from "../models/spellings.ts";
@@ -29,7 +26,6 @@ export interface Explored {
   rest: NameSums | null;
   /** No part used more than it is told and this, nano-USD; null where the parts are the ledger's. */
   leftOutNanoUsd: bigint | null;
-  savings: Savings;
 }
 
 export interface Wanted {
@@ -70,7 +66,6 @@ export async function explore(ctx: Ctx, environmentKey: string, wanted: Wanted):
       if (row[by] === top.name) ofTop.set(Date.parse(row.at ?? ""), BigInt(row.costNanoUsd));
     }
   }
-  const table = await read(ctx, (db) => readPrices(db));
   const rest = isOfLedger ? null : parts.reduce(minus, { ...total, name: "" });
   return {
     buckets: over.map((row) => {
@@ -82,7 +77,6 @@ export async function explore(ctx: Ctx, environmentKey: string, wanted: Wanted):
     rest,
     leftOutNanoUsd:
       top1000 === null || rest === null ? null : least(rest.costNanoUsd, await top1000.leftOut(total.costNanoUsd)),
-    savings: savingsOf(models.flatMap(modelUse), table, to.getTime() - 1),
   };
 
   async function names(of: TopBy) {
@@ -106,25 +100,6 @@ export async function explore(ctx: Ctx, environmentKey: string, wanted: Wanted):
 
 function least(a: bigint, b: bigint): bigint {
   return a < b ? a : b;
-}
-
-function modelUse(row: UsageRow): ModelUse[] {
-  const { tokens, model } = row;
-  if (tokens === null || model === undefined) return [];
-  return [
-    {
-      model,
-      costNanoUsd: BigInt(row.costNanoUsd),
-      webSearches: row.webSearches ?? 0,
-      tokens: {
-        input: BigInt(tokens.input),
-        output: BigInt(tokens.output),
-        cacheWrite5m: BigInt(tokens.cacheWrite5m),
-        cacheWrite1h: BigInt(tokens.cacheWrite1h),
-        cacheRead: BigInt(tokens.cacheRead),
-      },
-    },
-  ];
 }
 
 function sumsOf(row: UsageRow, name: string): NameSums {

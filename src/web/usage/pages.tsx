@@ -4,6 +4,7 @@ import type { Deps } from "../../deps.ts";
 import { usd } from "../../domain/alert-text.ts";
 import { type Explored, explore } from "../../services/usage/explore.ts";
 import { usageCsv } from "../../services/usage/csv.ts";
+import { getSavings, savingsCsv } from "../../services/usage/savings.ts";
 import { listFlags } from "../../services/flags/flags.ts";
 import type { UsageBucket } from "../../domain/usage-query.ts";
 import { windowAt } from "../../domain/window.ts";
@@ -24,6 +25,7 @@ import {
   type UsageAsked,
   windowOf,
 } from "./query.ts";
+import { SavingsCard } from "./savings.tsx";
 import { PartsTable } from "./table.tsx";
 import { UsageTabs } from "./tabs.tsx";
 
@@ -38,19 +40,25 @@ export function usagePages(deps: Deps): Hono<PageEnv> {
     const asked = askedOf((name) => c.req.query(name));
     const { startMs, endMs, period } = windowOf(asked, deps.clock.nowMs());
     const isOver = c.req.query("over") === "time";
-    const name = `andon-usage-${environment}-${asked.span}-by-${asked.by}.csv`;
-    const query = {
+    const isSavings = c.req.query("what") === "savings";
+    const name = `andon-${isSavings ? "savings" : `usage-by-${asked.by}`}-${environment}-${asked.span}.csv`;
+    const only = {
       from: new Date(startMs),
       to: new Date(Math.min(endMs, deps.clock.nowMs() + 1)),
-      groupBy: [asked.by],
-      timezone: asked.timezone,
-      ...(isOver && { bucket: bucketOfCsv(asked, period) }),
       ...(asked.flag !== "" && { flag: asked.flag }),
       ...(asked.model !== "" && { model: asked.model }),
     };
+    const query = {
+      ...only,
+      groupBy: [asked.by],
+      timezone: asked.timezone,
+      ...(isOver && { bucket: bucketOfCsv(asked, period) }),
+    };
     const disposition = `attachment; filename="${name}"`;
     const headers = { ...NO_STORE, "Content-Type": "text/csv; charset=utf-8", "Content-Disposition": disposition };
-    return c.body(await usageCsv(serviceContext(c, deps), environment, query), 200, headers);
+    const ctx = serviceContext(c, deps);
+    if (isSavings) return c.body(await savingsCsv(ctx, environment, only), 200, headers);
+    return c.body(await usageCsv(ctx, environment, query), 200, headers);
   });
   return app;
 }
@@ -67,17 +75,22 @@ async function page(c: PageContext, deps: Deps) {
   const nowMs = deps.clock.nowMs();
   const asked = askedOf((name) => c.req.query(name));
   const window = windowOf(asked, nowMs);
-  const [found, flags] = await Promise.all([
+  const savedBy = asked.by === "model" ? "model" : "flag";
+  const only = {
+    from: new Date(window.startMs),
+    to: new Date(Math.min(window.endMs, nowMs + 1)),
+    ...(asked.flag !== "" && { flag: asked.flag }),
+    ...(asked.model !== "" && { model: asked.model }),
+  };
+  const [found, flags, savings] = await Promise.all([
     explore(ctx, environment, {
-      from: new Date(window.startMs),
-      to: new Date(Math.min(window.endMs, nowMs + 1)),
+      ...only,
       bucket: BUCKETS[window.period],
       timezone: asked.timezone,
       by: asked.by,
-      ...(asked.flag !== "" && { flag: asked.flag }),
-      ...(asked.model !== "" && { model: asked.model }),
     }),
     listFlags(ctx, environment),
+    getSavings(ctx, environment, { ...only, groupBy: [savedBy] }),
   ]);
   const path = `/e/${environment}/usage`;
   return sendPage(
@@ -113,7 +126,7 @@ async function page(c: PageContext, deps: Deps) {
         </nav>
         <PartsTable found={found} by={asked.by} />
       </section>
-      <SavingsCard found={found} />
+      <SavingsCard savings={savings} by={savedBy} csvPath={`${addressOf(`${path}.csv`, asked)}&what=savings`} />
       <form class="card stack" method="get" action={path}>
         <h2>Only some of it</h2>
         <input type="hidden" name="span" value={asked.span} />
@@ -187,28 +200,6 @@ function SpendCard({ found, asked, window }: { found: Explored; asked: UsageAske
           </p>
         </>
       )}
-    </section>
-  );
-}
-
-/** Bounds in words: nobody but the application knows what repeats and what may wait. */
-function SavingsCard({ found: { savings, total } }: { found: Explored }) {
-  if (total.costNanoUsd === 0n) return null;
-  const { promptTokens, cachedTokens, perTenthCachedNanoUsd, batchesNanoUsd } = savings;
-  const cached = promptTokens === 0n ? 0 : Number((1000n * cachedTokens) / promptTokens) / 10;
-  return (
-    <section class="card stack" aria-labelledby="savings-title">
-      <h2 id="savings-title">What would have cost less</h2>
-      <p>
-        <b>Caching.</b>{" "}
-        {`${cached.toFixed(1)} % of the prompt tokens came from a cache. For each further tenth of the input that had, it would have cost about `}
-        <b>{usd(Number(perTenthCachedNanoUsd))}</b> less.
-      </p>
-      <p>
-        <b>Batches.</b> What may wait costs half in a batch: at most <b>{usd(Number(batchesNanoUsd))}</b> less, had
-        every call been in one.
-      </p>
-      <p class="dim">By the base rates of each model; writes to a cache are not counted against it.</p>
     </section>
   );
 }
