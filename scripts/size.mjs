@@ -13,8 +13,8 @@ globalThis.answer = flags.isEnabled("support-chat", { targetingKey: "user-1" });
 
 /** What is bundled, how many bytes are the aim, and how many fail: a step back is seen at once. Null: told, not held. */
 const BUNDLES = [
-  { name: "poll and evaluate alone", code: APP, aimBytes: 12 * KB, maxBytes: 14.2 * KB },
-  { name: "andon-client", code: `export * from "andon-client";`, aimBytes: 18 * KB, maxBytes: 21.8 * KB },
+  { name: "poll and evaluate alone", code: APP, aimBytes: 12 * KB, maxBytes: 14 * KB },
+  { name: "andon-client", code: `export * from "andon-client";`, aimBytes: 18 * KB, maxBytes: 21.75 * KB },
   { name: "andon-client/anthropic", code: `export * from "andon-client/anthropic";`, aimBytes: null, maxBytes: null },
 ];
 
