@@ -3,6 +3,7 @@
  * is off, or whose model is blocked, never leaves the process.
  */
 import { looksAfter, readsResultsOf } from "./batch-results.ts";
+import { readsSession } from "./agent-sessions.ts";
 import { DecidedRequest } from "./decided.ts";
 import type { Door } from "./door.ts";
 import { callKind } from "./endpoints.ts";
@@ -11,7 +12,7 @@ import type { GuardHost } from "../guard-host.ts";
 import { Guarding } from "./guarding.ts";
 import { sendMessage } from "./message.ts";
 import { layerAround } from "./nesting.ts";
-import { readBatch, readResults, sendBatch, sendCount, sendOther, sendWork } from "./other-kinds.ts";
+import { readAgent, readBatch, readResults, sendBatch, sendCount, sendOther, sendWork } from "./other-kinds.ts";
 import { holdBack } from "./pacing-call.ts";
 import { readBody, takeSubject, withTextBody } from "./request.ts";
 import type { GuardOptions, RequestLike } from "./types.ts";
@@ -37,6 +38,8 @@ export function engine(host: GuardHost, options: GuardOptions): Engine {
     const around = layerAround(request.signal);
     const subject = takeSubject(request.headers, known, options, around);
     if (kind === "read") {
+      const read = readsSession(request);
+      if (read !== null) return readAgent(host, request, next, { read, subject });
       const batchId = readsResultsOf(request);
       const lookedAfter = batchId === null ? looksAfter(request) : null;
       if (lookedAfter !== null) return readBatch(host, request, next, subject.flag);

@@ -1,4 +1,5 @@
 /** The kinds of request besides a message: each is held to its flag as far as it makes a model work. */
+import { agentSessionsOf, lookAt, type SessionRead } from "./agent-sessions.ts";
 import { planBatch } from "./batch.ts";
 import { accountHeard } from "./other-faults.ts";
 import { batchEstimate, ofBatch } from "./batch-estimate.ts";
@@ -21,6 +22,7 @@ import { isObject, parseObject } from "../wire/json.ts";
 import type { Place } from "./limits.ts";
 import { type RefusedName, refusedAnywhere, refusedInMessage } from "./names.ts";
 import { isInnerNo, type Layer, sendsWith } from "./nesting.ts";
+import type { Subject } from "./request.ts";
 import type { RequestLike } from "./types.ts";
 
 /** The results of a batch, counted as they are read. */
@@ -31,6 +33,19 @@ export async function readResults(
 ): Promise<Response> {
   if (around !== undefined) around.isTaken = true;
   return countingResults(host, await send(), { flag, batchId, batches: batchesOf(host) });
+}
+
+/** What the API says of an agent's session, and of what it does. */
+export async function readAgent<R extends RequestLike>(
+  host: GuardHost,
+  request: R,
+  next: (request: R) => Promise<Response>,
+  { read, subject }: { read: SessionRead; subject: Subject },
+): Promise<Response> {
+  const sessions = agentSessionsOf(host);
+  const response = await next(request);
+  if (read.kind === "session") return sessions.readSession(response, subject);
+  return sessions.readEvents(response, read, subject, lookAt(request, read.url, next));
 }
 
 /** What the API says of one batch. */

@@ -98,6 +98,8 @@ export interface UsageRecord {
   part?: string;
   /** Counts once by its `id`, whoever sends it and however often: what can be read again, such as a batch's results. */
   once?: boolean;
+  /** How long an agent's session ran, in milliseconds; a record of `part` {@link RUNTIME_PART}. */
+  runtimeMs?: number;
   /**
    * The message batch that it is a result of, or whose estimate it is (`part` {@link BATCH_PART}). Both count in the minute of
    * its submission.
@@ -161,6 +163,7 @@ export const RECORD_FIELDS = {
   status: { is: "whole", min: 0, max: 999, optional: true },
   firstTokenMs: { is: "number", min: 0, max: DAY_MS, optional: true },
   count: { is: "whole", min: 1, max: 1_000_000, optional: true },
+  runtimeMs: { is: "whole", min: 0, max: DAY_MS, optional: true },
   promptTokens: { is: "whole", min: 0, max: MAX_TOKENS_PER_CLASS, optional: true },
   usage: { is: "usage" },
   leases: { is: "leases", optional: true },
@@ -207,6 +210,9 @@ export function storable(text: string, maxChars: number): string {
 
 /** The `part` of a record that says what a message batch may cost, until its results tell. */
 export const BATCH_PART = "batch";
+
+/** The `part` of a record of what an agent's session costs beside the tokens of its models: its running time, its searches. */
+export const RUNTIME_PART = "runtime";
 
 /** Message batches that one report tells of. */
 export const MAX_BATCHES_PER_REPORT = 500;

@@ -209,6 +209,9 @@ const record = z
       .optional()
       .openapi({ description: "What its calls spent of the leases that they had money set aside in." }),
     once: z.boolean().optional().openapi({ description: "Counts once by its `id`, in whichever batches it comes." }),
+    runtimeMs: count
+      .optional()
+      .openapi({ description: "How long a managed agent's session ran: priced beside tokens." }),
     messageBatch: z.string().optional().openapi({
       description:
         "The message batch that it is a result of, or (`part` `batch`) the estimate of: it counts as of the batch's submission.",

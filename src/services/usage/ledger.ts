@@ -19,6 +19,7 @@ import { type Budget, NANO_PER_USD, subjectOf } from "../../domain/budget.ts";
 import { CallKeys, tallyCalls } from "../../domain/calls.ts";
 import { tallyFleet } from "../../domain/fleet-calls.ts";
 import { MAX_EARLY_MS, MAX_LATE_MS, type MinuteSums, type PricedRecord, tally } from "../../domain/ledger.ts";
+import { runtimeNanoUsd } from "../../domain/agent-runtime.ts";
 import { isEstimate } from "../../domain/message-batch.ts";
 import { windowAt } from "../../domain/window.ts";
 import { AppError } from "../../errors.ts";
@@ -348,7 +349,8 @@ function priced(table: PriceTable, record: UsageRecord, batch: Submission, nowMs
     geo: record.geo ?? null,
     ...(record.promptTokens !== undefined && { promptTokens: record.promptTokens }),
   });
-  return { record, instance: batch.instance, tokenId: batch.tokenId, atMs, costNanoUsd, priced: known };
+  const nanoUsd = costNanoUsd + runtimeNanoUsd(record.runtimeMs ?? 0);
+  return { record, instance: batch.instance, tokenId: batch.tokenId, atMs, costNanoUsd: nanoUsd, priced: known };
 }
 
 /**
