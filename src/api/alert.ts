@@ -1,6 +1,8 @@
 /** One alert to one channel, and what a webhook receives of it. */
 import { z } from "@hono/zod-openapi";
 import type { AccountFault } from "../domain/account-fault.ts";
+import type { WatchKind } from "../domain/watch.ts";
+import type { Behind } from "../domain/watch-text.ts";
 import { CHANNEL_KINDS } from "../domain/channel.ts";
 import { time } from "./fields.ts";
 import { pageQuery } from "./list.ts";
@@ -98,6 +100,32 @@ export type AlertPayload =
       instances: string[];
       refused: number;
       running: number;
+    }
+  | {
+      /** A watch has found something unusual: an incident opens or grows. `url` leads to it. */
+      type: "incident.watch";
+      environment: string;
+      incidentId: string;
+      title: string;
+      text: string;
+      at: string;
+      url: string;
+      watch: {
+        kind: WatchKind;
+        /**
+         * What is new. `value`: nano-USD of the last hour (burn), tokens of a call (largeCall), else percent; `against`: the
+         * usual of that hour, the mean of a call, or the limit.
+         */
+        flags: {
+          flag: string;
+          since: string | null;
+          value: number;
+          against: number;
+          limit: number;
+          /** Who or what is behind most of it. */
+          behind: Behind[];
+        }[];
+      };
     }
   | {
       /** Claude's bill differs from what Andon counted. `url` leads to the comparison. */

@@ -1,5 +1,6 @@
 /** An incident: one per cause and window, growing by step. */
 import { z } from "@hono/zod-openapi";
+import { WATCH_KINDS } from "../domain/watch.ts";
 import { budgetName, revision, time } from "./fields.ts";
 import { pageQuery } from "./list.ts";
 import { optionalField } from "./optional-field.ts";
@@ -31,9 +32,31 @@ export const incidentSchema = z
       .nullable(),
     /** Where Claude's bill differs from the ledger now: by day in UTC and model, or what is billed beside tokens; null for any other. */
     drift: z.array(z.object({ day: z.string(), kind: z.enum(["model", "other"]), name: z.string() })).nullable(),
-    /** The flag of the budget's scope; null when it has none. */
+    /** What a watch has found, of the flags that are about it; null for any other. */
+    watch: z
+      .object({
+        kind: z.enum(WATCH_KINDS),
+        flags: z.array(
+          z.object({
+            flag: z.string(),
+            since: time.nullable(),
+            /** When it last was over its limit, and when it was over for good; null while it is not. */
+            heldAt: time,
+            endedAt: time.nullable(),
+            /** Nano-USD of the last hour (`burn`), tokens of a call (`largeCall`), else percent; and the same of the last 15 minutes. */
+            value: z.number(),
+            now: z.number(),
+            worst: z.number(),
+            /** The usual of that hour in nano-USD, the mean of a call in tokens, or the limit in percent. */
+            against: z.number(),
+            limit: z.number(),
+          }),
+        ),
+      })
+      .nullable(),
+    /** The flag of the budget's scope, or of a watch that found one alone; null when it has none. */
     flag: z.string().nullable(),
-    /** `atPercent`: of the limit; of a breaker (`action` "breaker") the share of the calls that failed; 0 of `unpriced` and `drift`. */
+    /** `atPercent`: of the limit; of a breaker (`action` "breaker") the share of the calls that failed; 0 of `unpriced`, `drift` and `watch`. */
     steps: z.array(z.object({ at: time, atPercent: z.number(), action: z.string(), text: z.string() })),
     openedAt: time,
     acknowledgedAt: time.nullable(),

@@ -47,6 +47,9 @@ export const ACCOUNT = systemActor("account", "account");
 /** Who tells of models without a price. */
 export const PRICING = systemActor("prices", "prices");
 
+/** Who watches for unusual spending and failing calls. */
+export const WATCHING = systemActor("watches", "watches");
+
 /** Who holds the ledger against Claude's bill. */
 export const RECONCILING = systemActor("reconciliation", "reconciliation");
 

@@ -11,6 +11,7 @@ import type { Budget, LadderAction } from "./budget.ts";
 import type { ChannelKind } from "./channel.ts";
 import type { StandingState } from "./standing.ts";
 import type { SubjectAction } from "./subject.ts";
+import type { WatchSetting } from "./watch.ts";
 
 /** What one click can take back, and so has to be read. */
 const takenBack = z.discriminatedUnion("action", [
@@ -76,7 +77,8 @@ type Told =
   | Gone<"channel.deleted", ChannelKept>
   | Made<"channel.tested", { text: string }>
   | Made<"alert.retried", { title: string }>
-  | Said<"price.missing" | "bill.differs">
+  | Said<"price.missing" | "bill.differs" | "watch.opened" | "watch.ended">
+  | Edited<"watch.edited", WatchSetting | null>
   | Edited<"price.added" | "price.corrected" | "price.deleted", PriceRow | null>
   | Made<"token.created", TokenKept>
   | Said<"token.revoked">
@@ -169,6 +171,9 @@ const TARGET_KINDS = {
   "price.deleted": "price",
   "price.missing": "price",
   "bill.differs": "bill",
+  "watch.opened": "watch",
+  "watch.ended": "watch",
+  "watch.edited": "watch",
   "token.created": "token",
   "token.revoked": "token",
   "environment.created": "environment",

@@ -10,7 +10,7 @@ const MANY_TIMES = 1_000;
 
 /** Who is behind it, the one with most first. */
 export interface Behind {
-  by: "user" | "session" | "model" | "version";
+  by: "user" | "session" | "model" | "app" | "version";
   name: string;
   /** Of what is unusual: of what was spent, or of the attempts that failed, were cut or slow. */
   percent: number;
@@ -66,6 +66,22 @@ export function endedTitle(
       return `Up to ${percent(value)} of the attempts of ${flag} failed`;
     case "latency":
       return `p95 of ${flag} was over ${duration(limit)}`;
+  }
+}
+
+/** The title of an incident of several flags, while it is so and once it is over. */
+export function groupTitle(kind: WatchKind, n: number, isOver: boolean): string {
+  switch (kind) {
+    case "burn":
+      return `${n} flags ${isOver ? "burned" : "burn"} far above their usual`;
+    case "largeCall":
+      return `Calls of ${n} flags ${isOver ? "were" : "are"} far above their mean`;
+    case "cut":
+      return `Answers of ${n} flags ${isOver ? "were" : "are"} cut by max_tokens`;
+    case "errors":
+      return `Attempts of ${n} flags ${isOver ? "failed" : "fail"}`;
+    case "latency":
+      return `p95 of ${n} flags ${isOver ? "was" : "is"} over its limit`;
   }
 }
 
@@ -131,6 +147,12 @@ export function endText(why: WatchEnd, flag: string): string {
     case "disabled":
       return `Over: this watch of ${flag} was turned off.`;
   }
+}
+
+/** When that holds for the last of several flags. */
+export function groupEndText(kind: WatchKind): string {
+  const what = kind === "burn" ? "burn" : kind === "largeCall" ? "calls" : kind === "latency" ? "p95" : "share";
+  return `Over: the ${what} of each of these flags has been within its limit for ${CALM_MS / MINUTE_MS} min, or it is off.`;
 }
 
 /** "6 times its usual for Saturday 03:00 UTC". */

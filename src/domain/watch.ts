@@ -178,19 +178,31 @@ export interface OpenWatch {
   worstValue: number;
 }
 
-/** The same as an incident keeps it. */
-export interface IncidentWatch extends OpenWatch {
-  kind: WatchKind;
+/** One flag of a watch's incident. */
+export interface WatchedFlag extends OpenWatch {
   flag: string;
   /** As of the setting when it opened. */
   limit: number;
   /** Since when it is so; null when that cannot be told. */
   sinceMs: number | null;
+  /** When it was over; null while it is not. */
+  endedAtMs: number | null;
   /** The last reading, see `Reading`. */
   value: number;
   now: number;
   against: number;
 }
+
+/** What an incident keeps of the watch that opened it: what begins within minutes has one cause, and is one incident. */
+export interface IncidentWatch {
+  kind: WatchKind;
+  /** When its last alert was written, and what none has told yet. */
+  toldAtMs: number;
+  untold: readonly { flag: string; text: string }[];
+  flags: readonly WatchedFlag[];
+}
+/** A flag that comes so long after an incident of its kind has opened has one of its own. */
+export const SAME_CAUSE_MS = 10 * MINUTE_MS;
 
 export type WatchEvent = "opens" | "grows" | "ends";
 

@@ -10,6 +10,7 @@ import type { Job } from "./runner.ts";
 import { topNamesJob } from "./top-names.ts";
 import { unpricedJob } from "./unpriced.ts";
 import { usageRollupsJob } from "./usage-rollups.ts";
+import { watchesJob } from "./watches.ts";
 
 export const JOBS: readonly Job[] = [
   expiryJob,
@@ -18,6 +19,7 @@ export const JOBS: readonly Job[] = [
   batchesJob,
   budgetsJob,
   unpricedJob,
+  watchesJob,
   recentUsageJob,
   topNamesJob,
   pruneJob,

@@ -11,6 +11,8 @@ export function severityOf(payload: AlertPayload): Severity | null {
       return "critical";
     case "incident.breaker":
       return "error";
+    case "incident.watch":
+      return payload.watch.kind === "burn" || payload.watch.kind === "errors" ? "error" : "warning";
     case "incident.unpriced":
     case "incident.drift":
       return "warning";

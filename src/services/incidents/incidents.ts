@@ -399,7 +399,9 @@ export async function resolveEndedIncidents(ctx: Ctx, open: Change): Promise<voi
 }
 
 async function causeStands({ tx, environment, at }: Change, incident: IncidentRow): Promise<boolean> {
-  const { budgetId, model, windowStartsAt: startsAt, unpriced, account, drift } = incident;
+  const { budgetId, model, windowStartsAt: startsAt, unpriced, account, drift, watch } = incident;
+  // Its job alone knows when it is over, and closes it in the same change.
+  if (watch !== null) return watch.flags.some(({ endedAtMs }) => endedAtMs === null);
   if (drift !== null) return drift.length > 0;
   if (account !== null) {
     const stands = and(eq(accountFaults.environmentId, environment.id), eq(accountFaults.fault, account));

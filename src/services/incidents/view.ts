@@ -60,7 +60,8 @@ export async function listIncidents(
       unpriced: incident.unpriced?.map(({ model }) => model) ?? null,
       account: accountOf(incident, reaches),
       drift: incident.drift,
-      flag,
+      watch: watchOf(incident),
+      flag: flag ?? (incident.watch?.flags.length === 1 ? (incident.watch.flags[0]?.flag ?? null) : null),
       steps: incident.steps,
       openedAt: incident.openedAt.toISOString(),
       acknowledgedAt: incident.acknowledgedAt?.toISOString() ?? null,
@@ -81,6 +82,25 @@ function accountOf(
   const reach = resolvedAt === null ? reaches?.get(fault) : undefined;
   if (reach !== undefined) return { fault, ...reach, since: reach.since.toISOString() };
   return { fault, flags: [], instances: [], running: 0, since: (windowStartsAt ?? openedAt).toISOString() };
+}
+
+function watchOf({ watch }: typeof incidents.$inferSelect): IncidentResource["watch"] {
+  if (watch === null) return null;
+  const time = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString());
+  return {
+    kind: watch.kind,
+    flags: watch.flags.map(({ flag, sinceMs, heldAtMs, endedAtMs, value, now, worstValue, against, limit }) => ({
+      flag,
+      since: time(sinceMs),
+      heldAt: new Date(heldAtMs).toISOString(),
+      endedAt: time(endedAtMs),
+      value,
+      now,
+      worst: worstValue,
+      against,
+      limit,
+    })),
+  };
 }
 
 async function deliveriesOf(ctx: Ctx, ids: readonly string[]) {
