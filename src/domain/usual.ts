@@ -29,6 +29,23 @@ export interface SpentHours {
   nanoUsd: Pick<ReadonlyMap<number, number>, "get">;
 }
 
+const DAY_MS = 24 * HOUR_MS;
+/** So long before an hour the hours are looked at one by one, of a flag that has no two days to compare with. */
+export const RECENT_MS = (USUAL_HOURS + 1) * HOUR_MS;
+const YOUNG_MS = 2 * DAY_MS + HOUR_MS;
+
+/** Whether a flag that is known since then has no two days that an hour is compared with. */
+export function isYoung(sinceMs: number, hourMs: number): boolean {
+  return sinceMs > hourMs - YOUNG_MS;
+}
+
+/** Since when the hours of a flag say something about an hour: of its first day nobody knows when it really began. */
+export function knownSinceMs(firstHourMs: number, hourMs: number): number {
+  const wholeDaysMs = Math.floor(firstHourMs / DAY_MS) * DAY_MS + DAY_MS;
+  if (!isYoung(wholeDaysMs, hourMs)) return wholeDaysMs;
+  return Math.min(wholeDaysMs, Math.max(firstHourMs, hourMs - RECENT_MS));
+}
+
 /** The hours that are compared with one hour, each by its beginning, the newest first. */
 export interface ComparedHours {
   weeks: readonly number[];

@@ -234,6 +234,7 @@ export interface Episode {
   /** Null: not ended within what was looked at. */
   endedMs: number | null;
   worst: Reading;
+  worstAtMs: number;
 }
 
 /** When a watch would have opened. `sights`: of one flag, oldest first; one that is missing had no calls. */
@@ -245,9 +246,10 @@ export function episodesOf(
 ): Episode[] {
   const episodes: Episode[] = [];
   let open: OpenWatch | null = null;
-  let worst: Reading | null = null;
+  let worst: { reading: Reading; atMs: number } | null = null;
   const close = (last: OpenWatch, endedMs: number | null): void => {
-    if (worst !== null) episodes.push({ fromMs: last.openedAtMs, heldUntilMs: last.heldAtMs, endedMs, worst });
+    const { openedAtMs: fromMs, heldAtMs: heldUntilMs } = last;
+    if (worst !== null) episodes.push({ fromMs, heldUntilMs, endedMs, worst: worst.reading, worstAtMs: worst.atMs });
     worst = null;
   };
   for (const sight of sights) {
@@ -259,7 +261,7 @@ export function episodesOf(
       open = null;
     }
     open = turnOf(open, reading, sight.atMs).open;
-    if (isOver && (worst === null || reading.value > worst.value)) worst = reading;
+    if (isOver && (worst === null || reading.value > worst.reading.value)) worst = { reading, atMs: sight.atMs };
   }
   if (open !== null) close(open, untilMs - open.heldAtMs >= CALM_MS ? open.heldAtMs + CALM_MS : null);
   return episodes;

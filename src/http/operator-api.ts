@@ -22,6 +22,7 @@ import { reconciliationRoutes } from "./operator/reconciliation.ts";
 import { switchRoutes } from "./operator/switches.ts";
 import { tokenRoutes } from "./operator/tokens.ts";
 import { usageRoutes } from "./operator/usage.ts";
+import { watchRoutes } from "./operator/watches.ts";
 
 const NOUNS = [
   flagRoutes,
@@ -36,6 +37,7 @@ const NOUNS = [
   instanceRoutes,
   incidentRoutes,
   batchRoutes,
+  watchRoutes,
   alertRoutes,
   channelRoutes,
   auditRoutes,

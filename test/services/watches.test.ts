@@ -3,10 +3,13 @@
  * look at each moment and act once.
  */
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
+import { z } from "zod";
 import type { UsageRecord } from "../../sdk-client/src/wire/usage-protocol.ts";
 import type { IncidentResource } from "../../src/api/incident.ts";
+import type { WatchPreview } from "../../src/api/watch.ts";
 import { outbox } from "../../src/db/schema/incidents.ts";
 import { WATCHING } from "../../src/domain/actor.ts";
+import { createFlag } from "../../src/services/flags/flags.ts";
 import { rollNext } from "../../src/services/usage/rollups.ts";
 import { runWatches } from "../../src/services/watches/watch.ts";
 import { FakeClock } from "../support/clock.ts";
@@ -14,7 +17,6 @@ import { freshDatabase } from "../support/database.ts";
 import { jsonOf } from "../support/json.ts";
 import { adminCtx, startTestServer, type TestServer } from "../support/server.ts";
 import { callFor, report } from "../support/usage.ts";
-import { createFlag } from "../../src/services/flags/flags.ts";
 
 const P = "/v1/environments/production";
 const MINUTE_MS = 60_000;
@@ -80,19 +82,21 @@ async function incidents(): Promise<IncidentResource[]> {
   return (await jsonOf<{ items: IncidentResource[] }>(await b.api("GET", `${P}/incidents`))).items;
 }
 
-interface Alert {
-  type: string;
-  title: string;
-  text: string;
-  watch?: { kind: string; flags: { flag: string; behind: { by: string; name: string; percent: number }[] }[] };
-}
+const alertSchema = z.object({
+  type: z.string(),
+  title: z.string(),
+  text: z.string(),
+  watch: z
+    .object({ kind: z.string(), flags: z.array(z.object({ flag: z.string(), behind: z.array(z.unknown()) })) })
+    .optional(),
+});
 /** Those written since the last time. */
 let taken = 0;
-async function alerts(): Promise<Alert[]> {
+async function alerts(): Promise<z.infer<typeof alertSchema>[]> {
   const rows = await a.deps.db.select({ id: outbox.id, payload: outbox.payload }).from(outbox).orderBy(outbox.id);
   const fresh = rows.slice(taken);
   taken = rows.length;
-  return fresh.map(({ payload }) => payload as Alert);
+  return fresh.map(({ payload }) => alertSchema.parse(payload));
 }
 
 /** A flag of its own for a test that needs one without a past. */
@@ -235,4 +239,78 @@ it("a quiet flag tells nobody, nor does one that is off; what was told of a flag
   await turn();
   expect(await alerts()).toEqual([]);
   expect((await a.api("POST", `${P}/flags/${flag}/restore`, { reason: "mended" })).status).toBe(200);
+});
+
+const preview = async (kind: string, query = ""): Promise<WatchPreview> => {
+  const response = await a.api("GET", `${P}/watches/${kind}/preview?days=1${query}`);
+  expect(response.status).toBe(200);
+  return jsonOf<WatchPreview>(response);
+};
+
+it("the preview of a day finds what the watches told in it, of the flags that they told of, and says what it cannot tell", async () => {
+  const told = (kind: string, all: readonly IncidentResource[]) =>
+    [
+      ...new Set(all.flatMap(({ watch }) => (watch?.kind === kind ? watch.flags.map(({ flag }) => flag) : []))),
+    ].toSorted();
+  const all = await incidents();
+  for (const kind of ["burn", "largeCall", "cut", "errors", "latency"]) {
+    const { episodes, fired, notes } = await preview(kind);
+    // Nobody looked at 03:45, when there was a call like no other yet.
+    const missed = kind === "largeCall" ? ["support-chat"] : [];
+    expect([...new Set(episodes.map(({ flag }) => flag))].toSorted(), kind).toEqual([...told(kind, all), ...missed]);
+    expect(fired).toBeGreaterThan(0);
+    expect(notes.at(-1)).toMatch(/^Who was behind each is not told/);
+  }
+  expect((await preview("burn")).episodes[0]?.title).toMatch(
+    /^support-chat burns [\d.]+ times its usual for Saturday 04:00 UTC$/,
+  );
+  expect(await preview("errors", "&flag=flag-1&limit=50")).toMatchObject({
+    fired: 0,
+    flags: 1,
+    limit: 50,
+    minimum: 20,
+  });
+  expect(await preview("errors", "&flag=flag-1")).toMatchObject({ fired: 1, limit: 1 });
+});
+
+it("a setting counts from the next look on: of one flag, or of all that have none; what is out of bounds is refused with its path", async () => {
+  const flag = await newFlag();
+  const put = async (path: string, body: object) => a.api("PUT", `${P}/watches/${path}`, body);
+  expect((await put(`errors/flags/${flag}`, { enabled: false })).status).toBe(200);
+  await calls(100, { flag, outcome: "error" });
+  await turn();
+  expect(await alerts()).toEqual([]);
+  expect((await put(`errors/flags/${flag}`, { enabled: true })).status).toBe(200);
+  await turn();
+  expect(await alerts()).toMatchObject([{ type: "incident.watch" }]);
+  expect((await put("errors", { enabled: false })).status).toBe(200);
+  await turn();
+  expect((await incidents())[0], "it has its own").toMatchObject({ resolvedAt: null });
+  expect((await a.api("DELETE", `${P}/watches/errors/flags/${flag}`)).status).toBe(200);
+  await turn();
+  expect(await alerts()).toMatchObject([{ text: `Over: this watch of ${flag} was turned off.` }]);
+  expect((await a.api("DELETE", `${P}/watches/errors`)).status).toBe(200);
+  const { items } = await jsonOf<{ items: unknown[] }>(await a.api("GET", `${P}/watches`));
+  expect(items).toHaveLength(5);
+  for (const [body, path] of [
+    [{ limit: 1_000 }, "limit"],
+    [{ limit: 0 }, "limit"],
+    [{ minimum: 1 }, "minimum"],
+  ] as const) {
+    const refused = await put("errors", body);
+    expect(refused.status).toBe(422);
+    expect(await refused.json()).toMatchObject({ errors: [{ path }] });
+  }
+  expect((await put("latency", { limit: 31_000 })).status).toBe(422);
+  expect((await put("errors/flags/nobody", { limit: 2 })).status).toBe(404);
+  const audit = await jsonOf<{ items: { action: string; target: { key: string } }[] }>(
+    await a.api("GET", `${P}/audit`),
+  );
+  expect(audit.items.filter(({ action }) => action === "watch.edited").map(({ target }) => target.key)).toEqual([
+    "errors",
+    `errors of ${flag}`,
+    "errors",
+    `errors of ${flag}`,
+    `errors of ${flag}`,
+  ]);
 });

@@ -1,7 +1,10 @@
 /** What burns far above its usual is said where on-call looks, with the hour that it is compared with. No browser. */
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { WATCHING } from "../../src/domain/actor.ts";
 import { rollNext } from "../../src/services/usage/rollups.ts";
+import { runWatches } from "../../src/services/watches/watch.ts";
 import { FakeClock } from "../support/clock.ts";
+import { ADMIN_TOKEN } from "../support/server.ts";
 import { callFor, report } from "../support/usage.ts";
 import { type Pages, pagesAs } from "./pages.ts";
 import { startWorld, type World } from "./world.ts";
@@ -48,4 +51,42 @@ it("a flag that burns what it usually does at that hour of that weekday asks for
   await hourUntil(NOW_MS, "support-chat", 80);
   clock.advance(1_000);
   expect(await pages.text("/e/production")).toMatch(/ 10 times its usual for Saturday 03:00 UTC/);
+});
+
+it("a watch says what it would have told of the last days, before it is saved; what is wrong is said beside what was typed", async () => {
+  const path = "/e/production/watches/burn";
+  expect(await pages.text(path)).toContain("Would have fired once in the last 7 days");
+  const admin = await pagesAs(world, ADMIN_TOKEN);
+  const form = { flag: "support-chat", enabled: "yes", limit: "40", minimum: "5", days: "7" };
+  expect(await admin.post(path, { ...form, do: "preview" })).toContain("Would have fired not once in the last 7 days");
+  expect(await pages.text("/e/production/watches"), "nothing was saved").not.toContain("40 times");
+  expect(await admin.post(path, { ...form, limit: "few", do: "save" })).toContain("must be from 1.5 to 1000");
+  expect(await admin.post(path, { ...form, do: "save" })).toContain(
+    "of support-chat: from 40 times its usual and $5 an hour on.",
+  );
+  expect(await pages.text(path), "of the others").toContain("Would have fired not once in the last 7 days");
+  await admin.post(`${path}/reset`, { flag: "support-chat" });
+  expect(await pages.text(path)).toContain("Would have fired once in the last 7 days");
+});
+
+it("the incident of a watch says what is so now, who is behind it, and where it is set", async () => {
+  const { deps } = world.server;
+  const environmentId = deps.snapshots.environmentByKey("production")?.environmentId ?? "";
+  const look = () => runWatches({ actor: WATCHING, requestId: deps.newId(), deps }, environmentId);
+  await look();
+  clock.advance(1_000);
+  for (const path of ["/e/production", "/e/production/incidents"]) {
+    const text = await pages.text(path);
+    expect(text).toMatch(/support-chat burns [\d.]+ times its usual for Saturday 03:00 UTC/);
+    expect(text).toMatch(/\$\d+\/h now, usually \$1\d\/h/);
+    expect(await pages.html(path)).toContain("/e/production/watches/burn?flag=support-chat");
+  }
+  clock.jump(20 * MINUTE_MS);
+  await look();
+  expect(await pages.text("/e/production/incidents")).toContain("within its limit since 03:40");
+  clock.jump(20 * MINUTE_MS);
+  await look();
+  const over = await pages.text("/e/production/incidents");
+  expect(over).toContain("support-chat burned up to $100.0");
+  expect(over).toContain("Over: support-chat has been within its limit for 30 min.");
 });

@@ -1,4 +1,5 @@
 /** Defining flags: list, read, create, edit, delete. What turns them off and on is in `switches.ts`. */
+import { forgetWatches } from "../watches/watches.ts";
 import { and, asc, eq } from "drizzle-orm";
 import { requireEnvironment } from "../../authorize.ts";
 import { change, type Changed } from "../../change.ts";
@@ -163,6 +164,7 @@ export async function deleteFlag(
     }
     await tx.delete(flags).where(isFlag(environment.id, key));
     await forgetEvaluations(tx, environment.id, key);
+    await forgetWatches(open, key);
     await endTripsOfDeleted(ctx, open, key);
     await record({
       action: "flag.deleted",

@@ -86,14 +86,13 @@ function accountOf(
 
 function watchOf({ watch }: typeof incidents.$inferSelect): IncidentResource["watch"] {
   if (watch === null) return null;
-  const time = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString());
   return {
     kind: watch.kind,
     flags: watch.flags.map(({ flag, sinceMs, heldAtMs, endedAtMs, value, now, worstValue, against, limit }) => ({
       flag,
-      since: time(sinceMs),
+      since: timeOf(sinceMs),
       heldAt: new Date(heldAtMs).toISOString(),
-      endedAt: time(endedAtMs),
+      endedAt: timeOf(endedAtMs),
       value,
       now,
       worst: worstValue,
@@ -101,6 +100,10 @@ function watchOf({ watch }: typeof incidents.$inferSelect): IncidentResource["wa
       limit,
     })),
   };
+}
+
+function timeOf(ms: number | null): string | null {
+  return ms === null ? null : new Date(ms).toISOString();
 }
 
 async function deliveriesOf(ctx: Ctx, ids: readonly string[]) {

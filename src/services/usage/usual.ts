@@ -7,14 +7,16 @@ import type { Ctx } from "../../deps.ts";
 import { flags as flagTable } from "../../db/schema/state.ts";
 import { returnedRows } from "../../db/returned-rows.ts";
 import type { Db } from "../../db/types.ts";
-import { DAY_MS, dayOf, piecesOf, type Piece } from "../../domain/rollups.ts";
+import { DAY_MS, dayOf, type Piece, piecesOf, type Span } from "../../domain/rollups.ts";
 import {
   type ComparedHours,
   comparedHours,
   hourOf,
+  isYoung,
+  knownSinceMs,
+  RECENT_MS,
   type SpentHours,
   type Usual,
-  USUAL_HOURS,
   USUAL_WEEKS,
   usualOf,
   usualUntil,
@@ -26,8 +28,6 @@ import { rolledSpan, usageOf } from "./rollups.ts";
 const HOUR_MS = 3_600_000;
 /** How far back a flag's first call is looked for. */
 const FIRST_MS = (USUAL_WEEKS * 7 + 2) * DAY_MS;
-/** A flag that is younger is compared with the hours before, see domain/usual.ts. */
-const YOUNG_MS = 2 * DAY_MS + HOUR_MS;
 /** What comes late into an hour that is over changes its usual so much later. */
 const KEPT_MS = 10 * 60_000;
 
@@ -93,9 +93,9 @@ async function readSpentHours(
   for (const { flag, atMs, nanoUsd } of await spentByHour(db, environmentId, pieces)) {
     spent.get(flag)?.nanoUsd.set(atMs, nanoUsd);
   }
-  const young = [...spent].filter(([, { sinceMs }]) => sinceMs > hourMs - YOUNG_MS).map(([flag]) => flag);
+  const young = [...spent].filter(([, { sinceMs }]) => isYoung(sinceMs, hourMs)).map(([flag]) => flag);
   if (young.length === 0) return spent;
-  const recent = { fromMs: hourMs - (USUAL_HOURS + 1) * HOUR_MS, untilMs: hourMs };
+  const recent = { fromMs: hourMs - RECENT_MS, untilMs: hourMs };
   for (const { flag, atMs, nanoUsd } of await spentByHour(
     db,
     environmentId,
@@ -104,10 +104,37 @@ async function readSpentHours(
   )) {
     const own = spent.get(flag);
     if (own === undefined) continue;
-    own.sinceMs = Math.min(own.sinceMs, atMs);
+    own.sinceMs = Math.min(own.sinceMs, first.has(flag) ? recent.fromMs : atMs);
     own.nanoUsd.set(atMs, nanoUsd);
   }
   return spent;
+}
+
+/** The same for any moment of a span, for these flags: from all hours of it and of the weeks before. */
+export async function usualsOver(
+  db: Db,
+  environmentId: string,
+  { span, flags }: { span: Span; flags: readonly string[] },
+): Promise<Usuals> {
+  const zone = await readZone(db, environmentId);
+  const rolled = await rolledSpan(db, environmentId);
+  const pieces = piecesOf({ fromMs: dayOf(span.fromMs - FIRST_MS), untilMs: span.untilMs }, rolled, [3_600]);
+  const hours = new Map<string, Map<number, number>>();
+  const first = new Map<string, number>();
+  for (const { flag, atMs, nanoUsd } of await spentByHour(db, environmentId, pieces, flags)) {
+    const own = hours.get(flag) ?? new Map<number, number>();
+    hours.set(flag, own.set(atMs, nanoUsd));
+    first.set(flag, Math.min(first.get(flag) ?? atMs, atMs));
+  }
+  const compared = new Map<number, ComparedHours>();
+  const usualAt = (flag: string, hourMs: number): Usual | null => {
+    const [nanoUsd, firstMs] = [hours.get(flag), first.get(flag)];
+    if (nanoUsd === undefined || firstMs === undefined) return null;
+    const hoursBefore = compared.get(hourMs) ?? comparedHours(hourMs, zone);
+    compared.set(hourMs, hoursBefore);
+    return usualOf(hoursBefore, { sinceMs: knownSinceMs(firstMs, hourMs), nanoUsd });
+  };
+  return { zone, flags, until: (flag, atMs) => usualUntil(atMs, (hourMs) => usualAt(flag, hourMs)) };
 }
 
 /** What was spent under each name, or under these, by the hour of UTC, in these pieces of the ledger. */

@@ -92,8 +92,9 @@ async function ofMost(db: Db, environmentId: string, found: Found): Promise<Behi
   );
   return KINDS.flatMap((by): Behind[] => {
     const row = rows.find((one) => one["kind"] === by);
-    const [name, total] = [String(row?.["name"] ?? ""), Number(row?.["total"] ?? 0)];
-    if (row === undefined || name === "" || total === 0) return [];
+    const name = row?.["name"];
+    const total = Number(row?.["total"] ?? 0);
+    if (row === undefined || typeof name !== "string" || name === "" || total === 0) return [];
     const percent = Math.floor((Number(row["now"]) * 100) / total);
     if (percent < MOST_PERCENT || (!ALONE.has(by) && Number(row["names"]) < 2)) return [];
     const beforeMs = hourMs - Number(row["first_ms"]);

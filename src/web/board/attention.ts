@@ -50,7 +50,10 @@ export function drivenBy(
   nowMs: number,
 ): Driven[] {
   // Who called most of all flags is not who called a model without a price.
-  const driven = incidents.filter(({ unpriced }) => unpriced === null);
+  const driven = incidents.filter(
+    ({ unpriced, drift, watch, flag }) =>
+      unpriced === null && drift === null && (watch === null || (watch.kind === "burn" && flag !== null)),
+  );
   return driven.map(({ id, flag, steps, openedAt }) => {
     const isOff = flags.some(({ key, standing }) => key === flag && standing.state === "off");
     return { id, flag, untilMs: isOff ? Date.parse(steps.at(-1)?.at ?? openedAt) : nowMs };

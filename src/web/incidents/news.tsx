@@ -13,6 +13,7 @@ import type { Board, FlagRow } from "../board/state.ts";
 import { BatchesLine } from "../batches/line.tsx";
 import { LapsedLine } from "./lapsed-line.tsx";
 import { type Part, Place } from "../board/parts.ts";
+import { watchPathOf } from "./watch-now.tsx";
 import { pricePathOf } from "../prices/price-path.ts";
 import { toHtml } from "../shell/render.tsx";
 import { SpentNow, spentNowId, titleNow } from "./spent-now.tsx";
@@ -83,7 +84,8 @@ function switchedBy(incident: IncidentResource, board: Board): Omit<News, "incid
 
 /** As in the order of attention; what somebody has acknowledged comes after what nobody has. */
 function urgency({ incident, over, killed, rows }: News): number {
-  const kind = over !== null ? 3 : killed.length > 0 || incident.account !== null ? 2 : rows.length > 0 ? 1 : 0;
+  const tells = rows.length > 0 || incident.watch?.kind === "burn";
+  const kind = over !== null ? 3 : killed.length > 0 || incident.account !== null ? 2 : tells ? 1 : 0;
   return kind + (incident.acknowledgedAt === null ? 4 : 0);
 }
 
@@ -107,7 +109,7 @@ function Incident({ incident, rows, killed, over, board, operator }: News & { bo
       <More what={`incident-${incident.id}`} name={title} />
       <p class="drives">
         <Place id={spentNowId(incident.id)} />
-        {driver === undefined ? null : <DriverWords driver={driver} />}
+        {driver === undefined ? null : <DriverWords driver={driver} saysTimes={incident.watch === null} />}
       </p>
       {last === undefined ? null : (
         <p class="state extra">
@@ -172,6 +174,11 @@ function Incident({ incident, rows, killed, over, board, operator }: News & { bo
             Compare…
           </a>
         )}
+        {incident.watch === null ? null : (
+          <a class="button extra" href={watchPathOf(base, incident.watch)}>
+            Watch…
+          </a>
+        )}
         {incident.unpriced === null ? null : (
           <a class="button extra" href={pricePathOf(base, incident.unpriced)}>
             Add a price…
@@ -196,11 +203,18 @@ function Incident({ incident, rows, killed, over, board, operator }: News & { bo
 }
 
 /** " · 10 times the usual burn · 91 % from session bulk-import-77". */
-function DriverWords({ driver: { who, burnNanoUsdPerHour: burn, usualNanoUsdPerHour: usual } }: { driver: Driver }) {
+interface DriverProps {
+  driver: Driver;
+  /** A title that says how many times need not be said twice. */
+  saysTimes: boolean;
+}
+
+function DriverWords({ driver, saysTimes }: DriverProps) {
+  const { who, burnNanoUsdPerHour: burn, usualNanoUsdPerHour: usual } = driver;
   const times = timesUsual({ burnNanoUsdPerHour: burn, usualNanoUsdPerHour: usual });
   return (
     <>
-      {times === null || times < 2 || !Number.isFinite(times) ? null : (
+      {!saysTimes || times === null || times < 2 || !Number.isFinite(times) ? null : (
         <b> · {Math.floor(times)} times the usual burn</b>
       )}
       {who === null ? null : (

@@ -13,6 +13,7 @@ import { SpentNow, titleNow } from "./spent-now.tsx";
 import { IncidentTabs } from "./tabs.tsx";
 import { LapsedLine } from "./lapsed-line.tsx";
 import { Moment } from "../shell/moment.tsx";
+import { watchPathOf } from "./watch-now.tsx";
 import { pricePathOf } from "../prices/price-path.ts";
 import { mayOperate, type PageEnv, readForm, serviceContext } from "../shell/page-context.ts";
 import { sendPage } from "../shell/render.tsx";
@@ -52,7 +53,8 @@ export function incidentPages(deps: Deps): Hono<PageEnv> {
             <p>
               <b>No incident {cursor === undefined ? "yet" : "before that"}.</b> One opens when a budget reaches a step
               of its ladder, a breaker takes a model out, a model without a price is called, Claude refuses an account
-              or bills something else than was counted, grows with each further step, and closes when its cause ends.
+              or bills something else than was counted, or a <a href={`${base}/watches`}>watch</a> finds something
+              unusual, grows with each further step, and closes when its cause ends.
             </p>
             <p>
               <a href={`${base}/budgets`}>Budgets</a> · <a href={`${base}/channels`}>where its alerts go</a>
@@ -183,6 +185,11 @@ function Incident({ incident, lapsed, spent, batches, base, nowMs, operator }: I
           {incident.drift === null ? null : (
             <a class="button" href={`${base}/reconciliation`}>
               Compare…
+            </a>
+          )}
+          {incident.watch === null ? null : (
+            <a class="button" href={watchPathOf(base, incident.watch)}>
+              Watch…
             </a>
           )}
           {incident.unpriced === null ? null : (

@@ -7,6 +7,7 @@ import type { IncidentResource } from "../../api/incident.ts";
 import type { BudgetGlance } from "../../services/board/money.ts";
 import { boundWords } from "../budgets/still.ts";
 import { Moment } from "../shell/moment.tsx";
+import { WatchNow } from "./watch-now.tsx";
 import { periodNow, usdLimit } from "../text/money.ts";
 
 type Spent = Pick<BudgetGlance, "spentNanoUsd" | "limitNanoUsd" | "period" | "bound">;
@@ -31,6 +32,7 @@ export function SpentNow({
           {spent.bound.kind === "atTrip" ? <span class="wide-only">, {boundWords(spent.bound)}</span> : null} ·{" "}
         </>
       )}
+      {incident.watch === null ? null : <WatchNow watch={incident.watch} nowMs={nowMs} />}
       <LastMark incident={incident} />
       <Moment at={incident.steps.at(-1)?.at ?? incident.openedAt} nowMs={nowMs} />
     </span>
@@ -44,7 +46,7 @@ const OF_WHAT: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** Steps that are no share of anything. */
-const NO_SHARE: ReadonlySet<string> = new Set(["unpriced", "drift"]);
+const NO_SHARE: ReadonlySet<string> = new Set(["unpriced", "drift", "watch"]);
 
 /** "alerted at 150 %, " of what only tells; "reached 100 %, " of a step, or when no channel was there to be told. */
 function LastMark({ incident: { steps, alerts } }: { incident: IncidentResource }) {

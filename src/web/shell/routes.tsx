@@ -28,6 +28,7 @@ import { incidentPages } from "../incidents/pages.tsx";
 import { instancePages } from "../instances/page.tsx";
 import { modelPages } from "../models/pages.tsx";
 import { pricePages } from "../prices/pages.tsx";
+import { watchPages } from "../watches/pages.tsx";
 import { signInPages } from "../access/sign-in.tsx";
 import { switchPages } from "../flags/switches.tsx";
 import { reconciliationPages } from "../reconciliation/pages.tsx";
@@ -70,6 +71,7 @@ export function webRoutes(deps: Deps): Hono<PageEnv> {
     reconciliationPages,
     incidentPages,
     alertPages,
+    watchPages,
     batchPages,
     channelPages,
     chainPages,
