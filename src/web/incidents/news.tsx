@@ -202,13 +202,13 @@ function Incident({ incident, rows, killed, over, board, operator }: News & { bo
   );
 }
 
-/** " · 10 times the usual burn · 91 % from session bulk-import-77". */
 interface DriverProps {
   driver: Driver;
   /** A title that says how many times need not be said twice. */
   saysTimes: boolean;
 }
 
+/** " · 10 times the usual burn · 91 % from session bulk-import-77". */
 function DriverWords({ driver, saysTimes }: DriverProps) {
   const { who, burnNanoUsdPerHour: burn, usualNanoUsdPerHour: usual } = driver;
   const times = timesUsual({ burnNanoUsdPerHour: burn, usualNanoUsdPerHour: usual });
