@@ -247,17 +247,19 @@ const preview = async (kind: string, query = ""): Promise<WatchPreview> => {
   return jsonOf<WatchPreview>(response);
 };
 
+/** Flags that incidents of this kind were about. */
+const toldOf = (kind: string, all: readonly IncidentResource[]): string[] => {
+  const flags = all.flatMap(({ watch }) => (watch?.kind === kind ? watch.flags.map(({ flag }) => flag) : []));
+  return [...new Set(flags)].toSorted();
+};
+
 it("the preview of a day finds what the watches told in it, of the flags that they told of, and says what it cannot tell", async () => {
-  const told = (kind: string, all: readonly IncidentResource[]) =>
-    [
-      ...new Set(all.flatMap(({ watch }) => (watch?.kind === kind ? watch.flags.map(({ flag }) => flag) : []))),
-    ].toSorted();
   const all = await incidents();
   for (const kind of ["burn", "largeCall", "cut", "errors", "latency"]) {
     const { episodes, fired, notes } = await preview(kind);
     // Nobody looked at 03:45, when there was a call like no other yet.
     const missed = kind === "largeCall" ? ["support-chat"] : [];
-    expect([...new Set(episodes.map(({ flag }) => flag))].toSorted(), kind).toEqual([...told(kind, all), ...missed]);
+    expect([...new Set(episodes.map(({ flag }) => flag))].toSorted(), kind).toEqual([...toldOf(kind, all), ...missed]);
     expect(fired).toBeGreaterThan(0);
     expect(notes.at(-1)).toMatch(/^Who was behind each is not told/);
   }
