@@ -61,6 +61,23 @@ describe("without credit", () => {
     expect(world.server.records).toHaveLength(1);
   });
 
+  it("no message batch is submitted before the server has counted a report with its estimate, and then it is spent", async () => {
+    const client = await limited();
+    const answering = gate();
+    world.server.held = answering.opened;
+    const asked = client.messages.batches.create({
+      requests: [{ custom_id: "a", params: { ...ASK, max_tokens: 10_000 } }],
+    });
+    const told = await until("the report of it", () => running().find((nanoUsd) => (nanoUsd ?? 0) > 0));
+    expect(told).toBeGreaterThanOrEqual((10_000 * OUTPUT_NANO_USD) / 2);
+    expect(told).toBeLessThanOrEqual((10_000 * OUTPUT_NANO_USD + 500 * INPUT_NANO_USD) / 2);
+    expect(world.endpoint.calls).toEqual([]);
+    answering.open();
+    await asked;
+    await until("its end to be told", () => running().at(-1) === 0);
+    expect(world.server.records).toMatchObject([{ part: "batch", exact: false, batch: true }]);
+  });
+
   it("agents of 64,000 tokens begin too, however small the credit, and many at once wait for one answer", async () => {
     const client = await limited();
     world.server.credits = [{ budgetId: "b", nanoUsd: 1 }];

@@ -28,7 +28,7 @@ interface Sum {
 export function batchEstimate(
   requests: readonly Asked[],
   of: BatchSubject,
-  { thresholds, atMs }: { thresholds: readonly number[]; atMs: number },
+  thresholds: readonly number[],
 ): UsageDraft[] {
   const sums = new Map<string, Sum>();
   const full: Sum[] = [];
@@ -45,7 +45,6 @@ export function batchEstimate(
   }
   return [...full, ...sums.values()].map(({ part, usage, count, largestPrompt }) => ({
     ...of,
-    at: atMs,
     model: part.model,
     requestedModel: part.model,
     outcome: "ok",

@@ -23,6 +23,8 @@ import type { Place } from "./limits.ts";
 import { type RefusedName, refusedAnywhere, refusedInMessage } from "./names.ts";
 import { isInnerNo, type Layer, sendsWith } from "./nesting.ts";
 import type { Subject } from "./request.ts";
+import { inItsTurn, startOfBatch } from "./starting.ts";
+import type { Start } from "./starts.ts";
 import type { RequestLike } from "./types.ts";
 
 /** The results of a batch, counted as they are read. */
@@ -61,7 +63,10 @@ export async function readBatch<R extends RequestLike>(
 }
 
 /** A batch of messages: the models and caps of each of its items, as if it were sent alone. */
-export async function sendBatch<R extends RequestLike>(decided: DecidedRequest<R>): Promise<Response> {
+export async function sendBatch<R extends RequestLike>(
+  decided: DecidedRequest<R>,
+  inTurn: Start | null = null,
+): Promise<Response> {
   const { caps } = decided;
   const { request, subject, around } = decided.asked;
   // It is this guard that sets aside for it.
@@ -82,15 +87,51 @@ export async function sendBatch<R extends RequestLike>(decided: DecidedRequest<R
   const clamped = isClamped ? JSON.stringify(capped.body) : null;
   const changed = batch.kind === "changed" ? batch.body : clamped;
   const outgoing = changed === null ? request : { ...request, body: changed };
-  const place = decided.enter(counting);
   const items = itemsOf(outgoing.body);
-  const setAside = await setAsideFor(decided, outgoing, items);
-  if (setAside instanceof Response) {
-    place?.leave();
-    return setAside;
+  const estimate = estimateOf(decided, outgoing, items);
+  const start = inTurn ?? startOfBatch(decided, estimate);
+  if (start?.waits === true) return inItsTurn(decided.asked, start, (again) => sendBatch(again, start));
+  if (start?.standing === "denied") {
+    start.end();
+    return decided.unreported();
   }
-  subject.layer.deposit = setAside;
-  return submit(decided, outgoing, { items, deposit: setAside, place });
+  if (start !== null) start.isTaken = true;
+  const place = decided.enter(counting);
+  try {
+    const setAside = await setAsideFor(decided, outgoing, items);
+    if (setAside instanceof Response) return setAside;
+    subject.layer.deposit = setAside;
+    return await submit(decided, outgoing, { estimate, requests: items.length, deposit: setAside });
+  } finally {
+    place?.leave();
+    start?.end();
+  }
+}
+
+/** What its requests may cost, as records. */
+function estimateOf<R extends RequestLike>(
+  decided: DecidedRequest<R>,
+  request: R,
+  items: readonly BatchItem[],
+): UsageDraft[] {
+  const { guarding, subject } = decided.asked;
+  const { host, options } = guarding;
+  const { flag, context } = subject;
+  const user = idOf(context.targetingKey);
+  const session = idOf(context.session);
+  const of = { flag, ...(user === null ? {} : { user }), ...(session === null ? {} : { session }) };
+  const memory = memoryOf(host);
+  const asked = items.map(({ body, choice }) => ({
+    choice,
+    body,
+    encoded: () => JSON.stringify(body),
+    place: placeOf(request.url, choice.model, options.region),
+    memory,
+    documentTokens: options.documentTokens,
+    toolUses: options.toolUses,
+    counted: null,
+  }));
+  return batchEstimate(asked, of, host.models.promptThresholds());
 }
 
 /**
@@ -100,41 +141,25 @@ export async function sendBatch<R extends RequestLike>(decided: DecidedRequest<R
 async function submit<R extends RequestLike>(
   decided: DecidedRequest<R>,
   request: R,
-  { items, deposit, place }: { items: readonly BatchItem[]; deposit: Deposit | null; place: Place | null },
+  { estimate, requests, deposit }: { estimate: readonly UsageDraft[]; requests: number; deposit: Deposit | null },
 ): Promise<Response> {
   const { guarding, next, subject, door } = decided.asked;
-  const { host, options } = guarding;
-  const { flag, context } = subject;
-  const user = idOf(context.targetingKey);
-  const session = idOf(context.session);
-  const of = { flag, ...(user === null ? {} : { user }), ...(session === null ? {} : { session }) };
+  const { host } = guarding;
+  const { flag } = subject;
+  // The window in which its money was set aside.
   const atMs = Date.now();
-  const estimate = (): UsageDraft[] => {
-    const memory = memoryOf(host);
-    const asked = items.map(({ body, choice }) => ({
-      choice,
-      body,
-      encoded: () => JSON.stringify(body),
-      place: placeOf(request.url, choice.model, options.region),
-      memory,
-      documentTokens: options.documentTokens,
-      toolUses: options.toolUses,
-      counted: null,
-    }));
-    return batchEstimate(asked, of, { thresholds: host.models.promptThresholds(), atMs });
-  };
+  const dated = estimate.map((draft): UsageDraft => ({ ...draft, at: atMs }));
   const count = (used: readonly UsageDraft[]): void => {
     deposit?.settle(used, false);
     for (const draft of used) host.record(draft);
   };
   let response: Response;
   try {
-    response = await leaveAfter(place, next(request));
+    response = await next(request);
   } catch (error) {
     if (subject.layer.isTaken) throw error;
     // It may have been taken all the same, under an id that nobody knows.
-    if (neverSent(error) === null && !isInnerNo(error))
-      count(estimate().map((draft) => ({ ...draft, outcome: "error" })));
+    if (neverSent(error) === null && !isInnerNo(error)) count(dated.map((draft) => ({ ...draft, outcome: "error" })));
     else deposit?.cancel();
     throw error;
   }
@@ -142,19 +167,19 @@ async function submit<R extends RequestLike>(
   if (subject.layer.isTaken) return response;
   if (!response.ok) {
     deposit?.cancel();
-    return accountHeard(decided, response, items[0]?.choice.model ?? null);
+    return accountHeard(decided, response, estimate[0]?.model ?? null);
   }
   if (guarding.accounts.hasOut) guarding.accounts.answered(request, decided.asked.startedMs);
   const text = await response.text();
   const batchId = parseObject(text)?.["id"];
   if (typeof batchId !== "string") {
-    count(estimate());
+    count(dated);
     return rebuilt(response, text);
   }
-  count(ofBatch(estimate(), batchId));
+  count(ofBatch(dated, batchId));
   const batches = batchesOf(host);
   door.release?.();
-  batches.submitted(batchId, { flag, requests: items.length, atMs, by: batches.wayOf(request, next) });
+  batches.submitted(batchId, { flag, requests, atMs, by: batches.wayOf(request, next) });
   return rebuilt(response, text);
 }
 

@@ -8,6 +8,7 @@ import { serverToolsOf } from "./server-tools.ts";
 import type { Start } from "./starts.ts";
 import type { StreamUsage } from "./stream-usage.ts";
 import type { RequestLike } from "./types.ts";
+import type { UsageDraft } from "../guard-host.ts";
 import type { ModelChoice } from "../evaluate/chain-plan.ts";
 import { priceUsage } from "../pricing/price.ts";
 import type { PriceTable } from "../pricing/price-table.ts";
@@ -43,6 +44,27 @@ export function startOf<R extends RequestLike>(
     counted: null,
   };
   return starts.start(subject.flag, pools, worstCase(asked, pricedModels(host).prices()));
+}
+
+/** The same for a message batch, by the estimate of it. It counts as spent, by that estimate, once it was submitted. */
+export function startOfBatch<R extends RequestLike>(
+  decided: DecidedRequest<R>,
+  estimate: readonly UsageDraft[],
+): Start | null {
+  const { guarding, subject, around } = decided.asked;
+  const { starts, host } = guarding;
+  if (starts.isIdle || estimate.length === 0 || around?.flag === subject.flag) return null;
+  const pools = starts.poolsOf(
+    subject.flag,
+    estimate.map(({ model }) => model),
+  );
+  if (pools.length === 0) return null;
+  const prices = pricedModels(host).prices();
+  const nanoUsd = estimate.reduce((sum, { model, usage, fast = false, geo = null, promptTokens: prompt = 0 }) => {
+    const call = { model, usage, batch: true, fast, geo, atMs: Date.now(), promptTokens: prompt };
+    return sum + priceUsage(prices, call).costNanoUsd;
+  }, 0);
+  return starts.start(subject.flag, pools, nanoUsd);
 }
 
 /** The most that one attempt can cost, in whole nano-USD; what its body does not bound counts as much as a call can use. */
