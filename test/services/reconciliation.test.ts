@@ -371,3 +371,15 @@ it("the key is in nothing that the server wrote, nor in what it answers", async 
   expect(logged.join()).not.toContain(ADMIN_KEY);
   expect(await (await a.api("GET", `${P}/reconciliation`)).text()).not.toContain(ADMIN_KEY);
 });
+
+it("a server asks by itself soon after its start, and not at all without a key", async () => {
+  api.instead = null;
+  const reconciliation = { adminKey: ADMIN_KEY, baseUrl: api.url, workspaces: null, percent: 5, minUsd: 5 };
+  const own = await startTestServer({ jobs: true, settings: { reconciliation } });
+  await until("both reports were asked for", () => api.asked.length === 2);
+  await own.close();
+  const without = new ReportPolls({ ...a.deps, reports: null }, () => 0);
+  await without.begin();
+  await without.idle();
+  expect(api.asked).toHaveLength(2);
+});

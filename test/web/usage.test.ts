@@ -176,7 +176,7 @@ describe("the page", () => {
 
   it("says by flag, model or both what caching and batches would save, with what that assumes, as JSON and CSV", async () => {
     expect(await pages.text("/e/production/usage?span=yesterday&by=model")).toMatch(
-      /Model A tenth more cached In batches Spent Cached now claude-\S+ −\$\d+\.\d\d −\$\d+\.\d\d .* written and nine read\. .* A bound, not a promise/,
+      /Model Cached In batches claude-\S+ −\$\d+\.\d\d −\$\d+\.\d\d .* written and nine read\. .* A bound, not a promise/,
     );
     const span = "from=2026-11-19T00:00:00Z&to=2026-11-21T00:00:00Z";
     const answer = await jsonOf<SavingsAnswer>(await world.server.api("GET", `${PRODUCTION}/usage/savings?${span}`));

@@ -1,6 +1,7 @@
 /** Each day with its models: what Claude bills, what Andon counted, and the difference. */
 import type { ReconciliationAnswer } from "../../api/reconciliation.ts";
 import { usd } from "../../domain/alert-text.ts";
+import { usdParts } from "../../domain/usd-parts.ts";
 import { dayWords, kindText, signedUsd } from "../../domain/drift-words.ts";
 
 type Day = ReconciliationAnswer["days"][number];
@@ -40,9 +41,9 @@ export function ComparedTable({ days, allModels }: ComparedTableProps) {
                 <b>{dayWords(day.day)}</b>
                 {STATES[day.state] === "" ? null : <small>{STATES[day.state]}</small>}
               </th>
-              <Figures of={day} isStrong={day.lines.some(({ isOver }) => isOver)} />
+              <Figures of={figuresOf(day)} isStrong={day.lines.some(({ isOver }) => isOver)} />
             </tr>
-            {linesOf(day, allModels).map((line) => (
+            {linesOf(day, allModels).map(({ line, figures }) => (
               <tr>
                 <th scope="row" class="sub">
                   <Name line={line} />
@@ -50,7 +51,7 @@ export function ComparedTable({ days, allModels }: ComparedTableProps) {
                     <small>{`${usd(Number(line.priorityNanoUsd))} Priority Tier, by list price`}</small>
                   )}
                 </th>
-                <Figures of={line} isStrong={line.isOver} />
+                <Figures of={figures} isStrong={line.isOver} />
               </tr>
             ))}
             {Number(day.elsewhereNanoUsd) === 0 || !isShown(day, allModels) ? null : (
@@ -76,8 +77,31 @@ function isShown({ lines }: Day, allModels: boolean): boolean {
   return allModels || lines.some(({ isOver }) => isOver);
 }
 
-function linesOf(day: Day, allModels: boolean): readonly Line[] {
-  return isShown(day, allModels) ? day.lines : [];
+/** With figures that add up to those of their day. */
+function linesOf(day: Day, allModels: boolean): { line: Line; figures: Shown }[] {
+  if (!isShown(day, allModels)) return [];
+  const { lines } = day;
+  const provider = parts(lines.map(({ providerNanoUsd }) => BigInt(providerNanoUsd)));
+  const ledger = parts(lines.map(({ ledgerNanoUsd }) => BigInt(ledgerNanoUsd)));
+  const estimated = parts(lines.map(({ estimatedNanoUsd }) => BigInt(estimatedNanoUsd)));
+  return lines.map((line, at) => ({
+    line,
+    figures: {
+      difference: signedUsd(Number(line.differenceNanoUsd)),
+      provider: provider[at] ?? "",
+      ledger: ledger[at] ?? "",
+      estimated: estimated[at] ?? "",
+    },
+  }));
+}
+
+/** Parts of a sum; of what is credited each alone. */
+function parts(nanoUsd: readonly bigint[]): string[] {
+  return nanoUsd.some((one) => one < 0n) ? nanoUsd.map((one) => usdOrCredit(Number(one))) : usdParts(nanoUsd);
+}
+
+function usdOrCredit(nanoUsd: number): string {
+  return nanoUsd < 0 ? signedUsd(nanoUsd) : usd(nanoUsd);
 }
 
 function Name({ line: { kind, name } }: { line: Line }) {
@@ -85,17 +109,29 @@ function Name({ line: { kind, name } }: { line: Line }) {
   return name === "" ? <>no named model</> : <code>{name}</code>;
 }
 
-type Sums = Pick<Line, "providerNanoUsd" | "ledgerNanoUsd" | "estimatedNanoUsd" | "differenceNanoUsd">;
+interface Shown {
+  difference: string;
+  provider: string;
+  ledger: string;
+  estimated: string;
+}
 
-function Figures({ of, isStrong }: { of: Sums; isStrong: boolean }) {
-  const difference = signedUsd(Number(of.differenceNanoUsd));
-  const provider = Number(of.providerNanoUsd);
+function figuresOf(day: Day): Shown {
+  return {
+    difference: signedUsd(Number(day.differenceNanoUsd)),
+    provider: usdOrCredit(Number(day.providerNanoUsd)),
+    ledger: usd(Number(day.ledgerNanoUsd)),
+    estimated: usd(Number(day.estimatedNanoUsd)),
+  };
+}
+
+function Figures({ of, isStrong }: { of: Shown; isStrong: boolean }) {
   return (
     <>
-      <td class="num">{isStrong ? <b>{difference}</b> : difference}</td>
-      <td class="num">{provider < 0 ? signedUsd(provider) : usd(provider)}</td>
-      <td class="num">{usd(Number(of.ledgerNanoUsd))}</td>
-      <td class="num">{usd(Number(of.estimatedNanoUsd))}</td>
+      <td class="num">{isStrong ? <b>{of.difference}</b> : of.difference}</td>
+      <td class="num">{of.provider}</td>
+      <td class="num">{of.ledger}</td>
+      <td class="num">{of.estimated}</td>
     </>
   );
 }

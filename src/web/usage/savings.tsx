@@ -1,6 +1,7 @@
 /** What would have cost less, in words, and by flag or model: bounds, as nobody but the application knows what repeats and what may wait. */
 import type { SavingsAnswer, SavingsGroup } from "../../api/savings.ts";
 import { usd } from "../../domain/alert-text.ts";
+import { usdParts } from "../../domain/usd-parts.ts";
 import { BY_LABELS } from "./query.ts";
 
 /** More are in the CSV. */
@@ -15,6 +16,9 @@ interface SavingsCardProps {
 export function SavingsCard({ savings: { items, total, assumptions }, by, csvPath }: SavingsCardProps) {
   if (Number(total.costNanoUsd) === 0) return null;
   const shown = items.slice(0, SHOWN);
+  // Of all rows, so that they add up to the figures above.
+  const cached = usdParts(items.map(({ perTenthCachedNanoUsd }) => BigInt(perTenthCachedNanoUsd)));
+  const inBatches = usdParts(items.map(({ batchesNanoUsd }) => BigInt(batchesNanoUsd)));
   return (
     <section class="card stack" aria-labelledby="savings-title">
       <div class="title">
@@ -33,11 +37,11 @@ export function SavingsCard({ savings: { items, total, assumptions }, by, csvPat
         had every call been in one.
       </p>
       <div class="scroll" tabindex={0} role="region" aria-label={`What would have cost less, by ${by}`}>
-        <table class="prices">
+        <table class="prices wraps">
           <thead>
             <tr>
               <th scope="col">{BY_LABELS[by]}</th>
-              {["A tenth more cached", "In batches", "Spent", "Cached now"].map((label) => (
+              {["Cached", "In batches"].map((label) => (
                 <th scope="col" class="num">
                   {label}
                 </th>
@@ -45,15 +49,13 @@ export function SavingsCard({ savings: { items, total, assumptions }, by, csvPat
             </tr>
           </thead>
           <tbody>
-            {shown.map((row) => (
+            {shown.map((row, at) => (
               <tr>
                 <th scope="row">
                   <code>{row[by] === "" ? "(none)" : row[by]}</code>
                 </th>
-                <td class="num">{less(row.perTenthCachedNanoUsd)}</td>
-                <td class="num">{less(row.batchesNanoUsd)}</td>
-                <td class="num">{usd(Number(row.costNanoUsd))}</td>
-                <td class="num">{`${cachedPercent(row)} %`}</td>
+                <td class="num">{less(cached[at])}</td>
+                <td class="num">{less(inBatches[at])}</td>
               </tr>
             ))}
           </tbody>
@@ -67,8 +69,9 @@ export function SavingsCard({ savings: { items, total, assumptions }, by, csvPat
   );
 }
 
-function less(nanoUsd: number | string): string {
-  return Number(nanoUsd) === 0 ? usd(0) : `−${usd(Number(nanoUsd))}`;
+/** `−$3.99`; `$0.00` and `< $0.01` as they are. */
+function less(text = ""): string {
+  return text.startsWith("<") || text === usd(0) ? text : `−${text}`;
 }
 
 function cachedPercent({ promptTokens, cachedTokens }: Pick<SavingsAnswer["total"], "promptTokens" | "cachedTokens">) {
