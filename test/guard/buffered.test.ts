@@ -36,6 +36,19 @@ describe.each(SDKS)("$name", ({ Sdk }) => {
     expect(await read(response)).toMatchObject({ type: "message", model: ASK.model });
   });
 
+  it.each<[string, (response: Response) => Response | Promise<Response>]>([
+    ["streams of Node", (response) => Object.defineProperty(response, "body", { value: Readable.from([]) })],
+    ["in pieces that cut characters", async (response) => inPieces(response)],
+  ])("may come of a fetch whose bodies are %s", async (_what, changed) => {
+    const client = world.client(Sdk).withOptions({ fetch: async (url, init) => changed(await fetch(url, init)) });
+    const said = "Jeder darf die Schnur ziehen, überall – 誰でも。";
+    world.endpoint.behaveNext(ASK.model, { kind: "answer", text: said });
+    expect(await client.messages.create(ASK)).toMatchObject({
+      model: ASK.model,
+      content: [{ type: "text", text: said }],
+    });
+  });
+
   it("can be read once", async () => {
     const response = await ask();
     expect(response.bodyUsed).toBe(false);
@@ -73,6 +86,13 @@ describe.each(SDKS)("$name", ({ Sdk }) => {
     expect(models).toEqual([ASK.model, ASK.model]);
   });
 });
+
+/** Each byte by itself. */
+async function inPieces(response: Response): Promise<Response> {
+  const bytes = new Uint8Array(await response.arrayBuffer());
+  const pieces = Array.from(bytes, (byte) => Uint8Array.of(byte));
+  return new Response(ReadableStream.from(pieces), response);
+}
 
 function bodyOf(response: Response): NodeReadableStream<Uint8Array> {
   const body: NodeReadableStream<Uint8Array> | null = response.body;
