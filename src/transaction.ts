@@ -14,7 +14,7 @@ export async function read<T>(ctx: Ctx, query: (db: Db) => Promise<T>): Promise<
 }
 
 /** The same for whoever is about to change something, which waits for no page. */
-export async function readFor<T>({ deps }: Ctx, need: Need, query: (db: Db) => Promise<T>): Promise<T> {
+export async function readFor<T>({ deps }: Pick<Ctx, "deps">, need: Need, query: (db: Db) => Promise<T>): Promise<T> {
   try {
     return await query(need === "viewer" ? deps.reads : deps.db);
   } catch (error) {

@@ -4,6 +4,7 @@ import type { AccountFault } from "../domain/account-fault.ts";
 import type { WatchKind } from "../domain/watch.ts";
 import type { Behind } from "../domain/watch-text.ts";
 import { CHANNEL_KINDS } from "../domain/channel.ts";
+import type { TriggerAction, TriggerSource } from "../domain/trigger.ts";
 import { time } from "./fields.ts";
 import { pageQuery } from "./list.ts";
 import { optionalField } from "./optional-field.ts";
@@ -144,6 +145,21 @@ export type AlertPayload =
         providerNanoUsd: number;
         ledgerNanoUsd: number;
       }[];
+    }
+  | {
+      /** An alert of another system pulled the cord. */
+      type: "incident.trigger";
+      environment: string;
+      incidentId: string;
+      title: string;
+      text: string;
+      at: string;
+      url: string;
+      trigger: { id: string; name: string; source: TriggerSource };
+      alert: { title: string; url: string | null };
+      action: TriggerAction;
+      /** Those that it switched. */
+      flags: string[];
     }
   | {
       type: "incident.resolved" | "test";

@@ -1,7 +1,7 @@
 /** A channel that gets alerts. Its URL is a secret: shown masked ever after, never quoted. */
 import { z } from "@hono/zod-openapi";
 import { channelUrlFault } from "./channel-url.ts";
-import { CHANNEL_KINDS, PAGERDUTY_URL } from "../domain/channel.ts";
+import { CHANNEL_KINDS } from "../domain/channel.ts";
 import { MAX_NAME_CHARS } from "../domain/limits.ts";
 import { requiredText, revision, time } from "./fields.ts";
 import { optionalField } from "./optional-field.ts";
@@ -50,7 +50,7 @@ export const createChannelBody = z
         name: nameSchema,
         routingKey: routingKeySchema,
         url: optionalField(urlSchema).openapi({
-          description: `Where events go; ${PAGERDUTY_URL} when left out. Accounts in the EU: https://events.eu.pagerduty.com/v2/enqueue`,
+          description: `Where events go; that of accounts outside the EU when left out. Accounts in the EU have the host events.eu.pagerduty.com.`,
         }),
       }),
     ],

@@ -1,6 +1,7 @@
 /** An incident: one per cause and window, growing by step. */
 import { z } from "@hono/zod-openapi";
 import { WATCH_KINDS } from "../domain/watch.ts";
+import { TRIGGER_SOURCES } from "../domain/trigger.ts";
 import { budgetName, revision, time } from "./fields.ts";
 import { pageQuery } from "./list.ts";
 import { optionalField } from "./optional-field.ts";
@@ -52,6 +53,16 @@ export const incidentSchema = z
             limit: z.number(),
           }),
         ),
+      })
+      .nullable(),
+    /** The alert of another system that pulled the cord, and the flags that it switched; null for any other. */
+    trigger: z
+      .object({
+        name: z.string(),
+        source: z.enum(TRIGGER_SOURCES),
+        alert: z.string(),
+        flags: z.array(z.string()),
+        clearedAt: time.nullable(),
       })
       .nullable(),
     /** The flag of the budget's scope, or of a watch that found one alone; null when it has none. */

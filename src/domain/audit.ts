@@ -12,6 +12,7 @@ import type { ChannelKind } from "./channel.ts";
 import type { StandingState } from "./standing.ts";
 import type { SubjectAction } from "./subject.ts";
 import type { WatchSetting } from "./watch.ts";
+import type { TriggerAction, TriggerSource } from "./trigger.ts";
 
 /** What one click can take back, and so has to be read. */
 const takenBack = z.discriminatedUnion("action", [
@@ -79,6 +80,9 @@ type Told =
   | Made<"alert.retried", { title: string }>
   | Said<"price.missing" | "bill.differs" | "watch.opened" | "watch.ended">
   | Edited<"watch.edited", WatchSetting | null>
+  | Made<"trigger.created", TriggerKept>
+  | Edited<"trigger.edited", TriggerKept>
+  | Gone<"trigger.deleted", TriggerKept>
   | Edited<"price.added" | "price.corrected" | "price.deleted", PriceRow | null>
   | Made<"token.created", TokenKept>
   | Said<"token.revoked">
@@ -112,6 +116,16 @@ type StepKept = {
   flags: readonly string[];
 };
 type ChannelKept = { kind: ChannelKind; name: string; url: string; routingKey?: string };
+type TriggerKept = {
+  name: string;
+  source: TriggerSource;
+  action: TriggerAction;
+  level: number | null;
+  flags: readonly string[];
+  tag: string | null;
+  expiresMinutes: number | null;
+  paused: boolean;
+};
 type TokenKept = { kind: TokenKind; name: string; role: Role | null; environments?: readonly string[] | null };
 
 export type Kept = TakenBack | Told | ReasonGiven;
@@ -166,6 +180,9 @@ const TARGET_KINDS = {
   "channel.deleted": "channel",
   "channel.tested": "channel",
   "alert.retried": "channel",
+  "trigger.created": "trigger",
+  "trigger.edited": "trigger",
+  "trigger.deleted": "trigger",
   "price.added": "price",
   "price.corrected": "price",
   "price.deleted": "price",

@@ -21,6 +21,8 @@ import { priceRoutes } from "./operator/prices.ts";
 import { reconciliationRoutes } from "./operator/reconciliation.ts";
 import { switchRoutes } from "./operator/switches.ts";
 import { tokenRoutes } from "./operator/tokens.ts";
+import { deliveryRoutes } from "./operator/trigger-deliveries.ts";
+import { triggerRoutes } from "./operator/triggers.ts";
 import { usageRoutes } from "./operator/usage.ts";
 import { watchRoutes } from "./operator/watches.ts";
 
@@ -40,6 +42,7 @@ const NOUNS = [
   watchRoutes,
   alertRoutes,
   channelRoutes,
+  triggerRoutes,
   auditRoutes,
   environmentRoutes,
   tokenRoutes,
@@ -47,6 +50,7 @@ const NOUNS = [
 
 export function operatorApi(deps: Deps): Api {
   const api = createApi();
+  api.route("/", deliveryRoutes(deps));
   api.use("/v1/*", boundedBody);
   api.use("/v1/*", authenticate(deps));
   api.use("/v1/*", async (c, next) => {

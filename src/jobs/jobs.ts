@@ -8,6 +8,7 @@ import { pruneJob } from "./prune.ts";
 import { recentUsageJob } from "./recent-usage.ts";
 import type { Job } from "./runner.ts";
 import { topNamesJob } from "./top-names.ts";
+import { triggersJob } from "./triggers.ts";
 import { unpricedJob } from "./unpriced.ts";
 import { usageRollupsJob } from "./usage-rollups.ts";
 import { watchesJob } from "./watches.ts";
@@ -20,6 +21,7 @@ export const JOBS: readonly Job[] = [
   budgetsJob,
   unpricedJob,
   watchesJob,
+  triggersJob,
   recentUsageJob,
   topNamesJob,
   pruneJob,

@@ -4,6 +4,7 @@ import { pruneMessageBatches } from "../services/batches/view.ts";
 import { pruneLeases } from "../services/budgets/lease-expiry.ts";
 import { pruneAlerts } from "../services/alerts/outbox.ts";
 import { pruneSessions } from "../services/access/sign-out.ts";
+import { pruneTriggerAlerts } from "../services/triggers/receive.ts";
 import { pruneUsage } from "../services/usage/prune.ts";
 import type { Job } from "./runner.ts";
 
@@ -16,6 +17,7 @@ export const pruneJob: Job = {
     await pruneLeases(deps.db, deps.clock.nowMs());
     await pruneMessageBatches(deps.db, deps.clock.nowMs());
     await pruneAlerts(deps);
+    await pruneTriggerAlerts(deps);
     await pruneSessions(deps);
   },
 };

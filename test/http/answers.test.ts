@@ -19,6 +19,7 @@ let document: z.infer<typeof documentShape>;
 let budgetId: string;
 let reserveBudgetId: string;
 let channelId: string;
+let triggerId: string;
 
 /** A world in which no list is empty and every kind of state occurs: killed, downgraded, tripped, raised, blocked. */
 beforeAll(async () => {
@@ -34,6 +35,8 @@ beforeAll(async () => {
   await expectStatus(post("/flags/translate/downgrade", { reason: "dear", level: 1, until }), 200);
   const channel = { kind: "webhook", name: "pager", url: "http://127.0.0.1:9/hook" };
   channelId = (await expectJson(post("/channels", channel), idShape, 201)).id;
+  const trigger = { name: "pager", source: "generic", action: "kill", flags: ["support-chat"] };
+  triggerId = (await expectJson(post("/triggers", trigger), idShape, 201)).id;
   const budget = { name: "Daily", scope: { flag: "support-chat" }, limitUsd: 100 };
   budgetId = (await expectJson(post("/budgets", budget), idShape, 201)).id;
   const sdk = { token: harness.tokens.sdk };
@@ -74,7 +77,8 @@ async function expectDocumented(name: string, response: Response): Promise<void>
 const known = (path: string) =>
   path
     .replace("budgets/unknown/leases", `budgets/${reserveBudgetId}/leases`)
-    .replace("budgets/unknown", `budgets/${budgetId}`);
+    .replace("budgets/unknown", `budgets/${budgetId}`)
+    .replace("triggers/unknown", `triggers/${triggerId}`);
 
 describe("every read", () => {
   it.each(routesWhere((entry) => isOperatorApi(entry)).filter(({ method }) => method === "GET"))(

@@ -49,7 +49,7 @@ describe.each(routesWhere((entry) => isOperatorApi(entry) && entry.body !== unde
     );
 
     it("answers 413 to a body over the bound, whether or not its length is announced", async () => {
-      const huge = JSON.stringify({ ...entry.body, padding: "x".repeat(MAX_BODY_BYTES) });
+      const huge = JSON.stringify({ ...entry.body, padding: "x".repeat(entry.foreign?.maxBytes ?? MAX_BODY_BYTES) });
       await expectProblem(send(huge, { "content-length": String(huge.length) }), 413);
       const stream = new ReadableStream({
         start(controller) {
@@ -70,10 +70,11 @@ describe.each(routesWhere((entry) => isOperatorApi(entry) && entry.body !== unde
       await expectProblem(harness.app.request(new Request(`http://localhost${entry.path}`, init)), 413);
     });
 
-    it("refuses a field that it does not know, by its path", async () => {
-      const problem = await expectProblem(send(JSON.stringify({ ...entry.body, reasn: "x" })), 422);
-      expect(problem.errors).toContainEqual({ path: "reasn", message: "is not a known field" });
-    });
+    if (entry.foreign === undefined)
+      it("refuses a field that it does not know, by its path", async () => {
+        const problem = await expectProblem(send(JSON.stringify({ ...entry.body, reasn: "x" })), 422);
+        expect(problem.errors).toContainEqual({ path: "reasn", message: "is not a known field" });
+      });
 
     it("refuses nesting without end, and text that the database cannot hold", async () => {
       const deep = `{"reason": ${"[".repeat(50_000)}${"]".repeat(50_000)}}`;

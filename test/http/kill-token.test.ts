@@ -104,6 +104,7 @@ describe("a kill token", () => {
       "POST /v1/environments/:env/flags/:key/kill",
       "POST /v1/environments/:env/flags/:key/downgrade",
       "POST /v1/environments/:env/kill",
+      "POST /v1/triggers/:id",
     ]);
   });
 });

@@ -2,6 +2,7 @@
  * What each route of the server demands. The matrix compares this with the app's own route table, so a new route
  * without an entry fails. A path is an instance of the route's pattern that exists after `seed`.
  */
+import { MAX_DELIVERY_BYTES } from "../../src/http/operator/trigger-deliveries.ts";
 
 /** `public` needs no token; `sdk`, `metrics` and `pages` have their own kind of caller. */
 export type Demand = "viewer" | "operator" | "admin" | "tighten" | "any" | "sdk" | "metrics" | "public" | "pages";
@@ -13,6 +14,8 @@ export interface RouteEntry {
   body?: Readonly<Record<string, unknown>>;
   /** Not below one environment, so that another environment's token is not "wrong" here. */
   global?: boolean;
+  /** What other systems send: their bodies gain fields, and have a bound of their own. */
+  foreign?: { maxBytes: number };
 }
 
 const ENV = "/v1/environments/production";
@@ -141,6 +144,25 @@ export const ROUTES: Readonly<Record<string, RouteEntry>> = {
   "GET /v1/environments/:env/reconciliation": { demand: "viewer", path: `${ENV}/reconciliation` },
   "GET /v1/environments/:env/usage/savings": { demand: "viewer", path: `${ENV}/usage/savings` },
   "GET /v1/environments/:env/usage/calls": { demand: "viewer", path: `${ENV}/usage/calls` },
+  "GET /v1/environments/:env/triggers": { demand: "viewer", path: `${ENV}/triggers` },
+  "POST /v1/environments/:env/triggers": {
+    demand: "admin",
+    path: `${ENV}/triggers`,
+    body: { name: "Matrix", source: "generic", action: "kill", flags: ["support-chat"] },
+  },
+  "GET /v1/environments/:env/triggers/:id": { demand: "viewer", path: `${ENV}/triggers/unknown` },
+  "PATCH /v1/environments/:env/triggers/:id": {
+    demand: "admin",
+    path: `${ENV}/triggers/unknown`,
+    body: { name: "Matrix" },
+  },
+  "DELETE /v1/environments/:env/triggers/:id": { demand: "admin", path: `${ENV}/triggers/unknown` },
+  "POST /v1/triggers/:id": {
+    demand: "tighten",
+    path: "/v1/triggers/unknown",
+    body: { id: "a", status: "firing" },
+    foreign: { maxBytes: MAX_DELIVERY_BYTES },
+  },
   "GET /v1/environments/:env/channels": { demand: "viewer", path: `${ENV}/channels` },
   "POST /v1/environments/:env/channels": {
     demand: "admin",

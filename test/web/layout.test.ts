@@ -29,6 +29,9 @@ const PATHS = [
   "/e/production/alerts",
   "/e/staging/alerts",
   "/e/production/channels",
+  "/e/production/triggers",
+  "/e/staging/triggers",
+  "/e/production/triggers/new",
   "/e/production/chains",
   "/e/production/chains/opus-first",
   "/e/production/models",
@@ -56,6 +59,14 @@ beforeAll(async () => {
   // Nobody listens there: the alerts are shown as not delivered.
   const dead = { kind: "slack", name: "#on-call", url: "http://127.0.0.1:9/hooks/secret" };
   await world.api("POST", `${PRODUCTION}/channels`, dead);
+  await world.api("POST", `${PRODUCTION}/triggers`, {
+    name: "A trigger with a long name, of the team that watches",
+    source: "datadog",
+    action: "downgrade",
+    flags: ["draft-reply", "support-chat"],
+    level: 1,
+    expiresMinutes: 90,
+  });
   await spendUntilNight(world);
   await world.spend(world.call("support-chat", 60, { user: "a-user-with-a-long-id-0123456789@customer.example" }));
   const id = await budgetIdOf(world, "Support chat, daily");

@@ -1,5 +1,5 @@
 /** Incidents, the channels that alerts go to, and the alerts on their way. */
-import { bigserial, index, integer, jsonb, pgTable, text, unique } from "drizzle-orm/pg-core";
+import { bigint, bigserial, index, integer, jsonb, pgTable, text, unique } from "drizzle-orm/pg-core";
 import type { AccountFault } from "../../domain/account-fault.ts";
 import type { AlertEvent, ChannelKind, Severity } from "../../domain/channel.ts";
 import type { DriftPlace } from "../../domain/reconciliation.ts";
@@ -28,6 +28,8 @@ export const incidents = pgTable(
     drift: jsonb("drift").$type<DriftPlace[]>(),
     /** What a watch has found, and how it stands; null for what is not a watch's. */
     watch: jsonb("watch").$type<IncidentWatch>(),
+    /** The alert of another system that pulled the cord; null for what is not about one. */
+    triggerAlertId: bigint("trigger_alert_id", { mode: "number" }),
     title: text("title").notNull(),
     /** The worst of its alerts so far. */
     severity: text("severity").$type<Severity>().notNull().default("info"),

@@ -56,14 +56,25 @@ async function actorOf(c: Context<AppEnv>, deps: Deps): Promise<Actor> {
     requireSameOrigin(c, deps);
     return actor;
   }
-  const token = BEARER.exec(authorization)?.[1];
+  return bearerActor(c, deps);
+}
+
+/** Whose bearer token the request has. UNAUTHENTICATED when it is none of ours. */
+export function bearerActor(c: Context<AppEnv>, deps: Deps): Actor {
+  const token = BEARER.exec(c.req.header("authorization") ?? "")?.[1];
   const actor = token === undefined ? null : deps.tokens.find(token);
   if (actor !== null) return actor;
-  failedAttemptsOf(deps).count(remoteAddressOf(c));
-  throw new AppError(
-    "UNAUTHENTICATED",
+  throw refuseToken(
+    c,
+    deps,
     "This token is not known here, has expired or was revoked. Create one on the tokens page.",
   );
+}
+
+/** UNAUTHENTICATED with these words, counted against who guesses; RATE_LIMITED is thrown when that was too often. */
+export function refuseToken(c: Context<AppEnv>, deps: Deps, words: string): AppError {
+  failedAttemptsOf(deps).count(remoteAddressOf(c));
+  return new AppError("UNAUTHENTICATED", words);
 }
 
 function socketAddress(bindings: unknown): string | undefined {

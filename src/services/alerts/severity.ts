@@ -7,6 +7,8 @@ export function severityOf(payload: AlertPayload): Severity | null {
   switch (payload.type) {
     case "incident.step":
       return payload.flags.length === 0 && payload.step.action !== "over" ? "warning" : ofStep(payload.step.action);
+    case "incident.trigger":
+      return payload.action === "kill" ? "critical" : "error";
     case "incident.account":
       return "critical";
     case "incident.breaker":

@@ -1,10 +1,11 @@
 /** The cord, a notch at a time: the first step of a flag's chain that may be used. A `kill` token only goes further down. */
 import type { NameOf } from "../../../sdk-client/src/evaluate/model-names.ts";
 import { requireEnvironmentId } from "../../authorize.ts";
-import { undoableChange } from "../../change.ts";
+import { type Change, undoableChange } from "../../change.ts";
+import type { FlagRow } from "../../db/types.ts";
 import type { Ctx } from "../../deps.ts";
 import { didYouMean } from "../../domain/did-you-mean.ts";
-import { flagInForce, levelColumns, manualLevelOf, stepsOf } from "../../domain/flag.ts";
+import { flagInForce, levelColumns, manualLevelOf, stepsOf, type Surroundings } from "../../domain/flag.ts";
 import { later, type ManualLevel, resolveLevel, sameMoment } from "../../domain/switch.ts";
 import { AppError, invalid } from "../../errors.ts";
 import { requireFlagAndAround } from "./flags.ts";
@@ -22,31 +23,42 @@ export async function downgradeFlag(
   input: { level?: number; model?: string; reason: string | null; until: Date | null },
 ): Promise<Switched> {
   const environmentId = await requireEnvironmentId(ctx, environmentKey, "tighten");
-  const { reason, until } = input;
   return undoableChange(ctx, environmentId, async (open) => {
-    const { flag, around, evaluations } = await requireFlagAndAround(open.tx, open.environment, key);
-    const models = stepsOf(flag, around).map((step) => step.model);
-    if (models.length === 0)
-      throw invalid("level", `the flag "${key}" has no chain to step down; kill it, or give it a chain`);
-    const level = targetLevel(input, models, flagInForce(flag, around).level, around.models.nameOf);
-    const wanted = { level, model: models[level] ?? "", reason, until, by: ctx.actor.name, since: open.at };
-    const current = manualLevelOf(flag);
-    const now = resolveLevel(current, models, around.models.nameOf);
-    const next = ctx.actor.kind === "kill" ? tightened(current, wanted, now) : nextLevel(current, wanted, now);
-    const before = stateOf(flag);
-    const after = { ...before, ...levelColumns(next) };
-    if (sameState(before, after)) return { value: flagResource(flag, around, evaluations), auditId: null };
-    const row = await writeState(open, flag, after, around);
-    patchFlag(open, row);
-    const auditId = await open.record({
-      action: "flag.downgraded",
-      target: key,
-      reason,
-      before,
-      after: stateOf(row),
-    });
-    return { value: flagResource(row, around, evaluations), auditId };
+    const served = await requireFlagAndAround(open.tx, open.environment, key);
+    const { row, auditId } = await stepDown(ctx, open, served, input);
+    if (auditId !== null) patchFlag(open, row);
+    return { value: flagResource(row, served.around, served.evaluations), auditId };
   });
+}
+
+/** Writes a downgrade and its audit entry; `auditId` is null when nothing changes. The caller patches the snapshot. */
+export async function stepDown(
+  ctx: Ctx,
+  open: Change,
+  { flag, around }: { flag: FlagRow; around: Surroundings },
+  input: { level?: number; model?: string; reason: string | null; until: Date | null },
+): Promise<{ row: FlagRow; auditId: number | null }> {
+  const { reason, until } = input;
+  const models = stepsOf(flag, around).map((step) => step.model);
+  if (models.length === 0)
+    throw invalid("level", `the flag "${flag.key}" has no chain to step down; kill it, or give it a chain`);
+  const level = targetLevel(input, models, flagInForce(flag, around).level, around.models.nameOf);
+  const wanted = { level, model: models[level] ?? "", reason, until, by: ctx.actor.name, since: open.at };
+  const current = manualLevelOf(flag);
+  const now = resolveLevel(current, models, around.models.nameOf);
+  const next = ctx.actor.kind === "kill" ? tightened(current, wanted, now) : nextLevel(current, wanted, now);
+  const before = stateOf(flag);
+  const after = { ...before, ...levelColumns(next) };
+  if (sameState(before, after)) return { row: flag, auditId: null };
+  const row = await writeState(open, flag, after, around);
+  const auditId = await open.record({
+    action: "flag.downgraded",
+    target: flag.key,
+    reason,
+    before,
+    after: stateOf(row),
+  });
+  return { row, auditId };
 }
 
 function targetLevel(

@@ -17,7 +17,7 @@ import {
 } from "../../domain/flag.ts";
 import type { FlagResource } from "../../api/flag.ts";
 import { same } from "../../domain/same.ts";
-import { killByHand, restore } from "../../domain/switch.ts";
+import { killByHand, restore, type Switch } from "../../domain/switch.ts";
 import { requireMatch } from "../shared/if-match.ts";
 import { overrideTrips, requireNotReserved } from "../trips/trips.ts";
 import { requireFlagAndAround, requireFlagAndEvaluations, writeFlag } from "./flags.ts";
@@ -35,19 +35,35 @@ export async function killFlag(
 ): Promise<Switched> {
   const environmentId = await requireEnvironmentId(ctx, environmentKey, "tighten");
   return undoableChange(ctx, environmentId, async (open) => {
-    const { flag, around, evaluations } = await flagAsServed(ctx, open, key);
-    const before = stateOf(flag);
-    const after = { ...before, ...switchColumns(killByHand(switchOf(flag), ctx.actor, input, open.at)) };
-    const entry = { action: "flag.killed", target: key, reason: input.reason, before } as const;
-    if (sameState(before, after)) {
-      await open.note({ ...entry, after });
-      return { value: flagResource(flag, around, evaluations), auditId: null };
-    }
-    const row = await writeState(open, flag, after, around);
-    patchFlag(open, row);
-    const auditId = await open.record({ ...entry, after: stateOf(row) });
+    const served = await flagAsServed(ctx, open, key);
+    const { around, evaluations } = served;
+    const { row, auditId } = await turnOff(
+      open,
+      served,
+      killByHand(switchOf(served.flag), ctx.actor, input, open.at),
+      input.reason,
+    );
+    if (auditId !== null) patchFlag(open, row);
     return { value: flagResource(row, around, evaluations), auditId };
   });
+}
+
+/** Writes a kill and its audit entry, a note of it when the flag is off already. The caller patches the snapshot. */
+export async function turnOff(
+  open: Change,
+  { flag, around }: { flag: FlagRow; around: Surroundings },
+  killed: Switch,
+  reason: string | null,
+): Promise<{ row: FlagRow; auditId: number | null }> {
+  const before = stateOf(flag);
+  const after = { ...before, ...switchColumns(killed) };
+  const entry = { action: "flag.killed", target: flag.key, reason, before } as const;
+  if (sameState(before, after)) {
+    await open.note({ ...entry, after });
+    return { row: flag, auditId: null };
+  }
+  const row = await writeState(open, flag, after, around);
+  return { row, auditId: await open.record({ ...entry, after: stateOf(row) }) };
 }
 
 /**

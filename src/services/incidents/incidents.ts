@@ -44,6 +44,7 @@ import {
 import { enqueue } from "../alerts/outbox.ts";
 import { unpricedCalls } from "../models/unpriced-calls.ts";
 import { one } from "../shared/one.ts";
+import { holdsStill } from "../triggers/holds.ts";
 
 type IncidentRow = typeof incidents.$inferSelect;
 
@@ -399,9 +400,10 @@ export async function resolveEndedIncidents(ctx: Ctx, open: Change): Promise<voi
 }
 
 async function causeStands({ tx, environment, at }: Change, incident: IncidentRow): Promise<boolean> {
-  const { budgetId, model, windowStartsAt: startsAt, unpriced, account, drift, watch } = incident;
+  const { budgetId, model, windowStartsAt: startsAt, unpriced, account, drift, watch, triggerAlertId } = incident;
   // Its job alone knows when it is over, and closes it in the same change.
   if (watch !== null) return watch.flags.some(({ endedAtMs }) => endedAtMs === null);
+  if (triggerAlertId !== null) return holdsStill(tx, triggerAlertId);
   if (drift !== null) return drift.length > 0;
   if (account !== null) {
     const stands = and(eq(accountFaults.environmentId, environment.id), eq(accountFaults.fault, account));

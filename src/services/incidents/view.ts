@@ -6,6 +6,7 @@ import type { Ctx } from "../../deps.ts";
 import { read } from "../../transaction.ts";
 import { budgets } from "../../db/schema/budgets.ts";
 import { incidents, outbox } from "../../db/schema/incidents.ts";
+import { triggerAlerts, triggers } from "../../db/schema/triggers.ts";
 import type { PageQuery } from "../../api/list.ts";
 import type { IncidentResource } from "../../api/incident.ts";
 import { readReaches } from "../accounts/refusals.ts";
@@ -25,6 +26,17 @@ const BY_OPENING: Cursor<{ incident: Opened }, Opened> = {
   },
 };
 
+const TRIGGER_COLUMNS = {
+  name: triggers.name,
+  source: triggers.source,
+  alert: triggerAlerts.title,
+  flags: triggerAlerts.flags,
+  clearedAt: triggerAlerts.clearedAt,
+};
+type TriggerColumns = {
+  [Column in keyof typeof TRIGGER_COLUMNS]: (typeof TRIGGER_COLUMNS)[Column]["_"]["data"] | null;
+};
+
 /** Incidents, newest first; `open` ones alone when asked. */
 export async function listIncidents(
   ctx: Ctx,
@@ -37,9 +49,16 @@ export async function listIncidents(
   const { items, nextCursor } = await page(query, BY_OPENING, (before, limit) =>
     read(ctx, (db) =>
       db
-        .select({ incident: incidents, budgetName: budgets.name, flag: budgets.flag })
+        .select({
+          incident: incidents,
+          budgetName: budgets.name,
+          flag: budgets.flag,
+          trigger: TRIGGER_COLUMNS,
+        })
         .from(incidents)
         .leftJoin(budgets, eq(budgets.id, incidents.budgetId))
+        .leftJoin(triggerAlerts, eq(triggerAlerts.id, incidents.triggerAlertId))
+        .leftJoin(triggers, eq(triggers.id, triggerAlerts.triggerId))
         .where(and(...conditions, before === undefined ? undefined : olderThan(before)))
         .orderBy(desc(incidents.openedAt), desc(incidents.id))
         .limit(limit),
@@ -52,7 +71,7 @@ export async function listIncidents(
   const isRefused = items.some(({ incident }) => incident.account !== null && incident.resolvedAt === null);
   const reaches = isRefused ? await read(ctx, (db) => readReaches(db, environment.id)) : null;
   return {
-    items: items.map(({ incident, budgetName, flag }) => ({
+    items: items.map(({ incident, budgetName, flag, trigger }) => ({
       id: incident.id,
       title: incident.title,
       budget: incident.budgetId === null ? null : { id: incident.budgetId, name: budgetName ?? "" },
@@ -61,6 +80,7 @@ export async function listIncidents(
       account: accountOf(incident, reaches),
       drift: incident.drift,
       watch: watchOf(incident),
+      trigger: triggerOf(trigger),
       flag: flag ?? (incident.watch?.flags.length === 1 ? (incident.watch.flags[0]?.flag ?? null) : null),
       steps: incident.steps,
       openedAt: incident.openedAt.toISOString(),
@@ -104,6 +124,13 @@ function watchOf({ watch }: typeof incidents.$inferSelect): IncidentResource["wa
 
 function timeOf(ms: number | null): string | null {
   return ms === null ? null : new Date(ms).toISOString();
+}
+
+/** Null also where the trigger was deleted since: its words are in the steps. */
+function triggerOf(row: TriggerColumns): IncidentResource["trigger"] {
+  const { name, source, alert, flags, clearedAt } = row;
+  if (name === null || source === null || alert === null) return null;
+  return { name, source, alert, flags: flags ?? [], clearedAt: clearedAt?.toISOString() ?? null };
 }
 
 async function deliveriesOf(ctx: Ctx, ids: readonly string[]) {

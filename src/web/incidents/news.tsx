@@ -4,6 +4,7 @@
  */
 import { modelNames } from "../../../sdk-client/src/evaluate/model-names.ts";
 import { timesUsual } from "../../domain/attention.ts";
+import { triggerActorName } from "../../domain/trigger.ts";
 import type { IncidentResource } from "../../api/incident.ts";
 import type { FlagResource } from "../../api/flag.ts";
 import { type BudgetGlance, overShared } from "../../services/board/money.ts";
@@ -76,7 +77,9 @@ interface News {
 function switchedBy(incident: IncidentResource, board: Board): Omit<News, "incident"> {
   const rows = board.rows.filter(({ flag }) => concerns(incident, flag));
   const killed = rows.filter(({ flag }) =>
-    flag.trips.some((trip) => trip.budget.id === incident.budget?.id && trip.action === "kill"),
+    incident.trigger === null
+      ? flag.trips.some((trip) => trip.budget.id === incident.budget?.id && trip.action === "kill")
+      : flag.switch.state === "off",
   );
   const over = board.rows.find(({ flag }) => flag.standing.over?.budget.id === incident.budget?.id) ?? null;
   return { rows, killed, over: incident.budget === null ? null : over };
@@ -260,6 +263,11 @@ function refusedNow({ instances, running }: NonNullable<IncidentResource["accoun
 export function concerns(incident: IncidentResource, flag: FlagResource): boolean {
   const { cause } = flag.standing;
   if (incident.account !== null) return incident.account.flags.includes(flag.key);
+  if (incident.trigger !== null) {
+    const by = triggerActorName(incident.trigger.name);
+    const isHeld = (flag.switch.state === "off" && flag.switch.by === by) || flag.level.manual?.by === by;
+    return isHeld && incident.trigger.flags.includes(flag.key);
+  }
   if (incident.model !== null) {
     return cause.kind === "BREAKER" && cause.models.some((model) => nameOf(model) === incident.model);
   }
@@ -278,13 +286,13 @@ function isOverNow({ budget }: IncidentResource, { rows, money }: Board): boolea
 
 /** What is so now: "Support chat was turned off by budget Daily". Without a trip in force: what was reached. */
 function headline({ incident, killed, rows, over }: News, spent: BudgetGlance | undefined): string {
-  if (incident.budget === null) return incident.title;
+  if (incident.budget === null && incident.trigger === null) return incident.title;
   if (over !== null) return `${over.flag.name} is on over its limit`;
   const affected = killed.length > 0 ? killed : rows;
   if (affected.length === 0) return titleNow(incident, spent);
   const names = listed(affected.map(({ flag }) => flag.name));
   const did = `${affected.length === 1 ? "was" : "were"} ${killed.length > 0 ? "turned off" : "downgraded"}`;
-  return `${names} ${did} by budget ${incident.budget.name}`;
+  return `${names} ${did} by ${incident.trigger === null ? `budget ${incident.budget?.name ?? ""}` : `alert ${incident.trigger.alert}`}`;
 }
 
 /** "2 alerts have not got through for 6 min: Answered 500." */

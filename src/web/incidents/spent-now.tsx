@@ -49,9 +49,10 @@ const OF_WHAT: ReadonlyMap<string, string> = new Map([
 const NO_SHARE: ReadonlySet<string> = new Set(["unpriced", "drift", "watch"]);
 
 /** "alerted at 150 %, " of what only tells; "reached 100 %, " of a step, or when no channel was there to be told. */
-function LastMark({ incident: { steps, alerts } }: { incident: IncidentResource }) {
+function LastMark({ incident: { steps, alerts, trigger } }: { incident: IncidentResource }) {
   const last = steps.at(-1);
   if (last === undefined) return null;
+  if (trigger !== null) return <>{last.action === "cleared" ? "alert cleared " : "fired "}</>;
   const isTold = alerts.sent + alerts.waiting + alerts.failed > 0;
   const isOfBudget = !OF_WHAT.has(last.action);
   const tells = last.action === "alert" || last.action === "over";

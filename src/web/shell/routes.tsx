@@ -34,6 +34,7 @@ import { switchPages } from "../flags/switches.tsx";
 import { reconciliationPages } from "../reconciliation/pages.tsx";
 import { usagePages } from "../usage/pages.tsx";
 import { tokenPages } from "../access/tokens.tsx";
+import { triggerPages } from "../triggers/pages.tsx";
 import { visibleEnvironments } from "./render.tsx";
 import { staticFiles } from "./static-files.ts";
 
@@ -74,6 +75,7 @@ export function webRoutes(deps: Deps): Hono<PageEnv> {
     watchPages,
     batchPages,
     channelPages,
+    triggerPages,
     chainPages,
     modelPages,
     pricePages,
