@@ -250,7 +250,8 @@ const boundSchema = z
       description: "Of that, what may begin before it is told of; 0 where nothing stops it, which bounds no start.",
     }),
     notReporting: z.number().openapi({
-      description: "Instances that do not tell what runs: while there are any, more may be spent.",
+      description:
+        "Instances that do not tell what runs: while there are any, more may be spent. Under `reserve` with `onUnavailable` `allow`, those that hold money and are not heard of.",
     }),
   })
   .openapi("Bound");

@@ -96,6 +96,9 @@ export const usageSchema = z
         "`ledger`: complete sums. `topNames`, for users, sessions, apps or versions: the 1,000 of each hour that cost most; `rest` is what the ledger has beside them. `recentCalls`, for several of these at once and for buckets that are no whole hours: sums of the calls that are still kept; under load only the newest of each moment are.",
     }),
     items: z.array(usageRowSchema),
+    unknown: z
+      .array(z.object({ path: z.enum(["flag", "model"]), message: z.string() }))
+      .openapi({ description: "Without rows: what was asked for and is no flag, or no model, that anything knows." }),
     rest: optionalField(z.array(usageRowSchema)).openapi({
       description: "With `topNames`: what is in none of `items`, by bucket, flag and model where those are asked for.",
     }),

@@ -76,7 +76,17 @@ const openIncident = tolerant(incidentSchema.pick({ title: true, account: true }
 export const openIncidents = tolerant(z.object({ items: z.array(openIncident) }));
 
 export const usageAnswer = tolerant(
-  usageSchema.pick({ from: true, to: true, groupBy: true, bucket: true, source: true, items: true, rest: true }),
+  usageSchema.pick({
+    from: true,
+    to: true,
+    groupBy: true,
+    bucket: true,
+    source: true,
+    items: true,
+    rest: true,
+    unknown: true,
+  }),
+  { unknown: [] },
 );
 export type UsageAnswer = z.infer<typeof usageAnswer>;
 

@@ -268,6 +268,8 @@ export async function audit(io: Io, options: Common & { flag?: string; limit: nu
     `${baseOf(options)}/audit?limit=${String(options.limit)}${target}`,
     auditAnswer,
   );
+  // A flag that is gone has its entries; one without any may be a slip, which is said.
+  if (answer.items.length === 0 && options.flag !== undefined) await readFlag(io, options.flag, options);
   return show(
     io,
     options,

@@ -7,9 +7,11 @@ import {
   putPriceAnswer,
   raisedAnswer,
   reconciliationAnswer,
+  type UsageAnswer,
   usageAnswer,
 } from "./answers.ts";
-import { createApiClient } from "./api-client.ts";
+import { type ApiClient, createApiClient } from "./api-client.ts";
+import { didYouMean } from "../domain/did-you-mean.ts";
 import { baseOf, change, type ChangeOptions, type Common, show } from "./commands.ts";
 import { CliError, EXIT_OK, EXIT_USAGE, type Io } from "./io.ts";
 import {
@@ -58,10 +60,11 @@ async function findBudget(io: Io, name: string, options: Common): Promise<Budget
   const { items } = await createApiClient(io).call(`${baseOf(options)}/budgets`, budgetsAnswer);
   const found = items.find((one) => one.id === name) ?? items.find((one) => one.name === name);
   if (found !== undefined) return found;
-  const known = items.map((one) => `"${one.name}"`).join(", ");
-  throw new CliError(
-    `There is no budget "${name}". ${known === "" ? "There is none at all." : `There are: ${known}.`}`,
-  );
+  const names = items.map((one) => one.name);
+  const known = names.map((one) => `"${one}"`).join(", ");
+  const are = known === "" ? "There is none at all." : `There are: ${known}.`;
+  const meant = didYouMean(name, names);
+  throw new CliError(`There is no budget "${name}"${meant === "" ? "." : meant} ${are}`);
 }
 
 export interface UsageOptions extends Common {
@@ -85,11 +88,29 @@ export async function usage(io: Io, options: UsageOptions): Promise<number> {
   const path = `${baseOf(options)}/usage?${query.toString()}`;
   const api = createApiClient(io);
   if (options.csv === true) {
+    await requireKnown(api, options);
     for await (const line of api.lines(path, "text/csv")) io.out(line);
     return EXIT_OK;
   }
   const answer = await api.call(path, usageAnswer);
+  sayUnknown(answer);
   return show(io, options, answer, usageLines(answer));
+}
+
+/** A table has no room for words: what it is asked about is looked at before. */
+async function requireKnown(api: ApiClient, options: UsageOptions): Promise<void> {
+  const { flag, model } = options;
+  if (flag === undefined && model === undefined) return;
+  const about = new URLSearchParams({ ...(flag !== undefined && { flag }), ...(model !== undefined && { model }) });
+  sayUnknown(await api.call(`${baseOf(options)}/usage?${about.toString()}`, usageAnswer));
+}
+
+/** Nothing under a name that nothing knows is a slip, and no sum of 0. */
+function sayUnknown({ unknown }: UsageAnswer): void {
+  const [first] = unknown;
+  if (first === undefined) return;
+  const said = unknown.map(({ message }) => message).join("; ");
+  throw new CliError(`${said.charAt(0).toUpperCase()}${said.slice(1)}${said.endsWith("?") ? "" : "."}`);
 }
 
 function spanOf(io: Io, { from, to, last }: UsageOptions): Record<string, string> {
@@ -115,7 +136,13 @@ export async function reconcile(io: Io, options: Common & { days?: number }): Pr
 export async function prices(io: Io, model: string | undefined, options: Common): Promise<number> {
   const answer = await createApiClient(io).call(`${baseOf(options)}/prices`, pricesAnswer);
   const items = answer.items.filter((price) => model === undefined || price.model === model);
-  if (items.length === 0 && model !== undefined) throw new CliError(`No price is known for "${model}".`);
+  if (items.length === 0 && model !== undefined) {
+    const meant = didYouMean(
+      model,
+      answer.items.map((price) => price.model),
+    );
+    throw new CliError(`No price is known for "${model}"${meant === "" ? "." : meant}`);
+  }
   return show(io, options, { ...answer, items }, priceLines(items));
 }
 

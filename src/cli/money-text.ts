@@ -1,6 +1,6 @@
 /** How the commands speak of money. Sums are rounded up to a cent, so that nothing looks cheaper than it is; their parts add up. */
 import { RATE_NAMES } from "../api/price.ts";
-import { usd } from "../domain/alert-text.ts";
+import { unknownWords, usd } from "../domain/alert-text.ts";
 import { NANO_PER_USD } from "../domain/budget.ts";
 import { usdParts } from "../domain/usd-parts.ts";
 import { aPeriod } from "../domain/window.ts";
@@ -39,7 +39,7 @@ function subjectsText({ counted, stopped, downgraded, warned }: Subjects): strin
 }
 
 /** Whom it holds, or who spent most; of a `reserve` budget, what calls and silent clients hold. */
-function holdsLines({ subjects, leases }: BudgetLine["now"]): string[] {
+function holdsLines({ subjects, leases, bound }: BudgetLine["now"]): string[] {
   const top = subjects?.top ?? [];
   return [
     ...top.map(({ user, session, spentNanoUsd, action }) => {
@@ -50,6 +50,9 @@ function holdsLines({ subjects, leases }: BudgetLine["now"]): string[] {
       ? []
       : [
           `  held for calls ${usd(leases.heldNanoUsd)} by ${String(leases.holders)} clients, ${String(leases.waiting)} calls wait; indeterminate ${usd(leases.indeterminateNanoUsd)}`,
+          ...(bound.notReporting > 0
+            ? [`  ${unknownWords(bound.notReporting)}: they may send calls that nothing was set aside for`]
+            : []),
         ]),
   ];
 }

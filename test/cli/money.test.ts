@@ -118,6 +118,34 @@ describe("andon usage", () => {
     expect(await andon("usage", "--last", "1h", "--from", "2026-01-01T00:00:00Z")).toMatchObject({ code: 2 });
     expect((await andon("usage", "--by", "colour")).err).toContain("groupBy");
   });
+
+  it("of a name that nothing knows is an error that says which was meant, and not an empty table", async () => {
+    const slip = 'No flag "suport-chat" has usage; did you mean "support-chat"?';
+    for (const more of [[], ["--csv"], ["--json"]]) {
+      expect(await andon("usage", "--flag", "suport-chat", ...more)).toMatchObject({
+        code: 1,
+        out: "",
+        err: expect.stringContaining(slip),
+      });
+    }
+    const model = await andon("usage", "--model", "claude-opus-5-6");
+    expect(model).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/knows the model "claude-opus-5-6"; did you mean/),
+    });
+    const old = await andon(
+      "usage",
+      "--flag",
+      "support-chat",
+      "--from",
+      "2020-01-01T00:00:00Z",
+      "--to",
+      "2020-01-02T00:00:00Z",
+    );
+    expect(old).toMatchObject({ code: 0, out: expect.stringContaining("no calls") });
+    expect((await andon("audit", "--flag", "suport-chat")).err).toContain('did you mean "support-chat"?');
+    expect((await andon("prices", "claude-opus-5-6")).err).toMatch(/did you mean "claude-opus-\d-\d"/);
+  });
 });
 
 const set = (...args: string[]) => andon("prices", "set", ...args, "--reason", "published", "--no-wait");

@@ -5,7 +5,7 @@ import type { GrantedLease } from "../../sdk-client/src/wire/lease-protocol.ts";
 import type { BudgetDefinition, BudgetResource } from "../../src/api/budget.ts";
 import { returnedRows } from "../../src/db/returned-rows.ts";
 import { createBudget, deleteBudget, updateBudget } from "../../src/services/budgets/budgets.ts";
-import { expireLeases } from "../../src/services/budgets/lease-expiry.ts";
+import { expireLeases, pruneLeases } from "../../src/services/budgets/lease-expiry.ts";
 import { listLeases } from "../../src/services/budgets/lease-view.ts";
 import { endDueBudgets } from "../../src/services/budgets/due.ts";
 import { raiseBudget } from "../../src/services/budgets/raise.ts";
@@ -344,6 +344,26 @@ describe("a budget with leases out", () => {
     expect((await idle).scarce).toEqual([budget.id]);
   });
 
+  it("that lets calls be sent while Andon is away says for how many clients its bound is unknown, and one that denies does not", async () => {
+    const [allows, denies] = [await reserve(10), await reserve(10, { onUnavailable: "deny" })];
+    const leases = [await granted(allows, 2, "cut-off"), await granted(denies, 2, "cut-off")];
+    const bounds = async () => {
+      const now = await Promise.all([allows, denies].map(({ id }) => getBudget(ctx(), "production", id)));
+      return now.map(({ now: { bound } }) => bound.notReporting);
+    };
+    expect(await bounds()).toEqual([0, 0]);
+    clock.moveTo(NINE + 16_000);
+    expect(await bounds(), "not renewed").toEqual([1, 0]);
+    clock.moveTo(NINE + 31_000);
+    await expireLeases(ctx(), environmentId());
+    expect(await bounds(), "indeterminate").toEqual([1, 0]);
+    await atB.ask({
+      instance: "cut-off",
+      leases: leases.map(({ leaseId }) => said(leaseId, { releasedNanoUsd: 2 * USD })),
+    });
+    expect(await bounds(), "heard of again").toEqual([0, 0]);
+  });
+
   it("that counts something else recalls them, and holds what they hold until it is settled", async () => {
     const budget = await reserve(10);
     const { leaseId } = await granted(budget, 6);
@@ -398,6 +418,42 @@ describe("a budget with leases out", () => {
     const raised = { addUsd: 5, until: new Date(NINE + 3_600_000), reason: "launch" };
     await raiseBudget(ctx(), "production", budget.id, raised);
     expect((await getFlag(ctx(), "production", budget.scope.flag ?? "")).effective).toMatchObject({ state: "on" });
+  });
+});
+
+describe("what nobody asks for any more", () => {
+  it("is removed: requests after an hour, wants that are given up, leases three days after their end; what counts stays", async () => {
+    const budget = await reserve(10);
+    const ended = await granted(budget, 1, "ended");
+    const silent = await granted(budget, 2, "silent");
+    const kept = await granted(budget, 3, "kept");
+    const waits = atB.ask({ instance: "waits", wants: [{ budgetId: budget.id, nanoUsd: 9 * USD }], wait: 1 });
+    await atA.ask({ instance: "ended", leases: [said(ended.leaseId, { releasedNanoUsd: USD })] });
+    await updateBudget(ctx(), "production", budget.id, { enforcement: "trip" });
+    await atA.ask({ instance: "ended", leases: [said(ended.leaseId, { releasedNanoUsd: USD })] });
+    await waits;
+    const left = async () => {
+      const rows = await Promise.all(
+        [sql`leases`, sql`lease_requests`, sql`lease_wants`].map((table) =>
+          a.deps.db.execute(sql`select count(*)::integer as n from ${table} where budget_id = ${budget.id}`),
+        ),
+      );
+      return rows.map((row) => returnedRows(row)[0]?.["n"]);
+    };
+    const HOUR_MS = 3_600_000;
+    const prune = async (afterMs: number) => {
+      clock.moveTo(NINE + afterMs);
+      await pruneLeases(a.deps.db, clock.nowMs());
+      return left();
+    };
+    expect(await prune(60_000)).toEqual([3, 3, 0]);
+    await expireLeases(ctx(), environmentId());
+    expect(await prune(HOUR_MS + 60_000), "requests are not sent again").toEqual([3, 0, 0]);
+    expect(await prune(71 * HOUR_MS), "a late report can still name them").toEqual([3, 0, 0]);
+    const late = [silent, kept].map(({ leaseId }) => said(leaseId));
+    expect((await atA.ask({ instance: "late", leases: late })).leases).toHaveLength(2);
+    expect(await prune(75 * HOUR_MS), "the one that ended is over for three days").toEqual([2, 0, 0]);
+    expect(await prune(15 * 24 * HOUR_MS), "their window is over for as long").toEqual([0, 0, 0]);
   });
 });
 

@@ -197,6 +197,15 @@ describe("the page", () => {
     expect(csv.trimEnd().split("\r\n")).toHaveLength(10);
   });
 
+  it("says which name was meant where nothing knows the one that is asked for, and of a quiet flag that it was quiet", async () => {
+    expect(await pages.text("/e/production/usage?flag=suport-chat&model=claude-opus-5-6")).toMatch(
+      /No calls were counted in this time: no flag &quot;suport-chat&quot; has usage; did you mean &quot;support-chat&quot;\?; no price, chain or call knows/,
+    );
+    expect(await pages.text("/e/production/usage?flag=support-chat&span=last-month")).toContain(
+      "No calls were counted in this time.",
+    );
+  });
+
   it("says which application the calls came from", async () => {
     expect(await pages.text("/e/production/usage?span=yesterday&by=app")).toMatch(/By app .* shop \$\d/);
   });

@@ -59,8 +59,12 @@ export function leasesNow(
   { leases }: Pick<BoundFacts, "leases">,
 ): BudgetNow["leases"] {
   if (enforcement !== "reserve") return null;
+  const { grantedNanoUsd, settledNanoUsd, holders, waiting } = leases.get(id) ?? NO_LEASES;
   return {
-    ...(leases.get(id) ?? NO_LEASES),
+    grantedNanoUsd,
+    settledNanoUsd,
+    holders,
+    waiting,
     heldNanoUsd: window?.reservedNanoUsd ?? 0,
     indeterminateNanoUsd: window?.indeterminateNanoUsd ?? 0,
   };
@@ -87,7 +91,8 @@ export function boundNow(
 ): BudgetNow["bound"] {
   // What leases set aside is within the limit.
   const told = budget.enforcement === "reserve" ? [] : facts.told;
-  const { notReporting, ...exposure } = exposureOf(budget, told, nowMs);
+  const { notReporting: untold, ...exposure } = exposureOf(budget, told, nowMs);
+  const notReporting = untold + sendingAlone(budget, facts);
   const kills = facts.trips.filter((trip) => trip.budgetId === budget.id && trip.action === "kill");
   const because = whyUnbounded(budget, kills, nowMs);
   const stopsAt = stopsAtNanoUsd(budget, nowMs);
@@ -118,6 +123,11 @@ export function boundNow(
     MAX_BOUND_NANO_USD,
   );
   return { kind: "forecast", because: null, nanoUsd, ...exposure, notReporting };
+}
+
+/** Clients that hold money and are not heard of: where the budget allows it, they send calls that nothing was set aside for. */
+function sendingAlone({ id, enforcement, onUnavailable }: Budget, { leases }: BoundFacts): number {
+  return enforcement === "reserve" && onUnavailable === "allow" ? (leases.get(id)?.unheard ?? 0) : 0;
 }
 
 /** Processes that told after the trip that calls had begun untold, shortly before it or since. */

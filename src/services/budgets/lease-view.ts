@@ -5,6 +5,7 @@ import type { LeaseResource } from "../../api/lease.ts";
 import type { Ctx } from "../../deps.ts";
 import { leases, leaseWants } from "../../db/schema/leases.ts";
 import type { Db } from "../../db/types.ts";
+import { NOT_REPORTING_MS } from "../../domain/bound.ts";
 import { heldNanoUsd } from "../../domain/lease.ts";
 import { windowAt } from "../../domain/window.ts";
 import { read } from "../../transaction.ts";
@@ -21,9 +22,11 @@ export interface LeaseSummary {
   holders: number;
   /** Calls that wait now, at whatever server. */
   waiting: number;
+  /** Clients that have not renewed theirs, though they do so every few seconds: they may reach no server. */
+  unheard: number;
 }
 
-export const NO_LEASES: LeaseSummary = { grantedNanoUsd: 0, settledNanoUsd: 0, holders: 0, waiting: 0 };
+export const NO_LEASES: LeaseSummary = { grantedNanoUsd: 0, settledNanoUsd: 0, holders: 0, waiting: 0, unheard: 0 };
 
 const sum = (of: ReturnType<typeof sql>) => sql`coalesce(sum(${of}), 0)`.mapWith(Number);
 
@@ -40,6 +43,10 @@ export async function summarizeLeases(
       settledNanoUsd: sum(sql`${leases.settledNanoUsd}`),
       holders:
         sql`count(*) filter (where ${leases.state} = 'open' and ${leases.grantedNanoUsd} > ${leases.releasedNanoUsd} + ${leases.settledNanoUsd})`.mapWith(
+          Number,
+        ),
+      unheard:
+        sql`count(distinct ${leases.instance}) filter (where ${leases.state} <> 'ended' and ${leases.renewedAt} <= ${new Date(now.getTime() - NOT_REPORTING_MS).toISOString()}::timestamptz)`.mapWith(
           Number,
         ),
     })

@@ -56,6 +56,14 @@ export async function requireKnownModel(db: Db, environment: Environment, model:
   throw invalid(path, `${nobodyKnows(model)}${advice}`);
 }
 
+/** What is wrong with a model that is asked about: nothing knows it. Null for one that something knows. */
+export async function unknownModel(db: Db, environment: Environment, model: string): Promise<string | null> {
+  const [unknown] = await unknownOf(db, environment, [{ path: "model", model }]);
+  if (unknown === undefined) return null;
+  const meant = unknown.similar === undefined ? "" : `; did you mean "${unknown.similar}"?`;
+  return `${nobodyKnows(model)}${meant}`;
+}
+
 type Unknown = NamedModel & { similar: string | undefined };
 
 function faultOf({ path, model, similar }: Unknown): Fault[] {

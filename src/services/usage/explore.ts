@@ -26,6 +26,8 @@ export interface Explored {
   rest: NameSums | null;
   /** No part used more than it is told and this, nano-USD; null where the parts are the ledger's. */
   leftOutNanoUsd: bigint | null;
+  /** Of an empty window: why, where it is asked about a flag or a model that nothing knows. */
+  unknown: readonly string[];
 }
 
 export interface Wanted {
@@ -77,6 +79,8 @@ export async function explore(ctx: Ctx, environmentKey: string, wanted: Wanted):
     rest,
     leftOutNanoUsd:
       top1000 === null || rest === null ? null : least(rest.costNanoUsd, await top1000.leftOut(total.costNanoUsd)),
+    unknown:
+      total.attempts > 0 ? [] : (await getUsage(ctx, environmentKey, span)).unknown.map(({ message }) => message),
   };
 
   async function names(of: TopBy) {

@@ -27,6 +27,7 @@ import { invalid } from "../../errors.ts";
 import { rolledSpan, usageOf } from "./rollups.ts";
 import { countedSpan, topSpan } from "./top-names.ts";
 import { restOf, topRows } from "./top-rows.ts";
+import { unknownNames } from "./unknown-names.ts";
 import { spellingsOf } from "../models/spellings.ts";
 
 interface Question {
@@ -83,6 +84,7 @@ export async function readUsage(
       `this would answer with more than ${maxRows} rows; ask for a shorter span, a larger bucket or fewer groups`,
     );
   }
+  const isEmpty = found.items.length === 0 && (query.flag !== undefined || model !== undefined);
   return {
     from: question.from.toISOString(),
     to: question.to.toISOString(),
@@ -91,6 +93,7 @@ export async function readUsage(
     groupBy: [...question.groupBy],
     source: by !== null ? "topNames" : isOfNames ? "recentCalls" : "ledger",
     ...found,
+    unknown: isEmpty ? await read(ctx, (db) => unknownNames(db, environment, query)) : [],
   };
 }
 

@@ -125,6 +125,7 @@ function BoundText({ budget: { now, onUnavailable } }: { budget: BudgetResource 
   if (now.leases !== null) {
     return (
       <>
+        {bound.notReporting > 0 ? `${unknownWords(bound.notReporting)}; the others: ` : ""}
         {overshootBoundNanoUsd === 0
           ? "nothing: no call is sent without money set aside"
           : `at most ${usd(overshootBoundNanoUsd)}: so much above the limit is spent or held`}

@@ -15,6 +15,7 @@ export function stillWords(budget: StillProps): string[] {
   return [
     ...(heldNanoUsd > 0 ? [`${usd(heldNanoUsd)} held for calls`] : []),
     ...(indeterminateNanoUsd > 0 ? [`${usd(indeterminateNanoUsd)} held by clients that went silent`] : []),
+    ...(budget.bound.notReporting > 0 ? [unknownWords(budget.bound.notReporting)] : []),
     ...(waiting > 0 ? [waiting === 1 ? "1 call waits" : `${count(waiting, "call")} wait`] : []),
   ];
 }

@@ -170,7 +170,10 @@ function SpendCard({ found, asked, window }: { found: Explored; asked: UsageAske
         </p>
       </div>
       {total.attempts === 0 ? (
-        <p>No calls were counted in this time.</p>
+        <p>
+          No calls were counted in this time
+          {found.unknown.length === 0 ? "." : `: ${found.unknown.join("; ")}`}
+        </p>
       ) : (
         <>
           <TimeChart
