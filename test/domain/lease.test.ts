@@ -16,6 +16,8 @@ import {
 } from "../../src/domain/lease.ts";
 
 const LIMIT = 10_000;
+/** All who wait have been served by then, one after the other. */
+const MAX_TURNS = 1_000;
 
 const pot = (fields: Partial<Pot> = {}): Pot => ({
   limitNanoUsd: LIMIT,
@@ -105,6 +107,39 @@ describe("a queue that is served", () => {
     );
   });
 
+  it("starves nobody: the oldest has its turn when those that hold have ended and five have passed it, whatever comes after", () => {
+    const size = fc.integer({ min: 1, max: LIMIT });
+    fc.assert(
+      fc.property(fc.array(size, { maxLength: 8 }), fc.array(size, { minLength: 1, maxLength: 40 }), (first, later) => {
+        let free = LIMIT;
+        // Each of those that run ends after the one before it.
+        const running: number[] = [];
+        let queue = first.map((nanoUsd, n) => want(`first-${n}`, nanoUsd, { sinceMs: n }));
+        let waited = { id: "", turns: 0, most: 0 };
+        for (let turn = 0; turn < later.length + MAX_TURNS && (queue.length > 0 || turn < later.length); turn += 1) {
+          const nanoUsd = later[turn];
+          if (nanoUsd !== undefined) queue.push(want(`later-${turn}`, nanoUsd, { sinceMs: 100 + turn }));
+          const served = serve(pot({ reservedNanoUsd: LIMIT - free }), queue, { holders: 4, scarce: true });
+          for (const granted of served.granted.values()) running.push(granted);
+          queue = queue
+            .filter(({ id }) => !served.granted.has(id))
+            .map((one) => ({ ...one, overtaken: served.overtaken.get(one.id) ?? one.overtaken }));
+          free = LIMIT - running.reduce((sum, one) => sum + one, 0);
+          expect(free).toBeGreaterThanOrEqual(0);
+          const [oldest] = queue;
+          if (oldest !== undefined && oldest.id !== waited.id) {
+            waited = { id: oldest.id, turns: 0, most: running.length + MAX_OVERTAKEN };
+          }
+          waited.turns += 1;
+          if (oldest !== undefined) expect(waited.turns).toBeLessThanOrEqual(waited.most + 1);
+          free += running.shift() ?? 0;
+        }
+        expect(queue).toEqual([]);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
   it("leaves what fits one that waits elsewhere, and says so", () => {
     const queue = [want("theirs", 900, { place: "elsewhere" }), want("ours", 200, { sinceMs: 5 })];
     const served = serve(pot({ reservedNanoUsd: LIMIT - 1_000 }), queue, { holders: 2, scarce: true });
@@ -120,8 +155,12 @@ describe("a queue that is served", () => {
 
 /** A client that keeps its books, and may say nothing, or say it late or twice. */
 interface Client {
+  /** The window of its lease, by number. */
+  window: number;
   lease: LeaseSums;
-  state: "open" | "indeterminate";
+  state: "open" | "indeterminate" | "ended";
+  /** Cost that the provider has billed and that nobody will report. */
+  lost: number;
   /** What it knows itself. */
   own: Said & { granted: number };
   running: number[];
@@ -146,32 +185,60 @@ const ACTS = [
   "die",
   "expire",
   "lie",
+  "reset",
+  "giveUp",
 ] as const;
 const steps = fc.array(
-  fc.record({ who: fc.nat(3), amount: fc.integer({ min: 1, max: 3_000 }), act: fc.constantFrom(...ACTS) }),
-  { minLength: 1, maxLength: 120 },
+  fc.record({ who: fc.nat(11), amount: fc.integer({ min: 1, max: 3_000 }), act: fc.constantFrom(...ACTS) }),
+  { minLength: 1, maxLength: 160 },
 );
 
-class World {
-  spent = 0;
-  /** What the provider bills. */
-  bill = 0;
-  readonly clients: Client[] = Array.from({ length: 4 }, newClient);
+/** So many leases of each window. */
+const CLIENTS = 4;
 
-  pot(): Pot {
+class World {
+  /** By window, of the calls that were set aside in it; and what the provider bills of them. */
+  readonly spent = [0];
+  readonly bill = [0];
+  /** The newest last: a window that ends leaves its leases to be settled. */
+  readonly clients: Client[] = Array.from({ length: CLIENTS }, () => newClient(0));
+
+  get window(): number {
+    return this.spent.length - 1;
+  }
+
+  get windows(): number[] {
+    return [...this.spent.keys()];
+  }
+
+  pot(window = this.window): Pot {
+    const own = this.clients.filter((one) => one.window === window);
     const sum = (state: Client["state"]) =>
-      this.clients.filter((one) => one.state === state).reduce((total, { lease }) => total + heldNanoUsd(lease), 0);
-    return pot({ spentNanoUsd: this.spent, reservedNanoUsd: sum("open"), indeterminateNanoUsd: sum("indeterminate") });
+      own.filter((one) => one.state === state).reduce((total, { lease }) => total + heldNanoUsd(lease), 0);
+    return pot({
+      spentNanoUsd: this.spent[window] ?? 0,
+      reservedNanoUsd: sum("open"),
+      indeterminateNanoUsd: sum("indeterminate"),
+    });
   }
 
   take({ who, amount, act }: Step): void {
-    const client = this.clients[who];
+    if (act === "reset") {
+      this.spent.push(0);
+      this.bill.push(0);
+      this.clients.push(...Array.from({ length: CLIENTS }, () => newClient(this.window)));
+      return;
+    }
+    // Those of the window of now most of the time.
+    const client = this.clients.at(-1 - (who % this.clients.length));
     if (client === undefined) return;
+    const { window } = client;
+    const isOver = window < this.window;
     const { lease, own } = client;
     const idle = own.granted - own.spentNanoUsd - own.releasedNanoUsd - own.inFlightNanoUsd;
     switch (act) {
       case "grant": {
-        if (client.state !== "open" || !client.alive) return;
+        if (client.state !== "open" || !client.alive || isOver) return;
         const { granted } = serve(this.pot(), [want("it", amount)], { holders: 4, scarce: true });
         const nanoUsd = granted.get("it") ?? 0;
         client.lease = { ...lease, grantedNanoUsd: lease.grantedNanoUsd + nanoUsd };
@@ -179,7 +246,8 @@ class World {
         return;
       }
       case "start":
-        if (!client.alive || client.state !== "open" || amount > idle) return;
+        // A client knows when its window ends, and begins nothing from a lease of before.
+        if (!client.alive || client.state !== "open" || isOver || amount > idle) return;
         client.running.push(amount);
         own.inFlightNanoUsd += amount;
         return;
@@ -187,8 +255,11 @@ class World {
         const worst = client.running.shift();
         if (worst === undefined) return;
         const cost = amount % (worst + 1);
-        this.bill += cost;
-        if (!client.alive) return;
+        this.bill[window] = (this.bill[window] ?? 0) + cost;
+        if (!client.alive) {
+          client.lost += cost;
+          return;
+        }
         own.inFlightNanoUsd -= worst;
         own.spentNanoUsd += cost;
         client.records.push(cost);
@@ -218,17 +289,25 @@ class World {
       case "report": {
         const cost = client.records.shift();
         if (cost === undefined) return;
-        this.spent += cost;
+        this.spent[window] = (this.spent[window] ?? 0) + cost;
         client.lease = { ...lease, settledNanoUsd: lease.settledNanoUsd + Math.min(cost, heldNanoUsd(lease)) };
         return;
       }
       case "die":
         client.alive = false;
-        client.records.length = 0;
+        client.lost += client.records.splice(0).reduce((sum, cost) => sum + cost, 0);
         return;
       case "expire":
-        client.state = "indeterminate";
+        if (client.state === "open") client.state = "indeterminate";
         return;
+      case "giveUp": {
+        // A person returns what a silent client held, who knows that it costs nothing any more.
+        const isFree = client.lost === 0 && client.running.length === 0 && client.records.length === 0;
+        if (client.state !== "indeterminate" || !isFree) return;
+        client.state = "ended";
+        client.lease = { ...lease, releasedNanoUsd: lease.grantedNanoUsd - lease.settledNanoUsd };
+        return;
+      }
       case "lie":
         // Gives back more than it has: what it said of its calls before stands.
         client.lease = heard(lease, { ...lease, releasedNanoUsd: lease.releasedNanoUsd + 50_000 });
@@ -238,10 +317,11 @@ class World {
 
   /** Everything that is under way arrives, and clients that live give all back. */
   settle(): void {
-    for (const client of this.clients) {
+    for (const [index, client] of this.clients.entries()) {
       if (!client.alive) continue;
-      while (client.running.length > 0) this.take({ who: this.clients.indexOf(client), amount: 7, act: "end" });
-      while (client.records.length > 0) this.take({ who: this.clients.indexOf(client), amount: 1, act: "report" });
+      const who = this.clients.length - 1 - index;
+      while (client.running.length > 0) this.take({ who, amount: 7, act: "end" });
+      while (client.records.length > 0) this.take({ who, amount: 1, act: "report" });
       const { own } = client;
       own.releasedNanoUsd = own.granted - own.spentNanoUsd;
       client.lease = heard(client.lease, { ...own });
@@ -249,8 +329,10 @@ class World {
   }
 }
 
-function newClient(): Client {
+function newClient(window: number): Client {
   return {
+    window,
+    lost: 0,
     lease: { grantedNanoUsd: 0, releasedNanoUsd: 0, settledNanoUsd: 0, spentNanoUsd: 0, inFlightNanoUsd: 0 },
     state: "open",
     own: { granted: 0, spentNanoUsd: 0, releasedNanoUsd: 0, inFlightNanoUsd: 0 },
@@ -261,19 +343,17 @@ function newClient(): Client {
   };
 }
 
-describe("any interleaving of grants, calls, reports, repeats, crashes and expiries", () => {
+describe("any interleaving of grants, calls, reports, repeats, crashes, expiries, returns and ends of windows", () => {
   it("keeps spent, reserved and indeterminate within the limit, and nothing below zero", () => {
     fc.assert(
       fc.property(steps, (all) => {
         const world = new World();
         for (const step of all) {
           world.take(step);
-          const { spentNanoUsd, reservedNanoUsd, indeterminateNanoUsd } = world.pot();
-          expect(spentNanoUsd + reservedNanoUsd + indeterminateNanoUsd).toBeLessThanOrEqual(LIMIT);
-          for (const { lease } of world.clients) {
-            expect(heldNanoUsd(lease)).toBeGreaterThanOrEqual(0);
-            expect(idleNanoUsd(lease)).toBeGreaterThanOrEqual(0);
-          }
+          const counted = world.windows.map((window) => LIMIT - freeNanoUsd(world.pot(window)));
+          expect(Math.max(...counted)).toBeLessThanOrEqual(LIMIT);
+          const least = world.clients.map(({ lease }) => Math.min(heldNanoUsd(lease), idleNanoUsd(lease)));
+          expect(Math.min(...least)).toBeGreaterThanOrEqual(0);
         }
       }),
       { numRuns: 400 },
@@ -286,8 +366,13 @@ describe("any interleaving of grants, calls, reports, repeats, crashes and expir
       fc.property(honest, (all) => {
         const world = new World();
         for (const step of all) world.take(step);
-        for (const client of world.clients) for (const worst of client.running) world.bill += worst;
-        expect(world.bill).toBeLessThanOrEqual(LIMIT);
+        for (const window of world.windows) {
+          const running = world.clients
+            .filter((client) => client.window === window)
+            .flatMap((client) => client.running);
+          const most = running.reduce((sum, worst) => sum + worst, world.bill[window] ?? 0);
+          expect(most).toBeLessThanOrEqual(LIMIT);
+        }
       }),
       { numRuns: 400 },
     );
@@ -300,8 +385,10 @@ describe("any interleaving of grants, calls, reports, repeats, crashes and expir
         const world = new World();
         for (const step of all) world.take(step);
         world.settle();
-        expect(world.pot()).toMatchObject({ reservedNanoUsd: 0, indeterminateNanoUsd: 0 });
-        expect(world.spent).toBe(world.bill);
+        for (const window of world.windows) {
+          expect(world.pot(window)).toMatchObject({ reservedNanoUsd: 0, indeterminateNanoUsd: 0 });
+        }
+        expect(world.spent).toEqual(world.bill);
       }),
       { numRuns: 400 },
     );
