@@ -51,7 +51,7 @@ const BUDGETS = {
 } as const;
 const FLAGS = Object.keys(BUDGETS);
 /** Calls at once: those that hang hold up no others then. */
-const CONCURRENT = { few: 24, many: 96, manyFrom: 50_000 };
+const CONCURRENT = { few: 24, many: 96, manyFrom: 20_000 };
 const CHAIN = ["claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-4-5"] as const;
 const CHANGE_EVERY_MS = 400;
 const MAX_AWAY_MS = 2_000;
@@ -75,8 +75,13 @@ export interface BillOptions {
   restartEveryMs: number;
   /** The whole run. */
   timeoutMs: number;
+  /** Told how far it is. */
+  say?: (text: string) => void;
   signal?: AbortSignal;
 }
+
+/** Parts of a run that are told of. */
+const PARTS = 10;
 
 export interface BillVerdict {
   /** Empty when everything held. */
@@ -158,10 +163,11 @@ async function runCallers(
   given: BillTask,
   account: Account,
   unrest: Unrest,
-  { timeoutMs, signal }: BillOptions,
+  { timeoutMs, calls, say, signal }: BillOptions,
 ): Promise<number | null> {
   const worker = startWorker("bench/soak/bill-callers.js", given);
   const limit = AbortSignal.timeout(timeoutMs);
+  let told = 1;
   const isOver = (): boolean => worker.process.exitCode !== null || worker.process.signalCode !== null;
   try {
     worker.process.on("message", (message) => account.take(billMessageSchema.parse(message)));
@@ -169,6 +175,9 @@ async function runCallers(
       signal?.throwIfAborted();
       if (limit.aborted) throw new Error(`not all calls were over after ${timeoutMs} ms`);
       await unrest.turn();
+      if (account.calls * PARTS < told * calls) continue;
+      say?.(`  ${account.calls} calls are over`);
+      told = Math.floor((account.calls * PARTS) / calls) + 1;
     }
     worker.process.send({ close: true });
     await waitUntil(() => account.closed !== null || isOver() || limit.aborted, timeoutMs);

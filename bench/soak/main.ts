@@ -209,7 +209,8 @@ async function billOn(database: DatabaseName, calls: number, signal: AbortSignal
       cluster === null || url === null
         ? null
         : (statement: string) => cluster.execute(statement, new URL(url).pathname.slice(1));
-    const found = await bill({ server, query, calls, seed, restartEveryMs: BILL_RESTART_EVERY_MS, timeoutMs, signal });
+    const bounds = { restartEveryMs: BILL_RESTART_EVERY_MS, timeoutMs };
+    const found = await bill({ server, query, calls, seed, ...bounds, say, signal });
     for (const [door, ends] of found.ends) say(`  ${door}: ${listed(ends)}`);
     say(`  answers of the endpoint: ${listed(found.played)}`);
     say(`  estimated, by answer: ${estimates(found.compared.byAnswer)}`);
