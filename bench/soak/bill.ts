@@ -134,7 +134,7 @@ export async function bill(options: BillOptions): Promise<BillVerdict> {
       played: endpoint.played,
       compared,
       ledger: ledger.said,
-      faults: [...account.faults, ...compared.faults, ...ledger.faults, ...own.faults].slice(0, MAX_FAULTS),
+      faults: [...compared.faults, ...ledger.faults, ...own.faults, ...account.faults].slice(0, MAX_FAULTS),
       longestCallMs: account.longestMs,
       heapGrowthBytes: own.heapGrowthBytes,
       stops: unrest.stops,

@@ -12,6 +12,7 @@ import { MAX_VERDICTS_PER_ANSWER } from "../../../sdk-client/src/wire/verdict-pr
 import type { UsageRecord } from "../../../sdk-client/src/wire/usage-protocol.ts";
 import { afterCommit, changeIn, lockEnvironment } from "../../change.ts";
 import { tryTransaction } from "../../transaction.ts";
+import { returnedRows } from "../../db/returned-rows.ts";
 import { environments } from "../../db/schema/state.ts";
 import type { Db } from "../../db/types.ts";
 import { systemActor } from "../../domain/actor.ts";
@@ -174,8 +175,8 @@ export class DatabaseLedger implements Ledger {
 }
 
 /**
- * Counts them. Null when a ladder would act and this does not hold the environment's lock, which is taken before all
- * others: nothing of it is to be kept, and it is done again with `locks`.
+ * Counts them. Null when a ladder would act and somebody else has the environment's lock, which is taken before all others:
+ * nothing of it is to be kept, and it is done again with `locks`.
  */
 async function count(
   ctx: Ctx,
@@ -190,7 +191,7 @@ async function count(
   const distinct = firstOfEach(submissions);
   const batches = distinct.map(({ batchId, records, rejected }) => ({ batchId, accepted: records.length, rejected }));
   // Sent together: the connection runs them in this order, and the round trips are saved.
-  const [, claimed, table, budgets, applied, rolled] = await Promise.all([
+  const [, claimed, table, budgets, applied, rolled, revision] = await Promise.all([
     // A budget that is being made or edited sums up the ledger under the exclusive side of this lock. A trip takes it as
     // well: it bounds what runs by all that was told before, and whoever tells later is answered with its revision.
     locks ? lockSums(tx, environmentId) : shareSums(tx, environmentId),
@@ -199,6 +200,8 @@ async function count(
     readBudgets(tx, environmentId),
     readApplied(tx, environmentId, distinct),
     rolledSpan(tx, environmentId),
+    // No trip is committed from here on until this is.
+    revisionNow(tx, environmentId),
   ]);
   const fresh = distinct.filter(({ batchId }) => claimed.has(batchId));
   const served = deps.snapshots.current(environmentId);
@@ -253,7 +256,7 @@ async function count(
   });
   const due = dueLadders(budgets, windows, nowMs);
   const acted = due.length > 0;
-  if (acted && !locks) return null;
+  if (acted && !locks && !(await tryLocks(tx, environmentId))) return null;
   if (acted) {
     await changeIn(ctx, tx, environmentId, async (open) => {
       for (const { budget, row } of due) await runLadder(ctx, open, budget, row);
@@ -268,7 +271,7 @@ async function count(
     isLogged: (budgetId, subject) => deps.verdicts.has(environmentId, budgetId, subject),
   });
   const ordersOf = await orderCancels(tx, environmentId, fresh, nowMs);
-  const n = await revisionNow(tx, environmentId);
+  const n = acted ? await revisionNow(tx, environmentId) : revision;
   const own = await answers(tx, environmentId, submissions, { claimed, amended });
   const counted = own.map((answer, index): Counted => {
     const submission = submissions[index];
@@ -299,6 +302,17 @@ const shareSums = (tx: Db, environmentId: string) =>
   tx.execute(sql`select pg_advisory_xact_lock_shared(${sumsKey(environmentId)})`);
 const lockSums = (tx: Db, environmentId: string) =>
   tx.execute(sql`select pg_advisory_xact_lock(${sumsKey(environmentId)})`);
+
+/**
+ * Takes the locks of a trip where nobody has them: this transaction need not be done again, and it is by as much sooner that
+ * the flag is off. Without waiting, as it holds rows that whoever has them may wait for.
+ */
+async function tryLocks(tx: Db, environmentId: string): Promise<boolean> {
+  const locked = await tx.execute(sql`
+    select pg_try_advisory_xact_lock(${sumsKey(environmentId)}) as is_ours from environments
+    where id = ${environmentId} for no key update skip locked`);
+  return returnedRows(locked)[0]?.["is_ours"] === true;
+}
 
 /** The windows in which a look at the ladder would change something. */
 function dueLadders(budgets: readonly Budget[], windows: readonly WindowRow[], nowMs: number) {
