@@ -19,6 +19,7 @@ import { WORKLOADS } from "./overshoot/protocol.ts";
 import type { Effort } from "./support/effort.ts";
 import { type Figure, toJsonLine, toTable } from "./support/figure.ts";
 import { benchUsage } from "./usage/bench.ts";
+import { benchUsageYear } from "./usage/year.ts";
 
 const BENCHES: ReadonlyMap<string, (effort: Effort) => Promise<Figure>> = new Map([
   ["evaluate.static", (effort: Effort) => benchEvaluate("static", effort)],
@@ -38,6 +39,7 @@ const BENCHES: ReadonlyMap<string, (effort: Effort) => Promise<Figure>> = new Ma
   ["ingest.postgres", (effort) => benchIngest("postgres", effort)],
   ["ingest.pglite", (effort) => benchIngest("pglite", effort)],
   ["usage.query30d", benchUsage],
+  ["usage.year", benchUsageYear],
   ["overshoot.track", (effort) => benchOvershoot("track", effort)],
   ["overshoot.trip", (effort) => benchOvershoot("trip", effort)],
   ["overshoot.reserve", (effort) => benchOvershoot("reserve", effort)],

@@ -20,14 +20,16 @@ import { crowd, type CrowdVerdict } from "./crowd.ts";
 import type { CrowdSample } from "./crowd-verdict.ts";
 import { policy } from "./policy.ts";
 import { soak, type SoakVerdict } from "./soak.ts";
+import { year } from "./year.ts";
 import { killFirstStart, killUnderChanges } from "./switches.ts";
 
-const SOAKS = ["books", "switches", "crowd", "bill", "policy", "demo", "benches"] as const;
+const SOAKS = ["books", "switches", "crowd", "bill", "policy", "year", "demo", "benches"] as const;
 type SoakName = (typeof SOAKS)[number];
 const DATABASES = ["embedded", "postgres"] as const;
 type DatabaseName = (typeof DATABASES)[number];
 
 const DEFAULT_KILLS = 20;
+const DAYS_A_YEAR = 365;
 const MAX_KILLS = 200;
 const MAX_MINUTES = 120;
 const DEFAULT_CROWD_MINUTES = 5;
@@ -64,6 +66,8 @@ const HELP = `Usage: npm run soak [-- NAME] [-- --kills N] [-- --database NAME] 
          models are blocked, hours turn and the Andon server is restarted: what is exact equals its bill to the nano-USD, in
          every table of the ledger, no estimate is below it, and the process that made the calls ends by itself
   policy  fleets of 200 callers with one budget that reserves, on a virtual clock: how much of it is used, and never more
+  year   a year of a million records a day, simulated: tables stay within their bounds past their retention, the page of
+         the year answers within three times the month's, an hour of a million users keeps those that cost most
   demo   the whole demo: all that it claims must hold
   benches  every bench at its quickest: each must print a figure
 
@@ -75,6 +79,7 @@ All of them without a NAME. Exits non-zero when something did not hold.
   --minutes N      books: spread the kills over about so long for each database; crowd: run for so long, ${DEFAULT_CROWD_MINUTES}
                    by default; 1 to ${MAX_MINUTES}
   --calls N        bill: how many calls, 1 to ${MAX_BILL_CALLS}; ${BILL_CALLS} by default
+  --days N         year: so many days, 1 to ${DAYS_A_YEAR}; all by default
   --help           this text
 `;
 
@@ -83,6 +88,7 @@ interface Arguments {
   crowdMinutes: number;
   billCalls: number;
   kills: number;
+  days: number;
   lifeMs: number;
   databases: readonly DatabaseName[];
   crowdDatabases: readonly DatabaseName[];
@@ -113,6 +119,7 @@ async function main(): Promise<number> {
       for (const database of given.crowdDatabases) faults += await billOn(database, given.billCalls, stop.signal);
     }
     if (given.names.includes("policy")) faults += tell(await policy(say, stop.signal), "policy of leases");
+    if (given.names.includes("year")) faults += await yearOn(given.days, stop.signal);
     if (given.names.includes("demo")) faults += await command("demo", "src/demo/main.js", [], stop.signal);
     if (given.names.includes("benches")) {
       faults += await command("benches", "bench/main.js", ["--quick", "--json"], stop.signal);
@@ -260,6 +267,18 @@ function nanoUsd(amount: number): string {
   return `${amount.toLocaleString("en")} nano-USD`;
 }
 
+async function yearOn(days: number, signal: AbortSignal): Promise<number> {
+  say(`year on postgres: ${days} days of a million records each`);
+  const cluster = await startCluster();
+  try {
+    const startedMs = performance.now();
+    const faults = await year({ url: await cluster.createDatabase(), days, say, signal });
+    return tell(faults, `year: ${days} days in ${((performance.now() - startedMs) / 60_000).toFixed(1)} min`);
+  } finally {
+    await cluster.stop();
+  }
+}
+
 function listed(counts: ReadonlyMap<string, number>): string {
   const sorted = [...counts].toSorted(([, one], [, other]) => other - one);
   return sorted.map(([name, count]) => `${name} ${count}`).join(", ");
@@ -322,6 +341,7 @@ function readArguments(): Arguments | number {
         kills: { type: "string" },
         database: { type: "string" },
         minutes: { type: "string" },
+        days: { type: "string" },
         calls: { type: "string" },
         help: { type: "boolean", short: "h" },
       },
@@ -335,6 +355,7 @@ function readArguments(): Arguments | number {
     const names = SOAKS.filter((name) => positionals.length === 0 || positionals.includes(name));
     const kills = wholeNumber("--kills", values.kills, MAX_KILLS) ?? DEFAULT_KILLS;
     const billCalls = wholeNumber("--calls", values.calls, MAX_BILL_CALLS) ?? BILL_CALLS;
+    const days = wholeNumber("--days", values.days, DAYS_A_YEAR) ?? DAYS_A_YEAR;
     const minutes = wholeNumber("--minutes", values.minutes, MAX_MINUTES);
     const databases = DATABASES.filter((name) => values.database === undefined || values.database === name);
     // The embedded one is in the server's process, which twenty thousand instances would keep busy.
@@ -344,6 +365,7 @@ function readArguments(): Arguments | number {
     const lifeMs = minutes === null ? DEFAULT_LIFE_MS : Math.ceil((minutes * 60_000 * 2) / kills);
     return {
       names,
+      days,
       crowdMinutes: minutes ?? DEFAULT_CROWD_MINUTES,
       billCalls,
       kills,

@@ -6,7 +6,9 @@
 import { and, asc, eq, gt, lt, or, sql } from "drizzle-orm";
 import type { Deps } from "../../deps.ts";
 import { usageTopSpans } from "../../db/schema/usage.ts";
+import { returnedRows } from "../../db/returned-rows.ts";
 import type { Db } from "../../db/types.ts";
+import { TOP_BYS } from "../../domain/name-sums.ts";
 import { type Grain, HOUR_GRAIN, type Span } from "../../domain/rollups.ts";
 import { ADDED, SUM_COLUMNS, TOTALS } from "./staged-sums.ts";
 
@@ -75,24 +77,25 @@ async function cut(tx: Db, span: SpanKey, { names, parts }: TopBounds, isOpen: b
     )
     .for("update");
   if (locked === undefined) return;
+  // By place and not by joins: of an hour that is new the planner takes any number of rows for one.
   await tx.execute(sql`
-    with totals as (
-      select name, sum(${COST}) as cost from usage_top_names where ${own} group by name
-    ), beyond as (
-      select name, cost from totals order by cost desc, name offset ${raw(names)}
+    with ranked as (
+      select ctid, total, dense_rank() over (order by total desc, name) as place
+      from (select ctid, name, sum(${COST}) over (partition by name) as total from usage_top_names where ${own}) as sums
     ), gone as (
-      delete from usage_top_names where ${own} and name in (select name from beyond)
+      delete from usage_top_names
+      where ctid = any(array(select ctid from ranked where place > ${raw(names)})) and ${own}
     )
-    update usage_top_spans set left_out_nano_usd = left_out_nano_usd + coalesce((select max(cost) from beyond), 0)
+    update usage_top_spans
+    set left_out_nano_usd = left_out_nano_usd + coalesce((select max(total) from ranked where place > ${raw(names)}), 0)
     where ${own}`);
   await tx.execute(sql`
     with placed as (
-      select name, flag, model, row_number() over (partition by name order by ${COST} desc, flag, model) as place
+      select ctid, row_number() over (partition by name order by ${COST} desc, flag, model) as place
       from usage_top_names where ${own} and flag <> ''
     ), moved as (
-      delete from usage_top_names as t using placed as p
-      where ${own} and p.place > ${raw(parts)} and t.name = p.name and t.flag = p.flag and t.model = p.model
-      returning t.*
+      delete from usage_top_names
+      where ctid = any(array(select ctid from placed where place > ${raw(parts)})) and ${own} returning *
     )
     insert into usage_top_names as known (environment_id, grain, "by", start, name, flag, model, ${SUM_COLUMNS})
     select environment_id, grain, "by", start, name, '', '', ${TOTALS} from moved group by 1, 2, 3, 4, 5
@@ -114,31 +117,36 @@ export async function rollTops(
   const own = sql`environment_id = ${environmentId} and grain = ${raw(grain)} and start = ${moment(span.fromMs)}`;
   await tx.execute(sql`delete from usage_top_names where ${own}`);
   await tx.execute(sql`delete from usage_top_spans where ${own}`);
-  const within = sql`environment_id = ${environmentId} and grain = ${raw(of)} and start >= ${moment(span.fromMs)}
-    and start < ${moment(span.untilMs)}`;
-  await tx.execute(sql`
-    with sums as (
-      select "by", name, flag, model, ${TOTALS} from usage_top_names where ${within} group by 1, 2, 3, 4
-    ), totals as (
-      select "by", name, sum(${COST}) as cost, row_number() over (partition by "by" order by sum(${COST}) desc, name) as place
-      from sums group by 1, 2
-    ), parts as (
-      select s.*, row_number() over (partition by s."by", s.name order by s.flag = '', ${COST} desc, s.flag, s.model) as part
-      from sums as s join totals as t on t."by" = s."by" and t.name = s.name and t.place <= ${raw(bounds.names)}
-    ), folded as (
-      select "by", name, part <= ${raw(bounds.parts)} as is_apart, flag, model, ${SUM_COLUMNS} from parts
-    ), kept as (
+  for (const by of TOP_BYS) {
+    const within = sql`environment_id = ${environmentId} and grain = ${raw(of)} and "by" = ${by}
+      and start >= ${moment(span.fromMs)} and start < ${moment(span.untilMs)}`;
+    const dearest = await tx.execute(sql`
+      select name, sum(${COST})::text as total from usage_top_names where ${within} group by name
+      order by sum(${COST}) desc, name offset ${raw(bounds.names - 1)} limit 2`);
+    // The last that is kept, and the first that is not. Names of one text compare as the database orders them.
+    const [last, beyond] = returnedRows(dearest);
+    const isKept =
+      last === undefined
+        ? sql`true`
+        : sql`(total > ${String(last["total"])}::numeric or total = ${String(last["total"])}::numeric and name <= ${String(last["name"])})`;
+    await tx.execute(sql`
+      with sums as (
+        select name, flag, model, ${TOTALS} from usage_top_names where ${within} group by 1, 2, 3
+      ), parts as (
+        select *, sum(${COST}) over (partition by name) as total,
+          row_number() over (partition by name order by flag = '', ${COST} desc, flag, model) <= ${raw(bounds.parts)} as is_apart
+        from sums
+      )
       insert into usage_top_names (environment_id, grain, "by", start, name, flag, model, ${SUM_COLUMNS})
-      select ${environmentId}, ${raw(grain)}, "by", ${moment(span.fromMs)}, name, case when is_apart then flag else '' end,
+      select ${environmentId}, ${raw(grain)}, ${by}, ${moment(span.fromMs)}, name, case when is_apart then flag else '' end,
         case when is_apart then model else '' end, ${TOTALS}
-      from folded group by "by", name, 6, 7
-      returning "by"
-    )
-    insert into usage_top_spans (environment_id, grain, "by", start, nano_usd, left_out_nano_usd, rows, is_open)
-    select ${environmentId}, ${raw(grain)}, s."by", ${moment(span.fromMs)}, sum(s.nano_usd), sum(s.left_out_nano_usd)
-        + coalesce((select max(cost) from totals as t where t."by" = s."by" and t.place > ${raw(bounds.names)}), 0),
-      (select count(*) from kept as k where k."by" = s."by"), false
-    from usage_top_spans as s where ${within} group by s."by"`);
+      from parts where ${isKept} group by name, 6, 7`);
+    await tx.execute(sql`
+      insert into usage_top_spans (environment_id, grain, "by", start, nano_usd, left_out_nano_usd, rows, is_open)
+      select ${environmentId}, ${raw(grain)}, ${by}, ${moment(span.fromMs)}, sum(nano_usd),
+        sum(left_out_nano_usd) + ${beyond === undefined ? "0" : String(beyond["total"])}::numeric, (select count(*) from usage_top_names where ${own} and "by" = ${by}), false
+      from usage_top_spans where ${within} having count(*) > 0`);
+  }
 }
 
 function raw(n: number) {
