@@ -15,6 +15,7 @@ import { HOUR_GRAIN } from "../../domain/rollups.ts";
 /** Sums that are added up at once, without keeping others waiting, and rows that they are in. */
 const SUMS_AT_ONCE = 10_000;
 const ROWS_AT_ONCE = 500;
+const NAMES_AT_ONCE = 4_000;
 /** Beyond so many, the oldest are not told apart any more: whatever they cost is left out. */
 const MAX_STAGED_SUMS = 3_000_000;
 
@@ -111,7 +112,9 @@ export async function foldStaged({ db }: Pick<Deps, "db">, maxStaged = MAX_STAGE
         sums: usageStaged.sums,
       });
     const hours = hoursOf(taken, isTooMuch);
-    await addNames(tx, await namesOf(tx, hours));
+    const names = await namesOf(tx, hours);
+    // One transaction of the ledger may have staged more than one statement adds in time.
+    for (let at = 0; at < names.length; at += NAMES_AT_ONCE) await addNames(tx, names.slice(at, at + NAMES_AT_ONCE));
     await addSpans(tx, hours, isTooMuch);
   });
   return ids.length < found.length || found.length === ROWS_AT_ONCE;
