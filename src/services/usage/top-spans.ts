@@ -84,7 +84,7 @@ async function cut(tx: Db, span: SpanKey, { names, parts }: TopBounds, isOpen: b
       from (select ctid, name, sum(${COST}) over (partition by name) as total from usage_top_names where ${own}) as sums
     ), gone as (
       delete from usage_top_names
-      where ctid = any(array(select ctid from ranked where place > ${raw(names)})) and ${own}
+      where ctid = any(array(select ctid from ranked where place > ${raw(names)}))
     )
     update usage_top_spans
     set left_out_nano_usd = left_out_nano_usd + coalesce((select max(total) from ranked where place > ${raw(names)}), 0)
@@ -95,7 +95,7 @@ async function cut(tx: Db, span: SpanKey, { names, parts }: TopBounds, isOpen: b
       from usage_top_names where ${own} and flag <> ''
     ), moved as (
       delete from usage_top_names
-      where ctid = any(array(select ctid from placed where place > ${raw(parts)})) and ${own} returning *
+      where ctid = any(array(select ctid from placed where place > ${raw(parts)})) returning *
     )
     insert into usage_top_names as known (environment_id, grain, "by", start, name, flag, model, ${SUM_COLUMNS})
     select environment_id, grain, "by", start, name, '', '', ${TOTALS} from moved group by 1, 2, 3, 4, 5
