@@ -118,7 +118,7 @@ async function start(
     ledger,
     leases,
     verdicts,
-    notify: createNotify(clock),
+    notify: createNotify(clock, config.smtp),
     reports: adminKey === null ? null : createReports(clock, { adminKey, baseUrl }),
   };
   ledger.start({ ...deps, db: usage });

@@ -3,6 +3,7 @@
  * to boot with every faulty name and what was expected, never with the value of a secret.
  */
 import { z } from "zod";
+import type { Smtp } from "./domain/channel.ts";
 import { StartError } from "./start-error.ts";
 
 export type DatabaseConfig =
@@ -33,6 +34,8 @@ export interface Config {
   kept: KeptDays;
   /** Keys of the environments in which no breaker takes a model out; `*`: in none. */
   breakersOff: readonly string[];
+  /** By which e-mail is sent; null: none is. */
+  smtp: Smtp | null;
   reconciliation: Reconciliation;
 }
 
@@ -103,7 +106,7 @@ export const VARIABLES: readonly Variable[] = [
     name: "ANDON_SECRET",
     default: "",
     description:
-      "Signs sessions; at least 32 characters, the same on every server. Required with `DATABASE_URL`; otherwise made on first run and kept in `ANDON_DATA_DIR`.",
+      "Signs sessions and the links in alerts; at least 32 characters, the same on every server. Required with `DATABASE_URL`; otherwise made on first run and kept in `ANDON_DATA_DIR`.",
   },
   {
     name: "ANDON_ADMIN_TOKEN",
@@ -183,6 +186,17 @@ export const VARIABLES: readonly Variable[] = [
     name: "ANDON_RECONCILE_MIN_USD",
     default: "5",
     description: "And more than so many USD; 1 to 1000000.",
+  },
+  {
+    name: "ANDON_SMTP_URL",
+    default: "",
+    description:
+      "The mail server for e-mail alerts: `smtp://user:password@mail.example.com:587` (STARTTLS; required with a password) or `smtps://…` (TLS from the start). Unset: no e-mail is sent.",
+  },
+  {
+    name: "ANDON_MAIL_FROM",
+    default: "",
+    description: "Whom e-mail alerts come from, such as `andon@example.com`. Required with `ANDON_SMTP_URL`.",
   },
   { name: "ANDON_LOG_LEVEL", default: "info", description: `One of ${LOG_LEVELS.join(", ")}.` },
 ];
@@ -300,6 +314,14 @@ const schema = z
       .optional(),
     ANDON_RECONCILE_PERCENT: wholeNumber(1, 100).default(5),
     ANDON_RECONCILE_MIN_USD: wholeNumber(1, 1_000_000).default(5),
+    ANDON_SMTP_URL: z
+      .string()
+      .refine(
+        (value) => isUrl(value, ["smtp:", "smtps:"]),
+        "expected a URL like smtp://user:password@mail.example.com:587",
+      )
+      .optional(),
+    ANDON_MAIL_FROM: z.email("expected an address like andon@example.com").optional(),
     ANDON_LOG_LEVEL: z.enum(LOG_LEVELS, `expected one of ${LOG_LEVELS.join(", ")}`).default("info"),
   })
   .check((checked) => {
@@ -311,6 +333,14 @@ const schema = z
       if (days[longer] >= days[shorter]) continue;
       const message = `expected no fewer than the ${days[shorter]} days of ${shorter}`;
       checked.issues.push({ code: "custom", path: [longer], input: undefined, message });
+    }
+    if (checked.value.ANDON_SMTP_URL !== undefined && checked.value.ANDON_MAIL_FROM === undefined) {
+      checked.issues.push({
+        code: "custom",
+        path: ["ANDON_MAIL_FROM"],
+        input: undefined,
+        message: "required with ANDON_SMTP_URL: expected an address like andon@example.com",
+      });
     }
     if (checked.value.DATABASE_URL !== undefined && checked.value.ANDON_SECRET === undefined) {
       checked.issues.push({
@@ -347,6 +377,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     secret: values.ANDON_SECRET ?? null,
     adminToken: values.ANDON_ADMIN_TOKEN ?? null,
     logLevel: values.ANDON_LOG_LEVEL,
+    smtp: smtpOf(values.ANDON_SMTP_URL, values.ANDON_MAIL_FROM),
     recentCallsHours: values.ANDON_RECENT_CALLS_HOURS,
     recentCallsMax: values.ANDON_RECENT_CALLS_MAX,
     kept: {
@@ -367,6 +398,12 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     warnings:
       values.ANDON_PUBLIC_URL !== undefined || LOOPBACK.test(values.HOST) ? [] : [noPublicUrl(values.HOST, publicUrl)],
   };
+}
+
+function smtpOf(url: string | undefined, from: string | undefined): Smtp | null {
+  if (url === undefined || from === undefined) return null;
+  const { username, hostname } = new URL(url);
+  return { url, from, requireTls: username !== "" && !LOOPBACK.test(hostname.replace(/^\[|\]$/g, "")) };
 }
 
 const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/i;

@@ -275,6 +275,17 @@ export interface Alert {
   at: string;
   url: string;
   severity: Severity;
+  /** What can be done about it by a link that works once, after a page that asks. */
+  actions: ActionLink[];
+  /** Of a digest: each of its alerts, as it would have been sent. */
+  alerts?: readonly unknown[];
+}
+
+export interface ActionLink {
+  action: "kill" | "downgrade" | "raise";
+  /** "Kill support-chat…" */
+  label: string;
+  url: string;
 }
 
 export interface Message {

@@ -28,6 +28,7 @@ describe("parseConfig", () => {
       recentCallsMax: 10_000,
       kept: { minutes: 100, rollups: 400, topHours: 35, batches: 3, results: 32 },
       breakersOff: [],
+      smtp: null,
       reconciliation: {
         adminKey: null,
         baseUrl: "https://api.anthropic.com",

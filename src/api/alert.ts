@@ -33,6 +33,8 @@ export const alertSchema = z
     lastError: z.string().nullable(),
     /** Null unless it waits; null also while an attempt is under way. */
     nextAttemptAt: time.nullable(),
+    /** The end of the quiet hours that it waits for; null: it waits for none. */
+    heldUntil: time.nullable(),
     createdAt: time,
     deliveredAt: time.nullable(),
     failedAt: time.nullable(),
@@ -160,6 +162,16 @@ export type AlertPayload =
       action: TriggerAction;
       /** Those that it switched. */
       flags: string[];
+    }
+  | {
+      /** Nobody has acknowledged it for a while; somebody has. */
+      type: "incident.escalated" | "incident.acknowledged";
+      environment: string;
+      incidentId: string;
+      title: string;
+      text: string;
+      at: string;
+      url: string;
     }
   | {
       type: "incident.resolved" | "test";

@@ -21,6 +21,7 @@ export function channelUrlFault(text: string): string | null {
 /** Enough to recognise the URL by: its host and its last four characters. */
 export function maskUrl(text: string): string {
   const { protocol, host, pathname, search } = new URL(text);
+  if (protocol === "mailto:") return text;
   const rest = `${pathname}${search}`;
   return `${protocol}//${host}/…${rest.length < MIN_CHARS_TO_SHOW_SOME ? "" : rest.slice(-SHOWN_CHARS)}`;
 }

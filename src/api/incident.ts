@@ -2,6 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import { WATCH_KINDS } from "../domain/watch.ts";
 import { TRIGGER_SOURCES } from "../domain/trigger.ts";
+import { SEVERITIES } from "../domain/channel.ts";
 import { budgetName, revision, time } from "./fields.ts";
 import { pageQuery } from "./list.ts";
 import { optionalField } from "./optional-field.ts";
@@ -72,6 +73,9 @@ export const incidentSchema = z
     openedAt: time,
     acknowledgedAt: time.nullable(),
     acknowledgedBy: z.string().nullable(),
+    /** Since when on-call is asked: since it opened, or since something new had to be seen. */
+    askedSince: time,
+    severity: z.enum(SEVERITIES),
     resolvedAt: time.nullable(),
     alerts: z.object({ sent: z.number(), waiting: z.number(), failed: z.number() }),
   })
@@ -81,3 +85,5 @@ export type IncidentResource = z.infer<typeof incidentSchema>;
 export const acknowledgedSchema = z
   .object({ id: z.string(), acknowledgedAt: time, acknowledgedBy: z.string(), revision })
   .openapi("Acknowledged");
+
+export const resolvedSchema = z.object({ id: z.string(), resolvedAt: time, revision }).openapi("Resolved");

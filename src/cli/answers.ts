@@ -4,8 +4,8 @@ import { auditSchema } from "../api/audit.ts";
 import { budgetSchema, changedBudgetSchema } from "../api/budget.ts";
 import { flagSchema, switchedFlagSchema, unknownFlagsSchema } from "../api/flag.ts";
 import { declaredSchema, instancesSchema, receiptsSchema } from "../api/instance.ts";
+import { acknowledgedSchema, incidentSchema, resolvedSchema } from "../api/incident.ts";
 import { deletedSchema, listOf, pageOf } from "../api/list.ts";
-import { incidentSchema } from "../api/incident.ts";
 import { switchedMasterSchema } from "../api/master.ts";
 import { changedModelSchema, modelResourceSchema } from "../api/model.ts";
 import { changedPriceAtSchema, priceSchema } from "../api/price.ts";
@@ -151,6 +151,20 @@ export const instancesAnswer = tolerant(
 );
 export type InstancesAnswer = z.infer<typeof instancesAnswer>;
 export const declaredAnswer = tolerant(declaredSchema);
+
+const INCIDENT = {
+  id: true,
+  title: true,
+  openedAt: true,
+  acknowledgedAt: true,
+  acknowledgedBy: true,
+  resolvedAt: true,
+} as const;
+const incidentLine = incidentSchema.pick({ ...INCIDENT, askedSince: true }).partial({ askedSince: true });
+export const incidentsAnswer = tolerant(pageOf(incidentLine).pick({ items: true }));
+export type IncidentLine = z.infer<typeof incidentLine>;
+export const acknowledgedAnswer = tolerant(acknowledgedSchema);
+export const resolvedAnswer = tolerant(resolvedSchema);
 
 const entry = auditSchema
   .pick({ id: true, at: true, action: true, target: true, reason: true })

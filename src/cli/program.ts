@@ -23,6 +23,7 @@ import {
   usage,
   type UsageOptions,
 } from "./money-commands.ts";
+import { acknowledge, incidents, resolve } from "./incident-commands.ts";
 import { CliError, EXIT_FAILED, EXIT_OK, EXIT_USAGE, type Io } from "./io.ts";
 import { printingOnly } from "./printable.ts";
 
@@ -198,6 +199,16 @@ function createProgram(io: Io, local: Local, version: string, exit: (code: numbe
     .action(async (model: string, _options: unknown, command: Command) =>
       exit(await setPrice(io, model, command.optsWithGlobals<PriceOptions>())),
     );
+  read("incidents", "what is wrong now, and whether anybody is on it")
+    .option("--all", "those that are over as well")
+    .action(async (options: Parameters<typeof incidents>[1]) => exit(await incidents(io, options)));
+  const incident = program.command("incident").description("acknowledge an incident, or close it");
+  withRead(
+    incident.command("ack [id]").description("say that you are on it; without an id, the one that waits"),
+  ).action(async (id: string | undefined, options: Common) => exit(await acknowledge(io, id, options)));
+  withRead(
+    incident.command("resolve [id]").description("close one whose cause has ended, which it does by itself too"),
+  ).action(async (id: string | undefined, options: Common) => exit(await resolve(io, id, options)));
   read("audit", "who changed what, newest first")
     .option("--flag <key>", "of one flag only")
     .option("--limit <n>", "how many", toNumber, DEFAULT_AUDIT_ENTRIES)

@@ -44,6 +44,9 @@ export const BREAKER = systemActor("breaker", "breaker");
 /** Who tells of accounts that Claude refuses. */
 export const ACCOUNT = systemActor("account", "account");
 
+/** Who tells further channels of what nobody acknowledges. */
+export const ESCALATION = systemActor("escalation", "escalation");
+
 /** Who tells of models without a price. */
 export const PRICING = systemActor("prices", "prices");
 

@@ -76,6 +76,16 @@ export function accountHoldsText(fault: AccountFault): string {
   return `${held} Nothing was switched. This ends by itself when calls are answered again.`;
 }
 
+/** "Acknowledged by maria: Daily reached 80 % of $100.00." */
+export function acknowledgedText(by: string, title: string): string {
+  return `Acknowledged by ${by}: ${title}.`;
+}
+
+/** "Nobody has acknowledged for 15 min: Daily reached 80 % of $100.00", and what happened last. */
+export function escalatedTitle(minutes: number, title: string): string {
+  return `Nobody has acknowledged for ${minutes} min: ${title}`;
+}
+
 export function resolvedText(title: string): string {
   return `Resolved: ${title}.`;
 }

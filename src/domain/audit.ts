@@ -8,7 +8,7 @@ import type { Role, TokenKind } from "./actor.ts";
 import { block, type Chain, chain, type Definition, definition, flagState, master } from "./audit-kept.ts";
 import type { FleetCalls } from "./breaker.ts";
 import type { Budget, LadderAction } from "./budget.ts";
-import type { ChannelKind } from "./channel.ts";
+import type { ChannelKind, ChannelTold } from "./channel.ts";
 import type { StandingState } from "./standing.ts";
 import type { SubjectAction } from "./subject.ts";
 import type { WatchSetting } from "./watch.ts";
@@ -73,6 +73,7 @@ type Told =
   | Made<"budget.step", StepKept>
   | Made<"budget.over" | "budget.under", { spentNanoUsd: number; limitNanoUsd: number }>
   | Said<"incident.acknowledged" | "incident.resolved">
+  | Made<"incident.escalated", { channel: string; minutes: number }>
   | Made<"channel.created", ChannelKept>
   | Edited<"channel.edited", ChannelKept>
   | Gone<"channel.deleted", ChannelKept>
@@ -115,7 +116,7 @@ type StepKept = {
   limitUsd: string;
   flags: readonly string[];
 };
-type ChannelKept = { kind: ChannelKind; name: string; url: string; routingKey?: string };
+type ChannelKept = { kind: ChannelKind; name: string; url: string; routingKey?: string } & ChannelTold;
 type TriggerKept = {
   name: string;
   source: TriggerSource;
@@ -175,6 +176,7 @@ const TARGET_KINDS = {
   "budget.under": "budget",
   "incident.acknowledged": "incident",
   "incident.resolved": "incident",
+  "incident.escalated": "incident",
   "channel.created": "channel",
   "channel.edited": "channel",
   "channel.deleted": "channel",

@@ -3,6 +3,7 @@ import { accountFaultsJob } from "./account-faults.ts";
 import { batchesJob } from "./batches.ts";
 import { breakersJob } from "./breakers.ts";
 import { budgetsJob } from "./budgets.ts";
+import { escalationJob } from "./escalation.ts";
 import { expiryJob } from "./expiry.ts";
 import { pruneJob } from "./prune.ts";
 import { recentUsageJob } from "./recent-usage.ts";
@@ -22,6 +23,7 @@ export const JOBS: readonly Job[] = [
   unpricedJob,
   watchesJob,
   triggersJob,
+  escalationJob,
   recentUsageJob,
   topNamesJob,
   pruneJob,

@@ -3,6 +3,7 @@ import { pruneInstances } from "../services/instances/instances.ts";
 import { pruneMessageBatches } from "../services/batches/view.ts";
 import { pruneLeases } from "../services/budgets/lease-expiry.ts";
 import { pruneAlerts } from "../services/alerts/outbox.ts";
+import { pruneUsedLinks } from "../services/alerts/press-link.ts";
 import { pruneSessions } from "../services/access/sign-out.ts";
 import { pruneTriggerAlerts } from "../services/triggers/receive.ts";
 import { pruneUsage } from "../services/usage/prune.ts";
@@ -18,6 +19,7 @@ export const pruneJob: Job = {
     await pruneMessageBatches(deps.db, deps.clock.nowMs());
     await pruneAlerts(deps);
     await pruneTriggerAlerts(deps);
+    await pruneUsedLinks(deps);
     await pruneSessions(deps);
   },
 };

@@ -35,6 +35,7 @@ describe("text for Slack", () => {
       incidentId: null,
       at: "2026-01-02T03:00:00.000Z",
       severity: "error",
+      actions: [],
       environment: "e".repeat(100),
       title: "",
       text: "<".repeat(100_000),

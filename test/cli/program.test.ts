@@ -8,8 +8,8 @@ import { instances } from "../../src/db/schema/state.ts";
 import { ACCOUNT } from "../../src/domain/actor.ts";
 import { runAccountFaults } from "../../src/services/accounts/account-faults.ts";
 import { SNAPSHOT_PATH } from "../../sdk-client/src/wire/protocol.ts";
-import { expectStatus, type Harness, seed, startHarness } from "../http/harness.ts";
-import { batchOf, callFor } from "../support/usage.ts";
+import { expectJson, expectStatus, type Harness, seed, startHarness } from "../http/harness.ts";
+import { batchOf, callFor, dailyBudget } from "../support/usage.ts";
 
 let harness: Harness;
 let clockMs = 0;
@@ -492,6 +492,36 @@ describe("help and version", () => {
     expect((await andon(["demo", "--keep"])).code).toBe(1);
     expect((await andon(["sign-in-link"])).code).toBe(0);
   });
+});
+
+it("incidents are listed with who is on them, acknowledged without naming the only one, and closed when their cause has ended", async () => {
+  const path = "/v1/environments/production/budgets";
+  const ids = z.looseObject({ items: z.array(z.looseObject({ id: z.string() })) });
+  for (const { id } of (await expectJson(harness.call("GET", path), ids)).items)
+    await expectStatus(harness.call("DELETE", `${path}/${id}`), 200);
+  expect((await andon(["incidents"])).out).toBe("No incident is open.");
+  const made = await expectJson(
+    harness.call("POST", path, {
+      body: dailyBudget({ name: "Haiku", scope: { model: "claude-haiku-5-5" }, limitUsd: 1 }),
+    }),
+    z.looseObject({ id: z.string() }),
+    201,
+  );
+  const body = batchOf([callFor(100, { at: harness.deps.clock.nowMs(), model: "claude-haiku-5-5" })]);
+  await expectStatus(harness.call("POST", "/sdk/v1/usage", { token: harness.tokens.sdk, body }), 200);
+  expect((await andon(["incidents"])).out).toMatch(
+    /^[0-9a-f]{8}  Haiku .* of \$1\.00  open since .* UTC, nobody has acknowledged for \d s$/,
+  );
+  const acknowledged = await andon(["incident", "ack"]);
+  expect(acknowledged).toMatchObject({ code: 0, out: expect.stringMatching(/: acknowledged .* UTC by /) });
+  expect(await andon(["incident", "resolve"])).toMatchObject({
+    code: 1,
+    err: expect.stringMatching(/Its cause stands\. Raise/),
+  });
+  expect(await andon(["incident", "ack", "zzz"])).toMatchObject({ code: 1, err: expect.stringContaining("Open:") });
+  await expectStatus(harness.call("DELETE", `${path}/${made.id}`), 200);
+  expect((await andon(["incident", "resolve"])).err).toBe("No incident is open.");
+  expect((await andon(["incidents", "--all"])).out).toMatch(/^[0-9a-f]{8}  Haiku .* UTC to .* UTC$/m);
 });
 
 it("status says which account Claude refuses, for which flags and where", async () => {

@@ -109,6 +109,10 @@ export const ROUTES: Readonly<Record<string, RouteEntry>> = {
     path: `${ENV}/watches/cut/flags/support-chat`,
   },
   "GET /v1/environments/:env/watches/:kind/preview": { demand: "viewer", path: `${ENV}/watches/burn/preview` },
+  "POST /v1/environments/:env/incidents/:id/resolve": {
+    demand: "operator",
+    path: `${ENV}/incidents/unknown/resolve`,
+  },
   "GET /v1/environments/:env/alerts": { demand: "viewer", path: `${ENV}/alerts` },
   "POST /v1/environments/:env/alerts/:id/retry": { demand: "operator", path: `${ENV}/alerts/1/retry` },
   "GET /v1/environments/:env/budgets": { demand: "viewer", path: `${ENV}/budgets` },

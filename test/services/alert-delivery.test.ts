@@ -17,6 +17,8 @@ import { until } from "../support/until.ts";
 
 const HOUR_MS = 3_600_000;
 
+type HttpKind = Exclude<ChannelKind, "email">;
+
 let clock: FakeClock;
 let deps: Deps;
 let closeDeps: () => Promise<void>;
@@ -41,10 +43,10 @@ afterEach(async () => {
   for (const { id } of items) await deleteChannel(adminCtx(deps), "production", id);
 });
 
-const addChannel = async (kind: ChannelKind, name: string, url: string) =>
+const addChannel = async (kind: HttpKind, name: string, url: string) =>
   (await createChannel(adminCtx(deps), "production", newChannel(kind, name, url))).value;
 
-const newChannel = (kind: ChannelKind, name: string, url: string): NewChannel =>
+const newChannel = (kind: HttpKind, name: string, url: string): NewChannel =>
   kind === "pagerduty" ? { kind, name, url, routingKey: ROUTING_KEY } : { kind, name, url };
 
 const sentSchema = z.object({

@@ -51,6 +51,7 @@ export async function startTestServer(options: ServerOptions = {}): Promise<Test
     recentCallsMax: 10_000,
     kept: DEFAULT_KEPT,
     breakersOff: [],
+    smtp: null,
     reconciliation: { adminKey: null, baseUrl: "http://127.0.0.1:9", workspaces: null, percent: 5, minUsd: 5 },
     warnings: [],
     ...options.settings,

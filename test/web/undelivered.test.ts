@@ -44,6 +44,7 @@ describe("a dead channel", () => {
     await spend(25);
     await turns(delivery, clock, 1);
     expect(await pages.text("/e/production")).toContain("2 alerts have not got through for 6 min: Answered 500.");
+    expect(await pages.text("/e/production")).toContain("Nobody has acknowledged for 6 min");
     expect(await pages.html("/e/production")).toContain('href="/e/production/alerts?state=waiting"');
     expect(await pages.text("/e/production/channels")).toContain(
       "Has taken no alert since 05:20 UTC: Answered 500. 2 waiting",

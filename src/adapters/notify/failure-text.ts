@@ -22,7 +22,11 @@ const MAX_CAUSES = 5;
 
 /** @param who what was asked, as a sentence begins with it */
 export function failureText(error: unknown, who = RECEIVER): string {
-  const code = codeOf(error);
+  return failureOfCode(codeOf(error), who);
+}
+
+/** The same for a code of the operating system, or of the HTTP client; null: none is known. */
+export function failureOfCode(code: string | null, who = RECEIVER): string {
   if (code === null) return "The request could not be sent.";
   const sentence = SENTENCES[code]?.replace(RECEIVER, who);
   return sentence === undefined ? `The request could not be sent (${code}).` : `${sentence.slice(0, -1)} (${code}).`;

@@ -19,7 +19,10 @@ export function pagerdutyRequest({ id, event, alert }: Message, routingKey: stri
       ...about,
       client: "Andon",
       client_url: alert.url,
-      links: [{ href: alert.url, text: "Open the board" }],
+      links: [
+        { href: alert.url, text: "Open the board" },
+        ...alert.actions.map(({ url, label }) => ({ href: url, text: label })),
+      ],
       payload: {
         summary: shortened(`${alert.title} (${alert.environment})`, MAX_SUMMARY_CHARS),
         source: `andon/${alert.environment}`,

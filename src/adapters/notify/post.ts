@@ -48,7 +48,8 @@ export async function post(
   }
 }
 
-function unanswered(error: unknown, timeout: AbortSignal, stop: AbortSignal): string {
+/** Why it was given up. */
+export function unanswered(error: unknown, timeout: AbortSignal, stop: AbortSignal): string {
   if (stop.aborted) return "The server stopped while this was being sent.";
   if (timeout.aborted) return `No answer within ${SEND_TIMEOUT_MS / 1000} s.`;
   return failureText(error);

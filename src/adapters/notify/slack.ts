@@ -4,10 +4,12 @@ import type { OutgoingRequest } from "./post.ts";
 
 /** Of one text block. @see https://docs.slack.dev/reference/block-kit/blocks/section-block */
 const MAX_TEXT_CHARS = 3000;
+const MAX_LABEL_CHARS = 200;
 
 export function slackRequest({ alert }: Message): OutgoingRequest {
   const sentence = escapeText(alert.text, MAX_TEXT_CHARS);
-  const origin = `${escapeText(alert.environment, MAX_TEXT_CHARS / 4)} · <${linkUrl(alert.url)}|Open the board>`;
+  const origin = `${escapeText(alert.environment, MAX_TEXT_CHARS / 4)} · ${link(alert.url, "Open the board")}`;
+  const actions = alert.actions.map(({ label, url }) => link(url, label));
   return {
     headers: {},
     body: JSON.stringify({
@@ -16,6 +18,8 @@ export function slackRequest({ alert }: Message): OutgoingRequest {
       blocks: [
         // Verbatim: names in it must not become links or mentions.
         { type: "section", text: { type: "mrkdwn", text: sentence, verbatim: true } },
+        // A block each: a link that is cut in half is none.
+        ...actions.map((text) => ({ type: "section", text: { type: "mrkdwn", text, verbatim: true } })),
         { type: "context", elements: [{ type: "mrkdwn", text: origin, verbatim: true }] },
       ],
       unfurl_links: false,
@@ -38,6 +42,11 @@ export function escapeText(text: string, maxChars: number): string {
     escaped += next;
   }
   return escaped;
+}
+
+/** At most as long as one text block, however long the label is. */
+function link(url: string, label: string): string {
+  return `<${linkUrl(url)}|${escapeText(label, MAX_LABEL_CHARS)}>`;
 }
 
 /** In `<url|text>` a bar would end the address. */

@@ -3,6 +3,7 @@ import { bigint, bigserial, index, integer, jsonb, pgTable, text, unique } from 
 import type { AccountFault } from "../../domain/account-fault.ts";
 import type { AlertEvent, ChannelKind, Severity } from "../../domain/channel.ts";
 import type { DriftPlace } from "../../domain/reconciliation.ts";
+import type { QuietHours } from "../../domain/quiet-hours.ts";
 import type { Unpriced } from "../../domain/unpriced.ts";
 import type { IncidentWatch } from "../../domain/watch.ts";
 import { budgets } from "./budgets.ts";
@@ -37,6 +38,8 @@ export const incidents = pgTable(
     openedAt: moment("opened_at").notNull(),
     acknowledgedAt: moment("acknowledged_at"),
     acknowledgedBy: text("acknowledged_by"),
+    /** Since when on-call is asked anew, after it had been acknowledged or resolved; null: since it opened. */
+    askedSince: moment("asked_since"),
     resolvedAt: moment("resolved_at"),
   },
   (t) => [
@@ -55,6 +58,10 @@ export const channels = pgTable(
     name: text("name").notNull(),
     url: text("url").notNull(),
     secret: text("secret"),
+    /** Of an incident that nobody acknowledged for so long; null: of each at once. */
+    escalateAfterMinutes: integer("escalate_after_minutes"),
+    minSeverity: text("min_severity").$type<Severity>().notNull().default("info"),
+    quietHours: jsonb("quiet_hours").$type<QuietHours>(),
     version: integer("version").notNull().default(1),
     createdAt: moment("created_at").notNull(),
     testedAt: moment("tested_at"),
@@ -62,6 +69,13 @@ export const channels = pgTable(
   },
   (t) => [unique("channels_environment_name").on(t.environmentId, t.name)],
 );
+
+/** Links of alerts that somebody has used: each does what it says once. Kept until the link has expired. */
+export const usedActionLinks = pgTable("used_action_links", {
+  id: text("id").primaryKey(),
+  usedAt: moment("used_at").notNull(),
+  expiresAt: moment("expires_at").notNull(),
+});
 
 /** Alerts, written with the change they tell of, one row a channel; delivered by a job until acknowledged. */
 export const outbox = pgTable(
@@ -79,6 +93,8 @@ export const outbox = pgTable(
     messageId: text("message_id").notNull(),
     event: text("event").$type<AlertEvent>().notNull().default("trigger"),
     severity: text("severity").$type<Severity>().notNull().default("error"),
+    /** The end of the quiet hours that it waits for, or has waited for; null: it did not have to. */
+    heldUntil: moment("held_until"),
     /** The routing key that PagerDuty took a trigger by: no other can close its page. */
     sentBy: text("sent_by"),
     payload: jsonb("payload").$type<unknown>().notNull(),

@@ -1,7 +1,7 @@
 /** Incidents: one per cause and window, growing by step; and that on-call has seen it. */
-import { acknowledgeIncident } from "../../services/incidents/incidents.ts";
+import { acknowledgeIncident, resolveIncident } from "../../services/incidents/incidents.ts";
 import { listIncidents } from "../../services/incidents/view.ts";
-import { acknowledgedSchema, incidentSchema, incidentsQuery } from "../../api/incident.ts";
+import { acknowledgedSchema, incidentSchema, incidentsQuery, resolvedSchema } from "../../api/incident.ts";
 import { idSchema } from "../../api/fields.ts";
 import { pageOf } from "../../api/list.ts";
 import { type Api, bareChangeRoute, createApi, environmentParams, json, readRoute } from "../openapi.ts";
@@ -28,6 +28,16 @@ const acknowledge = bareChangeRoute("operator", {
   responses: { 200: json(acknowledgedSchema, "Who acknowledged it, and when.") },
 });
 
+const resolve = bareChangeRoute("operator", {
+  method: "post",
+  path: "/v1/environments/{env}/incidents/{id}/resolve",
+  tags,
+  operationId: "resolveIncident",
+  summary: "Close an incident whose cause has ended; 409 while it stands, saying what ends it",
+  request: { params: environmentParams.extend({ id: idSchema }) },
+  responses: { 200: json(resolvedSchema, "When it was closed.") },
+});
+
 export function incidentRoutes(): Api {
   return createApi()
     .openapi(list, async (c) => {
@@ -38,6 +48,11 @@ export function incidentRoutes(): Api {
     .openapi(acknowledge, async (c) => {
       const { env, id } = c.req.valid("param");
       const { value, revision } = await acknowledgeIncident(c.get("ctx"), env, id);
+      return c.json({ ...value, revision }, 200);
+    })
+    .openapi(resolve, async (c) => {
+      const { env, id } = c.req.valid("param");
+      const { value, revision } = await resolveIncident(c.get("ctx"), env, id);
       return c.json({ ...value, revision }, 200);
     });
 }

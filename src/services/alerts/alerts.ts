@@ -116,6 +116,7 @@ function alertResource(row: typeof outbox.$inferSelect, channel: AlertResource["
     attempts: row.attempts,
     lastError: row.lastError,
     nextAttemptAt: state === "waiting" && !isUnderWay ? row.nextAttemptAt.toISOString() : null,
+    heldUntil: state === "waiting" && row.attempts === 0 ? (row.heldUntil?.toISOString() ?? null) : null,
     createdAt: row.createdAt.toISOString(),
     deliveredAt: row.deliveredAt?.toISOString() ?? null,
     failedAt: row.failedAt?.toISOString() ?? null,

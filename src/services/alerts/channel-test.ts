@@ -28,6 +28,7 @@ export async function testChannel(ctx: Ctx, environmentKey: string, channelId: s
     at: new Date(clock.nowMs()).toISOString(),
     url: `${config.publicUrl}/e/${environment.key}`,
     severity: "info",
+    actions: [],
   };
   // No database connection is held while the receiver takes its time.
   const send = (event: AlertEvent) => notify.send(channel, { id, event, alert }, new AbortController().signal);

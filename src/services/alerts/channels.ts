@@ -9,13 +9,14 @@ import type { Ctx } from "../../deps.ts";
 import { read } from "../../transaction.ts";
 import { channels, outbox } from "../../db/schema/incidents.ts";
 import type { Db } from "../../db/types.ts";
-import { MAX_CHANNELS_PER_ENVIRONMENT, PAGERDUTY_URL } from "../../domain/channel.ts";
+import { type ChannelTold, mailtoOf, MAX_CHANNELS_PER_ENVIRONMENT, PAGERDUTY_URL } from "../../domain/channel.ts";
+import { same } from "../../domain/same.ts";
 import type { ChannelResource, NewChannel, ChannelEdit } from "../../api/channel.ts";
 import { AppError, invalid } from "../../errors.ts";
 import { channelUrlFault, maskUrl } from "../../api/channel-url.ts";
 import { one, requireRoom } from "../shared/one.ts";
 import { requireMatch } from "../shared/if-match.ts";
-import { hurry } from "./outbox.ts";
+import { hurry, release } from "./outbox.ts";
 
 export type ChannelRow = typeof channels.$inferSelect;
 
@@ -52,8 +53,7 @@ export async function createChannel(
   input: NewChannel,
 ): Promise<Changed<ChannelWithSecret>> {
   const environment = await requireEnvironment(ctx, environmentKey, "admin");
-  const url = input.kind === "pagerduty" ? (input.url ?? PAGERDUTY_URL) : input.url;
-  requireUrl(url);
+  const url = urlOf(input);
   return change(ctx, environment.id, async ({ tx, at, record }) => {
     const channelCount = await tx.$count(channels, eq(channels.environmentId, environment.id));
     requireRoom(channelCount + 1, MAX_CHANNELS_PER_ENVIRONMENT, TOO_MANY);
@@ -68,6 +68,7 @@ export async function createChannel(
         name: input.name,
         url,
         secret: secret ?? routingKey,
+        ...toldOf({ ...TOLD_OF_ALL, ...input }),
         createdAt: at,
       })
       .onConflictDoNothing()
@@ -76,6 +77,14 @@ export async function createChannel(
     await record({ action: "channel.created", target: row.name, after: auditOf(row) });
     return { ...channelResource(row), secret };
   });
+}
+
+/** Where it is reached. INVALID for what cannot be one. */
+function urlOf(input: NewChannel): string {
+  if (input.kind === "email") return mailtoOf(input.to);
+  const url = input.kind === "pagerduty" ? (input.url ?? PAGERDUTY_URL) : input.url;
+  requireUrl(url);
+  return url;
 }
 
 /** Edits a channel. Alerts that wait for a receiver with a wrong URL are sent to the new one at once. */
@@ -97,10 +106,14 @@ export async function updateChannel(
     if (routingKey !== undefined && current.kind !== "pagerduty")
       throw invalid("routingKey", "only PagerDuty has a routing key");
     const name = patch.name ?? current.name;
-    const url = patch.url ?? current.url;
+    if (patch.url !== undefined && current.kind === "email")
+      throw invalid("url", "e-mail goes to an address: give `to`");
+    if (patch.to !== undefined && current.kind !== "email") throw invalid("to", "only e-mail goes to an address");
+    const url = patch.to === undefined ? (patch.url ?? current.url) : mailtoOf(patch.to);
     const secret = renews ? newSigningSecret(ctx) : (routingKey ?? current.secret);
     const reaches = url !== current.url || secret !== current.secret;
-    if (name === current.name && !reaches) {
+    const told = toldOf({ ...current, ...patch });
+    if (name === current.name && !reaches && same(told, toldOf(current))) {
       return { ...channelResource(current, await undeliveredIn(open, id)), secret: null };
     }
     await requireFreeName(open.tx, current, name);
@@ -110,6 +123,7 @@ export async function updateChannel(
         name,
         url,
         secret,
+        ...told,
         ...(reaches && { testedAt: null, testResult: null }),
         version: current.version + 1,
       })
@@ -117,6 +131,7 @@ export async function updateChannel(
       .returning();
     const row = one(rows, "This channel was deleted meanwhile.", "CONFLICT");
     if (reaches) await hurry(open.tx, id, open.at);
+    if (!same(told.quietHours, current.quietHours)) await release(open.tx, id, open.at);
     await open.record({
       action: "channel.edited",
       target: row.name,
@@ -170,6 +185,7 @@ function channelResource(row: ChannelRow, alerts: Undelivered = { waiting: 0, fa
     name: row.name,
     url: maskUrl(row.url),
     routingKey: maskedKey(row),
+    ...toldOf(row),
     version: row.version,
     createdAt: row.createdAt.toISOString(),
     testedAt: row.testedAt?.toISOString() ?? null,
@@ -181,8 +197,21 @@ function channelResource(row: ChannelRow, alerts: Undelivered = { waiting: 0, fa
 /** What the audit keeps: nothing that could be used. */
 function auditOf(row: ChannelRow) {
   const routingKey = maskedKey(row);
-  return { kind: row.kind, name: row.name, url: maskUrl(row.url), ...(routingKey !== null && { routingKey }) };
+  return {
+    kind: row.kind,
+    name: row.name,
+    url: maskUrl(row.url),
+    ...(routingKey !== null && { routingKey }),
+    ...toldOf(row),
+  };
 }
+
+/** When it is told. */
+function toldOf({ escalateAfterMinutes, minSeverity, quietHours }: ChannelTold): ChannelTold {
+  return { escalateAfterMinutes, minSeverity, quietHours };
+}
+
+const TOLD_OF_ALL: ChannelTold = { escalateAfterMinutes: null, minSeverity: "info", quietHours: null };
 
 /** Of a key's characters so many are shown, to tell it from another. */
 const SHOWN_KEY_CHARS = 4;

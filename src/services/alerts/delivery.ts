@@ -8,7 +8,9 @@ import type { Deps, Message } from "../../deps.ts";
 import { isDatabaseAway } from "../../database-away.ts";
 import { type Outcome, outcomeOf, type Sent } from "../../domain/delivery.ts";
 import { type Lapsed, lapsedOf } from "../trips/of-incident.ts";
-import { type Claimed, claimNext, dueChannels, keyOfPage, LEASE_MS, settle } from "./outbox.ts";
+import { actionLinks } from "./action-links.ts";
+import { alertSchema, digestOf } from "./digest.ts";
+import { type Claimed, claimHeldWith, claimNext, dueChannels, keyOfPage, LEASE_MS, settle } from "./outbox.ts";
 
 const MAX_CHANNELS_AT_ONCE = 16;
 /** Alerts of one channel in one go; what is left has its turn a second later, after other channels had theirs. */
@@ -18,17 +20,6 @@ const MAX_CLAIM_AGE_MS = LEASE_MS / 3;
 /** Flags named in an alert that does not hold any more. */
 const MAX_LAPSED_NAMED = 5;
 const CLOSE_GRACE_MS = 3_000;
-
-/** What has to be there to send an alert; a webhook is sent the rest of it too. */
-const alertSchema = z.looseObject({
-  type: z.string(),
-  environment: z.string(),
-  incidentId: z.string().nullable(),
-  title: z.string(),
-  text: z.string(),
-  at: z.string(),
-  url: z.string(),
-});
 
 const stepSchema = z.looseObject({ incidentId: z.string(), step: z.looseObject({ action: z.string() }) });
 
@@ -43,14 +34,14 @@ function lapsedText({ trips }: Lapsed): string {
   return ` Not in force any more: ${each.join("; ")}${more > 0 ? `; and ${String(more)} more` : ""}.`;
 }
 
-type DeliveryDeps = Pick<Deps, "db" | "clock" | "log" | "notify">;
+type DeliveryDeps = Pick<Deps, "db" | "clock" | "log" | "notify" | "config" | "snapshots">;
 
 export class AlertDelivery {
   readonly #deps: DeliveryDeps;
   readonly #random: () => number;
   /** What is under way, by channel. Never rejects. */
   readonly #busy = new Map<string, Promise<void>>();
-  /** Sent, but the database was away when it was to be written down. At most one a channel. */
+  /** Sent, but the database was away when it was to be written down. At most one message a channel. */
   readonly #unwritten = new Map<number, { claimed: Claimed; outcome: Outcome }>();
   readonly #stop = new AbortController();
   #closing = false;
@@ -97,14 +88,14 @@ export class AlertDelivery {
 
   async #deliver(channelId: string): Promise<void> {
     const { db, clock } = this.#deps;
-    for (let sent = 0; sent < MAX_ALERTS_IN_A_ROW && !this.#closing; sent += 1) {
+    for (let turn = 0; turn < MAX_ALERTS_IN_A_ROW && !this.#closing; turn += 1) {
       const claimedMs = clock.monotonicMs();
       const claimed = await claimNext(db, channelId, this.#now());
       // One that took too long is left to whoever comes after the lease.
       if (claimed === null || clock.monotonicMs() - claimedMs > MAX_CLAIM_AGE_MS) return;
-      const since = await this.#sinceThen(claimed);
-      const channel = await this.#channelOf(claimed);
-      this.#unwritten.set(claimed.id, { claimed, outcome: await this.#attempt(claimed, channel, since) });
+      const batch: [Claimed, ...Claimed[]] = [claimed, ...(await this.#heldWith(claimed))];
+      const sent = await this.#send(batch);
+      for (const each of batch) this.#unwritten.set(each.id, { claimed: each, outcome: this.#outcome(each, sent) });
       await this.#writeDown(channelId);
     }
   }
@@ -124,17 +115,34 @@ export class AlertDelivery {
     return { ...channel, secret: (await keyOfPage(this.#deps.db, claimed)) ?? channel.secret };
   }
 
-  async #attempt(claimed: Claimed, channel: Claimed["channel"], since: string): Promise<Outcome> {
-    const { clock, log, notify } = this.#deps;
-    const { attempts, createdAt, payload, messageId, event, severity } = claimed;
+  /** What waited for the end of quiet hours comes as one digest. At PagerDuty each is an event of its own page. */
+  async #heldWith(claimed: Claimed): Promise<Claimed[]> {
+    const isDigest = claimed.heldUntil !== null && claimed.channel.kind !== "pagerduty";
+    return isDigest ? claimHeldWith(this.#deps.db, claimed, this.#now()) : [];
+  }
+
+  async #send(batch: readonly [Claimed, ...Claimed[]]): Promise<Sent> {
+    const [claimed] = batch;
+    const message = batch.length > 1 ? digestOf(batch, this.#deps) : await this.#messageOf(claimed);
+    if (message === null) {
+      return { type: "refused", error: "This alert cannot be read; a newer version of Andon may have written it." };
+    }
+    return this.#deps.notify.send(await this.#channelOf(claimed), message, this.#stop.signal);
+  }
+
+  /** Null for what this version cannot read. */
+  async #messageOf(claimed: Claimed): Promise<Message | null> {
+    const { payload, messageId, event, severity } = claimed;
     const alert = alertSchema.safeParse(payload);
-    const message: Message | null = alert.success
-      ? { id: messageId, event, alert: { ...alert.data, text: `${alert.data.text}${since}`, severity } }
-      : null;
-    const sent: Sent =
-      message === null
-        ? { type: "refused", error: "This alert cannot be read; a newer version of Andon may have written it." }
-        : await notify.send(channel, message, this.#stop.signal);
+    if (!alert.success) return null;
+    const text = `${alert.data.text}${await this.#sinceThen(claimed)}`;
+    const actions = await actionLinks(this.#deps, claimed);
+    return { id: messageId, event, alert: { ...alert.data, text, severity, actions } };
+  }
+
+  #outcome(claimed: Claimed, sent: Sent): Outcome {
+    const { clock, log } = this.#deps;
+    const { channel, attempts, createdAt } = claimed;
     const outcome = outcomeOf(sent, { createdAtMs: createdAt.getTime(), attempts }, clock.nowMs(), this.#random());
     const line = { channel: channel.name, alert: claimed.id, attempts };
     if (outcome.type === "delivered") log.info(line, "alert delivered");

@@ -9,6 +9,8 @@ import {
   desc,
   eq,
   gt,
+  gte,
+  inArray,
   isNotNull,
   isNull,
   lt,
@@ -26,8 +28,9 @@ import type { Ctx, Deps } from "../../deps.ts";
 import type { AlertPayload } from "../../api/alert.ts";
 import { channels, incidents, outbox } from "../../db/schema/incidents.ts";
 import type { Db } from "../../db/types.ts";
-import { type Severity, worse } from "../../domain/channel.ts";
+import { type AlertEvent, isAtLeast, type Severity, worse } from "../../domain/channel.ts";
 import type { Outcome } from "../../domain/delivery.ts";
+import { quietUntilMs } from "../../domain/quiet-hours.ts";
 import { eventOf, severityOf } from "./severity.ts";
 
 /** Longer than any attempt; after it an attempt that left no trace counts as lost. */
@@ -37,9 +40,12 @@ export const LEASE_MS = 30_000;
  * alert steps aside: one that its receiver never takes must not keep the others back.
  */
 const HOLDING_ATTEMPTS = 4;
+/** Alerts of one digest: each has its line in a message of Slack. */
+const MAX_DIGEST = 15;
 /** How long alerts are kept that were delivered or given up. */
 const KEPT_MS = 90 * 24 * 3_600_000;
 
+type ChannelRow = typeof channels.$inferSelect;
 export type Claimed = typeof outbox.$inferSelect & { channel: typeof channels.$inferSelect };
 
 /** Another alert, looked at beside one. */
@@ -61,33 +67,113 @@ interface NewAlert {
   payload: AlertPayload;
 }
 
-/** One outbox row for each channel of the environment; a row that is there already stays. */
+/** One outbox row for each channel that is to be told; a row that is there already stays. */
 export async function enqueue(ctx: Ctx, open: Change, alert: NewAlert): Promise<void> {
-  const { tx, environment, at } = open;
   const severity = await graded(open, alert);
-  const targets = await tx
-    .select({ id: channels.id })
+  await write(ctx, open, alert, severity, await whoIsTold(open, alert, severity));
+}
+
+/** The same for these channels alone. */
+export async function enqueueTo(
+  ctx: Ctx,
+  open: Change,
+  alert: NewAlert,
+  targets: readonly Pick<ChannelRow, "id" | "quietHours">[],
+): Promise<void> {
+  await write(ctx, open, alert, await graded(open, alert), targets);
+}
+
+/** What is not critical waits for the end of the channel's quiet hours; what is takes along what of its incident waits. */
+async function write(
+  ctx: Ctx,
+  { tx, environment, at }: Change,
+  alert: NewAlert,
+  severity: Severity,
+  targets: readonly Pick<ChannelRow, "id" | "quietHours">[],
+): Promise<void> {
+  const { incidentId, dedupKey, payload } = alert;
+  if (severity === "critical" && incidentId !== null) {
+    for (const { id } of targets) await release(tx, id, at, incidentId);
+  }
+  if (targets.length === 0) return;
+  const rows = targets.map(({ id, quietHours }) => {
+    const isHeld = severity !== "critical" && quietHours !== null;
+    const untilMs = isHeld ? quietUntilMs(quietHours, at.getTime()) : null;
+    const heldUntil = untilMs === null ? null : new Date(untilMs);
+    return {
+      environmentId: environment.id,
+      channelId: id,
+      incidentId,
+      dedupKey,
+      messageId: `msg_${ctx.deps.newId()}`,
+      event: eventOf(payload),
+      severity,
+      heldUntil,
+      payload,
+      createdAt: at,
+      nextAttemptAt: heldUntil ?? at,
+    };
+  });
+  await tx.insert(outbox).values(rows).onConflictDoNothing();
+}
+
+/** What waits for the end of quiet hours, of one incident or all, is due now. */
+export async function release(tx: Db, channelId: string, at: Date, incidentId?: string): Promise<void> {
+  await tx
+    .update(outbox)
+    .set({ heldUntil: null, nextAttemptAt: at })
+    .where(
+      and(
+        eq(outbox.channelId, channelId),
+        incidentId === undefined ? undefined : eq(outbox.incidentId, incidentId),
+        waiting,
+        gt(outbox.heldUntil, at),
+      ),
+    );
+}
+
+/**
+ * Every channel of the environment for which it is bad enough, but those for escalation, which hear of an incident from then
+ * on that it escalated. That somebody is on it, or that it is over, is told to those who had heard of it.
+ */
+async function whoIsTold(
+  { tx, environment }: Change,
+  { incidentId, payload }: NewAlert,
+  severity: Severity,
+): Promise<ChannelRow[]> {
+  const all = await tx
+    .select()
     .from(channels)
     .where(eq(channels.environmentId, environment.id))
     .orderBy(asc(channels.id));
-  if (targets.length === 0) return;
-  await tx
-    .insert(outbox)
-    .values(
-      targets.map(({ id }) => ({
-        environmentId: environment.id,
-        channelId: id,
-        incidentId: alert.incidentId,
-        dedupKey: alert.dedupKey,
-        messageId: `msg_${ctx.deps.newId()}`,
-        event: eventOf(alert.payload),
-        severity,
-        payload: alert.payload,
-        createdAt: at,
-        nextAttemptAt: at,
-      })),
-    )
-    .onConflictDoNothing();
+  const event = eventOf(payload);
+  const heard = incidentId === null ? new Set<string>() : await whoHeard(tx, incidentId, event);
+  return all.filter(({ id, escalateAfterMinutes, minSeverity }) => {
+    const isToldAtOnce = escalateAfterMinutes === null && isAtLeast(severity, minSeverity);
+    switch (event) {
+      case "trigger":
+        return isToldAtOnce || (heard.has(id) && isAtLeast(severity, minSeverity));
+      case "acknowledge":
+        return heard.has(id);
+      case "resolve":
+        return isToldAtOnce || heard.has(id);
+    }
+  });
+}
+
+/** Channels that were told of the incident: of a further step, since on-call was last asked; else ever. */
+async function whoHeard(tx: Db, incidentId: string, event: AlertEvent): Promise<ReadonlySet<string>> {
+  const rows = await tx
+    .selectDistinct({ channelId: outbox.channelId })
+    .from(outbox)
+    .innerJoin(incidents, eq(incidents.id, outbox.incidentId))
+    .where(
+      and(
+        eq(outbox.incidentId, incidentId),
+        event === "trigger" ? or(isNull(incidents.askedSince), gte(outbox.createdAt, incidents.askedSince)) : undefined,
+      ),
+    );
+  return new Set(rows.map(({ channelId }) => channelId));
 }
 
 /** How bad it is, which its incident then is at least; that of the incident for what makes nothing worse. */
@@ -141,7 +227,7 @@ export async function claimNext(db: Db, channelId: string, now: Date): Promise<C
                 isNull(older.deliveredAt),
                 isNull(older.failedAt),
                 lt(older.id, outbox.id),
-                or(lt(older.attempts, HOLDING_ATTEMPTS), isBeforeInIncident),
+                or(and(lt(older.attempts, HOLDING_ATTEMPTS), notHeldAt(older, now)), isBeforeInIncident),
               ),
             ),
         ),
@@ -164,6 +250,40 @@ export async function claimNext(db: Db, channelId: string, now: Date): Promise<C
   if (row === undefined) return null;
   const { channels: channel, ...alert } = row;
   return { ...alert, channel };
+}
+
+/** What waits for the end of quiet hours holds up nothing that does not. */
+function notHeldAt({ heldUntil }: Pick<typeof older, "heldUntil">, now: Date) {
+  return or(isNull(heldUntil), lte(heldUntil, now));
+}
+
+/** Takes what waited with this alert for the end of quiet hours, the oldest first: all of it is one digest. */
+export async function claimHeldWith(db: Db, { id, channel }: Claimed, now: Date): Promise<Claimed[]> {
+  const held = db
+    .select({ id: outbox.id })
+    .from(outbox)
+    .where(
+      and(
+        eq(outbox.channelId, channel.id),
+        gt(outbox.id, id),
+        waiting,
+        lte(outbox.heldUntil, now),
+        lte(outbox.nextAttemptAt, now),
+      ),
+    )
+    .orderBy(asc(outbox.id))
+    .limit(MAX_DIGEST - 1)
+    .for("update", { skipLocked: true });
+  const rows = await db
+    .update(outbox)
+    .set({
+      attempts: sql`${outbox.attempts} + 1`,
+      nextAttemptAt: new Date(now.getTime() + LEASE_MS),
+      lastError: null,
+    })
+    .where(inArray(outbox.id, held))
+    .returning();
+  return rows.toSorted((a, b) => a.id - b.id).map((row) => ({ ...row, channel }));
 }
 
 /** The routing key by which the channel took the newest trigger of the incident: PagerDuty drops a resolve by another. */

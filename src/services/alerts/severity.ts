@@ -18,6 +18,8 @@ export function severityOf(payload: AlertPayload): Severity | null {
     case "incident.unpriced":
     case "incident.drift":
       return "warning";
+    case "incident.escalated":
+    case "incident.acknowledged":
     case "incident.resolved":
       return null;
     case "test":
@@ -32,5 +34,6 @@ function ofStep(action: string): Severity {
 }
 
 export function eventOf({ type }: AlertPayload): AlertEvent {
+  if (type === "incident.acknowledged") return "acknowledge";
   return type === "incident.resolved" ? "resolve" : "trigger";
 }

@@ -16,6 +16,7 @@ import {
   accountHoldsText,
   accountText,
   accountTitle,
+  acknowledgedText,
   breakerHoldsText,
   breakerText,
   breakerTitle,
@@ -41,6 +42,7 @@ import {
   unpricedText,
   unpricedTitle,
 } from "../../domain/unpriced.ts";
+import { AppError } from "../../errors.ts";
 import { enqueue } from "../alerts/outbox.ts";
 import { unpricedCalls } from "../models/unpriced-calls.ts";
 import { one } from "../shared/one.ts";
@@ -203,7 +205,8 @@ export async function noteUnpriced(
       .insert(incidents)
       .values({ id, environmentId: environment.id, cause, unpriced, title, steps: [step], openedAt: at });
   } else {
-    const set = { unpriced, title, steps: [...known.steps, step], acknowledgedAt: null, acknowledgedBy: null };
+    const asked = known.acknowledgedAt === null ? {} : askedAnew(at);
+    const set = { unpriced, title, steps: [...known.steps, step], ...asked };
     await tx.update(incidents).set(set).where(eq(incidents.id, id));
   }
   for (const { model } of fresh) await open.record({ action: "price.missing", target: model, reason: text });
@@ -317,7 +320,7 @@ async function grow(ctx: Ctx, open: Change, growth: Growth): Promise<void> {
     });
   } else {
     // A step of an incident that had closed opens it again: on-call is asked anew.
-    const reopened = known.resolvedAt === null ? {} : { resolvedAt: null, acknowledgedAt: null, acknowledgedBy: null };
+    const reopened = known.resolvedAt === null ? {} : { resolvedAt: null, ...askedAnew(at) };
     await tx
       .update(incidents)
       .set({ title, steps: [...known.steps, step], ...reopened })
@@ -341,6 +344,11 @@ async function grow(ctx: Ctx, open: Change, growth: Growth): Promise<void> {
       limitNanoUsd: growth.limitNanoUsd,
     },
   });
+}
+
+/** Who had seen it has not seen this. */
+function askedAnew(at: Date) {
+  return { acknowledgedAt: null, acknowledgedBy: null, askedSince: at };
 }
 
 function causeOf(budget: Budget, windowStartsAt: Date): string {
@@ -369,34 +377,76 @@ export async function noteAgain(ctx: Ctx, open: Change, acted: Acted): Promise<v
  * budget is in force.
  */
 export async function resolveEndedIncidents(ctx: Ctx, open: Change): Promise<void> {
-  const { tx, environment, at } = open;
+  const rows = await open.tx
+    .select()
+    .from(incidents)
+    .where(and(eq(incidents.environmentId, open.environment.id), isNull(incidents.resolvedAt)))
+    .orderBy(asc(incidents.openedAt));
+  for (const row of rows) {
+    if (!(await causeStands(open, row))) await resolve(ctx, open, row);
+  }
+}
+
+async function resolve(ctx: Ctx, open: Change, row: IncidentRow): Promise<void> {
+  await open.tx.update(incidents).set({ resolvedAt: open.at }).where(eq(incidents.id, row.id));
+  await open.record({
+    action: "incident.resolved",
+    target: row.title,
+    reason: "its cause has ended",
+  });
+  await enqueue(ctx, open, {
+    incidentId: row.id,
+    dedupKey: `${row.cause}:resolved:${row.steps.length}`,
+    payload: { type: "incident.resolved", ...alertOf(ctx, open, row), text: resolvedText(row.title) },
+  });
+}
+
+/** What every alert says of its incident. */
+export function alertOf(ctx: Ctx, { environment, at }: Change, { id, title }: Pick<IncidentRow, "id" | "title">) {
+  return {
+    environment: environment.key,
+    incidentId: id,
+    title,
+    at: at.toISOString(),
+    url: incidentUrl(ctx, environment.key),
+  };
+}
+
+/**
+ * A person closes an incident whose cause has ended before that is noticed. CONFLICT while the cause stands, saying what
+ * ends it. Closing one that is closed changes nothing.
+ */
+export async function resolveIncident(
+  ctx: Ctx,
+  environmentKey: string,
+  id: string,
+): Promise<Changed<{ id: string; resolvedAt: string }>> {
+  const environment = await requireEnvironment(ctx, environmentKey, "operator");
+  return change(ctx, environment.id, async (open) => {
+    const row = await requireIncident(open, id);
+    if (row.resolvedAt !== null) return { id, resolvedAt: row.resolvedAt.toISOString() };
+    if (await causeStands(open, row)) throw new AppError("CONFLICT", `Its cause stands. ${whatEnds(row)}`);
+    await resolve(ctx, open, row);
+    return { id, resolvedAt: open.at.toISOString() };
+  });
+}
+
+/** What a person can do about what an open incident is about. It closes by itself then. */
+function whatEnds({ budgetId, model, unpriced, account, drift }: IncidentRow): string {
+  if (drift !== null) return "It closes when Claude's figures and Andon's agree again.";
+  if (account !== null) return "It closes when Claude answers calls of that account again.";
+  if (unpriced !== null) return "Add a price for each of its models, and it closes.";
+  if (model !== null) return "It closes when the model answers again, or when the flags are restored over its breaker.";
+  if (budgetId !== null) return "Raise the budget or restore its flag, or wait for its reset, and it closes.";
+  return "It closes by itself when that ends.";
+}
+
+async function requireIncident({ tx, environment }: Change, id: string): Promise<IncidentRow> {
   const rows = await tx
     .select()
     .from(incidents)
-    .where(and(eq(incidents.environmentId, environment.id), isNull(incidents.resolvedAt)))
-    .orderBy(asc(incidents.openedAt));
-  for (const row of rows) {
-    if (await causeStands(open, row)) continue;
-    await tx.update(incidents).set({ resolvedAt: at }).where(eq(incidents.id, row.id));
-    await open.record({
-      action: "incident.resolved",
-      target: row.title,
-      reason: "its cause has ended",
-    });
-    await enqueue(ctx, open, {
-      incidentId: row.id,
-      dedupKey: `${row.cause}:resolved:${row.steps.length}`,
-      payload: {
-        type: "incident.resolved",
-        environment: environment.key,
-        incidentId: row.id,
-        title: row.title,
-        text: resolvedText(row.title),
-        at: at.toISOString(),
-        url: incidentUrl(ctx, environment.key),
-      },
-    });
-  }
+    .where(and(eq(incidents.environmentId, environment.id), eq(incidents.id, id)));
+  return one(rows, "There is no such incident in this environment.");
 }
 
 async function causeStands({ tx, environment, at }: Change, incident: IncidentRow): Promise<boolean> {
@@ -453,17 +503,25 @@ export async function acknowledgeIncident(
   id: string,
 ): Promise<Changed<{ id: string; acknowledgedAt: string; acknowledgedBy: string }>> {
   const environment = await requireEnvironment(ctx, environmentKey, "operator");
-  return change(ctx, environment.id, async ({ tx, at, record }) => {
-    const rows = await tx
-      .select()
-      .from(incidents)
-      .where(and(eq(incidents.environmentId, environment.id), eq(incidents.id, id)));
-    const row = one(rows, "There is no such incident in this environment.");
+  return change(ctx, environment.id, async (open) => {
+    const { tx, at, record } = open;
+    const row = await requireIncident(open, id);
     if (row.acknowledgedAt !== null) {
       return { id, acknowledgedAt: row.acknowledgedAt.toISOString(), acknowledgedBy: row.acknowledgedBy ?? "" };
     }
     await tx.update(incidents).set({ acknowledgedAt: at, acknowledgedBy: ctx.actor.name }).where(eq(incidents.id, id));
     await record({ action: "incident.acknowledged", target: row.title });
+    if (row.resolvedAt === null) {
+      await enqueue(ctx, open, {
+        incidentId: id,
+        dedupKey: `${row.cause}:acknowledged:${at.getTime()}`,
+        payload: {
+          type: "incident.acknowledged",
+          ...alertOf(ctx, open, row),
+          text: acknowledgedText(ctx.actor.name, row.title),
+        },
+      });
+    }
     return { id, acknowledgedAt: at.toISOString(), acknowledgedBy: ctx.actor.name };
   });
 }

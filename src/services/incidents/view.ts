@@ -86,6 +86,8 @@ export async function listIncidents(
       openedAt: incident.openedAt.toISOString(),
       acknowledgedAt: incident.acknowledgedAt?.toISOString() ?? null,
       acknowledgedBy: incident.acknowledgedBy,
+      askedSince: (incident.askedSince ?? incident.openedAt).toISOString(),
+      severity: incident.severity,
       resolvedAt: incident.resolvedAt?.toISOString() ?? null,
       alerts: deliveries.get(incident.id) ?? { sent: 0, waiting: 0, failed: 0 },
     })),

@@ -39,6 +39,7 @@ const VERBS: Readonly<Record<Action, string>> = {
   "budget.step": "counted a step of the budget",
   "incident.acknowledged": "acknowledged",
   "incident.resolved": "resolved",
+  "incident.escalated": "told further channels of",
   "channel.created": "created the channel",
   "channel.edited": "edited the channel",
   "channel.deleted": "deleted the channel",

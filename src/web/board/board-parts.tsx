@@ -12,7 +12,7 @@ import { Find } from "./find.tsx";
 import { FirstSteps } from "./first-steps.tsx";
 import { FlagCard } from "./flag-card.tsx";
 import { FlagMoneyView, flagMoneyParts } from "./flag-money.tsx";
-import { concerns, IncidentNews, spentNowParts } from "../incidents/news.tsx";
+import { changingParts, concerns, IncidentNews } from "../incidents/news.tsx";
 import { LastKnown } from "./last-known.tsx";
 import { MasterBar, MasterMoney, MasterNews } from "./master-bar.tsx";
 import { Now, Unpriced } from "./now.tsx";
@@ -57,7 +57,7 @@ export async function boardParts(board: Board | LastKnownBoard, options: BoardPa
         <IncidentNews board={board} operator={operator} />
       </div>,
     ),
-    children: spentNowParts(board),
+    children: changingParts(board),
   };
   const steps = leaf(
     "steps",

@@ -38,8 +38,9 @@ export function channelPages(deps: Deps): Hono<PageEnv> {
         const parsed = parseForm(createChannelBody, {
           kind,
           name: form.text("name"),
-          url: form.trimmed("url"),
+          ...(kind === "email" ? { to: form.trimmed("to") } : { url: form.trimmed("url") }),
           ...(kind === "pagerduty" && { routingKey: form.trimmed("routingKey") }),
+          ...toldTyped(form),
         });
         const { value } = await createChannel(serviceContext(c, deps), environment, parsed);
         if (value.secret !== null) return secretPage(c, deps, value.name, value.secret);
@@ -57,10 +58,13 @@ export function channelPages(deps: Deps): Hono<PageEnv> {
       async () => {
         const url = form.trimmed("url");
         const routingKey = form.trimmed("routingKey");
+        const to = form.trimmed("to");
         const parsed = parseForm(updateChannelBody, {
           name: form.text("name"),
           ...(url !== "" && { url }),
           ...(routingKey !== "" && { routingKey }),
+          ...(to !== "" && { to }),
+          ...toldTyped(form),
           ...(form.has("newSecret") && { newSecret: true }),
         });
         const ctx = serviceContext(c, deps);
@@ -103,6 +107,21 @@ export function channelPages(deps: Deps): Hono<PageEnv> {
   return app;
 }
 
+/** When it is told, as typed. */
+function toldTyped(form: Form) {
+  const [from, to, timezone] = ["from", "to", "timezone"].map((field) => form.trimmed(`quietHours.${field}`));
+  return {
+    escalateAfterMinutes: form.has("escalation") ? typedNumber(form.trimmed("escalateAfterMinutes")) : null,
+    quietHours: from === "" && to === "" ? null : { from, to, timezone },
+    ...(form.has("minSeverity") && { minSeverity: form.text("minSeverity") }),
+  };
+}
+
+/** What is no number stays what it is, and is told so. */
+function typedNumber(text: string): unknown {
+  return /^\d{1,9}$/.test(text) ? Number(text) : text;
+}
+
 async function listPage(c: PageContext, deps: Deps, errors: FieldErrors, form?: Form) {
   const { environment = "" } = c.req.param();
   const actor = c.get("actor");
@@ -122,12 +141,15 @@ async function listPage(c: PageContext, deps: Deps, errors: FieldErrors, form?: 
       <h1>Channels</h1>
       <IncidentTabs base={base} tab="channels" />
       <section class="card">
+        {items.length > 0 && items.every((channel) => channel.escalateAfterMinutes !== null) ? (
+          <p class="lag">Every channel is for escalation: nobody is told at once.</p>
+        ) : null}
         {items.length === 0 ? (
           <p>
             <b>No channel yet: incidents are shown on the board and nobody is told.</b>{" "}
             {mayAdminister(actor)
-              ? "Add Slack, PagerDuty or a webhook below."
-              : "An admin adds Slack, PagerDuty or a webhook."}
+              ? "Add Slack, PagerDuty, e-mail or a webhook below."
+              : "An admin adds Slack, PagerDuty, e-mail or a webhook."}
           </p>
         ) : (
           <ul class="list">

@@ -1,9 +1,19 @@
 /** A channel in the list, its forms, and its signing secret on the one page that shows it. */
 import type { ChannelResource } from "../../api/channel.ts";
-import { CHANNEL_KINDS, type ChannelKind, PAGERDUTY_URL } from "../../domain/channel.ts";
+import {
+  addressOf,
+  CHANNEL_KINDS,
+  type ChannelKind,
+  type ChannelTold,
+  DEFAULT_ESCALATE_AFTER_MINUTES,
+  PAGERDUTY_URL,
+  SEVERITIES,
+  type Severity,
+} from "../../domain/channel.ts";
+import type { QuietHours } from "../../domain/quiet-hours.ts";
 import { MAX_NAME_CHARS } from "../../domain/limits.ts";
 import type { ChannelTrouble } from "../../services/alerts/undelivered.ts";
-import { FormActs, Checkbox, Field, type FieldErrors, FormErrors } from "../form/parts.tsx";
+import { FormActs, Checkbox, Field, type FieldErrors, FormErrors, Select } from "../form/parts.tsx";
 import { Moment } from "../shell/moment.tsx";
 import type { Form } from "../shell/page-context.ts";
 
@@ -11,6 +21,7 @@ export const KIND_NAMES: Readonly<Record<ChannelKind, string>> = {
   slack: "Slack",
   pagerduty: "PagerDuty",
   webhook: "webhook",
+  email: "e-mail",
 };
 
 export interface ChannelEntryProps {
@@ -37,6 +48,11 @@ export function ChannelEntry({ channel, trouble, base, nowMs, operator, admin }:
             </>
           )}
         </p>
+        {channel.escalateAfterMinutes === null ? null : (
+          <p>{`Escalation: told when nobody has acknowledged for ${channel.escalateAfterMinutes} min.`}</p>
+        )}
+        {channel.minSeverity === "info" ? null : <p>{`Told from ${channel.minSeverity} on.`}</p>}
+        {channel.quietHours === null ? null : <p>{quietText(channel.quietHours)}</p>}
         <p class="dim">
           {channel.testedAt === null ? (
             "Never tested."
@@ -109,7 +125,7 @@ export function ChannelForm({ kind, action, errors, form }: ChannelFormProps) {
         ))}
       </nav>
       <p class="dim">{KIND_NOTES[kind]}</p>
-      <FormErrors errors={errors} fields={["name", "url", "routingKey"]} />
+      <FormErrors errors={errors} fields={FIELDS} />
       <input type="hidden" name="kind" value={kind} />
       <Field
         name="name"
@@ -122,15 +138,25 @@ export function ChannelForm({ kind, action, errors, form }: ChannelFormProps) {
       {kind === "pagerduty" ? (
         <RoutingKey label="Integration key" form={form} errors={errors} hint={SECRET_HINT} />
       ) : null}
-      <Field
-        name="url"
-        label={kind === "pagerduty" ? "Where events go" : "URL"}
-        value={form?.text("url") ?? (kind === "pagerduty" ? PAGERDUTY_URL : "")}
-        errors={errors}
-        inputmode="url"
-        mono
-        hint={kind === "pagerduty" ? "Accounts in the EU: https://events.eu.pagerduty.com/v2/enqueue" : SECRET_HINT}
-      />
+      {kind === "email" ? (
+        <Address
+          label="Address"
+          form={form}
+          errors={errors}
+          hint="One address; of several people, that of their list."
+        />
+      ) : (
+        <Field
+          name="url"
+          label={kind === "pagerduty" ? "Where events go" : "URL"}
+          value={form?.text("url") ?? (kind === "pagerduty" ? PAGERDUTY_URL : "")}
+          errors={errors}
+          inputmode="url"
+          mono
+          hint={kind === "pagerduty" ? "Accounts in the EU: https://events.eu.pagerduty.com/v2/enqueue" : SECRET_HINT}
+        />
+      )}
+      <ToldFields escalateAfterMinutes={null} minSeverity="info" quietHours={null} form={form} errors={errors} />
       <div>
         <button class="main">Add channel</button>
       </div>
@@ -145,16 +171,103 @@ const KIND_NOTES: Readonly<Record<ChannelKind, string>> = {
   pagerduty:
     "A service's integration of the kind Events API v2. One page for each incident, acknowledged and resolved with it.",
   webhook: "Any receiver; signed by Standard Webhooks.",
+  email: "Sent by the mail server that whoever runs Andon has set (ANDON_SMTP_URL).",
 };
 
-interface RoutingKeyProps {
+const FIELDS = [
+  "name",
+  "url",
+  "to",
+  "routingKey",
+  "escalateAfterMinutes",
+  "minSeverity",
+  "quietHours.from",
+  "quietHours.to",
+  "quietHours.timezone",
+];
+
+const SEVERITY_LABELS: Readonly<Record<Severity, string>> = {
+  info: "info: everything",
+  warning: "warning: a threshold, a model without a price",
+  error: "error: downgraded, a model taken out",
+  critical: "critical: turned off, over its limit, refused by Claude",
+};
+
+/** "Quiet from 22:00 to 07:00 Europe/Berlin: only what is critical comes at once." */
+function quietText({ from, to, timezone }: QuietHours): string {
+  return `Quiet from ${from} to ${to} ${timezone}: only what is critical comes at once.`;
+}
+
+/** When it is told. */
+function ToldFields({
+  escalateAfterMinutes: minutes,
+  minSeverity,
+  quietHours,
+  form,
+  errors,
+}: ChannelTold & Pick<ChannelFormProps, "form" | "errors">) {
+  const isForEscalation = form === undefined ? minutes !== null : form.has("escalation");
+  return (
+    <>
+      <Checkbox
+        name="escalation"
+        label="For escalation"
+        checked={isForEscalation}
+        hint="Told only of an incident that nobody has acknowledged for a while, and of what follows."
+      />
+      <Field
+        name="escalateAfterMinutes"
+        label="Escalate after, in minutes"
+        value={form?.text("escalateAfterMinutes") ?? String(minutes ?? DEFAULT_ESCALATE_AFTER_MINUTES)}
+        errors={errors}
+        inputmode="numeric"
+        hint="Counts only for escalation."
+      />
+      <Select
+        name="minSeverity"
+        label="Told from which severity on"
+        value={form?.text("minSeverity") ?? minSeverity}
+        errors={errors}
+        options={SEVERITIES.map((severity) => ({ value: severity, label: SEVERITY_LABELS[severity] }))}
+      />
+      <Field
+        name="quietHours.from"
+        label="Quiet hours from (optional)"
+        type="time"
+        value={form?.text("quietHours.from") ?? quietHours?.from ?? ""}
+        errors={errors}
+        hint="What is critical comes at once all the same. All else waits for their end and comes as one digest."
+      />
+      <Field
+        name="quietHours.to"
+        label="Until"
+        type="time"
+        value={form?.text("quietHours.to") ?? quietHours?.to ?? ""}
+        errors={errors}
+      />
+      <Field
+        name="quietHours.timezone"
+        label="Time zone"
+        value={form?.text("quietHours.timezone") ?? quietHours?.timezone ?? "UTC"}
+        errors={errors}
+        hint="For example Europe/Berlin"
+      />
+    </>
+  );
+}
+
+function Address({ label, hint, errors, form }: SecretFieldProps) {
+  return <Field name="to" label={label} value={form?.text("to") ?? ""} errors={errors} mono hint={hint} />;
+}
+
+interface SecretFieldProps {
   label: string;
   hint: string;
   errors: FieldErrors;
   form: Form | undefined;
 }
 
-function RoutingKey({ label, hint, errors, form }: RoutingKeyProps) {
+function RoutingKey({ label, hint, errors, form }: SecretFieldProps) {
   const value = form?.text("routingKey") ?? "";
   return <Field name="routingKey" label={label} value={value} errors={errors} mono hint={hint} />;
 }
@@ -170,7 +283,7 @@ export function EditChannelForm({ channel, base, errors, form }: EditChannelProp
   return (
     <form class="card stack" method="post" action={`${base}/${channel.id}`}>
       <h1>{`Edit channel ${channel.name}`}</h1>
-      <FormErrors errors={errors} fields={["name", "url", "routingKey"]} />
+      <FormErrors errors={errors} fields={FIELDS} />
       <input type="hidden" name="version" value={form?.text("version") ?? String(channel.version)} />
       <Field
         name="name"
@@ -179,15 +292,24 @@ export function EditChannelForm({ channel, base, errors, form }: EditChannelProp
         errors={errors}
         maxlength={MAX_NAME_CHARS}
       />
-      <Field
-        name="url"
-        label="New URL (optional)"
-        value={form?.text("url") ?? ""}
-        errors={errors}
-        inputmode="url"
-        mono
-        hint={`Now ${channel.url}. Left empty, it stays.`}
-      />
+      {channel.kind === "email" ? (
+        <Address
+          label="New address (optional)"
+          form={form}
+          errors={errors}
+          hint={`Now ${addressOf(channel.url)}. Left empty, it stays.`}
+        />
+      ) : (
+        <Field
+          name="url"
+          label="New URL (optional)"
+          value={form?.text("url") ?? ""}
+          errors={errors}
+          inputmode="url"
+          mono
+          hint={`Now ${channel.url}. Left empty, it stays.`}
+        />
+      )}
       {channel.kind === "pagerduty" ? (
         <RoutingKey
           label="New integration key (optional)"
@@ -196,6 +318,7 @@ export function EditChannelForm({ channel, base, errors, form }: EditChannelProp
           hint={`Now ${channel.routingKey ?? "none"}. Left empty, it stays. What the old key paged is still closed by it.`}
         />
       ) : null}
+      <ToldFields {...channel} form={form} errors={errors} />
       {channel.kind === "webhook" ? (
         <Checkbox
           name="newSecret"

@@ -149,6 +149,13 @@ function Fate({ alert, nowMs }: { alert: AlertResource; nowMs: number }) {
     case "failed":
       return <>{`Failed after ${count(alert.attempts, "attempt")}: ${alert.lastError ?? "no answer is known"}`}</>;
     case "waiting":
+      if (alert.heldUntil !== null && Date.parse(alert.heldUntil) > nowMs) {
+        return (
+          <>
+            Held until <Moment at={alert.heldUntil} nowMs={nowMs} />: quiet hours
+          </>
+        );
+      }
       return (
         <>
           {alert.lastError === null

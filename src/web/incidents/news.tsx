@@ -12,6 +12,7 @@ import type { Driver } from "../../services/usage/drivers.ts";
 import type { UndeliveredAlerts } from "../../services/alerts/undelivered.ts";
 import type { Board, FlagRow } from "../board/state.ts";
 import { BatchesLine } from "../batches/line.tsx";
+import { Asked, askedId } from "./asked.tsx";
 import { LapsedLine } from "./lapsed-line.tsx";
 import { type Part, Place } from "../board/parts.ts";
 import { watchPathOf } from "./watch-now.tsx";
@@ -51,14 +52,17 @@ export function IncidentNews({ board, operator }: { board: Board; operator: bool
   );
 }
 
-/** What their budgets have spent now: of each a figure by itself, as it changes with every call. */
-export function spentNowParts(board: Board): Part[] {
-  return board.incidents.map((incident) => ({
-    id: spentNowId(incident.id),
-    html: toHtml(<SpentNow incident={incident} spent={spentOf(incident, board)} nowMs={board.nowMs} />),
-    children: [],
-    pace: "figures",
-  }));
+/** What their budgets have spent now, and how long nobody has acknowledged: by themselves, as they change all the time. */
+export function changingParts(board: Board): Part[] {
+  const { nowMs } = board;
+  return board.incidents.flatMap((incident) => [
+    figures(spentNowId(incident.id), <SpentNow incident={incident} spent={spentOf(incident, board)} nowMs={nowMs} />),
+    figures(askedId(incident.id), <Asked incident={incident} nowMs={nowMs} lead=" · " />),
+  ]);
+}
+
+function figures(id: string, element: unknown): Part {
+  return { id, html: toHtml(element), children: [], pace: "figures" };
 }
 
 function spentOf({ budget }: IncidentResource, { money }: Board): BudgetGlance | undefined {
@@ -113,6 +117,7 @@ function Incident({ incident, rows, killed, over, board, operator }: News & { bo
       <p class="drives">
         <Place id={spentNowId(incident.id)} />
         {driver === undefined ? null : <DriverWords driver={driver} saysTimes={incident.watch === null} />}
+        <Place id={askedId(incident.id)} />
       </p>
       {last === undefined ? null : (
         <p class="state extra">
@@ -124,12 +129,6 @@ function Incident({ incident, rows, killed, over, board, operator }: News & { bo
         <div class="extra">
           <LapsedLine lapsed={lapsed} nowMs={board.nowMs} />
         </div>
-      )}
-      {incident.acknowledgedAt === null ? null : (
-        <p class="dim">
-          Acknowledged <Moment at={incident.acknowledgedAt} nowMs={board.nowMs} />
-          {incident.acknowledgedBy === null ? "" : ` by ${incident.acknowledgedBy}`}
-        </p>
       )}
       {undelivered === undefined ? null : (
         <p class="lag">

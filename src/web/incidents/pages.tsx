@@ -3,12 +3,13 @@ import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
 import type { IncidentResource } from "../../api/incident.ts";
 import { type Lapsed, lapsedTrips } from "../../services/trips/of-incident.ts";
-import { acknowledgeIncident } from "../../services/incidents/incidents.ts";
+import { acknowledgeIncident, resolveIncident } from "../../services/incidents/incidents.ts";
 import { listIncidents } from "../../services/incidents/view.ts";
 import { batchesByFlag, type MessageBatch } from "../../services/batches/view.ts";
 import { BatchesLine } from "../batches/line.tsx";
 import { act, done } from "../shell/act.tsx";
 import { type BudgetGlance, boardMoney } from "../../services/board/money.ts";
+import { Asked } from "./asked.tsx";
 import { SpentNow, titleNow } from "./spent-now.tsx";
 import { IncidentTabs } from "./tabs.tsx";
 import { LapsedLine } from "./lapsed-line.tsx";
@@ -102,6 +103,15 @@ export function incidentPages(deps: Deps): Hono<PageEnv> {
     });
   });
 
+  app.post("/e/:environment/incidents/:id/resolve", async (c) => {
+    const { environment, id } = c.req.param();
+    const path = `/e/${environment}/incidents`;
+    return pressed(c, path, async () => {
+      await resolveIncident(serviceContext(c, deps), environment, id);
+      return done(c, path, "Resolved: its cause has ended.");
+    });
+  });
+
   return app;
 }
 
@@ -132,6 +142,11 @@ function Incident({ incident, lapsed, spent, batches, base, nowMs, operator }: I
       {open ? (
         <p>
           <SpentNow incident={incident} spent={spent} nowMs={nowMs} />
+        </p>
+      ) : null}
+      {open && incident.acknowledgedAt === null ? (
+        <p>
+          <Asked incident={incident} nowMs={nowMs} />
         </p>
       ) : null}
       <ol class="timeline">
@@ -206,6 +221,9 @@ function Incident({ incident, lapsed, spent, batches, base, nowMs, operator }: I
               Raise…
             </a>
           )}
+          <form method="post" action={`${base}/incidents/${incident.id}/resolve`}>
+            <button aria-label={`Resolve: ${incident.title}`}>Resolve</button>
+          </form>
         </div>
       )}
     </li>

@@ -26,6 +26,7 @@ import { deadPages } from "../instances/dead.tsx";
 import { holdPages } from "../flags/hold.tsx";
 import { incidentPages } from "../incidents/pages.tsx";
 import { instancePages } from "../instances/page.tsx";
+import { linkPages } from "../incidents/link-pages.tsx";
 import { modelPages } from "../models/pages.tsx";
 import { pricePages } from "../prices/pages.tsx";
 import { watchPages } from "../watches/pages.tsx";
@@ -39,7 +40,7 @@ import { visibleEnvironments } from "./render.tsx";
 import { staticFiles } from "./static-files.ts";
 
 const SIGNED_IN = ["/", "/e/*", "/environments/*", "/environments"];
-const PAGES = [...SIGNED_IN, "/sign-in", "/sign-in/*", "/sign-out"];
+const PAGES = [...SIGNED_IN, "/act", "/sign-in", "/sign-in/*", "/sign-out"];
 
 export function webRoutes(deps: Deps): Hono<PageEnv> {
   const app = new Hono<PageEnv>();
@@ -51,6 +52,7 @@ export function webRoutes(deps: Deps): Hono<PageEnv> {
   const limit = bodyLimit(MAX_BODY_BYTES, "That is more than a form of this board can hold.");
   for (const path of PAGES) pages.use(path, sameOriginForms(deps), limit);
   pages.route("/", signInPages(deps));
+  pages.route("/", linkPages(deps));
   for (const path of SIGNED_IN) pages.use(path, requireSession(deps));
 
   pages.get("/", (c) => {
