@@ -12,6 +12,7 @@ import type { Job } from "./runner.ts";
 export const pruneJob: Job = {
   name: "prune",
   everyMs: 60_000,
+  isLong: true,
   async run(deps) {
     await pruneInstances(deps.db);
     await pruneUsage(deps);

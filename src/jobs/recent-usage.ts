@@ -2,4 +2,4 @@
 import { pruneRecentCalls } from "../services/usage/prune.ts";
 import type { Job } from "./runner.ts";
 
-export const recentUsageJob: Job = { name: "recent-usage", everyMs: 10_000, run: pruneRecentCalls };
+export const recentUsageJob: Job = { name: "recent-usage", everyMs: 10_000, isLong: true, run: pruneRecentCalls };

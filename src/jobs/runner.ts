@@ -1,6 +1,7 @@
 /**
  * Runs the jobs on one server at a time: the one that holds the lead in the database. A job that fails is logged and
- * tried again at its next turn; a lead lost with its connection goes to whichever server asks first.
+ * tried again at its next turn; a lead lost with its connection goes to whichever server asks first. What reads or removes
+ * much has a line of its own: the end of a kill or of a budget's window never waits for it.
  */
 import type { Deps } from "../deps.ts";
 import { isDatabaseAway } from "../database-away.ts";
@@ -8,6 +9,8 @@ import { isDatabaseAway } from "../database-away.ts";
 export interface Job {
   name: string;
   everyMs: number;
+  /** May take seconds: one of these at a time, beside the others. */
+  isLong?: true;
   run(deps: Deps): Promise<void>;
 }
 
@@ -20,6 +23,7 @@ export class JobRunner {
   readonly #lastRunMs = new Map<string, number>();
   #timer: { cancel(): void } | null = null;
   #running: Promise<void> = Promise.resolve();
+  #long: Promise<void> | null = null;
   #closed = false;
 
   constructor(options: { deps: Deps; lead: () => Promise<boolean>; jobs: readonly Job[] }) {
@@ -35,11 +39,12 @@ export class JobRunner {
     });
   }
 
-  /** Resolves when the job under way has ended; none begins after it. */
+  /** Resolves when the jobs under way have ended; none begins after them. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#timer?.cancel();
     await this.#running;
+    await this.#long;
   }
 
   async #tick(): Promise<void> {
@@ -49,7 +54,14 @@ export class JobRunner {
       this.#report("lead", error);
       return;
     }
-    for (const job of this.#jobs) {
+    this.#long ??= this.#runDue(this.#jobs.filter((job) => job.isLong)).finally(() => {
+      this.#long = null;
+    });
+    await this.#runDue(this.#jobs.filter((job) => !job.isLong));
+  }
+
+  async #runDue(jobs: readonly Job[]): Promise<void> {
+    for (const job of jobs) {
       const nowMs = this.#deps.clock.monotonicMs();
       const lastMs = this.#lastRunMs.get(job.name);
       if (this.#closed || (lastMs !== undefined && nowMs - lastMs < job.everyMs)) continue;

@@ -10,6 +10,7 @@ const TURN_MS = 1_000;
 export const topNamesJob: Job = {
   name: "top-names",
   everyMs: 5_000,
+  isLong: true,
   async run(deps: Deps) {
     const startedMs = deps.clock.monotonicMs();
     while ((await foldStaged(deps)) && deps.clock.monotonicMs() - startedMs < TURN_MS);

@@ -16,6 +16,7 @@ const lookAtMs = new WeakMap<Deps, Map<string, number>>();
 export const usageRollupsJob: Job = {
   name: "usage-rollups",
   everyMs: 1000,
+  isLong: true,
   async run(deps) {
     const own = lookAtMs.get(deps) ?? new Map<string, number>();
     lookAtMs.set(deps, own);

@@ -6,6 +6,7 @@ import type { Job } from "./runner.ts";
 export const watchesJob: Job = {
   name: "watches",
   everyMs: 15_000,
+  isLong: true,
   async run(deps) {
     for (const { environmentId } of deps.snapshots.all()) {
       await runWatches({ actor: WATCHING, requestId: deps.newId(), deps }, environmentId);

@@ -171,7 +171,7 @@ describe("andon prices", () => {
     expect((await andon("prices", "claude-haiku-4-5")).out.split("\n")).toHaveLength(2);
     expect(await andon("prices", "claude-haiku-9")).toMatchObject({
       code: 1,
-      err: 'No price is known for "claude-haiku-9".',
+      err: 'No price is known for "claude-haiku-9"; did you mean "claude-haiku-4-5"?',
     });
   });
 

@@ -8,6 +8,7 @@ const UNSAFE = /[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}]/u;
 const local: Local = { serve: async () => 0, demo: async () => 0, signInLink: async () => 0 };
 
 /** The instances of an environment that has none. */
+const NO_INCIDENT = { items: [], nextCursor: null };
 const NOBODY = { items: [], live: 0, silent: 0, stopped: 0 };
 
 /** Runs a command against a server that gives this answer to any other call; what was printed, line by line. */
@@ -24,7 +25,8 @@ async function printed(args: readonly string[], answer: unknown, status = 200): 
     ask: null,
     fetch: async (input) => {
       const { pathname } = new URL(new Request(input).url);
-      return Response.json(pathname.endsWith("/instances") ? NOBODY : answer, { status });
+      const other = pathname.endsWith("/instances") ? NOBODY : pathname.endsWith("/incidents") ? NO_INCIDENT : null;
+      return Response.json(other ?? answer, { status });
     },
     nowMs: () => 0,
     monotonicMs: () => 0,

@@ -49,6 +49,7 @@ beforeAll(async () => {
   const usage = {
     ...batchOf(records),
     checks: { "support-chat": { on: 3, off: 1 }, "suport-chat": { on: 1, off: 0 } },
+    messageBatches: [{ id: "msgbatch_1", flag: "support-chat", state: "running", at: Date.now(), requests: 2 }],
   };
   await expectStatus(harness.call("POST", "/sdk/v1/usage", { ...sdk, body: usage }), 200);
   const raised = await expectStatus(post(`/budgets/${budgetId}/raise`, { addUsd: 10, until, reason: "launch" }), 200);

@@ -53,6 +53,7 @@ describe("sums of usage", () => {
       timezone: "UTC",
       groupBy: [],
       source: "ledger",
+      unknown: [],
     });
     expect(items).toMatchObject([{ at: null, calls: 4, attempts: 5, errors: 1, aborted: 1, refused: 0, unpriced: 0 }]);
   });

@@ -50,6 +50,46 @@ describe("the runner", () => {
   });
 });
 
+describe("a long job", () => {
+  it("keeps no other job waiting, and is waited for when the server stops", async () => {
+    const clock = new FakeClock();
+    const { deps, close } = await startTestServer({ clock });
+    const ran = { often: 0, long: 0, ended: 0 };
+    const ending: (() => void)[] = [];
+    const runner = new JobRunner({
+      deps,
+      lead: () => Promise.resolve(true),
+      jobs: [
+        {
+          name: "long",
+          everyMs: 1000,
+          isLong: true,
+          run: () =>
+            new Promise((resolve) => {
+              ran.long += 1;
+              ending.push(() => {
+                ran.ended += 1;
+                resolve();
+              });
+            }),
+        },
+        { name: "often", everyMs: 1000, run: async () => void (ran.often += 1) },
+      ],
+    });
+    runner.start();
+    for (let tick = 1; tick <= 3; tick += 1) {
+      clock.advance(1000);
+      await until("the tick is over", () => ran.often === tick);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(ran).toEqual({ often: 3, long: 1, ended: 0 });
+    const closed = runner.close().then(() => ran.ended);
+    for (const end of ending) end();
+    expect(await closed).toBe(1);
+    await close();
+  });
+});
+
 describe("the expiry job", () => {
   it("ends a kill at its moment, by the system, with a reason", async () => {
     const clock = new FakeClock();

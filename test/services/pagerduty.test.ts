@@ -75,7 +75,7 @@ describe("an incident", () => {
     ]);
     expect(pagerduty.events.at(-1)).toMatchObject({
       payload: { custom_details: { text: expect.stringContaining("Turned off: support-chat.") } },
-      links: [{ text: "Open the board" }],
+      links: [{ text: "Open the board" }, { text: "Raise Daily by $25.00…" }],
     });
     await raise();
     await turns(delivery, clock, 1);

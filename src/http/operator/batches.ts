@@ -8,7 +8,7 @@ import {
 import { flagKeySchema } from "../../api/fields.ts";
 import { cancelBatches } from "../../services/batches/cancel.ts";
 import { listMessageBatches } from "../../services/batches/view.ts";
-import { type Api, bareChangeRoute, body, createApi, environmentParams, json, readRoute } from "../openapi.ts";
+import { type Api, body, changeRoute, createApi, environmentParams, json, readRoute } from "../openapi.ts";
 
 const tags = ["Message batches"];
 
@@ -22,7 +22,7 @@ const list = readRoute("viewer", {
   responses: { 200: json(messageBatchesAnswer, "The newest batches.") },
 });
 
-const cancel = bareChangeRoute("operator", {
+const cancel = changeRoute("operator", {
   method: "post",
   path: "/v1/environments/{env}/flags/{key}/batches/cancel",
   tags,
