@@ -14,6 +14,7 @@ import {
 } from "../../sdk-client/src/anthropic.ts";
 import { priceTable } from "../../sdk-client/src/pricing/price-table.ts";
 import { priceUsage } from "../../sdk-client/src/pricing/price.ts";
+import { BATCH_PART } from "../../sdk-client/src/wire/usage-protocol.ts";
 import { heapBytes } from "../support/memory.ts";
 import { SILENT } from "../support/silent-logger.ts";
 import { send, task } from "../support/worker.ts";
@@ -106,6 +107,11 @@ function tapped(of: Andon): GuardHost {
     get(target, property) {
       if (property === "record") {
         return (used: UsageDraft): void => {
+          // The ledger takes the estimate of a batch back when its results are read, which these callers do at once.
+          if (used.part === BATCH_PART && used.messageBatch !== undefined) {
+            target.record(used);
+            return;
+          }
           const { costNanoUsd } = priceUsage(table, { ...used, atMs: Date.now(), geo: used.geo ?? null });
           const { flag, exact, user = null } = used;
           const request = used.requestId ?? requestOfResult(used.id);
