@@ -3,6 +3,7 @@ import type { Route } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeToken } from "../support/server.ts";
 import { callFor, report } from "../support/usage.ts";
+import { until } from "../support/until.ts";
 import { openPage, signIn } from "./browser.ts";
 import { PRODUCTION, startWorld, type World } from "./world.ts";
 
@@ -92,6 +93,8 @@ describe("the page of an open board", () => {
     await page.route("**/flags/support-chat/kill", (route) => void held.push(route));
     await page.getByRole("button", { name: "Kill Support chat" }).click();
     await page.locator("#kill-support-chat").getByText("Sent…").waitFor();
+    // The page says so before its request is on its way.
+    await until("the press to be held", () => held.length > 0);
     await Promise.all(held.map((route) => route.continue()));
     await page.locator("#flag-support-chat").getByText("Off", { exact: true }).waitFor();
 

@@ -1,4 +1,5 @@
 /** What burns far above its usual is said where on-call looks, with the hour that it is compared with. No browser. */
+import { sql } from "drizzle-orm";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { WATCHING } from "../../src/domain/actor.ts";
 import { rollNext } from "../../src/services/usage/rollups.ts";
@@ -89,4 +90,13 @@ it("the incident of a watch says what is so now, who is behind it, and where it 
   const over = await pages.text("/e/production/incidents");
   expect(over).toContain("support-chat burned up to $100.0");
   expect(over).toContain("Over: support-chat has been within its limit for 30 min.");
+});
+
+it("a watch can be changed while its preview cannot be read, which says why", async () => {
+  await world.server.deps.db.transaction(async (tx) => {
+    await tx.execute(sql`lock table usage_minutes in access exclusive mode`);
+    const text = await pages.text("/e/production/watches/burn");
+    expect(text).toContain("No preview now");
+    expect(text).toContain("Choose one flag or fewer days");
+  });
 });

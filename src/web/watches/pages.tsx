@@ -236,6 +236,12 @@ async function editPage(c: PageContext, deps: Deps, { kind, errors, typed }: Edi
         </div>
       </form>
       {preview.found === null ? null : <Preview found={preview.found} draft={draft} nowMs={deps.clock.nowMs()} />}
+      {preview.why === undefined ? null : (
+        <section class="card stack" id="preview" aria-label="Preview">
+          <h2>No preview now</h2>
+          <p>{preview.why} Choose one flag or fewer days, or save without it: the watch itself reads far less.</p>
+        </section>
+      )}
     </>,
   );
 }
@@ -249,13 +255,13 @@ function draftOf(kind: WatchKind, items: readonly WatchResource[], flag: string)
   return { flag, enabled, limit: String(limit), minimum: String(minimum), days: String(DEFAULT_PREVIEW_DAYS) };
 }
 
-/** What these figures would have told; with errors beside the fields when they are none. */
+/** What these figures would have told; with errors beside the fields when they are none; why, when it cannot be read now. */
 async function previewOf(
   ctx: ReturnType<typeof serviceContext>,
   environment: string,
   kind: WatchKind,
   draft: Typed,
-): Promise<{ found: WatchPreview | null; errors: FieldErrors }> {
+): Promise<{ found: WatchPreview | null; errors: FieldErrors; why?: string }> {
   const errors = new Map<string, string>();
   const days = Number(draft.days);
   if (!Number.isInteger(days) || days < 1 || days > MAX_PREVIEW_DAYS) {
@@ -267,7 +273,10 @@ async function previewOf(
   try {
     return { found: await previewWatch(ctx, environment, kind, query), errors };
   } catch (error) {
-    if (!(error instanceof AppError) || error.code !== "INVALID") throw error;
+    if (!(error instanceof AppError)) throw error;
+    if (error.code === "DATABASE_AWAY" || error.code === "OVERLOADED")
+      return { found: null, errors, why: error.message };
+    if (error.code !== "INVALID") throw error;
     for (const { path, message } of error.faults) errors.set(path, message);
     return { found: null, errors };
   }
