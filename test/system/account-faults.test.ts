@@ -48,6 +48,11 @@ beforeAll(async () => {
     return new Andon(options, { env: {}, runtime: { ...systemRuntime, nowMs: () => clock.nowMs() } });
   });
   await Promise.all(fleet.map((andon) => andon.ready()));
+  // Who runs is written after the first poll is answered.
+  await until("the fleet is known", async () => {
+    const { live } = await jsonOf<{ live: number }>(await b.api("GET", `${P}/instances`));
+    return live === FLEET;
+  });
 }, 60_000);
 afterAll(async () => {
   await Promise.all(fleet.map((andon) => andon.close()));
