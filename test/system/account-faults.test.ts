@@ -49,10 +49,7 @@ beforeAll(async () => {
   });
   await Promise.all(fleet.map((andon) => andon.ready()));
   // Who runs is written after the first poll is answered.
-  await until("the fleet is known", async () => {
-    const { live } = await jsonOf<{ live: number }>(await b.api("GET", `${P}/instances`));
-    return live === FLEET;
-  });
+  await a.deps.instances.flush();
 }, 60_000);
 afterAll(async () => {
   await Promise.all(fleet.map((andon) => andon.close()));
