@@ -121,6 +121,28 @@ describe("without credit", () => {
   });
 });
 
+describe("a call that waits for the state it was counted by, past its deadline,", () => {
+  it.each([
+    ["a message", (client: Anthropic) => client.messages.create(ASK)],
+    [
+      "a message batch",
+      (client: Anthropic) => client.messages.batches.create({ requests: [{ custom_id: "a", params: ASK }] }),
+    ],
+  ])("fails by then, is decided no more than twice and not sent: %s", async (_, ask) => {
+    await limited();
+    world.server.revision = "a.99";
+    const before = world.server.reports.length;
+    const client = world.client(Anthropic, { maxRetries: 0, deadlineMs: 100 });
+    const askedMs = performance.now();
+    expect(await errorOf(ask(client))).toMatchObject({ code: "ANDON_DEADLINE" });
+    expect(performance.now() - askedMs).toBeLessThan(STATE_WAIT_MS);
+    await world.andon.flush();
+    const checks = world.server.reports.slice(before).map((report) => report.checks?.[FLAG]?.on ?? 0);
+    expect(checks.reduce((sum, on) => sum + on, 0)).toBeLessThanOrEqual(2);
+    expect(world.endpoint.calls).toEqual([]);
+  });
+});
+
 it("on credit a call waits for nobody", async () => {
   world.server.credits = [{ budgetId: "b", nanoUsd: 1e9 }];
   const client = await limited();
@@ -179,6 +201,31 @@ describe("while the server does not answer", () => {
         .find((nanoUsd) => nanoUsd !== undefined),
     );
     expect(told).toBeGreaterThanOrEqual(2 * ASK.max_tokens * OUTPUT_NANO_USD);
+  });
+
+  it("a call waits no longer because an earlier report, which tells nothing of it, is not answered", async () => {
+    const client = await limited();
+    const answering = gate();
+    world.server.held = answering.opened;
+    const before = world.server.reports.length;
+    world.andon.report({ flag: FLAG, model: ASK.model, usage: { input: 1 } });
+    const flushed = world.andon.flush();
+    await until("a report of usage alone", () => world.server.reports.length > before);
+    await client.messages.create(ASK);
+    expect(world.server.reports.slice(before).every(({ runningNanoUsd }) => runningNanoUsd?.[FLAG] === 0)).toBe(true);
+    answering.open();
+    await flushed;
+  });
+
+  it("nor while reports fail", async () => {
+    const client = await limited();
+    const before = world.server.reports.length;
+    world.server.fate = 503;
+    world.andon.report({ flag: FLAG, model: ASK.model, usage: { input: 1 } });
+    expect(await world.andon.flush()).toBe(false);
+    await client.messages.create(ASK);
+    expect(world.server.reports.slice(before).every(({ runningNanoUsd }) => runningNanoUsd?.[FLAG] === 0)).toBe(true);
+    world.server.fate = "count";
   });
 
   it("a budget that denies then has them refused", async () => {

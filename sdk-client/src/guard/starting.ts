@@ -96,7 +96,7 @@ export function lowerTo(
 
 /**
  * Waits until the server knows of the call, or does not answer in time, and decides anew. An abort, the deadline and every
- * change that turns its flag off end the wait.
+ * change that turns its flag off end the wait; past its deadline the start has ended, and nothing may be sent.
  */
 export async function inItsTurn<R extends RequestLike>(
   asked: AskedRequest<R>,
@@ -109,7 +109,7 @@ export async function inItsTurn<R extends RequestLike>(
   try {
     await new Promise<void>((resolve, reject) => {
       const leftMs = asked.startedMs + (options.deadlineMs ?? Number.POSITIVE_INFINITY) - performance.now();
-      const deadline = Number.isFinite(leftMs) ? setTimeout(done, Math.max(0, leftMs)) : undefined;
+      const deadline = Number.isFinite(leftMs) ? setTimeout(late, Math.max(0, leftMs)) : undefined;
       const unsubscribe = host.onApplied(() => {
         if (!host.decide(flag, context).enabled) done();
       });
@@ -120,6 +120,10 @@ export async function inItsTurn<R extends RequestLike>(
       function gone(): void {
         leave();
         reject(signal?.reason instanceof Error ? signal.reason : new DOMException("aborted", "AbortError"));
+      }
+      function late(): void {
+        start.end();
+        done();
       }
       function done(): void {
         leave();

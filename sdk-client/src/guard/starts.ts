@@ -9,7 +9,7 @@ import { isObject } from "../wire/json.ts";
 import type { SnapshotBudget } from "../wire/protocol.ts";
 import { parseRevision, type Revision } from "../wire/revision.ts";
 
-/** How long a call waits for the answer to the report that tells of it. */
+/** How long a call waits for a report that tells of it, and then for its answer. */
 const ANSWER_WAIT_MS = 300;
 /** The answer told of a newer state, which decides first: how long a call waits for it. */
 const STATE_WAIT_MS = 2_000;
@@ -129,6 +129,8 @@ export class Starts implements ReportPart {
     else if (this.#isAway) this.#beginAlone(start);
     else {
       this.#waiting.add(start);
+      // No report is made while an earlier one finds no server: nothing else would end the wait.
+      if (this.#timer === null) this.#wait(ANSWER_WAIT_MS);
       this.#host.reportNow();
     }
     return start;
@@ -206,6 +208,7 @@ export class Starts implements ReportPart {
     else if (this.#waiting.size > 0) this.#wait(STATE_WAIT_MS);
     for (const start of this.#waiting) {
       if (start.standing !== "waiting") continue;
+      if (this.#timer === null) this.#wait(ANSWER_WAIT_MS);
       this.#host.reportNow();
       break;
     }
