@@ -22,6 +22,8 @@ import { ruleSchema } from "./rule.ts";
 import { standingSchema } from "./standing.ts";
 import { levelSchema, switchSchema, tripSchema } from "./switch.ts";
 
+const SALT_PATTERN = /^[\w-]{1,64}$/;
+
 const runbookUrlSchema = text(MAX_URL_CHARS).refine(isWebUrl, "must be an http or https address").nullable();
 
 const steps: z.ZodArray<z.ZodType<ChainStep>> = z.array(chainStepSchema);
@@ -87,14 +89,24 @@ const flagFields = {
   rules: optionalField(rules.max(MAX_RULES, `must be at most ${String(MAX_RULES)} rules`)),
   rollout: optionalField(z.number("must be a percentage").min(0, "must be 0 to 100").max(100, "must be 0 to 100")),
 };
-export const createFlagBody = z.strictObject({ key: flagKeySchema, ...flagFields }).openapi("CreateFlag");
+/** Decides, with its id, whom a rollout holds: a flag with the same salt holds the same ones. */
+const saltSchema = z.string("must be a text").regex(SALT_PATTERN, "must be 1 to 64 letters, digits, - or _");
+export const createFlagBody = z
+  .strictObject({
+    key: flagKeySchema,
+    ...flagFields,
+    salt: optionalField(saltSchema).openapi({
+      description: "Whom a rollout holds follows from it: that of the flag it is a copy of. Left out: a new one.",
+    }),
+  })
+  .openapi("CreateFlag");
 export type NewFlag = z.infer<typeof createFlagBody>;
 
 export const updateFlagBody = z
   .strictObject({ ...flagFields, name: optionalField(flagFields.name) })
   .openapi("UpdateFlag");
 export type FlagEdit = z.infer<typeof updateFlagBody>;
-/** All that people define of a flag but its key. */
+/** All that people define of a flag but its key and its salt. */
 export type FlagDefinition = Required<FlagEdit>;
 
 const effectiveSchema = z.object({
@@ -148,6 +160,7 @@ export const flagSchema = z
     tags: z.array(z.string()),
     rules,
     rollout: z.number(),
+    salt: z.string().openapi({ description: "Whom a rollout holds follows from it; never changes." }),
     switch: switchSchema,
     level: levelSchema,
     trips: z.array(tripSchema),

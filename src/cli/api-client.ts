@@ -22,8 +22,10 @@ const problemSchema = z.object({
 });
 
 export interface Call {
-  method?: "GET" | "POST" | "PUT";
+  method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   body?: Readonly<Record<string, unknown>>;
+  /** The version that an edit is made on. */
+  version?: number;
   /** Said when the server cannot be reached, for calls that stop something. */
   stops?: boolean;
 }
@@ -89,7 +91,7 @@ async function send(
   base: string,
   token: string,
   path: string,
-  { method = "GET", body, stops = false }: Call,
+  { method = "GET", body, version, stops = false }: Call,
   accept?: string,
 ): Promise<Response> {
   try {
@@ -100,6 +102,7 @@ async function send(
       headers: {
         authorization: `Bearer ${token}`,
         ...(accept !== undefined && { accept }),
+        ...(version !== undefined && { "if-match": `"${String(version)}"` }),
         ...(body !== undefined && { "content-type": "application/json" }),
       },
       ...(body !== undefined && { body: JSON.stringify(body) }),

@@ -8,6 +8,8 @@ export interface Io {
   progress: ((line: string) => void) | null;
   /** Asks a question and waits for a line, null when none comes any more; null where nobody sits at a terminal. */
   ask: ((question: string) => Promise<string | null>) | null;
+  /** All that is handed in, for `-f -`; absent where nothing can be. */
+  stdin?(): Promise<string>;
   fetch: typeof fetch;
   /** Unix time in milliseconds. */
   nowMs(): number;
@@ -31,3 +33,5 @@ export const EXIT_FAILED = 1;
 export const EXIT_USAGE = 2;
 /** The change is made, and not confirmed by every live instance. */
 export const EXIT_UNCONFIRMED = 3;
+/** `diff`: the environment is not as the file has it. */
+export const EXIT_DIFFERENT = 4;

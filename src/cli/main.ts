@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The `andon` command's process: hands the outside world to `program.ts` and exits with its code. */
 import { createInterface } from "node:readline";
+import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { readEnvironment } from "../config.ts";
 import { version } from "../version.ts";
@@ -21,6 +22,7 @@ const io: Io = {
   err: (line) => process.stderr.write(`${line}\n`),
   progress: process.stderr.isTTY ? (line) => process.stderr.write(`\r\u001B[K${line}\r`) : null,
   ask: process.stdin.isTTY && process.stderr.isTTY ? ask : null,
+  stdin: () => text(process.stdin),
   fetch,
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),

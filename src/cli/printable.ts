@@ -14,9 +14,14 @@ export function printable(text: string): string {
   return escaped(stripVTControlCharacters(text));
 }
 
+/** A text of lines in which `\u202e` stands for a character, such as JSON or YAML whose quotes are double. */
+export function escapedLines(text: string): string[] {
+  return text.split("\n").map(escaped);
+}
+
 /** The value as JSON, lines of it. What a terminal would obey is escaped, which leaves the value as it is. */
 export function jsonLines(value: unknown): string[] {
-  return JSON.stringify(value, null, 2).split("\n").map(escaped);
+  return escapedLines(JSON.stringify(value, null, 2));
 }
 
 /** Prints nothing but printable lines, whatever it is given; a line feed does not begin a line. */
@@ -28,6 +33,11 @@ export function printingOnly(io: Io): Io {
     err: (line) => io.err(printable(line)),
     progress: progress === null ? null : (line) => progress(printable(line)),
   };
+}
+
+/** True when a terminal would obey some of it, were it not escaped. Line feeds aside. */
+export function needsEscapes(text: string): boolean {
+  return text.replaceAll("\n", "").search(UNSAFE) >= 0;
 }
 
 function escaped(text: string): string {

@@ -23,6 +23,7 @@ import {
   usage,
   type UsageOptions,
 } from "./money-commands.ts";
+import { apply, type ApplyOptions, diff, exportConfiguration, type FileOptions } from "./configuration/commands.ts";
 import { acknowledge, incidents, resolve } from "./incident-commands.ts";
 import { CliError, EXIT_FAILED, EXIT_OK, EXIT_USAGE, type Io } from "./io.ts";
 import { printingOnly } from "./printable.ts";
@@ -46,6 +47,7 @@ Set ANDON_URL and ANDON_OP_TOKEN (ANDON_TOKEN is the application's), then:
   $ andon restore support-chat --reason "fixed" --ramp 10
   $ andon block claude-opus-5-5 --reason "overloaded"
   $ andon budget raise "Support chat, daily" --add 50 --reason "launch day"
+  $ andon export > production.yaml; andon diff -f production.yaml; andon apply -f production.yaml
   $ andon usage --by model --last 7d
   $ andon prices set claude-next-9 --input 4 --output 20 --cache-write-5m 5 --cache-write-1h 8 --cache-read 0.4
 
@@ -54,12 +56,13 @@ Exit codes:
      which refuse by themselves, follow no restore and are named)
   1  failed
   2  wrong usage
-  3  the change is made, but within 10 s not confirmed by all (or this token may not read receipts)`;
+  3  the change is made, but within 10 s not confirmed by all (or this token may not read receipts)
+  4  diff: the environment is not as the file has it`;
 
 const UNKNOWN_COMMAND = "commander.unknownCommand";
 /** What a person may look for here and finds elsewhere. */
 const ELSEWHERE =
-  "Budgets are made and edited on the board, under Budgets, or over the API; flags, chains, channels and tokens as well.";
+  "Budgets are made and edited on the board, under Budgets, over the API, or as a file (andon export, andon apply); flags, chains and channels as well. Tokens on the board or over the API.";
 
 /** Runs one command line (without node and script). Resolves with the exit code; never rejects. */
 export async function run(args: readonly string[], given: Io, local: Local, version: string): Promise<number> {
@@ -209,6 +212,21 @@ function createProgram(io: Io, local: Local, version: string, exit: (code: numbe
   withRead(
     incident.command("resolve [id]").description("close one whose cause has ended, which it does by itself too"),
   ).action(async (id: string | undefined, options: Common) => exit(await resolve(io, id, options)));
+  read("export", "print what the environment defines, as YAML for git: chains, flags, budgets, channels").action(
+    async (options: Common) => exit(await exportConfiguration(io, options)),
+  );
+  const file = ["-f, --file <file>", "a file that andon export wrote; - reads standard input"] as const;
+  read("diff", "what apply would change; exit code 4 when that is anything")
+    .requiredOption(...file)
+    .action(async (options: FileOptions) => exit(await diff(io, options)));
+  read("apply", "make the environment as a file has it; flags that are off stay off")
+    .requiredOption(...file)
+    .option("--dry-run", "show the plan and change nothing")
+    .option("--prune", "delete what is not in the file's sections")
+    .option("--force", "overwrite edits that were made since the file was the same as the environment")
+    .option("--yes", "do not ask on a terminal")
+    .option("--new-model", "take a model name that looks like a slip as it is")
+    .action(async (options: ApplyOptions) => exit(await apply(io, options)));
   read("audit", "who changed what, newest first")
     .option("--flag <key>", "of one flag only")
     .option("--limit <n>", "how many", toNumber, DEFAULT_AUDIT_ENTRIES)

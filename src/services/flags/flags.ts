@@ -91,7 +91,7 @@ export async function createFlag(ctx: Ctx, environmentKey: string, input: NewFla
         key: input.key,
         name: input.name,
         environmentId: environment.id,
-        salt: ctx.deps.newSecret(SALT_BYTES),
+        salt: input.salt ?? ctx.deps.newSecret(SALT_BYTES),
         since: at,
         createdAt: at,
         updatedAt: at,

@@ -44,6 +44,7 @@ export function flagResource(
     tags: [...flag.tags],
     rules: flag.rules,
     rollout: flag.rollout,
+    salt: flag.salt,
     switch: switchResource(switchOf(flag)),
     level: {
       level: force.level,
