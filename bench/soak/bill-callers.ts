@@ -9,12 +9,12 @@ import {
   findFeatureDisabled,
   type GuardHost,
   type GuardOptions,
-  guardStats,
   type UsageDraft,
 } from "../../sdk-client/src/anthropic.ts";
 import { priceTable } from "../../sdk-client/src/pricing/price-table.ts";
 import { priceUsage } from "../../sdk-client/src/pricing/price.ts";
 import { BATCH_PART } from "../../sdk-client/src/wire/usage-protocol.ts";
+import { inFlightOf } from "../../sdk-client/src/guard/in-flight.ts";
 import { heapBytes } from "../support/memory.ts";
 import { SILENT } from "../support/silent-logger.ts";
 import { send, task } from "../support/worker.ts";
@@ -250,11 +250,13 @@ function causesOf(error: unknown): Record<string, unknown>[] {
 }
 
 /** Calls that the guard takes for running: streams that a library has dropped without a word end with the garbage. */
-async function stillRunning(): Promise<number> {
+async function stillRunning(): Promise<string[]> {
   const until = performance.now() + COLLECT_TIMEOUT_MS;
   for (;;) {
-    const count = Object.values(guardStats(host).running).reduce((sum, each) => sum + each, 0);
-    if (count === 0 || performance.now() > until) return count;
+    const calls = [...inFlightOf(host)];
+    if (calls.length === 0 || performance.now() > until) {
+      return calls.map(({ flag, context }) => `${context.targetingKey ?? "a call"} of ${flag}`);
+    }
     await heapBytes();
   }
 }

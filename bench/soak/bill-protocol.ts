@@ -50,7 +50,7 @@ const closedSchema = z.object({
   kind: z.literal("closed"),
   unhandled: z.array(z.string()),
   /** Of the guard, still running. */
-  running: z.number(),
+  running: z.array(z.string()),
   dropped: z.number(),
   waiting: z.number(),
   /** What holds the event loop: names as `process.getActiveResourcesInfo` has them. */

@@ -252,7 +252,7 @@ function ownFaults({ closed, calls }: Account, exitMs: number | null): { faults:
   if (closed === null) throw new Error("the application was not closed");
   const faults = [...closed.unhandled];
   const heapGrowthBytes = closed.endHeapBytes - closed.warmHeapBytes;
-  if (closed.running > 0) faults.push(`${closed.running} calls of the guard still run after the last has ended`);
+  for (const call of closed.running) faults.push(`the guard takes ${call} for running after the last has ended`);
   if (closed.dropped + closed.waiting > 0) {
     faults.push(`${closed.dropped} records were lost, ${closed.waiting} were still waiting at the close`);
   }

@@ -1,6 +1,7 @@
 /** The table of failures: which go to the next model, which straight through, and how often anything is sent. */
 import { serve } from "@hono/node-server";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { guardStats } from "../../sdk-client/src/anthropic.ts";
 import { type Behaviour, OVERLOADED } from "../../src/demo/claude-endpoint/claude-endpoint.ts";
 import { FLAG, flagOf, HAIKU, OPUS, snapshotOf, SONNET } from "../support/guard-snapshots.ts";
 import { ASK, errorOf, type Gate, gate, modelsSent, SDKS, startWorld, type World } from "../support/guard-world.ts";
@@ -236,5 +237,18 @@ describe.each(SDKS)("$name", ({ Sdk }) => {
     await world.change({ flags: { [FLAG]: flagOf({ state: "off", cause: "manual" }) } });
     expect(await error).toMatchObject({ code: "ANDON_FEATURE_DISABLED" });
     expect(modelsSent(world)).toEqual([OPUS]);
+  });
+
+  it("takes no call for running whose caller went while the SDK waited for its retry", async () => {
+    await world.setFlag({ chain: null });
+    const abort = new AbortController();
+    const fetch = vi.fn(() => Promise.reject(new TypeError("fetch failed")));
+    const error = errorOf(world.client(Sdk, { fetch }).messages.create(ASK, { signal: abort.signal }));
+    await until("the first attempt to fail", () => fetch.mock.calls.length === 1);
+    // Everything but the sleep is done in the turns that follow.
+    for (let turn = 0; turn < 10; turn += 1) await new Promise(setImmediate);
+    abort.abort();
+    await error;
+    await until("nothing to run", () => Object.keys(guardStats(world.andon).running).length === 0);
   });
 });

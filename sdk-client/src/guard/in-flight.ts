@@ -47,6 +47,10 @@ export class InFlight {
     this.#watches.delete(call);
   }
 
+  [Symbol.iterator](): IterableIterator<RunningCall> {
+    return this.#running[Symbol.iterator]();
+  }
+
   stats(): GuardStats {
     const running: Record<string, number> = {};
     for (const { flag } of this.#running) running[flag] = (running[flag] ?? 0) + 1;

@@ -88,29 +88,29 @@ function isErrorBase(value: unknown): value is ErrorBase {
   return typeof value === "function" && value.prototype instanceof Error;
 }
 
-/** The signal, telling of its next listener with what calls that listener; `begun` gives what is called when it is removed. */
+/** The signal, telling of its next listener with what calls that listener; `begun` gives what is called when it is gone. */
 function sleepSignal(signal: AbortSignal, begun: (wake: () => void) => () => void): AbortSignal {
-  let ended: (() => void) | null = null;
+  let forget: (() => void) | null = null;
   return new Proxy(signal, {
     get: (target, property) => {
       const value: unknown = Reflect.get(target, property, target);
       if (typeof value !== "function") return value;
       if (property === "addEventListener") {
         return (type: "abort", listener: () => void, options?: { once?: boolean }) => {
-          target.addEventListener(type, listener, options);
-          ended = begun(() => {
-            target.removeEventListener(type, listener);
-            ended?.();
+          // The SDK removes no listener that an abort has called.
+          const wake = (): void => {
+            forget?.();
             listener();
-          });
+          };
+          const ended = begun(wake);
+          forget = () => {
+            target.removeEventListener(type, wake);
+            ended();
+          };
+          target.addEventListener(type, wake, options);
         };
       }
-      if (property === "removeEventListener") {
-        return (type: "abort", listener: () => void) => {
-          target.removeEventListener(type, listener);
-          ended?.();
-        };
-      }
+      if (property === "removeEventListener") return () => forget?.();
       const method: unknown = value.bind(target);
       return method;
     },
