@@ -55,12 +55,12 @@ export async function faultsOfLedger(given: {
     if (exact !== (wanted?.exactNanoUsd ?? 0) || !isSpent) {
       faults.push(`windows of ${name}: ${exact} exact of ${spent}, the records are ${textOf(wanted)}`);
     }
-    if (reserved !== 0) {
+    if (reserved !== 0 || indeterminate !== 0) {
       const left = JSON.stringify(await query(LEFT));
-      faults.push(`windows of ${name}: ${reserved} nano-USD reserved at rest: ${left}`);
+      faults.push(
+        `windows of ${name}: ${reserved} nano-USD reserved and ${indeterminate} indeterminate at rest: ${left}`,
+      );
     }
-    // Granted by a server that died with its answer: no client knows of it, so it counts until a person returns it.
-    if (indeterminate !== 0) said.push(`${name}: ${(indeterminate / 1e9).toFixed(4)} USD indeterminate at rest`);
     said.push(`${name} (${enforcement}): ${count} windows, ${(spent / 1e9).toFixed(2)} USD`);
   }
   return { faults, said };

@@ -10,11 +10,13 @@ import {
   OVERLOADED,
   startClaudeEndpoint,
 } from "../../src/demo/claude-endpoint/claude-endpoint.ts";
+import { LEASES_PATH } from "../../sdk-client/src/wire/lease-protocol.ts";
 import { budgetWindows } from "../../src/db/schema/budgets.ts";
 import { freshDatabase } from "../support/database.ts";
 import { errorOf, gate, SILENT } from "../support/guard-world.ts";
 import { jsonOf } from "../support/json.ts";
 import { makeToken, startTestServer, type TestServer } from "../support/server.ts";
+import { startLosingRelay } from "../support/losing-relay.ts";
 import { until } from "../support/until.ts";
 
 const OPUS = "claude-opus-5-5";
@@ -443,6 +445,19 @@ describe("a budget that reserves", () => {
     await andon.close();
     await until("it to be settled", async () => (await money()).spent > 0 && (await money()).reserved === 0);
     expect((await money()).spent).toBeLessThan(0.2 * NANO);
+  });
+
+  it("gives back at its close what was granted by answers that were lost", async () => {
+    const relay = await startLosingRelay(server.url, LEASES_PATH);
+    const { andon, client, money } = await setting(3, { url: relay.url, options: { deadlineMs: 500 } });
+    relay.loses = true;
+    await errorOf(client.messages.create(ASK));
+    await until("an answer to be lost", () => relay.lost > 0);
+    expect((await money()).reserved).toBeGreaterThan(0);
+    relay.loses = false;
+    await andon.close();
+    expect(await money()).toEqual({ spent: 0, reserved: 0, indeterminate: 0 });
+    await relay.close();
   });
 
   it("spends what its lease still holds while no server answers, then does as the budget's onUnavailable says", async () => {

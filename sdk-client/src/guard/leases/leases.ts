@@ -20,8 +20,8 @@ import { type Exchange, exchange } from "./exchange.ts";
 import { type Spender, subjectOf } from "./scope.ts";
 
 const FAILURES_TO_BELIEVE = 2;
-/** A client that closes says so often what it gives back: what was asked for before may be granted meanwhile. */
-const CLOSING_MESSAGES = 2;
+/** A client that closes says at most so often what it gives back: what was asked for before may be granted meanwhile. */
+const CLOSING_MESSAGES = 8;
 const BEAT_MS = 1_000;
 /** A lease without room or waiters is renewed so often. */
 const RENEW_MS = 5_000;
@@ -42,7 +42,7 @@ export interface Account {
 }
 
 /** Its answer did not arrive: what it asked for may have been granted. */
-type Lost = Pick<LeaseRequest, "requestId" | "wants">;
+type Lost = Pick<LeaseRequest, "requestId" | "wants"> & { sentMs: number };
 
 /** A parked message, and how much it asks for at least, by book. */
 interface Parked {
@@ -58,7 +58,9 @@ export class Leases {
   readonly #host: LeaseHost;
   #budgets: readonly SnapshotBudget[] = [];
   readonly #books = new Map<string, LeaseBook>();
+  /** Those to be asked after, and those that a later answer tells of: see {@link Leases.#noteLost}. */
   readonly #lost: Lost[] = [];
+  #doubtful: Lost[] = [];
   #parked: Parked | null = null;
   /** Resolves when the message under way is answered. */
   #telling: Promise<void> | null = null;
@@ -248,7 +250,7 @@ export class Leases {
       this.#take(message, outcome.answer, sentMs);
       return true;
     }
-    this.#noteLost(message);
+    this.#noteLost(message, sentMs);
     if (how.stop?.isStopped === true) return false;
     this.#failures += 1;
     const { cause, detail } = outcome;
@@ -258,12 +260,29 @@ export class Leases {
     return false;
   }
 
-  /** What was granted on a lease that is known is told in any answer; a lease that is not known must be asked after. */
-  #noteLost({ requestId, wants }: LeaseRequest): void {
-    const isNew = wants.some(({ budgetId, subject }) => this.#books.get(keyOf(budgetId, subject))?.hasLease === false);
-    if (!isNew || this.#lost.some((lost) => lost.requestId === requestId)) return;
-    this.#lost.push({ requestId, wants });
-    if (this.#lost.length > MAX_LOST) this.#lost.shift();
+  /**
+   * What was granted on a lease that is known is told in any answer. A lease that is not known must be asked after; so must
+   * what came after a known one, when the next answer says that the server has ended that.
+   */
+  #noteLost({ requestId, wants }: LeaseRequest, sentMs: number): void {
+    if (wants.length === 0 || this.#lost.some((lost) => lost.requestId === requestId)) return;
+    const lost = { requestId, wants, sentMs };
+    const list = this.#hasLeases(wants) ? this.#doubtful : this.#lost;
+    list.push(lost);
+    if (list.length > MAX_LOST) list.shift();
+  }
+
+  #judgeDoubtful(sentMs: number): void {
+    const later = this.#doubtful.filter((lost) => lost.sentMs > sentMs);
+    for (const lost of this.#doubtful) {
+      if (lost.sentMs <= sentMs && !this.#hasLeases(lost.wants)) this.#lost.push(lost);
+    }
+    this.#doubtful = later;
+  }
+
+  /** Each budget that is asked of has a lease here. */
+  #hasLeases(wants: readonly LeaseWant[]): boolean {
+    return wants.every(({ budgetId, subject }) => this.#books.get(keyOf(budgetId, subject))?.hasLease === true);
   }
 
   #take(message: LeaseRequest, answer: LeaseAnswer, sentMs: number): void {
@@ -276,6 +295,7 @@ export class Leases {
       for (const book of this.#books.values()) if (book.budgetId === budgetId) book.scarce();
     }
     for (const denied of answer.denied) this.#books.get(keyOf(denied.budgetId, denied.subject))?.denied(denied);
+    this.#judgeDoubtful(sentMs);
     for (const book of this.#books.values()) book.settled();
   }
 
@@ -320,9 +340,12 @@ export class Leases {
     for (let left = CLOSING_MESSAGES; left > 0; left -= 1) {
       for (const book of this.#books.values()) book.giveBack();
       this.#forgetEmpty();
-      if (this.#books.size === 0) return;
-      const message = { requestId: crypto.randomUUID(), instance: link.instance, wants: [], leases: this.#states() };
-      if (!(await this.#say(link, message, { waitSeconds: 0, holdsProcess: true })) || !this.#isAnyIdle) return;
+      const [lost] = this.#lost;
+      if (this.#books.size === 0 && lost === undefined) return;
+      const { requestId, wants } = lost ?? { requestId: crypto.randomUUID(), wants: [] };
+      const message = { requestId, instance: link.instance, wants, leases: this.#states() };
+      const isAnswered = await this.#say(link, message, { waitSeconds: 0, holdsProcess: true });
+      if (!isAnswered || (!this.#isAnyIdle && this.#lost.length === 0)) return;
     }
   }
 
