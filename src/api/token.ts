@@ -57,6 +57,12 @@ export const tokenSchema = z
   .openapi("Token");
 export type TokenResource = z.infer<typeof tokenSchema>;
 
+/** Who asks, and what they may: `environments` null for all. */
+export const callerSchema = tokenSchema
+  .pick({ kind: true, name: true, role: true, environments: true })
+  .openapi("Caller");
+export type Caller = z.infer<typeof callerSchema>;
+
 export const createdTokenSchema = tokenSchema
   .extend({ secret: z.string().openapi({ description: "The token itself, shown this once." }) })
   .openapi("CreatedToken");

@@ -114,6 +114,17 @@ function createProgram(io: Io, local: Local, version: string, exit: (code: numbe
     .description("print a one-time admin sign-in link, made directly in the database (DATABASE_URL or ANDON_DATA_DIR)")
     .action(async () => exit(await local.signInLink(io)));
 
+  program
+    .command("mcp")
+    .description(
+      "let an assistant look, and kill or step down, by the Model Context Protocol on standard input and output",
+    )
+    .option("--env <key>", "environment", "production")
+    // Its SDK is large: no other command waits for it.
+    .action(async ({ env }: { env: string }) =>
+      exit(await (await import("./mcp/server.ts")).serveMcp(io, env, version)),
+    );
+
   read("status [flag]", "what is off or downgraded now").action(async (flag: string | undefined, options: Common) =>
     exit(await status(io, flag, options)),
   );

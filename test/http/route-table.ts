@@ -28,6 +28,7 @@ const PRICE = {
 
 /** By method and pattern, as in the app's route table. */
 export const ROUTES: Readonly<Record<string, RouteEntry>> = {
+  "GET /v1/token": { demand: "any", path: "/v1/token", global: true },
   "GET /v1/environments": { demand: "any", path: "/v1/environments", global: true },
   "POST /v1/environments": {
     demand: "admin",

@@ -1,9 +1,9 @@
 /** Tokens: made once, shown once, revoked at once. The answer with the secret is the only place where it ever is. */
 import { z } from "@hono/zod-openapi";
 import { idSchema } from "../../api/fields.ts";
-import { createToken, listTokens, revokeToken } from "../../services/access/tokens.ts";
+import { callerOf, createToken, listTokens, revokeToken } from "../../services/access/tokens.ts";
 import { type Api, bareChangeRoute, body, changeRoute, createApi, futureDate, json, readRoute } from "../openapi.ts";
-import { createdTokenSchema, tokenBody, tokenSchema } from "../../api/token.ts";
+import { callerSchema, createdTokenSchema, tokenBody, tokenSchema } from "../../api/token.ts";
 
 const tags = ["Tokens"];
 const params = z.object({ id: idSchema });
@@ -15,6 +15,15 @@ const list = readRoute("admin", {
   operationId: "listTokens",
   summary: "Active and revoked tokens, never their secrets",
   responses: { 200: json(z.object({ items: z.array(tokenSchema) }), "Tokens, newest first.") },
+});
+
+const caller = readRoute("any", {
+  method: "get",
+  path: "/v1/token",
+  tags,
+  operationId: "getCaller",
+  summary: "What the token that asks may do",
+  responses: { 200: json(callerSchema, "Its kind, role and environments.") },
 });
 
 const create = changeRoute("admin", {
@@ -40,6 +49,7 @@ const revoke = bareChangeRoute("admin", {
 export function tokenRoutes(): Api {
   return createApi()
     .openapi(list, async (c) => c.json(await listTokens(c.get("ctx")), 200))
+    .openapi(caller, async (c) => c.json(await callerOf(c.get("ctx")), 200))
     .openapi(create, async (c) => {
       const { environments, expiresAt, ...input } = c.req.valid("json");
       const { token, secret } = await createToken(c.get("ctx"), {

@@ -10,9 +10,10 @@ import type { Db, TokenRow } from "../../db/types.ts";
 import { type Role, seesEnvironment, type TokenKind } from "../../domain/actor.ts";
 import type { Kept } from "../../domain/audit.ts";
 import { MAX_ACTIVE_TOKENS } from "../../domain/limits.ts";
-import type { TokenResource } from "../../api/token.ts";
+import type { Caller, TokenResource } from "../../api/token.ts";
 import { AppError, invalid } from "../../errors.ts";
 import { one, requireRoom } from "../shared/one.ts";
+import { listEnvironments } from "./environments.ts";
 import { hashSecret } from "./secret.ts";
 
 const SECRET_BYTES = 30;
@@ -35,6 +36,15 @@ export async function listTokens(ctx: Ctx): Promise<{ items: TokenResource[] }> 
     const keys = await environmentKeys(db);
     return { items: rows.filter((row) => mayManage(ctx, row)).map((row) => tokenResource(ctx, row, keys)) };
   });
+}
+
+/** Who asks, and what they may. */
+export async function callerOf(ctx: Ctx): Promise<Caller> {
+  const { kind, name, role, environmentIds } = ctx.actor;
+  // Requests come with tokens; `system` is who changes things without one.
+  if (kind === "system") throw new AppError("FORBIDDEN", "Nobody asks.");
+  const seen = environmentIds === null ? null : (await listEnvironments(ctx)).items.map(({ key }) => key);
+  return { kind, name, role, environments: seen };
 }
 
 /** Makes a token. `secret` is the only time it can be read. */
