@@ -96,9 +96,10 @@ describe("a kill token", () => {
     TIMEOUT_MS,
   );
 
-  it("may call what tightens, and read nothing but the environments it is for", () => {
+  it("may call what tightens, and read nothing but what it may and the environments it is for", () => {
     const allowed = Object.entries(ROUTES).filter(([, { demand }]) => demand === "tighten" || demand === "any");
     expect(allowed.map(([name]) => name)).toEqual([
+      "GET /v1/token",
       "GET /v1/environments",
       "GET /v1/environments/:env",
       "POST /v1/environments/:env/flags/:key/kill",
