@@ -1,4 +1,5 @@
 /** Which fields of the API's resources the commands go by. All others are shown with `--json`, and never missed. */
+import { drillSchema } from "../api/drill.ts";
 import { z } from "zod";
 import { auditSchema } from "../api/audit.ts";
 import { budgetSchema, changedBudgetSchema } from "../api/budget.ts";
@@ -171,3 +172,6 @@ const entry = auditSchema
   .extend({ actor: auditSchema.shape.actor.pick({ name: true }) });
 export const auditAnswer = tolerant(pageOf(entry).pick({ items: true }));
 export type AuditAnswer = z.infer<typeof auditAnswer>;
+
+export const drillAnswer = tolerant(drillSchema);
+export type DrillAnswer = z.infer<typeof drillAnswer>;

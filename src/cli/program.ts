@@ -25,6 +25,7 @@ import {
 } from "./money-commands.ts";
 import { apply, type ApplyOptions, diff, exportConfiguration, type FileOptions } from "./configuration/commands.ts";
 import { acknowledge, incidents, resolve } from "./incident-commands.ts";
+import { drill } from "./drill-command.ts";
 import { CliError, EXIT_FAILED, EXIT_OK, EXIT_USAGE, type Io } from "./io.ts";
 import { printingOnly } from "./printable.ts";
 
@@ -43,6 +44,7 @@ Set ANDON_URL and ANDON_OP_TOKEN (ANDON_TOKEN is the application's), then:
   $ andon kill support-chat
   $ andon kill support-chat --reason "answers leak prices"
   $ andon kill --all --reason "key leaked" --until 2030-01-31T06:00:00Z
+  $ andon drill support-chat
   $ andon downgrade support-chat --model claude-sonnet-5-5 --reason "cost"
   $ andon restore support-chat --reason "fixed" --ramp 10
   $ andon block claude-opus-5-5 --reason "overloaded"
@@ -140,6 +142,9 @@ function createProgram(io: Io, local: Local, version: string, exit: (code: numbe
     .action(async (flag: string | undefined, options: Parameters<typeof restore>[2]) =>
       exit(await restore(io, flag, options)),
     );
+  read("drill <flag>", "turn a flag off for seconds to see that its switch works; it comes back by itself")
+    .option("--seconds <n>", "off for at most so long; back as soon as everybody has answered", toNumber)
+    .action(async (flag: string, options: Parameters<typeof drill>[2]) => exit(await drill(io, flag, options)));
   change("downgrade <flag>", "step a flag down its chain, one step unless told which")
     .option("--level <n>", "level to go to; 0 is full quality", toNumber)
     .option("--model <id>", "model of the chain to go to")

@@ -47,6 +47,9 @@ export const ACCOUNT = systemActor("account", "account");
 /** Who tells further channels of what nobody acknowledges. */
 export const ESCALATION = systemActor("escalation", "escalation");
 
+/** Who ends drills. */
+export const DRILLS = systemActor("drills", "drills");
+
 /** Who tells of models without a price. */
 export const PRICING = systemActor("prices", "prices");
 

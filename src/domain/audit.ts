@@ -56,6 +56,7 @@ type Told =
   | Edited<"flag.moved", { state: StandingState; model: string | null }>
   | Made<"flag.tripped", TripKept>
   | Gone<"flag.trip-ended", TripKept>
+  | Made<"drill.ended", { state: string; applied: number | null; live: number | null; by: string }>
   | Made<"batches.canceled", { batches: number; estimatedNanoUsd: number }>
   | Made<"breaker.opened", FleetCalls>
   | Made<"breaker.probing", { probeShare: number }>
@@ -151,6 +152,7 @@ const TARGET_KINDS = {
   "flag.moved": "flag",
   "flag.tripped": "flag",
   "flag.trip-ended": "flag",
+  "drill.ended": "flag",
   "batches.canceled": "flag",
   "breaker.opened": "model",
   "breaker.probing": "model",

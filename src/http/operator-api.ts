@@ -11,6 +11,7 @@ import { batchRoutes } from "./operator/batches.ts";
 import { budgetRoutes } from "./operator/budgets.ts";
 import { chainRoutes } from "./operator/chains.ts";
 import { channelRoutes } from "./operator/channels.ts";
+import { drillRoutes } from "./operator/drills.ts";
 import { environmentRoutes } from "./operator/environments.ts";
 import { flagRoutes } from "./operator/flags.ts";
 import { incidentRoutes } from "./operator/incidents.ts";
@@ -29,6 +30,7 @@ import { watchRoutes } from "./operator/watches.ts";
 const NOUNS = [
   flagRoutes,
   switchRoutes,
+  drillRoutes,
   masterRoutes,
   chainRoutes,
   modelRoutes,

@@ -3,6 +3,7 @@ import { accountFaultsJob } from "./account-faults.ts";
 import { batchesJob } from "./batches.ts";
 import { breakersJob } from "./breakers.ts";
 import { budgetsJob } from "./budgets.ts";
+import { drillsJob } from "./drills.ts";
 import { escalationJob } from "./escalation.ts";
 import { expiryJob } from "./expiry.ts";
 import { pruneJob } from "./prune.ts";
@@ -15,6 +16,7 @@ import { usageRollupsJob } from "./usage-rollups.ts";
 import { watchesJob } from "./watches.ts";
 
 export const JOBS: readonly Job[] = [
+  drillsJob,
   expiryJob,
   breakersJob,
   accountFaultsJob,

@@ -84,6 +84,13 @@ export const ROUTES: Readonly<Record<string, RouteEntry>> = {
   "GET /v1/environments/:env/unknown-flags": { demand: "viewer", path: `${ENV}/unknown-flags` },
   "GET /v1/environments/:env/aliases": { demand: "viewer", path: `${ENV}/aliases` },
   "PUT /v1/environments/:env/aliases": { demand: "admin", path: `${ENV}/aliases`, body: { aliases: {} } },
+  "POST /v1/environments/:env/flags/:key/drill": {
+    demand: "operator",
+    path: `${ENV}/flags/support-chat/drill`,
+    body: {},
+  },
+  "GET /v1/environments/:env/flags/:key/drills": { demand: "viewer", path: `${ENV}/flags/support-chat/drills` },
+  "GET /v1/environments/:env/drills/:id": { demand: "viewer", path: `${ENV}/drills/unknown` },
   "GET /v1/environments/:env/instances": { demand: "viewer", path: `${ENV}/instances` },
   "POST /v1/environments/:env/instances/:id/dead": {
     demand: "operator",

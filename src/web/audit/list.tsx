@@ -57,6 +57,7 @@ const VERBS: Readonly<Record<Action, string>> = {
   "watch.ended": "told that it is over:",
   "watch.edited": "set the watch",
   "token.created": "created the token",
+  "drill.ended": "ended the drill of",
   "token.revoked": "revoked the token",
   "aliases.edited": "mapped names of models in",
   "environment.created": "created the environment",
