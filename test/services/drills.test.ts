@@ -1,5 +1,5 @@
 /** Drills: a flag is off for seconds, what that proves is recorded, and it comes back, unless a person wants it off. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import Anthropic from "@anthropic-ai/sdk";
 import { Andon } from "../../sdk-client/src/andon.ts";
@@ -140,8 +140,8 @@ describe("whatever happens meanwhile", () => {
             isRestored = true;
             isKept = false;
           } else {
-            const until = new Date(clock.nowMs() + 60_000).toISOString();
-            expect((await kill(one.kind === "kill" ? {} : { until })).status).toBe(200);
+            const later = new Date(clock.nowMs() + 60_000).toISOString();
+            expect((await kill(one.kind === "kill" ? {} : { until: later })).status).toBe(200);
             isKept ||= one.kind === "kill";
           }
         }
