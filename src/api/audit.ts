@@ -2,6 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import { TOKEN_KINDS } from "../domain/actor.ts";
 import { EVERY_TARGET_KIND } from "../domain/audit.ts";
+import { MAX_FLAGS_PER_ENVIRONMENT } from "../domain/limits.ts";
 import { reasonSchema, revision, time } from "./fields.ts";
 import { pageQuery } from "./list.ts";
 import { optionalField } from "./optional-field.ts";
@@ -21,6 +22,16 @@ export const auditQuery = pageQuery.extend({
 });
 export const lateReasonBody = z.strictObject({ reason: reasonSchema }).openapi("LateReason");
 export const revertBody = z.strictObject({ reason: optionalField(reasonSchema) }).openapi("Revert");
+
+export const revertAllBody = z
+  .strictObject({
+    ids: z
+      .array(z.int("must be a whole number").min(1, "must be an audit id"), "must be a list of audit ids")
+      .min(1, "must name a change")
+      .max(MAX_FLAGS_PER_ENVIRONMENT, `must be at most ${String(MAX_FLAGS_PER_ENVIRONMENT)} changes`),
+    reason: optionalField(reasonSchema),
+  })
+  .openapi("RevertAll");
 
 const target = z.object({ kind: z.string(), key: z.string() });
 
@@ -43,3 +54,4 @@ export const auditSchema = z
 export type AuditResource = z.infer<typeof auditSchema>;
 
 export const revertedSchema = z.object({ target, revision }).openapi("Reverted");
+export const revertedAllSchema = z.object({ targets: z.array(target), revision }).openapi("RevertedAll");

@@ -191,6 +191,21 @@ export type FlagResource = z.infer<typeof flagSchema>;
 
 export const changedFlagSchema = flagSchema.extend({ revision }).openapi("ChangedFlag");
 export const switchedFlagSchema = flagSchema.extend({ revision, auditId }).openapi("SwitchedFlag");
+
+export const taggedFlagsSchema = z
+  .object({ tag: z.string(), items: z.array(flagSchema), revision })
+  .openapi("TaggedFlags");
+export const switchedTagSchema = z
+  .object({
+    tag: z.string(),
+    items: z.array(z.object({ flag: flagSchema, auditId })),
+    refused: z
+      .array(z.object({ key: z.string(), message: z.string() }))
+      .openapi({ description: "Flags that stay as they are, and why." }),
+    revision,
+  })
+  .openapi("SwitchedTag", { description: "Every change of it has this one revision." });
+
 export const deletedFlagSchema = z.object({ budgets: z.array(budgetName), revision }).openapi("DeletedFlag");
 
 const unknownFlagSchema = z.object({

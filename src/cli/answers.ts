@@ -3,7 +3,13 @@ import { drillSchema } from "../api/drill.ts";
 import { z } from "zod";
 import { auditSchema } from "../api/audit.ts";
 import { budgetSchema, changedBudgetSchema } from "../api/budget.ts";
-import { flagSchema, switchedFlagSchema, unknownFlagsSchema } from "../api/flag.ts";
+import {
+  flagSchema,
+  switchedFlagSchema,
+  switchedTagSchema,
+  taggedFlagsSchema,
+  unknownFlagsSchema,
+} from "../api/flag.ts";
 import { declaredSchema, instancesSchema, receiptsSchema } from "../api/instance.ts";
 import { acknowledgedSchema, incidentSchema, resolvedSchema } from "../api/incident.ts";
 import { deletedSchema, listOf, pageOf } from "../api/list.ts";
@@ -49,6 +55,16 @@ export const switchedFlagAnswer = tolerant(
   switchedFlagSchema.pick({ ...FLAG, revision: true, auditId: true }).partial({ standing: true, auditId: true }),
   OLDER_FLAG,
 );
+
+export const taggedAnswer = tolerant(
+  taggedFlagsSchema.pick({ tag: true, revision: true }).extend({ items: z.array(flagAnswer) }),
+);
+export const switchedTagAnswer = tolerant(
+  switchedTagSchema
+    .pick({ tag: true, refused: true, revision: true })
+    .extend({ items: z.array(z.object({ flag: flagAnswer, auditId: z.number().nullable() })) }),
+);
+export type SwitchedTagAnswer = z.infer<typeof switchedTagAnswer>;
 
 /** What is left of a budget's ladder. */
 export const budgetAnswer = tolerant(budgetSchema.pick({ enforcement: true, ladder: true, now: true }));

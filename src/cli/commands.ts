@@ -17,7 +17,10 @@ import {
   modelsAnswer,
   openIncidents,
   receiptsAnswer,
+  type SwitchedTagAnswer,
   switchedFlagAnswer,
+  switchedTagAnswer,
+  taggedAnswer,
   unknownFlagsAnswer,
 } from "./answers.ts";
 import { CliError, EXIT_OK, EXIT_USAGE, type Io } from "./io.ts";
@@ -117,35 +120,49 @@ async function accountsOf(api: ApiClient, base: string, key?: string): Promise<R
 export async function kill(
   io: Io,
   key: string | undefined,
-  options: ChangeOptions & { all?: boolean; until?: string },
+  options: ChangeOptions & { all?: boolean; tag?: string; until?: string },
 ): Promise<number> {
-  const target = targetOf(key, options.all);
+  const target = targetOf(key, options);
   const body = { reason: options.reason ?? null, ...(options.until !== undefined && { until: options.until }) };
   const besides = options.reason === undefined ? { last: whyKilled(io, options) } : {};
+  if (options.tag !== undefined) {
+    const last = async ({ items }: SwitchedTagAnswer) => {
+      const killed = items.flatMap(({ auditId }) => (auditId === null ? [] : [auditId]));
+      await askWhy(io, options, killed);
+    };
+    return changeTag(io, options.tag, "kill", body, options, options.reason === undefined ? { last } : {});
+  }
   return target === null
     ? changeMaster(io, "kill", body, options, besides)
     : changeFlag(io, target, "kill", body, options, besides);
 }
 
-/** What was off before keeps the reason that it has. */
 function whyKilled(io: Io, options: ChangeOptions) {
+  return async ({ auditId: killed }: { auditId?: number | null | undefined }): Promise<void> =>
+    askWhy(io, options, typeof killed === "number" ? [killed] : []);
+}
+
+/** What was off before keeps the reason that it has. */
+async function askWhy(io: Io, options: ChangeOptions, killed: readonly number[]): Promise<void> {
   const silent: Io = options.json === true ? { ...io, ask: null } : io;
-  return async ({ auditId: killed }: { auditId?: number | null | undefined }): Promise<void> => {
-    if (typeof killed === "number") await askAfterKill(silent, createApiClient(io), baseOf(options), killed);
-  };
+  if (killed.length > 0) await askAfterKill(silent, createApiClient(io), baseOf(options), killed);
 }
 
 /** Says what a restore did not bring back, and which trips it overrides. */
 export async function restore(
   io: Io,
   key: string | undefined,
-  options: ChangeOptions & { all?: boolean; ramp?: number },
+  options: ChangeOptions & { all?: boolean; tag?: string; ramp?: number },
 ): Promise<number> {
-  const target = targetOf(key, options.all);
-  if (target === null && options.ramp !== undefined)
+  const target = targetOf(key, options);
+  if (options.all === true && options.ramp !== undefined)
     throw new CliError("--ramp is for one flag; the master switch has none.", EXIT_USAGE);
+  // Who is asked why is shown first what it would turn on.
+  if (options.tag !== undefined && options.reason === undefined && io.ask !== null)
+    await previewTag(io, options.tag, options);
   const reason = await requireReason(io, options.reason, RESTORE_REASONS);
   const body = { reason, ...(options.ramp !== undefined && { ramp: options.ramp }) };
+  if (options.tag !== undefined) return changeTag(io, options.tag, "restore", body, options);
   if (target === null) return changeMaster(io, "restore", body, options, { more: () => stillOff(io, options) });
   const before = options.json === true ? [] : (await readFlag(io, target, options)).trips;
   return changeFlag(io, target, "restore", body, options, {
@@ -160,6 +177,13 @@ export async function restore(
       );
     },
   });
+}
+
+/** Says which flags a tag names, each as it is now. */
+async function previewTag(io: Io, tag: string, options: Common): Promise<void> {
+  const { items } = await createApiClient(io).call(`${baseOf(options)}/tags/${encodeURIComponent(tag)}`, taggedAnswer);
+  io.err(`Turns on what is off of ${String(items.length)} with the tag "${tag}":`);
+  for (const flag of items) io.err(flagLine(flag));
 }
 
 /** Null from an older server, which does not name the budget of a trip. */
@@ -308,6 +332,29 @@ function changeFlag(
   return change(io, `/flags/${encodeURIComponent(key)}/${verb}`, switchedFlagAnswer, call, options, flagLine, besides);
 }
 
+function changeTag(
+  io: Io,
+  tag: string,
+  verb: "kill" | "restore",
+  body: Readonly<Record<string, unknown>>,
+  options: ChangeOptions,
+  besides: Pick<Besides<SwitchedTagAnswer>, "last"> = {},
+): Promise<number> {
+  const call = { method: "POST", body, stops: verb === "kill" } as const;
+  return change(io, `/tags/${encodeURIComponent(tag)}/${verb}`, switchedTagAnswer, call, options, tagLine, {
+    ...besides,
+    more: async ({ items, refused }) => [
+      ...items.map(({ flag, auditId }) => `${flagLine(flag)}${auditId === null ? " (it was so before)" : ""}`),
+      ...refused.map(({ key, message }) => `${key} stays as it is: ${message}`),
+    ],
+  });
+}
+
+function tagLine({ tag, items, refused }: SwitchedTagAnswer): string {
+  const changed = items.filter(({ auditId }) => auditId !== null).length;
+  return `${String(changed)} of ${String(items.length + refused.length)} with the tag "${tag}" changed`;
+}
+
 /** Makes the change, says what is so now, and waits for the receipts. */
 export async function change<T extends { revision: string; auditId?: number | null | undefined }>(
   io: Io,
@@ -346,12 +393,12 @@ async function orWhyNot(lines: Promise<string[]>): Promise<string[]> {
   }
 }
 
-/** A flag's key, or null for everything. */
-function targetOf(key: string | undefined, all: boolean | undefined): string | null {
-  if (key !== undefined && all === true) throw new CliError("Name a flag or give --all, not both.", EXIT_USAGE);
-  if (key !== undefined) return key;
-  if (all === true) return null;
-  throw new CliError("Name a flag, or give --all for every flag of the environment.", EXIT_USAGE);
+/** A flag's key; null for everything, or for a tag. */
+function targetOf(key: string | undefined, { all, tag }: { all?: boolean; tag?: string }): string | null {
+  const named = [key !== undefined, all === true, tag !== undefined].filter(Boolean).length;
+  if (named > 1) throw new CliError("Name a flag, or give --tag or --all: one of these.", EXIT_USAGE);
+  if (named === 1) return key ?? null;
+  throw new CliError("Name a flag, or give --tag <tag>, or --all for every flag of the environment.", EXIT_USAGE);
 }
 
 export function baseOf({ env }: Common): string {

@@ -43,6 +43,7 @@ Set ANDON_URL and ANDON_OP_TOKEN (ANDON_TOKEN is the application's), then:
   $ andon status
   $ andon kill support-chat
   $ andon kill support-chat --reason "answers leak prices"
+  $ andon kill --tag team-support --reason "answers leak prices"
   $ andon kill --all --reason "key leaked" --until 2030-01-31T06:00:00Z
   $ andon drill support-chat
   $ andon downgrade support-chat --model claude-sonnet-5-5 --reason "cost"
@@ -132,12 +133,14 @@ function createProgram(io: Io, local: Local, version: string, exit: (code: numbe
   );
   change("kill [flag]", "turn a flag off everywhere, now")
     .option("--all", "every flag of the environment (the master switch)")
+    .option("--tag <tag>", "every flag that carries this tag")
     .option(...until)
     .action(async (flag: string | undefined, options: Parameters<typeof kill>[2]) =>
       exit(await kill(io, flag, options)),
     );
   change("restore [flag]", "turn a flag on again; one that is on goes back to full quality")
     .option("--all", "lift the master switch; flags that are off stay off")
+    .option("--tag <tag>", "those flags of this tag that are off by themselves")
     .option("--ramp <percent>", "give it back to this share first", toNumber)
     .action(async (flag: string | undefined, options: Parameters<typeof restore>[2]) =>
       exit(await restore(io, flag, options)),

@@ -7,8 +7,8 @@ import { noteAnswer } from "./answers.ts";
 import { type ApiClient, isKillToken } from "./api-client.ts";
 import { CliError, EXIT_USAGE, type Io } from "./io.ts";
 
-/** Asks why after a kill and adds it to that very change: what has been restored meanwhile stays restored. */
-export async function askAfterKill(io: Io, api: ApiClient, base: string, auditId: number): Promise<void> {
+/** Asks why after a kill and adds it to those very changes: what has been restored meanwhile stays restored. */
+export async function askAfterKill(io: Io, api: ApiClient, base: string, auditIds: readonly number[]): Promise<void> {
   if (io.ask === null || isKillToken(io)) {
     io.err("No reason was given. Say why on the board, or with --reason next time.");
     return;
@@ -16,7 +16,8 @@ export async function askAfterKill(io: Io, api: ApiClient, base: string, auditId
   const reason = await askOnce(io, io.ask, REASONS, "Enter alone: say it later, on the board.");
   if (reason === null || reason === "") return;
   try {
-    await api.call(`${base}/audit/${String(auditId)}/reason`, noteAnswer, { method: "POST", body: { reason } });
+    for (const auditId of auditIds)
+      await api.call(`${base}/audit/${String(auditId)}/reason`, noteAnswer, { method: "POST", body: { reason } });
     io.out(`Noted: ${reason}`);
   } catch (error) {
     if (!(error instanceof CliError)) throw error;

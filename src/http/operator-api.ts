@@ -21,6 +21,7 @@ import { modelRoutes } from "./operator/models.ts";
 import { priceRoutes } from "./operator/prices.ts";
 import { reconciliationRoutes } from "./operator/reconciliation.ts";
 import { switchRoutes } from "./operator/switches.ts";
+import { tagRoutes } from "./operator/tags.ts";
 import { tokenRoutes } from "./operator/tokens.ts";
 import { deliveryRoutes } from "./operator/trigger-deliveries.ts";
 import { triggerRoutes } from "./operator/triggers.ts";
@@ -31,6 +32,7 @@ const NOUNS = [
   flagRoutes,
   switchRoutes,
   drillRoutes,
+  tagRoutes,
   masterRoutes,
   chainRoutes,
   modelRoutes,

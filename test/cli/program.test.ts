@@ -145,6 +145,69 @@ describe("andon kill", () => {
   });
 });
 
+describe("a tag", () => {
+  const tag = ["--tag", "team-support", "--reason", "leak"];
+  const state = async () =>
+    (await andon(["status"])).out.split("\n").filter((line) => /^(?:ticket|support|draft)/.test(line));
+
+  it("kills all flags that carry it in one change with one proof, which a lost instance is named in, and no other flag", async () => {
+    for (const key of ["ticket-triage", "draft-reply"]) {
+      const body = { key, name: key, tags: key === "ticket-triage" ? ["team-support"] : [] };
+      await expectStatus(harness.call("POST", "/v1/environments/production/flags", { body }), 201);
+    }
+    await andon(["restore", "support-chat", "--reason", "begin", "--no-wait"]);
+    await harness.deps.db.delete(instances);
+    const names = ["host-1", "host-2"];
+    for (const name of names) await poll(name, await poll(name));
+    await poll("gone");
+    await harness.deps.instances.flush();
+    await harness.deps.db
+      .update(instances)
+      .set({ disconnectedAt: secondsAgo(60) })
+      .where(sql`instance = 'gone'`);
+    whileAsleep = async () => {
+      for (const name of names) await poll(name, await poll(name));
+    };
+    const { code, out, err } = await andon(["kill", ...tag]);
+    expect(code).toBe(3);
+    expect(out).toMatch(
+      /^2 of 2 with the tag "team-support" changed\nsupport-chat: off .*\nticket-triage: off .*\n2 of 3 /,
+    );
+    expect(err).toContain("Not applied by gone: connection lost");
+    expect(await state()).toEqual([
+      expect.stringMatching(/^draft-reply: on/),
+      expect.stringMatching(/^support-chat: off .*"leak"/),
+      expect.stringMatching(/^ticket-triage: off .*"leak"/),
+    ]);
+    const again = await andon(["kill", ...tag, "--no-wait"]);
+    expect(again.out).toMatch(/^0 of 2 .*(?:\n.*\(it was so before\)){2}$/);
+  });
+
+  it("is restored where it is off, after a look at what that is; a kill token may not, and a slip is told", async () => {
+    const killToken = await andon(["restore", ...tag], { ANDON_OP_TOKEN: harness.tokens.kill });
+    expect(killToken).toMatchObject({ code: 1, out: "" });
+    await andon(["restore", "ticket-triage", "--reason", "mended", "--no-wait"]);
+    const { out, err } = await andon(["restore", "--tag", "team-support", "--no-wait"], {}, async () => "mended");
+    expect(err).toMatch(/^Turns on what is off of 2 .*\nsupport-chat: off .*\nticket-triage: on/);
+    expect(out).toMatch(/^1 of 2 .*\nsupport-chat: on.*\nticket-triage: on.*\(it was so before\)$/);
+    const slip = await andon(["kill", "--tag", "team-suport", "--reason", "x"]);
+    expect(slip).toMatchObject({ code: 1, out: "" });
+    expect(slip.err).toContain('did you mean "team-support"?');
+    expect(await andon(["kill", "support-chat", ...tag])).toMatchObject({ code: 2, out: "" });
+  });
+
+  it("is asked why once after a kill, for all that was turned off", async () => {
+    const { out } = await andon(["kill", "--tag", "team-support", "--no-wait"], {}, async () => "leak again");
+    expect(out).toContain("Noted: leak again");
+    expect((await state()).filter((line) => line.includes('"leak again"'))).toHaveLength(2);
+    await andon(["restore", ...tag, "--no-wait"]);
+    await harness.deps.db.delete(instances);
+    await poll("host-1", await poll("host-1"));
+    for (const key of ["ticket-triage", "draft-reply"])
+      await expectStatus(harness.call("DELETE", `/v1/environments/production/flags/${key}`), 200);
+  });
+});
+
 const reasonNow = async () => (await andon(["status", "support-chat"])).out;
 const asked = async () => {
   throw new Error("was asked");
@@ -416,7 +479,7 @@ describe("wrong usage exits with 2", () => {
       const { code, err } = await andon(args);
       expect(code).toBe(2);
       expect(err).toContain(`unknown command '${args[0] ?? ""}'`);
-      expect(err).toContain("Commands: serve, demo, sign-in-link, status, kill, restore, downgrade, block");
+      expect(err).toContain("Commands: serve, demo, sign-in-link, mcp, status, kill, restore, downgrade, block");
       expect(err).toContain("Budgets are made and edited on the board");
     },
   );

@@ -80,7 +80,7 @@ export async function seed(harness: Harness): Promise<void> {
     harness.call("PUT", "/v1/environments/production/chains/opus-first", { body: { steps: STEPS } }),
     201,
   );
-  const flag = { key: "support-chat", name: "Support chat", chain: "opus-first" };
+  const flag = { key: "support-chat", name: "Support chat", chain: "opus-first", tags: ["team-support"] };
   await expectStatus(harness.call("POST", "/v1/environments/production/flags", { body: flag }), 201);
 }
 

@@ -39,7 +39,10 @@ const untilIn = fc
 const reason = fc.constantFrom("a", "b", "c").map((text) => ({ reason: text }));
 const tighten = fc.oneof(
   fc
-    .record({ path: fc.constantFrom(`${FLAG}/kill`, `${ENV}/kill`), parts: fc.tuple(reason, untilIn) })
+    .record({
+      path: fc.constantFrom(`${FLAG}/kill`, `${ENV}/tags/team-support/kill`, `${ENV}/kill`),
+      parts: fc.tuple(reason, untilIn),
+    })
     .map(({ path, parts }) => ({ method: "POST", path, body: { ...parts[0], ...parts[1] } })),
   fc
     .tuple(
@@ -104,6 +107,7 @@ describe("a kill token", () => {
       "GET /v1/environments/:env",
       "POST /v1/environments/:env/flags/:key/kill",
       "POST /v1/environments/:env/flags/:key/downgrade",
+      "POST /v1/environments/:env/tags/:tag/kill",
       "POST /v1/environments/:env/kill",
       "POST /v1/triggers/:id",
     ]);

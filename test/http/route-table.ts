@@ -53,6 +53,17 @@ export const ROUTES: Readonly<Record<string, RouteEntry>> = {
     path: `${FLAG}/downgrade`,
     body: { ...REASON, level: 2 },
   },
+  "GET /v1/environments/:env/tags/:tag": { demand: "viewer", path: `${ENV}/tags/team-support` },
+  "POST /v1/environments/:env/tags/:tag/kill": {
+    demand: "tighten",
+    path: `${ENV}/tags/team-support/kill`,
+    body: REASON,
+  },
+  "POST /v1/environments/:env/tags/:tag/restore": {
+    demand: "operator",
+    path: `${ENV}/tags/team-support/restore`,
+    body: REASON,
+  },
   "GET /v1/environments/:env/batches": { demand: "viewer", path: `${ENV}/batches` },
   "POST /v1/environments/:env/flags/:key/batches/cancel": {
     demand: "operator",
@@ -189,6 +200,11 @@ export const ROUTES: Readonly<Record<string, RouteEntry>> = {
   "DELETE /v1/environments/:env/channels/:id": { demand: "admin", path: `${ENV}/channels/unknown` },
   "POST /v1/environments/:env/channels/:id/test": { demand: "operator", path: `${ENV}/channels/unknown/test` },
   "GET /v1/environments/:env/audit": { demand: "viewer", path: `${ENV}/audit` },
+  "POST /v1/environments/:env/audit/revert": {
+    demand: "operator",
+    path: `${ENV}/audit/revert`,
+    body: { ids: [999_999] },
+  },
   "POST /v1/environments/:env/audit/:id/revert": { demand: "operator", path: `${ENV}/audit/1/revert`, body: REASON },
   "POST /v1/environments/:env/audit/:id/reason": { demand: "operator", path: `${ENV}/audit/1/reason`, body: REASON },
   "GET /v1/prices": { demand: "viewer", path: "/v1/prices", global: true },

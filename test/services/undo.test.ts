@@ -91,3 +91,37 @@ describe("a kill that ends by itself", () => {
     await expectProblem(harness.call("POST", `${FLAG}/kill`, { body }), 422);
   });
 });
+
+describe("undo of a kill by tag", () => {
+  const switchedTag = z.object({
+    items: z.array(z.looseObject({ auditId: z.number().nullable() })),
+    revision: z.string(),
+  });
+  const both = [FLAG, `${ENV}/flags/ticket-triage`];
+  const states = () =>
+    Promise.all(both.map(async (path) => (await expectJson(harness.call("GET", path), flagShape)).switch.state));
+  const undoAll = (ids: readonly (number | null)[]) =>
+    harness.call("POST", `${ENV}/audit/revert`, { token: alice, body: { ids } });
+  const killBoth = async () => {
+    const body = { reason: "leak" };
+    const path = `${ENV}/tags/team-support/kill`;
+    const { items, revision } = await expectJson(harness.call("POST", path, { token: alice, body }), switchedTag);
+    expect(await states()).toEqual(["off", "off"]);
+    return { ids: items.map(({ auditId }) => auditId), revision };
+  };
+
+  it("takes all of it back in one change, or none when one of them was killed by somebody else since", async () => {
+    const body = { key: "ticket-triage", name: "Ticket triage", tags: ["team-support"] };
+    await expectStatus(harness.call("POST", `${ENV}/flags`, { body }), 201);
+    const first = await killBoth();
+    const n = Number(first.revision.split(".").at(-1));
+    const undone = await expectJson(undoAll(first.ids), z.looseObject({ revision: z.string() }));
+    expect(undone.revision.split(".").at(-1)).toBe(String(n + 1));
+    expect(await states()).toEqual(["on", "on"]);
+    const second = await killBoth();
+    await kill(both[1] ?? "", bob, "I rely on it");
+    await expectProblem(undoAll(second.ids), 409);
+    expect(await states()).toEqual(["off", "off"]);
+    await expectProblem(undoAll([...second.ids, 999_999]), 404);
+  });
+});

@@ -1,9 +1,18 @@
 /** Who did what, when and why; and the undo of exactly one such change. */
 import { pageOf } from "../../api/list.ts";
-import { auditIdSchema, auditQuery, auditSchema, lateReasonBody, revertBody, revertedSchema } from "../../api/audit.ts";
+import {
+  auditIdSchema,
+  auditQuery,
+  auditSchema,
+  lateReasonBody,
+  revertAllBody,
+  revertBody,
+  revertedAllSchema,
+  revertedSchema,
+} from "../../api/audit.ts";
 import { AppError } from "../../errors.ts";
 import { listAudit } from "../../services/shared/audit.ts";
-import { revert, setReason } from "../../services/flags/undo.ts";
+import { revert, revertAll, setReason } from "../../services/flags/undo.ts";
 import { type Api, body, changeRoute, createApi, environmentParams, json, readRoute } from "../openapi.ts";
 
 const tags = ["Audit"];
@@ -30,6 +39,17 @@ const undo = changeRoute("operator", {
   responses: { 200: json(revertedSchema, "What was changed back.") },
 });
 
+const undoAll = changeRoute("operator", {
+  method: "post",
+  path: "/v1/environments/{env}/audit/revert",
+  tags,
+  operationId: "revertChanges",
+  summary:
+    "Undo exactly these changes in one, such as those of a kill by tag; 409, and none is, when one was changed since",
+  request: { params: environmentParams, ...body(revertAllBody) },
+  responses: { 200: json(revertedAllSchema, "What was changed back.") },
+});
+
 const reason = changeRoute("operator", {
   method: "post",
   path: "/v1/environments/{env}/audit/{id}/reason",
@@ -50,6 +70,11 @@ export function auditRoutes(): Api {
       const { env, id } = c.req.valid("param");
       const { value, revision } = await revert(c.get("ctx"), env, Number(id), c.req.valid("json").reason ?? null);
       return c.json({ target: value.target, revision }, 200);
+    })
+    .openapi(undoAll, async (c) => {
+      const { ids, reason: why } = c.req.valid("json");
+      const { value, revision } = await revertAll(c.get("ctx"), c.req.valid("param").env, ids, why ?? null);
+      return c.json({ ...value, revision }, 200);
     })
     .openapi(reason, async (c) => {
       const { env, id } = c.req.valid("param");

@@ -83,26 +83,39 @@ export async function restoreFlag(
   return undoableChange(ctx, environmentId, async (open) => {
     const { flag, around, evaluations } = await requireFlagAndAround(open.tx, open.environment, key);
     requireMatch(ifMatch, flag.version);
-    await requireNotReserved(open.tx, environmentId, key);
-    const before = stateOf(flag);
-    const restored = restore(switchOf(flag), { reason, by: ctx.actor.name, ramp, at: open.at });
-    const level = flagInForce(flag, around).state === "on" ? null : manualLevelOf(flag);
-    const after = { ...before, ...switchColumns(restored), ...levelColumns(level) };
-    const overridden = await overrideTrips(ctx, open, { flag: key, killed: flag.state === "off", reason });
-    if (!overridden && sameState(before, after))
-      return { value: flagResource(flag, around, evaluations), auditId: null };
-    const aroundNow = overridden ? await readSurroundings(open.tx, open.environment) : around;
-    const row = await writeState(open, flag, after, aroundNow);
-    if (!overridden) patchFlag(open, row);
-    const auditId = await open.record({
-      action: "flag.restored",
-      target: key,
-      reason,
-      before,
-      after: stateOf(row),
-    });
-    return { value: flagResource(row, aroundNow, evaluations), auditId };
+    const on = await turnOn(ctx, open, { flag, around }, { reason, ramp });
+    if (on.auditId !== null && !on.overridden) patchFlag(open, on.row);
+    return { value: flagResource(on.row, on.around, evaluations), auditId: on.auditId };
   });
+}
+
+/**
+ * Writes a restore with its audit entry and overrides the trips in force, which move more than this flag's row. When there
+ * are none the caller may patch the snapshot. CONFLICT while a budget that reserves has turned it off.
+ */
+export async function turnOn(
+  ctx: Ctx,
+  open: Change,
+  { flag, around }: { flag: FlagRow; around: Surroundings },
+  { reason, ramp }: { reason: string; ramp: number | null },
+): Promise<{ row: FlagRow; around: Surroundings; overridden: boolean; auditId: number | null }> {
+  await requireNotReserved(open.tx, open.environment.id, flag.key);
+  const before = stateOf(flag);
+  const restored = restore(switchOf(flag), { reason, by: ctx.actor.name, ramp, at: open.at });
+  const level = flagInForce(flag, around).state === "on" ? null : manualLevelOf(flag);
+  const after = { ...before, ...switchColumns(restored), ...levelColumns(level) };
+  const overridden = await overrideTrips(ctx, open, { flag: flag.key, killed: flag.state === "off", reason });
+  if (!overridden && sameState(before, after)) return { row: flag, around, overridden, auditId: null };
+  const aroundNow = overridden ? await readSurroundings(open.tx, open.environment) : around;
+  const row = await writeState(open, flag, after, aroundNow);
+  const auditId = await open.record({
+    action: "flag.restored",
+    target: flag.key,
+    reason,
+    before,
+    after: stateOf(row),
+  });
+  return { row, around: aroundNow, overridden, auditId };
 }
 
 /** The flag and what decides about it: of the snapshot, when that is of the state before the change. */

@@ -3,7 +3,7 @@
  * A reason given afterwards does not count as a change; a kill by somebody else does, even of what was off already.
  */
 import { modelNames } from "../../../sdk-client/src/evaluate/model-names.ts";
-import { and, eq, gt, ne, sql } from "drizzle-orm";
+import { and, desc, eq, gt, inArray, ne, sql } from "drizzle-orm";
 import { requireEnvironment, requireScope } from "../../authorize.ts";
 import { type Change, change, type Changed } from "../../change.ts";
 import type { Ctx } from "../../deps.ts";
@@ -38,16 +38,31 @@ export async function revert(
   auditId: number,
   reason: string | null,
 ): Promise<Changed<{ target: Target }>> {
-  const { environment, row } = await requireRow(ctx, environmentKey, auditId);
-  const entry = entryOf(row, "cannot be taken back by one click");
-  requireScope(ctx.actor, revertedBy(entry.action));
+  const { value, revision } = await revertAll(ctx, environmentKey, [auditId], reason);
+  const [target] = value.targets;
+  if (target === undefined) throw new AppError("INTERNAL", "Nothing was taken back.");
+  return { value: { target }, revision };
+}
+
+/** The same for several changes at once, such as those of one kill by tag: all of them or, on CONFLICT, none. */
+export async function revertAll(
+  ctx: Ctx,
+  environmentKey: string,
+  auditIds: readonly number[],
+  reason: string | null,
+): Promise<Changed<{ targets: Target[] }>> {
+  const { environment, rows } = await requireRows(ctx, environmentKey, auditIds);
+  const entries = rows.map((row) => entryOf(row, "cannot be taken back by one click"));
+  for (const { action } of entries) requireScope(ctx.actor, revertedBy(action));
   return change(ctx, environment.id, async (open) => {
-    await requireNoLaterKill(open, entry);
-    const swapped = await swap(open, entry);
-    const { id: reverts, target } = entry;
-    await open.record({ ...swapped, target, reason: reason ?? `undo of #${reverts}`, reverts });
-    await tripNewcomers(ctx, open, await flagsMoved(open, entry));
-    return { target: targetOf(row) };
+    for (const entry of entries) {
+      await requireNoLaterKill(open, entry);
+      const swapped = await swap(open, entry);
+      const { id: reverts, target } = entry;
+      await open.record({ ...swapped, target, reason: reason ?? `undo of #${reverts}`, reverts });
+      await tripNewcomers(ctx, open, await flagsMoved(open, entry));
+    }
+    return { targets: rows.map(targetOf) };
   });
 }
 
@@ -74,17 +89,29 @@ export async function setReason(
 }
 
 async function requireRow(ctx: Ctx, environmentKey: string, auditId: number) {
+  const { environment, rows } = await requireRows(ctx, environmentKey, [auditId]);
+  const [row] = rows;
+  if (row === undefined) throw noSuchEntry(auditId);
+  return { environment, row };
+}
+
+/** The newest first, as a later change is taken back before the one it was made upon. */
+async function requireRows(ctx: Ctx, environmentKey: string, auditIds: readonly number[]) {
   const environment = await requireEnvironment(ctx, environmentKey, "operator");
   const rows = await readFor(ctx, "operator", (db) =>
     db
       .select()
       .from(audit)
-      .where(and(eq(audit.environmentId, environment.id), eq(audit.id, auditId)))
-      .limit(1),
+      .where(and(eq(audit.environmentId, environment.id), inArray(audit.id, [...auditIds])))
+      .orderBy(desc(audit.id)),
   );
-  const row = rows[0];
-  if (row === undefined) throw new AppError("NOT_FOUND", `There is no audit entry ${auditId} in this environment.`);
-  return { environment, row };
+  const missing = auditIds.find((id) => rows.every((row) => row.id !== id));
+  if (missing !== undefined) throw noSuchEntry(missing);
+  return { environment, rows };
+}
+
+function noSuchEntry(auditId: number): AppError {
+  return new AppError("NOT_FOUND", `There is no audit entry ${auditId} in this environment.`);
 }
 
 /** CONFLICT for what is not of that kind, or is in a form that only a newer version reads. */
