@@ -145,10 +145,11 @@ describe("andon kill", () => {
   });
 });
 
+const stateLines = async () =>
+  (await andon(["status"])).out.split("\n").filter((line) => /^(?:ticket|support|draft)/.test(line));
+
 describe("a tag", () => {
   const tag = ["--tag", "team-support", "--reason", "leak"];
-  const state = async () =>
-    (await andon(["status"])).out.split("\n").filter((line) => /^(?:ticket|support|draft)/.test(line));
 
   it("kills all flags that carry it in one change with one proof, which a lost instance is named in, and no other flag", async () => {
     for (const key of ["ticket-triage", "draft-reply"]) {
@@ -174,7 +175,7 @@ describe("a tag", () => {
       /^2 of 2 with the tag "team-support" changed\nsupport-chat: off .*\nticket-triage: off .*\n2 of 3 /,
     );
     expect(err).toContain("Not applied by gone: connection lost");
-    expect(await state()).toEqual([
+    expect(await stateLines()).toEqual([
       expect.stringMatching(/^draft-reply: on/),
       expect.stringMatching(/^support-chat: off .*"leak"/),
       expect.stringMatching(/^ticket-triage: off .*"leak"/),
@@ -199,7 +200,7 @@ describe("a tag", () => {
   it("is asked why once after a kill, for all that was turned off", async () => {
     const { out } = await andon(["kill", "--tag", "team-support", "--no-wait"], {}, async () => "leak again");
     expect(out).toContain("Noted: leak again");
-    expect((await state()).filter((line) => line.includes('"leak again"'))).toHaveLength(2);
+    expect((await stateLines()).filter((line) => line.includes('"leak again"'))).toHaveLength(2);
     await andon(["restore", ...tag, "--no-wait"]);
     await harness.deps.db.delete(instances);
     await poll("host-1", await poll("host-1"));
