@@ -101,6 +101,10 @@ export const ROUTES: Readonly<Record<string, RouteEntry>> = {
     body: {},
   },
   "GET /v1/environments/:env/flags/:key/drills": { demand: "viewer", path: `${ENV}/flags/support-chat/drills` },
+  "GET /v1/environments/:env/flags/:key/readiness": {
+    demand: "viewer",
+    path: `${ENV}/flags/support-chat/readiness`,
+  },
   "GET /v1/environments/:env/drills/:id": { demand: "viewer", path: `${ENV}/drills/unknown` },
   "GET /v1/environments/:env/instances": { demand: "viewer", path: `${ENV}/instances` },
   "POST /v1/environments/:env/instances/:id/dead": {

@@ -1,6 +1,8 @@
 /** Drills of a flag: start one, and what each has proven. */
 import { drillBody, drillSchema, drillsSchema } from "../../api/drill.ts";
 import { flagKeySchema, idSchema, revision } from "../../api/fields.ts";
+import { readinessSchema } from "../../api/readiness.ts";
+import { flagReadiness } from "../../services/drills/readiness.ts";
 import { getDrill, listDrills, startDrill } from "../../services/drills/drills.ts";
 import { type Api, body, changeRoute, createApi, environmentParams, json, readRoute } from "../openapi.ts";
 
@@ -37,6 +39,16 @@ const get = readRoute("viewer", {
   responses: { 200: json(drillSchema, "The drill as it is now.") },
 });
 
+const ready = readRoute("viewer", {
+  method: "get",
+  path: "/v1/environments/{env}/flags/{key}/readiness",
+  tags,
+  operationId: "getReadiness",
+  summary: "What is proven and what is missing before the flag is needed",
+  request: { params: ofFlag },
+  responses: { 200: json(readinessSchema, "The checklist, computed now.") },
+});
+
 export function drillRoutes(): Api {
   return createApi()
     .openapi(start, async (c) => {
@@ -48,6 +60,10 @@ export function drillRoutes(): Api {
     .openapi(list, async (c) => {
       const { env, key } = c.req.valid("param");
       return c.json({ items: await listDrills(c.get("ctx"), env, key) }, 200);
+    })
+    .openapi(ready, async (c) => {
+      const { env, key } = c.req.valid("param");
+      return c.json(await flagReadiness(c.get("ctx"), env, key), 200);
     })
     .openapi(get, async (c) => {
       const { env, id } = c.req.valid("param");

@@ -20,6 +20,8 @@ import { MAX_OPEN_INCIDENTS } from "../board/state.ts";
 import { ownBudget } from "../board/flag-money.tsx";
 import { Moment } from "../shell/moment.tsx";
 import { mayAdminister, mayOperate, type PageEnv, serviceContext } from "../shell/page-context.ts";
+import { ReadinessLine } from "./readiness.tsx";
+import { flagReadiness } from "../../services/drills/readiness.ts";
 import { sendPage } from "../shell/render.tsx";
 import { operatorText } from "./rule-fields.tsx";
 import { formatValue } from "./rule-value.ts";
@@ -43,12 +45,13 @@ export function flagPages(deps: Deps): Hono<PageEnv> {
     const { environment, key } = c.req.param();
     const ctx = serviceContext(c, deps);
     const actor = c.get("actor");
-    const [{ flag, budgets, budget, spend }, audit, fleet, incidents, batches] = await Promise.all([
+    const [{ flag, budgets, budget, spend }, audit, fleet, incidents, batches, readiness] = await Promise.all([
       oneReading(ctx, (own) => stateAndMoney(own, environment, key)),
       story(ctx, environment, key),
       fleetOf(ctx, environment),
       listIncidents(ctx, environment, { open: true, limit: MAX_OPEN_INCIDENTS }),
       batchesByFlag(ctx, environment),
+      flagReadiness(ctx, environment, key),
     ]);
     const nowMs = deps.clock.nowMs();
     const path = `/e/${environment}/flags/${key}`;
@@ -79,6 +82,7 @@ export function flagPages(deps: Deps): Hono<PageEnv> {
           <p class="dim">
             {fleetWords(fleet)}. <Evaluated flag={flag} nowMs={nowMs} />
           </p>
+          <ReadinessLine readiness={readiness} path={path} nowMs={nowMs} />
           <HeldLine fleet={fleet} flag={key} />
           <BatchesLine
             of={flag}

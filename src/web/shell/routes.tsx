@@ -23,6 +23,7 @@ import { environmentPages } from "../access/environments.tsx";
 import { flagEditPages } from "../flags/edit.tsx";
 import { flagPages } from "../flags/page.tsx";
 import { deadPages } from "../instances/dead.tsx";
+import { readinessPages } from "../flags/readiness.tsx";
 import { holdPages } from "../flags/hold.tsx";
 import { incidentPages } from "../incidents/pages.tsx";
 import { instancePages } from "../instances/page.tsx";
@@ -69,6 +70,7 @@ export function webRoutes(deps: Deps): Hono<PageEnv> {
     flagEditPages,
     flagPages,
     holdPages,
+    readinessPages,
     budgetPages,
     usagePages,
     reconciliationPages,
