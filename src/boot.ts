@@ -33,6 +33,7 @@ import { DatabaseSnapshotStore } from "./services/snapshots/store.ts";
 import { StateSync } from "./services/snapshots/state-sync.ts";
 import { DatabaseVerdictLog } from "./services/verdicts/log.ts";
 import { DatabaseTokenStore } from "./services/access/token-store.ts";
+import { version } from "./version.ts";
 
 const SECRET_BYTES = 32;
 const makeSecret = (): string => newSecret(SECRET_BYTES);
@@ -120,6 +121,7 @@ async function start(
     verdicts,
     notify: createNotify(clock, config.smtp),
     reports: adminKey === null ? null : createReports(clock, { adminKey, baseUrl }),
+    stats: { version: version(), leads: false, jobs: new Map(), rejectedRecords: new Map() },
   };
   ledger.start({ ...deps, db: usage });
   leases.start({ ...deps, db: leasesDb });

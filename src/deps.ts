@@ -39,6 +39,26 @@ export interface Deps {
   notify: Notify;
   /** Null without an admin key. */
   reports: ProviderReports | null;
+  stats: ServerStats;
+}
+
+/** What this server alone has done since it started, for `/metrics`. */
+export interface ServerStats {
+  version: string;
+  /** True while the jobs run here. */
+  leads: boolean;
+  /** By name, from the start on, whoever leads. */
+  jobs: Map<string, JobStats>;
+  /** Usage records that were refused, by environment id; those of a repeated batch once. */
+  rejectedRecords: Map<string, number>;
+}
+
+export interface JobStats {
+  everyMs: number;
+  /** When it last ended well here, Unix time in milliseconds; null: not yet. */
+  succeededAtMs: number | null;
+  /** Ends in an error that is not the database's absence. */
+  failures: number;
 }
 
 /** What every verb gets: who asks, for which request, and the rest of the server. */

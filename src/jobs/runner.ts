@@ -30,6 +30,9 @@ export class JobRunner {
     this.#deps = options.deps;
     this.#lead = options.lead;
     this.#jobs = options.jobs;
+    for (const { name, everyMs } of options.jobs) {
+      options.deps.stats.jobs.set(name, { everyMs, succeededAtMs: null, failures: 0 });
+    }
   }
 
   start(): void {
@@ -45,12 +48,16 @@ export class JobRunner {
     this.#timer?.cancel();
     await this.#running;
     await this.#long;
+    this.#deps.stats.leads = false;
   }
 
   async #tick(): Promise<void> {
+    const { stats } = this.#deps;
     try {
-      if (!(await this.#lead())) return;
+      stats.leads = await this.#lead();
+      if (!stats.leads) return;
     } catch (error) {
+      stats.leads = false;
       this.#report("lead", error);
       return;
     }
@@ -68,6 +75,8 @@ export class JobRunner {
       this.#lastRunMs.set(job.name, nowMs);
       try {
         await job.run(this.#deps);
+        const stats = this.#deps.stats.jobs.get(job.name);
+        if (stats !== undefined) stats.succeededAtMs = this.#deps.clock.nowMs();
       } catch (error) {
         this.#report(job.name, error);
       }
@@ -76,7 +85,12 @@ export class JobRunner {
 
   #report(job: string, error: unknown): void {
     // That the database is away is said once, by the version check.
-    if (isDatabaseAway(error)) this.#deps.log.debug({ err: error, job }, "a job waits for the database");
-    else this.#deps.log.error({ err: error, job }, "a job failed; it is tried again");
+    if (isDatabaseAway(error)) {
+      this.#deps.log.debug({ err: error, job }, "a job waits for the database");
+      return;
+    }
+    const stats = this.#deps.stats.jobs.get(job);
+    if (stats !== undefined) stats.failures += 1;
+    this.#deps.log.error({ err: error, job }, "a job failed; it is tried again");
   }
 }

@@ -5,6 +5,7 @@ import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createApp } from "../../src/app.ts";
 import * as schema from "../../src/db/schema/state.ts";
+import { version } from "../../src/version.ts";
 import { FakeClock } from "../support/clock.ts";
 import { freePort } from "../support/postgres.ts";
 import { batchOf, callFor, report } from "../support/usage.ts";
@@ -61,8 +62,54 @@ describe("the metrics", () => {
       'andon_instances{environment="production",state="live"} 0',
       "andon_snapshot_stale_seconds 0",
       "andon_database_up 1",
+      'andon_budget_info{environment="production",budget="The \\"daily\\"",period="day",flag="support-chat",tag="",model="",enforcement="trip"} 1',
+      'andon_evaluations_total{environment="production",flag="support-chat",result="on"} 0',
+      'andon_usage_records_rejected_total{environment="production"} 0',
+      'andon_incident_unacknowledged_seconds{environment="staging",severity="critical"} 0',
+      `andon_build_info{version="${version()}"} 1`,
+      "andon_leader 0",
     ]) {
       expect(text.split("\n")).toContain(line);
+    }
+  });
+
+  it("tell what waits for a person, a blocked model, the evaluations and the records that were refused", async () => {
+    const clock = new FakeClock(NOW);
+    const world = await startHarness({ clock });
+    try {
+      await seed(world);
+      const channel = { kind: "webhook", name: "Pager", url: "https://pager.test/never" };
+      await expectStatus(world.call("POST", `${ENV}/channels`, { body: channel }), 201);
+      const budget = { name: "daily", scope: { flag: "support-chat" }, limitUsd: 100 };
+      await expectStatus(world.call("POST", `${ENV}/budgets`, { body: budget }), 201);
+      await expectStatus(
+        world.call("PUT", `${ENV}/models/claude-opus-5-5`, { body: { blocked: true, reason: "leak" } }),
+        200,
+      );
+      const body = {
+        ...batchOf([callFor(85, { at: NOW }), callFor(1, { at: NOW, latencyMs: -1 })]),
+        checks: { "support-chat": { on: 3, off: 2 } },
+      };
+      // The second time is a retry: it adds nothing.
+      for (const _ of [1, 2]) {
+        await expectStatus(world.call("POST", "/sdk/v1/usage", { token: world.tokens.sdk, body }), 200);
+      }
+      clock.advance(600_000);
+      const answer = await expectStatus(world.call("GET", "/metrics", { token: world.tokens.viewer }), 200);
+      const lines = (await answer.text()).split("\n");
+      const of = 'environment="production"';
+      const expected = [
+        `andon_incident_unacknowledged_seconds{${of},severity="error"} 600`,
+        `andon_alert_oldest_waiting_seconds{${of},channel="Pager",kind="webhook"} 600`,
+        `andon_model_blocked{${of},model="claude-opus-5-5",by="block"} 1`,
+        `andon_evaluations_total{${of},flag="support-chat",result="on"} 3`,
+        `andon_evaluations_total{${of},flag="support-chat",result="off"} 2`,
+        `andon_usage_records_rejected_total{${of}} 1`,
+      ];
+      const told = lines.filter((line) => expected.some((one) => line.startsWith(one.slice(0, one.indexOf("{")))));
+      expect(told).toEqual(expect.arrayContaining(expected));
+    } finally {
+      await world.close();
     }
   });
 
@@ -70,6 +117,7 @@ describe("the metrics", () => {
     const of = 'environment="production",budget="Each",period="day"';
     const lines = (await scrape()).split("\n").filter((line) => line.includes('budget="Each"'));
     expect(lines).toEqual([
+      `andon_budget_info{${of},flag="",tag="",model="",enforcement="trip"} 1`,
       `andon_budget_limit_usd{${of}} 10`,
       expect.stringContaining(`andon_budget_burn_usd_per_hour{${of}} `),
       `andon_budget_subjects{${of},state="counted"} 2`,

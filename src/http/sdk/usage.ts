@@ -31,6 +31,7 @@ export function usageReportRoutes(deps: Deps): Hono<AppEnv> {
     const boot = c.req.header(HEADER_BOOT)?.slice(0, MAX_BOOT_CHARS);
     const submission = parseUsageBatch(parseJson(await c.req.text()), { tokenId, clockAheadMs, boot });
     const { n, ...counted } = await deps.ledger.submit(environmentId, submission);
+    if (!counted.duplicate) addRejected(deps, environmentId, counted.rejected.length);
     const served = deps.snapshots.current(environmentId);
     if (served === undefined) throw new AppError("NOT_READY", "The server is starting.", { retryAfterSeconds: 1 });
     // Another server may have committed a trip that this one has not read yet.
@@ -38,6 +39,10 @@ export function usageReportRoutes(deps: Deps): Hono<AppEnv> {
     const answer: UsageAnswer = { ...counted, revision };
     return c.json(answer, 200, { "Cache-Control": "no-store" });
   });
+}
+
+function addRejected({ stats: { rejectedRecords } }: Deps, environmentId: string, count: number): void {
+  rejectedRecords.set(environmentId, (rejectedRecords.get(environmentId) ?? 0) + count);
 }
 
 /** Refuses a token's request, before its body is read, while it has its share of the room: nothing of it was counted. */

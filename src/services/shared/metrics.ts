@@ -2,15 +2,17 @@
  * What `/metrics` says of the environments the asker may see. Read from the database at each scrape, so that every server
  * says the same: take one of them, never their sum. What this server alone knows is in `serverFamilies`.
  */
-import { and, eq, isNull, sql } from "drizzle-orm";
+import { and, asc, eq, isNull, sql } from "drizzle-orm";
 import type { BudgetResource } from "../../api/budget.ts";
 import type { PreparedSnapshot, Ctx } from "../../deps.ts";
-import { incidents, outbox } from "../../db/schema/incidents.ts";
+import { channels, incidents, outbox } from "../../db/schema/incidents.ts";
 import { seesEnvironment } from "../../domain/actor.ts";
 import { NANO_PER_USD } from "../../domain/budget.ts";
+import { SEVERITIES } from "../../domain/channel.ts";
 import type { MetricFamily, Sample } from "../../domain/metric.ts";
 import { listBudgets } from "../budgets/view.ts";
 import { fleetFamilies } from "../instances/fleet-metrics.ts";
+import { readEvaluations } from "../flags/evaluations.ts";
 import { readTrips } from "../flags/surroundings.ts";
 import { usageFamilies } from "../usage/metrics.ts";
 
@@ -56,6 +58,51 @@ export function serverFamilies(ctx: Ctx): MetricFamily[] {
       "The first step of the flag's chain that may be used; 0 is full quality.",
       flags.map(({ labels, state }) => ({ labels, value: state.level })),
     ),
+    gauge(
+      "andon_model_blocked",
+      "1 for each model that calls are kept from: by a block of an operator, or taken out by a breaker (its probes count as taken out).",
+      served.flatMap(({ key: environment, snapshot }) => [
+        ...snapshot.blockedModels.map((model) => ({ labels: { environment, model, by: "block" }, value: 1 })),
+        ...(snapshot.breakers ?? []).map(({ model }) => ({ labels: { environment, model, by: "breaker" }, value: 1 })),
+      ]),
+    ),
+    {
+      name: "andon_usage_records_rejected_total",
+      help: "Usage records that this server refused since it started; add up those of all servers.",
+      type: "counter",
+      samples: served.map(({ key, environmentId }) => ({
+        labels: { environment: key },
+        value: ctx.deps.stats.rejectedRecords.get(environmentId) ?? 0,
+      })),
+    },
+    gauge("andon_build_info", "1, with the version of this server.", [
+      { labels: { version: ctx.deps.stats.version }, value: 1 },
+    ]),
+    ...jobFamilies(ctx),
+  ];
+}
+
+/** Jobs run on the server that leads: the newest of all servers counts. */
+function jobFamilies({ deps: { stats } }: Ctx): MetricFamily[] {
+  const jobs = [...stats.jobs].map(([job, one]) => ({ labels: { job_name: job }, ...one }));
+  return [
+    gauge("andon_leader", "1 on the server that runs the jobs.", [{ labels: {}, value: Number(stats.leads) }]),
+    gauge(
+      "andon_job_interval_seconds",
+      "How often a job is to run.",
+      jobs.map(({ labels, everyMs }) => ({ labels, value: everyMs / 1000 })),
+    ),
+    gauge(
+      "andon_job_last_success_timestamp_seconds",
+      "When a job last ended well on this server, Unix time; 0: it has not since this server started.",
+      jobs.map(({ labels, succeededAtMs }) => ({ labels, value: (succeededAtMs ?? 0) / 1000 })),
+    ),
+    {
+      name: "andon_job_failures_total",
+      help: "Runs of a job that failed on this server; while the database is away none is counted.",
+      type: "counter",
+      samples: jobs.map(({ labels, failures }) => ({ labels, value: failures })),
+    },
   ];
 }
 
@@ -85,6 +132,8 @@ export async function databaseFamilies(ctx: Ctx): Promise<MetricFamily[]> {
     for (const family of await fleetFamilies(ctx, key)) add(family);
     for (const family of await budgetFamilies(ctx, key)) add(family);
     for (const family of await tripFamilies(ctx, key, environmentId)) add(family);
+    for (const family of await waitingFamilies(ctx, key, environmentId)) add(family);
+    add(await evaluationFamily(ctx, one));
     for (const family of await usageFamilies(ctx, one)) add(family);
   }
   return [...families.values()];
@@ -96,6 +145,22 @@ async function budgetFamilies(ctx: Ctx, environment: string): Promise<MetricFami
     of.map(({ name, period, now }) => ({ labels: { environment, budget: name, period }, value: value(now) }));
   const whole = items.filter(({ now }) => now.subjects === null);
   return [
+    gauge(
+      "andon_budget_info",
+      "1 for each budget, with what it is about (empty: all) and what holds its limit; join it by environment and budget.",
+      items.map(({ name, period, scope, enforcement, paused }) => ({
+        labels: {
+          environment,
+          budget: name,
+          period,
+          flag: scope.flag ?? "",
+          tag: scope.tag ?? "",
+          model: scope.model ?? "",
+          enforcement: paused ? "paused" : enforcement,
+        },
+        value: 1,
+      })),
+    ),
     gauge(
       "andon_budget_limit_usd",
       "The limit of the window with its raises; of a budget of each user or session, for one of them.",
@@ -211,6 +276,74 @@ async function tripFamilies(ctx: Ctx, environment: string, environmentId: string
       { labels: { environment, state: "failed" }, value: alerts[0]?.failed ?? 0 },
     ]),
   ];
+}
+
+/** What waits for a person, and what waits to be told to one: 0 where nothing does, so that an alert on it ends. */
+async function waitingFamilies(ctx: Ctx, environment: string, environmentId: string): Promise<MetricFamily[]> {
+  const { reads: db, clock } = ctx.deps;
+  const nowMs = clock.nowMs();
+  const now = new Date(nowMs).toISOString();
+  const seconds = (since: Date | null | undefined): number =>
+    since === null || since === undefined ? 0 : Math.max(0, (nowMs - since.getTime()) / 1000);
+  const asked = await db
+    .select({
+      severity: incidents.severity,
+      since: sql`min(coalesce(${incidents.askedSince}, ${incidents.openedAt}))`.mapWith(incidents.openedAt),
+    })
+    .from(incidents)
+    .where(
+      and(eq(incidents.environmentId, environmentId), isNull(incidents.resolvedAt), isNull(incidents.acknowledgedAt)),
+    )
+    .groupBy(incidents.severity);
+  // What quiet hours hold back is not late.
+  const waits = sql`${outbox.deliveredAt} is null and ${outbox.failedAt} is null
+    and coalesce(${outbox.heldUntil}, ${outbox.createdAt}) <= ${now}::timestamptz`;
+  const oldest = await db
+    .select({
+      channel: channels.name,
+      kind: channels.kind,
+      since: sql`min(coalesce(${outbox.heldUntil}, ${outbox.createdAt})) filter (where ${waits})`.mapWith(
+        outbox.createdAt,
+      ),
+    })
+    .from(channels)
+    .leftJoin(outbox, and(eq(outbox.channelId, channels.id), isNull(outbox.deliveredAt)))
+    .where(eq(channels.environmentId, environmentId))
+    .groupBy(channels.id)
+    .orderBy(asc(channels.name));
+  return [
+    gauge(
+      "andon_incident_unacknowledged_seconds",
+      "How long the open incident has waited that nobody acknowledged for longest; 0: there is none.",
+      SEVERITIES.map((severity) => ({
+        labels: { environment, severity },
+        value: seconds(asked.find((one) => one.severity === severity)?.since),
+      })),
+    ),
+    gauge(
+      "andon_alert_oldest_waiting_seconds",
+      "Age of the oldest alert that a channel has still to take; 0: none waits. Quiet hours do not count.",
+      oldest.map(({ channel, kind, since }) => ({
+        labels: { environment, channel, kind },
+        value: seconds(since),
+      })),
+    ),
+  ];
+}
+
+async function evaluationFamily(ctx: Ctx, { key, environmentId, snapshot }: PreparedSnapshot): Promise<MetricFamily> {
+  const known = await readEvaluations(ctx.deps.reads, environmentId);
+  return {
+    name: "andon_evaluations_total",
+    help: "Evaluations of a flag by what they said, as clients reported them; from 0 on for every flag.",
+    type: "counter",
+    samples: Object.keys(snapshot.flags).flatMap((flag) =>
+      (["on", "off"] as const).map((result) => ({
+        labels: { environment: key, flag, result },
+        value: known.get(flag)?.[result] ?? 0,
+      })),
+    ),
+  };
 }
 
 function visible(ctx: Ctx): PreparedSnapshot[] {
