@@ -12,6 +12,7 @@ import type { Db, EnvironmentRow } from "./db/types.ts";
 import type { Ctx, SnapshotStep } from "./deps.ts";
 import { recordOf } from "./domain/actor.ts";
 import { type AuditEntry, movedBy, targetKindOf } from "./domain/audit.ts";
+import { sealKeyOf, sealOf, sealTextOf } from "./audit-seal.ts";
 import { AppError } from "./errors.ts";
 import { type Moved, settleStandings } from "./services/flags/settle-standing.ts";
 import { withTransaction } from "./transaction.ts";
@@ -196,26 +197,49 @@ export async function insertAudit(ctx: Ctx, tx: Db, entry: AuditEntry, scope: Au
   return id;
 }
 
+/** Seals and writes audit rows at the end of their chain, whose lock it takes, or joins, first. */
 async function insertAudits(ctx: Ctx, tx: Db, entries: readonly AuditEntry[], scope: AuditScope): Promise<number[]> {
   if (entries.length === 0) return [];
-  const rows = await tx
-    .insert(audit)
-    .values(
-      entries.map((entry) => ({
-        environmentId: scope.environmentId,
-        revision: scope.revision,
-        at: scope.at,
-        actor: recordOf(ctx.actor),
-        action: entry.action,
-        targetKind: targetKindOf(entry),
-        target: entry.target,
-        reason: entry.reason ?? null,
-        before: entry.before ?? null,
-        after: entry.after ?? null,
-        requestId: ctx.requestId,
-        reverts: entry.reverts ?? null,
-      })),
-    )
-    .returning({ id: audit.id });
-  return rows.map(({ id }) => id);
+  const key = sealKeyOf(ctx.deps.config.secret);
+  const end = await lockChain(tx, scope.environmentId);
+  const rows = entries.map((entry) => {
+    const row = {
+      environmentId: scope.environmentId,
+      revision: scope.revision,
+      at: scope.at,
+      actor: recordOf(ctx.actor),
+      action: entry.action,
+      targetKind: targetKindOf(entry),
+      target: entry.target,
+      reason: entry.reason ?? null,
+      before: entry.before ?? null,
+      after: entry.after ?? null,
+      requestId: ctx.requestId,
+      reverts: entry.reverts ?? null,
+      seq: (end.auditSeq += 1),
+    };
+    const sealText = sealTextOf(row);
+    end.auditSeal = sealOf(key, end.auditSeal, sealText);
+    return { ...row, sealText, sealKey: key.id, seal: end.auditSeal };
+  });
+  const ids = await tx.insert(audit).values(rows).returning({ id: audit.id });
+  if (scope.environmentId === null) await tx.update(installation).set(end);
+  else await tx.update(environments).set(end).where(eq(environments.id, scope.environmentId));
+  return ids.map(({ id }) => id);
+}
+
+interface ChainEnd {
+  auditSeq: number;
+  auditSeal: string;
+}
+
+async function lockChain(tx: Db, environmentId: string | null): Promise<ChainEnd> {
+  const table = environmentId === null ? installation : environments;
+  const [end] = await tx
+    .select({ auditSeq: table.auditSeq, auditSeal: table.auditSeal })
+    .from(table)
+    .where(environmentId === null ? eq(installation.id, 1) : eq(environments.id, environmentId))
+    .for("no key update");
+  if (end === undefined) throw new AppError("NOT_FOUND", "The environment is gone.");
+  return end;
 }

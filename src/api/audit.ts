@@ -55,3 +55,39 @@ export type AuditResource = z.infer<typeof auditSchema>;
 
 export const revertedSchema = z.object({ target, revision }).openapi("Reverted");
 export const revertedAllSchema = z.object({ targets: z.array(target), revision }).openapi("RevertedAll");
+
+const faultSchema = z.object({
+  id: z.number().nullable().openapi({ description: "The first row that is not as it was; null: at the end." }),
+  seq: z.number().nullable().openapi({ description: "The place in the chain; of `missing`, of the row that is gone." }),
+  kind: z.enum(["altered", "missing", "moved", "unsealed", "end"]),
+  at: time.nullable(),
+  action: z.string().nullable(),
+  target: target.nullable(),
+});
+export type AuditFault = z.infer<typeof faultSchema>;
+
+const segmentSchema = z.object({
+  key: z.string().nullable().openapi({ description: "Tells keys apart; null: from before rows were sealed." }),
+  state: z.enum(["sealed", "unsealed", "other-key"]).openapi({
+    description: "`unsealed` and `other-key` cannot be checked: this server has no key of theirs.",
+  }),
+  fromId: z.number(),
+  toId: z.number(),
+  rows: z.number(),
+});
+export type AuditSegment = z.infer<typeof segmentSchema>;
+
+export const auditVerifiedSchema = z
+  .object({
+    result: z.enum(["intact", "partly", "broken"]).openapi({
+      description: "`partly`: no fault was found, but some rows were sealed with a key that this server has not got.",
+    }),
+    rows: z.number().openapi({ description: "How many are good, up to the fault." }),
+    fault: faultSchema.nullable(),
+    segments: z.array(segmentSchema),
+    end: z.object({ seq: z.number(), seal: z.string() }).openapi({
+      description: "Keep it elsewhere to see later that nothing before it was rewritten.",
+    }),
+  })
+  .openapi("AuditVerified");
+export type AuditVerified = z.infer<typeof auditVerifiedSchema>;

@@ -1,7 +1,7 @@
 /** Which fields of the API's resources the commands go by. All others are shown with `--json`, and never missed. */
 import { drillSchema } from "../api/drill.ts";
 import { z } from "zod";
-import { auditSchema } from "../api/audit.ts";
+import { auditSchema, auditVerifiedSchema } from "../api/audit.ts";
 import { budgetSchema, changedBudgetSchema } from "../api/budget.ts";
 import {
   flagSchema,
@@ -191,3 +191,5 @@ export type AuditAnswer = z.infer<typeof auditAnswer>;
 
 export const drillAnswer = tolerant(drillSchema);
 export type DrillAnswer = z.infer<typeof drillAnswer>;
+export const auditVerifiedAnswer = tolerant(auditVerifiedSchema);
+export type AuditVerifiedAnswer = z.infer<typeof auditVerifiedAnswer>;

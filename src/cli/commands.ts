@@ -3,6 +3,7 @@ import type { z } from "zod";
 import { type ApiClient, createApiClient } from "./api-client.ts";
 import {
   auditAnswer,
+  auditVerifiedAnswer,
   declaredAnswer,
   type BudgetAnswer,
   budgetAnswer,
@@ -23,7 +24,7 @@ import {
   taggedAnswer,
   unknownFlagsAnswer,
 } from "./answers.ts";
-import { CliError, EXIT_OK, EXIT_USAGE, type Io } from "./io.ts";
+import { CliError, EXIT_FAILED, EXIT_OK, EXIT_USAGE, type Io } from "./io.ts";
 import { jsonLines } from "./printable.ts";
 import { EVERY_FLAG } from "../domain/fleet.ts";
 import { REASONS, RESTORE_REASONS } from "../domain/reasons.ts";
@@ -34,6 +35,7 @@ import {
   accountLine,
   type RefusedAccount,
   auditLine,
+  verifiedLines,
   declaredLines,
   instanceLines,
   lateLines,
@@ -300,6 +302,14 @@ export async function audit(io: Io, options: Common & { flag?: string; limit: nu
     answer,
     answer.items.length === 0 ? ["Nothing was changed yet."] : answer.items.map(auditLine),
   );
+}
+
+/** Fails when the audit is not as it was written. */
+export async function verifyAudit(io: Io, options: Common & { installation?: boolean }): Promise<number> {
+  const base = options.installation === true ? "" : baseOf(options);
+  const answer = await createApiClient(io).call(`${base}/audit/verify`, auditVerifiedAnswer);
+  show(io, options, answer, verifiedLines(answer));
+  return answer.result === "broken" ? EXIT_FAILED : EXIT_OK;
 }
 
 export interface Besides<T> {

@@ -11,6 +11,7 @@ import {
   restore,
   setBlock,
   status,
+  verifyAudit,
 } from "./commands.ts";
 import {
   budgets,
@@ -246,10 +247,19 @@ function createProgram(io: Io, local: Local, version: string, exit: (code: numbe
     .option("--yes", "do not ask on a terminal")
     .option("--new-model", "take a model name that looks like a slip as it is")
     .action(async (options: ApplyOptions) => exit(await apply(io, options)));
-  read("audit", "who changed what, newest first")
+  const log = read("audit", "who changed what, newest first")
     .option("--flag <key>", "of one flag only")
     .option("--limit <n>", "how many", toNumber, DEFAULT_AUDIT_ENTRIES)
     .action(async (options: Common & { flag?: string; limit: number }) => exit(await audit(io, options)));
+  // As of prices: `audit` has --env and --json for both.
+  log
+    .command("verify")
+    .description("check that no row was altered, added or removed; fails with the first that was")
+    .configureHelp({ showGlobalOptions: true })
+    .option("--installation", "of what belongs to no environment, such as tokens good for all of them")
+    .action(async (_options: unknown, command: Command) =>
+      exit(await verifyAudit(io, command.optsWithGlobals<Common & { installation?: boolean }>())),
+    );
   return program;
 }
 

@@ -5,6 +5,7 @@ import { refusingWords } from "../domain/refusing-words.ts";
 import { standingWords } from "../domain/standing-words.ts";
 import type {
   AuditAnswer,
+  AuditVerifiedAnswer,
   BudgetAnswer,
   FlagAnswer,
   InstancesAnswer,
@@ -157,6 +158,36 @@ export function unknownFlagLine({ key, meant, askedAt, app, instance }: UnknownF
 export function auditLine(entry: AuditAnswer["items"][number]): string {
   const reason = entry.reason === null ? "" : `, "${entry.reason}"`;
   return `#${String(entry.id)}  ${moment(entry.at)}  ${entry.action}  ${entry.target.kind} ${entry.target.key}  by ${entry.actor.name}${reason}`;
+}
+
+/** What was found of the audit, and which row is the first that is not as it was written. */
+export function verifiedLines({ result, rows, fault, segments, end }: AuditVerifiedAnswer): string[] {
+  const unchecked = segments
+    .filter(({ state }) => state !== "sealed")
+    .map(
+      ({ state, fromId, toId, rows: many }) =>
+        `Not checked: ${String(many)} rows, #${String(fromId)} to #${String(toId)}, ${UNCHECKED[state]}.`,
+    );
+  if (fault === null) {
+    const words = result === "partly" ? "No fault in what can be checked" : "Intact";
+    return [`${words}: ${String(rows)} rows, up to seal ${end.seal === "" ? "none" : end.seal}.`, ...unchecked];
+  }
+  const row = fault.id === null ? "the end" : `#${String(fault.id)}`;
+  const what = fault.action === null ? "" : ` (${fault.at ?? ""} ${fault.action} ${fault.target?.key ?? ""})`;
+  return [`BROKEN at ${row}${what}: ${faultWords(fault)}. ${String(rows)} rows before it are good.`, ...unchecked];
+}
+
+const UNCHECKED: Readonly<Record<string, string>> = {
+  unsealed: "from before rows were sealed",
+  "other-key": "sealed with a key that the server has not got",
+};
+
+function faultWords({ kind, seq }: NonNullable<AuditVerifiedAnswer["fault"]>): string {
+  if (kind === "missing") return `row ${String(seq)} of the chain is missing here`;
+  if (kind === "moved") return `row ${String(seq)} of the chain does not belong here`;
+  if (kind === "unsealed") return "the row has no seal: Andon did not write it, or a server of an older version did";
+  if (kind === "end") return "the last row is not the one that was written last";
+  return "the row is not as it was written";
 }
 
 /** Since when, by whom, why and until when. */

@@ -209,6 +209,8 @@ export const ROUTES: Readonly<Record<string, RouteEntry>> = {
     path: `${ENV}/audit/revert`,
     body: { ids: [999_999] },
   },
+  "GET /v1/environments/:env/audit/verify": { demand: "viewer", path: `${ENV}/audit/verify` },
+  "GET /v1/audit/verify": { demand: "admin", path: "/v1/audit/verify", global: true },
   "POST /v1/environments/:env/audit/:id/revert": { demand: "operator", path: `${ENV}/audit/1/revert`, body: REASON },
   "POST /v1/environments/:env/audit/:id/reason": { demand: "operator", path: `${ENV}/audit/1/reason`, body: REASON },
   "GET /v1/prices": { demand: "viewer", path: "/v1/prices", global: true },

@@ -37,6 +37,9 @@ export const installation = pgTable("installation", {
   tokensVersion: bigint("tokens_version", { mode: "number" }).notNull().default(1),
   /** Tells ANDON_SECRET of the server that started last from another one; says nothing of it. */
   secretCheck: text("secret_check"),
+  /** The end of the audit of what belongs to no environment. */
+  auditSeq: bigint("audit_seq", { mode: "number" }).notNull().default(0),
+  auditSeal: text("audit_seal").notNull().default(""),
   createdAt: moment("created_at").notNull().defaultNow(),
 });
 
@@ -55,6 +58,9 @@ export const environments = pgTable("environments", {
   masterUntil: moment("master_until"),
   /** The model behind each name that does not say it. Of the environment's row, which every decision reads already. */
   aliases: jsonb("aliases").$type<Record<string, string>>().notNull().default({}),
+  /** The end of its audit: how many rows were sealed, and the seal of the last one. */
+  auditSeq: bigint("audit_seq", { mode: "number" }).notNull().default(0),
+  auditSeal: text("audit_seal").notNull().default(""),
   createdAt: moment("created_at").notNull().defaultNow(),
 });
 
@@ -236,6 +242,11 @@ export const audit = pgTable(
     requestId: text("request_id").notNull(),
     /** The entry whose change this one took back. */
     reverts: bigint("reverts", { mode: "number" }),
+    // Its place in the chain of its environment, see audit-seal.ts. Null for rows from before there were seals.
+    seq: bigint("seq", { mode: "number" }),
+    sealText: text("seal_text"),
+    sealKey: text("seal_key"),
+    seal: text("seal"),
   },
   (t) => [
     index("audit_environment_id_id").on(t.environmentId, t.id),

@@ -4,6 +4,7 @@ import {
   auditIdSchema,
   auditQuery,
   auditSchema,
+  auditVerifiedSchema,
   lateReasonBody,
   revertAllBody,
   revertBody,
@@ -12,6 +13,7 @@ import {
 } from "../../api/audit.ts";
 import { AppError } from "../../errors.ts";
 import { listAudit } from "../../services/shared/audit.ts";
+import { verifyAudit, verifyInstallation } from "../../services/shared/audit-verify.ts";
 import { revert, revertAll, setReason } from "../../services/flags/undo.ts";
 import { type Api, body, changeRoute, createApi, environmentParams, json, readRoute } from "../openapi.ts";
 
@@ -27,6 +29,25 @@ const list = readRoute("viewer", {
   responses: {
     200: json(pageOf(auditSchema), "One page; nextCursor leads to older ones."),
   },
+});
+
+const verify = readRoute("viewer", {
+  method: "get",
+  path: "/v1/environments/{env}/audit/verify",
+  tags,
+  operationId: "verifyAudit",
+  summary: "Whether the audit is as it was written, and the first row that is not",
+  request: { params: environmentParams },
+  responses: { 200: json(auditVerifiedSchema, "What was found.") },
+});
+
+const verifyGlobal = readRoute("admin", {
+  method: "get",
+  path: "/v1/audit/verify",
+  tags,
+  operationId: "verifyInstallationAudit",
+  summary: "The same of what belongs to no environment; for admins of all environments",
+  responses: { 200: json(auditVerifiedSchema, "What was found.") },
 });
 
 const undo = changeRoute("operator", {
@@ -66,6 +87,8 @@ export function auditRoutes(): Api {
       const { kind, key, ...page } = c.req.valid("query");
       return c.json(await listAudit(c.get("ctx"), c.req.valid("param").env, { ...page, ...targetOf(kind, key) }), 200);
     })
+    .openapi(verify, async (c) => c.json(await verifyAudit(c.get("ctx"), c.req.valid("param").env), 200))
+    .openapi(verifyGlobal, async (c) => c.json(await verifyInstallation(c.get("ctx")), 200))
     .openapi(undo, async (c) => {
       const { env, id } = c.req.valid("param");
       const { value, revision } = await revert(c.get("ctx"), env, Number(id), c.req.valid("json").reason ?? null);
