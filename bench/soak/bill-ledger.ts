@@ -119,7 +119,7 @@ const WINDOWS = `
 /** The windows that hold something, with what their leases hold. */
 const LEFT = `
   select w.starts_at, w.reserved_nano_usd::text as reserved, w.indeterminate_nano_usd::text as indeterminate,
-    (select json_agg(json_build_object('state', l.state, 'recalled', l.recalled, 'granted', l.granted_nano_usd,
+    (select json_agg(json_build_object('id', l.id, 'state', l.state, 'recalled', l.recalled, 'granted', l.granted_nano_usd,
       'released', l.released_nano_usd, 'settled', l.settled_nano_usd, 'spent', l.spent_nano_usd,
       'inFlight', l.in_flight_nano_usd, 'grantedAt', l.granted_at, 'renewedAt', l.renewed_at, 'endedAt', l.ended_at))
       from leases l where l.budget_id = w.budget_id and l.window_starts_at = w.starts_at) as leases

@@ -267,11 +267,12 @@ export class LeaseBook {
     return this.isScarce || this.#isUnused(nowMs);
   }
 
-  /** A lease from which a call may begin. */
-  get hasLease(): boolean {
+  /** The newest lease from which a call may begin, which the server adds to; null without one. */
+  get validId(): string | null {
     const nowMs = this.#nowMs();
-    for (const lease of this.#leases.values()) if (nowMs < lease.validUntilMs) return true;
-    return false;
+    let id: string | null = null;
+    for (const lease of this.#leases.values()) if (nowMs < lease.validUntilMs) ({ id } = lease);
+    return id;
   }
 
   #mayOvertake(nowMs: number): boolean {

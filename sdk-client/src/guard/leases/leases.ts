@@ -30,8 +30,11 @@ const RETRY_MS = 200;
 const MAX_RETRY_MS = 5_000;
 /** An answer may take so long beyond the time that its message may be parked. */
 const OVERDUE_MS = 500;
-/** Messages whose answers were lost that are asked after; the money of others comes back when their leases end. */
-const MAX_LOST = 16;
+/**
+ * Messages whose answers were lost that are asked after, the first ones: a server that goes may have granted those, and later
+ * ones find none. The money of others comes back when their leases end.
+ */
+const MAX_LOST = 64;
 /** Users and sessions that have a book; those without money or calls make room. */
 const MAX_BOOKS = MAX_LEASES_PER_REQUEST;
 
@@ -42,7 +45,11 @@ export interface Account {
 }
 
 /** Its answer did not arrive: what it asked for may have been granted. */
-type Lost = Pick<LeaseRequest, "requestId" | "wants"> & { sentMs: number };
+type Lost = Pick<LeaseRequest, "requestId" | "wants"> & {
+  sentMs: number;
+  /** What its money was added to, if the server took these leases for valid as well. */
+  leaseIds: readonly string[];
+};
 
 /** A parked message, and how much it asks for at least, by book. */
 interface Parked {
@@ -261,28 +268,24 @@ export class Leases {
   }
 
   /**
-   * What was granted on a lease that is known is told in any answer. A lease that is not known must be asked after; so must
-   * what came after a known one, when the next answer says that the server has ended that.
+   * What was added to a lease that the message named is told in any answer. A lease of its own must be asked after; so must
+   * what was added to a named one, when a later answer says that the server has ended that.
    */
-  #noteLost({ requestId, wants }: LeaseRequest, sentMs: number): void {
+  #noteLost({ requestId, wants, leases }: LeaseRequest, sentMs: number): void {
     if (wants.length === 0 || this.#lost.some((lost) => lost.requestId === requestId)) return;
-    const lost = { requestId, wants, sentMs };
-    const list = this.#hasLeases(wants) ? this.#doubtful : this.#lost;
-    list.push(lost);
-    if (list.length > MAX_LOST) list.shift();
+    const said = new Set(leases.map(({ leaseId }) => leaseId));
+    const leaseIds = wants.map(({ budgetId, subject }) => this.#books.get(keyOf(budgetId, subject))?.validId ?? "");
+    const known = leaseIds.filter((id) => said.has(id));
+    const list = known.length === wants.length ? this.#doubtful : this.#lost;
+    if (list.length < MAX_LOST) list.push({ requestId, wants, sentMs, leaseIds: known });
   }
 
   #judgeDoubtful(sentMs: number): void {
-    const later = this.#doubtful.filter((lost) => lost.sentMs > sentMs);
-    for (const lost of this.#doubtful) {
-      if (lost.sentMs <= sentMs && !this.#hasLeases(lost.wants)) this.#lost.push(lost);
-    }
-    this.#doubtful = later;
-  }
-
-  /** Each budget that is asked of has a lease here. */
-  #hasLeases(wants: readonly LeaseWant[]): boolean {
-    return wants.every(({ budgetId, subject }) => this.#books.get(keyOf(budgetId, subject))?.hasLease === true);
+    const answered = this.#doubtful.filter((lost) => lost.sentMs <= sentMs);
+    if (answered.length === 0) return;
+    this.#doubtful = this.#doubtful.filter((lost) => lost.sentMs > sentMs);
+    const valid = new Set(Array.from(this.#books.values(), (book) => book.validId));
+    this.#lost.push(...answered.filter(({ leaseIds }) => !leaseIds.every((id) => valid.has(id))));
   }
 
   #take(message: LeaseRequest, answer: LeaseAnswer, sentMs: number): void {
