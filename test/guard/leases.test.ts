@@ -263,9 +263,12 @@ describe("a budget that reserves", () => {
 
   it("steps down at once for money that others hold only where the budget says so, else it waits its turn", async () => {
     const ends: string[][] = [];
-    for (const whenHeld of ["stepDown", "wait"]) {
+    for (const [whenHeld, reserveWaitMs] of [
+      ["stepDown", 30_000],
+      ["wait", 1_000],
+    ] as const) {
       const { client, andon } = await setting(0.25, {
-        budget: { reserveWaitMs: 1_000, whenHeld },
+        budget: { reserveWaitMs, whenHeld },
         flag: { chain: "answers" },
       });
       const held = gate();
