@@ -93,8 +93,8 @@ export interface Some {
 export interface Change {
   /** Its revision, within the lineage in force. */
   n: number;
-  /** What it turned on again: a flag, `*` for the master switch, null for nothing. `ANDON_KILL` holds against it. */
-  restored: string | null;
+  /** What it turned on again: flags, `*` for the master switch, null for nothing. `ANDON_KILL` holds against each. */
+  restored: string | readonly string[] | null;
 }
 
 /** `following` is the n of "m of n": `applied`, `behind` and `lost` together. */
@@ -121,7 +121,8 @@ export interface Proof {
 export function proofOf(fleet: Fleet, change: Change): Proof {
   const applied = hasApplied(change.n);
   const behind = (one: Named) => !applied(one);
-  const held = (one: Named) => change.restored !== null && holds(one, change.restored);
+  const restored = change.restored === null ? [] : [change.restored].flat();
+  const held = (one: Named) => restored.some((flag) => holds(one, flag));
   const some = (members: readonly Member[], matches: (one: Named) => boolean): Some => ({
     count: countOf(fleet, matches),
     first: members.filter(matches),

@@ -74,6 +74,37 @@ describe.each([
     await until("the instances are on again", () => enabled("draft-reply").every(Boolean));
   });
 
+  it("kills all flags of a tag with one proof, takes that back at once, and restores", async () => {
+    for (const key of ["draft-reply", "summarize-ticket"])
+      await world.api("PATCH", `${PRODUCTION}/flags/${key}`, { tags: ["team-support"] });
+    await page.goto(`${world.server.url}/e/production/flags/draft-reply`);
+    await page.getByRole("link", { name: "team-support" }).click();
+    await page.getByRole("heading", { name: "2 flags with the tag team-support" }).waitFor();
+    await page.getByLabel("Why (optional)").fill("leak");
+    await page.getByRole("button", { name: "Kill all 2 flags" }).click();
+    await page.getByText("2 of 2 flags turned off.").waitFor();
+    await until("the instances are off", () => enabled("draft-reply").every((on) => !on));
+    expect(enabled("summarize-ticket")).toEqual([false, false, false]);
+    expect(enabled("support-chat")).toEqual([true, true, true]);
+    await eventually("all receipts", async () => {
+      if (!javaScript) await page.getByRole("link", { name: "Refresh" }).click();
+      return page.getByText("3 of 3").isVisible();
+    });
+    expect(await page.locator("#tag-flags").innerText()).toMatch(
+      /Draft reply: Off.*leak[^]*Summarize ticket: Off.*leak/,
+    );
+    expect(await page.evaluate("document.documentElement.scrollWidth")).toBeLessThanOrEqual(360);
+    await page.getByRole("button", { name: "Undo for all" }).click();
+    await page.getByText("Undone: 2 flags as before.").waitFor();
+    await until("the instances are on again", () => enabled("draft-reply").every(Boolean));
+    await page.getByRole("button", { name: "Kill all 2 flags" }).click();
+    await page.getByText("2 of 2 flags turned off.").waitFor();
+    await page.getByLabel("Fixed").check();
+    await page.getByRole("button", { name: "Restore", exact: true }).click();
+    await page.getByText("2 of 2 flags restored.").waitFor();
+    await until("both are on again", () => [...enabled("draft-reply"), ...enabled("summarize-ticket")].every(Boolean));
+  });
+
   it("restores deliberately: says what it will do, keeps asking until there is a reason", async () => {
     await world.api("POST", `${PRODUCTION}/flags/support-chat/kill`, { reason: "by somebody else" });
     await page.reload();

@@ -16,6 +16,7 @@ const PATHS = [
   "/e/staging",
   "/e/production/flags/draft-reply",
   "/e/production/flags/support-chat/edit",
+  "/e/production/tags/team-support",
   "/e/production/flags/new",
   "/e/production/flags/draft-reply/restore",
   "/e/production/flags/support-chat/downgrade",
@@ -52,8 +53,10 @@ beforeAll(async () => {
   world = await startMoneyWorld();
   await world.api("PATCH", `${PRODUCTION}/flags/support-chat`, {
     name: "Support chat with a name that is a good deal longer than anybody would wish for",
+    tags: ["team-support"],
     rules: [{ name: "no trials", then: "off", when: [{ attribute: "plan", operator: "in", value: ["trial"] }] }],
   });
+  await world.api("PATCH", `${PRODUCTION}/flags/draft-reply`, { tags: ["team-support"] });
   await world.api("POST", `${PRODUCTION}/flags/draft-reply/kill`, { reason: "x".repeat(200) });
   await world.api("POST", `${PRODUCTION}/flags/support-chat/downgrade`, { level: 1, reason: "Cost" });
   // Nobody listens there: the alerts are shown as not delivered.

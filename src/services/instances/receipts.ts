@@ -123,16 +123,16 @@ export async function receiptDelaysMs(
 /** What turns something on again. */
 const RESTORES = ["flag.restored", "flag.trip-ended", "master.restored"] as const satisfies Action[];
 
-/** What the change of a revision has turned on: an instance that holds that off by itself has not applied it. */
-async function restoredBy(ctx: Ctx, environmentId: string, n: number): Promise<string | null> {
+/** What the change of a revision has turned on: an instance that holds any of that off by itself has not applied it. */
+export async function restoredBy(ctx: Ctx, environmentId: string, n: number): Promise<string[] | null> {
   const rows = await read(ctx, (db) =>
     db
       .select({ action: audit.action, target: audit.target })
       .from(audit)
-      .where(and(eq(audit.environmentId, environmentId), eq(audit.revision, n), inArray(audit.action, RESTORES)))
-      .limit(1),
+      .where(and(eq(audit.environmentId, environmentId), eq(audit.revision, n), inArray(audit.action, RESTORES))),
   );
-  return rows[0] === undefined ? null : restoredIn(rows[0].action, rows[0].target);
+  const restored = rows.flatMap(({ action, target }) => restoredIn(action, target) ?? []);
+  return restored.length === 0 ? null : restored;
 }
 
 /** What a change turned on again, by its entry in the audit; null when it was none of that kind. */

@@ -130,7 +130,7 @@ export function flagPages(deps: Deps): Hono<PageEnv> {
                 </a>
               ) : null}
             </div>
-            <Definition flag={flag} instances={someIn(fleet, "live").count} nowMs={nowMs} />
+            <Definition flag={flag} base={`/e/${environment}`} instances={someIn(fleet, "live").count} nowMs={nowMs} />
           </section>
         </div>
         <section class="card">
@@ -277,7 +277,14 @@ function Chain({ flag, environment }: { flag: FlagResource; environment: string 
   );
 }
 
-function Definition({ flag, instances, nowMs }: { flag: FlagResource; instances: number; nowMs: number }) {
+interface DefinitionProps {
+  flag: FlagResource;
+  base: string;
+  instances: number;
+  nowMs: number;
+}
+
+function Definition({ flag, base, instances, nowMs }: DefinitionProps) {
   return (
     <dl class="facts">
       <dt>While it is off</dt>
@@ -315,6 +322,16 @@ function Definition({ flag, instances, nowMs }: { flag: FlagResource; instances:
             ))}
           </ol>
         )}
+      </dd>
+      <dt>Tags</dt>
+      <dd>
+        {flag.tags.length === 0
+          ? "none"
+          : flag.tags.map((tag) => (
+              <>
+                <a href={`${base}/tags/${tag}`}>{tag}</a>{" "}
+              </>
+            ))}
       </dd>
       <dt>Owner</dt>
       <dd>{flag.owner === "" ? "nobody yet" : flag.owner}</dd>

@@ -33,6 +33,7 @@ import { pricePages } from "../prices/pages.tsx";
 import { watchPages } from "../watches/pages.tsx";
 import { signInPages } from "../access/sign-in.tsx";
 import { switchPages } from "../flags/switches.tsx";
+import { tagPages } from "../flags/tag.tsx";
 import { reconciliationPages } from "../reconciliation/pages.tsx";
 import { usagePages } from "../usage/pages.tsx";
 import { tokenPages } from "../access/tokens.tsx";
@@ -67,6 +68,7 @@ export function webRoutes(deps: Deps): Hono<PageEnv> {
   for (const part of [
     boardPages,
     switchPages,
+    tagPages,
     flagEditPages,
     flagPages,
     holdPages,
