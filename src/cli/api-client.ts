@@ -5,9 +5,9 @@
 import { z } from "zod";
 import { DATABASE_AWAY_ADVICE } from "../errors.ts";
 import { CliError, EXIT_USAGE, type Io } from "./io.ts";
+import { TOKEN_VARIABLE, withLogin } from "./kept-login.ts";
 import { printable } from "./printable.ts";
 
-const TOKEN_VARIABLE = "ANDON_OP_TOKEN";
 const REQUEST_TIMEOUT_MS = 10_000;
 /** A long table is sent as it is read. */
 const TEXT_TIMEOUT_MS = 10 * 60_000;
@@ -37,8 +37,9 @@ export interface ApiClient {
   lines(path: string, accept: string): AsyncIterable<string>;
 }
 
-/** The client for ANDON_URL with ANDON_OP_TOKEN. CliError (usage) when one is missing. */
-export function createApiClient(io: Io): ApiClient {
+/** The client for ANDON_URL with ANDON_OP_TOKEN, or what `login` has kept. CliError (usage) when one is missing. */
+export function createApiClient(given: Io): ApiClient {
+  const io = withLogin(given);
   const base = requireUrl(io.env["ANDON_URL"]);
   const token = operatorToken(io);
   return {
@@ -62,8 +63,8 @@ export function createApiClient(io: Io): ApiClient {
 }
 
 /** True for a token that may kill and downgrade, and nothing else. */
-export function isKillToken({ env }: Io): boolean {
-  return env[TOKEN_VARIABLE]?.startsWith("andon_kill_") ?? false;
+export function isKillToken(io: Io): boolean {
+  return withLogin(io).env[TOKEN_VARIABLE]?.startsWith("andon_kill_") ?? false;
 }
 
 /** The token of the person or CI. The application has its own, by another name, so that both fit one shell. */

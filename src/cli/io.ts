@@ -8,6 +8,8 @@ export interface Io {
   progress: ((line: string) => void) | null;
   /** Asks a question and waits for a line, null when none comes any more; null where nobody sits at a terminal. */
   ask: ((question: string) => Promise<string | null>) | null;
+  /** As `ask`, and what is typed is not shown; absent where nobody sits at a terminal. */
+  askHidden?(question: string): Promise<string | null>;
   /** All that is handed in, for `-f -`; absent where nothing can be. */
   stdin?(): Promise<string>;
   fetch: typeof fetch;

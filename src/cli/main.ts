@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The `andon` command's process: hands the outside world to `program.ts` and exits with its code. */
 import { createInterface } from "node:readline";
+import { Writable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { readEnvironment } from "../config.ts";
@@ -21,7 +22,8 @@ const io: Io = {
   out: (line) => process.stdout.write(`${line}\n`),
   err: (line) => process.stderr.write(`${line}\n`),
   progress: process.stderr.isTTY ? (line) => process.stderr.write(`\r\u001B[K${line}\r`) : null,
-  ask: process.stdin.isTTY && process.stderr.isTTY ? ask : null,
+  ask: process.stdin.isTTY && process.stderr.isTTY ? (question) => ask(question) : null,
+  ...(process.stdin.isTTY && process.stderr.isTTY && { askHidden }),
   stdin: () => text(process.stdin),
   fetch,
   nowMs: () => Date.now(),
@@ -29,9 +31,16 @@ const io: Io = {
   sleep: (delayMs) => sleep(delayMs),
 };
 
-function ask(question: string): Promise<string | null> {
+function askHidden(question: string): Promise<string | null> {
+  process.stderr.write(question);
+  return ask("", new Writable({ write: (_chunk, _encoding, done) => done() })).finally(() =>
+    process.stderr.write("\n"),
+  );
+}
+
+function ask(question: string, output: NodeJS.WritableStream = process.stderr): Promise<string | null> {
   return new Promise((resolve) => {
-    const terminal = createInterface({ input: process.stdin, output: process.stderr });
+    const terminal = createInterface({ input: process.stdin, output, terminal: true });
     // Ctrl-C and Ctrl-D close it.
     terminal.once("close", () => resolve(null));
     terminal.question(question, (answer) => {

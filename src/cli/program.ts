@@ -27,6 +27,9 @@ import {
 import { apply, type ApplyOptions, diff, exportConfiguration, type FileOptions } from "./configuration/commands.ts";
 import { acknowledge, incidents, resolve } from "./incident-commands.ts";
 import { drill } from "./drill-command.ts";
+import { completionLines, SHELLS } from "./completion.ts";
+import { login, type LoginOptions, logout } from "./login.ts";
+import { watch, type WatchOptions } from "./watch.ts";
 import { CliError, EXIT_FAILED, EXIT_OK, EXIT_USAGE, type Io } from "./io.ts";
 import { printingOnly } from "./printable.ts";
 
@@ -117,17 +120,6 @@ function createProgram(io: Io, local: Local, version: string, exit: (code: numbe
     .command("sign-in-link")
     .description("print a one-time admin sign-in link, made directly in the database (DATABASE_URL or ANDON_DATA_DIR)")
     .action(async () => exit(await local.signInLink(io)));
-
-  program
-    .command("mcp")
-    .description(
-      "let an assistant look, and kill or step down, by the Model Context Protocol on standard input and output",
-    )
-    .option("--env <key>", "environment", "production")
-    // Its SDK is large: no other command waits for it.
-    .action(async ({ env }: { env: string }) =>
-      exit(await (await import("./mcp/server.ts")).serveMcp(io, env, version)),
-    );
 
   read("status [flag]", "what is off or downgraded now").action(async (flag: string | undefined, options: Common) =>
     exit(await status(io, flag, options)),
@@ -259,6 +251,35 @@ function createProgram(io: Io, local: Local, version: string, exit: (code: numbe
     .option("--installation", "of what belongs to no environment, such as tokens good for all of them")
     .action(async (_options: unknown, command: Command) =>
       exit(await verifyAudit(io, command.optsWithGlobals<Common & { installation?: boolean }>())),
+    );
+  read("watch", "status and incidents live: each line that is new, every two seconds, until Ctrl-C")
+    .option("--times <n>", "look so many times, then end", toNumber)
+    .action(async (options: WatchOptions) => exit(await watch(io, options)));
+  program
+    .command("login")
+    .description("try a token and keep it for the next commands; what the environment says wins")
+    .option("--url <url>", "address of the Andon server; ANDON_URL when left out")
+    .option("--json", "print JSON")
+    .action(async (options: LoginOptions) => exit(await login(io, options)));
+  program
+    .command("logout")
+    .description("remove what login has kept")
+    .action(() => exit(logout(io)));
+  program
+    .command("completion <shell>")
+    .description(`print the completion script of ${SHELLS.join(", ")}: eval "$(andon completion bash)"`)
+    .action((shell: string) => {
+      for (const line of completionLines(program, shell)) io.out(line);
+    });
+  program
+    .command("mcp")
+    .description(
+      "let an assistant look, and kill or step down, by the Model Context Protocol on standard input and output",
+    )
+    .option("--env <key>", "environment", "production")
+    // Its SDK is large: no other command waits for it.
+    .action(async ({ env }: { env: string }) =>
+      exit(await (await import("./mcp/server.ts")).serveMcp(io, env, version)),
     );
   return program;
 }

@@ -480,7 +480,7 @@ describe("wrong usage exits with 2", () => {
       const { code, err } = await andon(args);
       expect(code).toBe(2);
       expect(err).toContain(`unknown command '${args[0] ?? ""}'`);
-      expect(err).toContain("Commands: serve, demo, sign-in-link, mcp, status, kill, restore, drill, downgrade, block");
+      expect(err).toContain("Commands: serve, demo, sign-in-link, status, kill, restore, drill, downgrade, block");
       expect(err).toContain("Budgets are made and edited on the board");
     },
   );
