@@ -49,10 +49,10 @@ function newsOf(seen: ReadonlyMap<string, string> | null, now: ReadonlyMap<strin
 /** What the commands say; one text when they cannot. */
 async function linesOf(io: Io, env: string): Promise<string[] | string> {
   const lines: string[] = [];
-  const say = (line: string): void => {
+  const hear = (line: string): void => {
     lines.push(line);
   };
-  const heard: Io = { ...io, out: say, err: say };
+  const heard: Io = { ...io, out: hear, err: hear };
   try {
     await status(heard, undefined, { env });
     await incidents(heard, { env });

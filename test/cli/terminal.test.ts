@@ -49,10 +49,11 @@ async function andon(args: readonly string[], more: Partial<Io> = {}) {
   return { code, out: out.join("\n"), err: err.join("\n") };
 }
 
-describe("andon login", () => {
-  const login = (token: string) =>
-    andon(["login", "--url", "http://one.example.com"], { stdin: async () => `${token}\n` });
+async function login(token: string): ReturnType<typeof andon> {
+  return andon(["login", "--url", "http://one.example.com"], { stdin: async () => `${token}\n` });
+}
 
+describe("andon login", () => {
   it("keeps no token that the server does not know", async () => {
     expect((await login("andon_op_unknown")).code).toBe(1);
     expect(existsSync(kept)).toBe(false);
