@@ -164,6 +164,32 @@ describe("signing in", () => {
     expect(await again.text()).toContain("andon sign-in-link");
     expect((await ask("/sign-in?link=made-up")).status).toBe(410);
   });
+
+  it("slows down who guesses links or tokens, and lets a good one in from the same address", async () => {
+    const { deps } = world.server;
+    const link = async () => (await createSignInLink(deps, deps.tokens.find(ADMIN_TOKEN)?.id ?? "")).secret;
+    const [used, fresh] = [await link(), await link()];
+    expect((await ask("/sign-in/link", { form: { link: used } })).status).toBe(303);
+    const guess = () => ask("/sign-in/link", { form: { link: "a-wrong-guess" } });
+    let last = await guess();
+    expect(last.status).toBe(410);
+    for (let attempt = 0; attempt < 400 && last.status !== 429; attempt += 1) last = await guess();
+    const refused = [
+      last,
+      await ask("/sign-in?link=made-up"),
+      await ask("/sign-in", { form: { token: "andon_op_no" } }),
+    ];
+    for (const response of refused) {
+      expect(response.status).toBe(429);
+      expect(Number(response.headers.get("retry-after"))).toBeGreaterThan(0);
+      expect(await response.text()).toContain("Too many failed attempts");
+    }
+    expect((await ask(`/sign-in?link=${used}`)).status).toBe(410);
+    expect((await ask("/sign-in/link", { form: { link: fresh } })).status).toBe(303);
+    expect((await ask("/sign-in", { form: { token: ADMIN_TOKEN } })).status).toBe(303);
+    clock.advance(60_000);
+    expect((await guess()).status).toBe(410);
+  });
 });
 
 describe("forged requests", () => {

@@ -6,6 +6,7 @@ import { Hono } from "hono";
 import type { Deps } from "../../deps.ts";
 import { AppError } from "../../errors.ts";
 import { remoteAddressOf } from "../../http/middleware/auth.ts";
+import { failedAttemptsOf } from "../../http/middleware/failed-attempts.ts";
 import { createSession, readSession, signInWithToken, signOut } from "../../http/middleware/session.ts";
 import { peekSignInLink, redeemSignInLink } from "../../services/access/sign-in.ts";
 import { flashOf } from "../shell/act.tsx";
@@ -40,6 +41,7 @@ export function signInPages(deps: Deps): Hono<PageEnv> {
     } catch (error) {
       if (!(error instanceof AppError) || (error.code !== "FORBIDDEN" && error.code !== "RATE_LIMITED")) throw error;
       const status = error.code === "FORBIDDEN" ? 403 : 429;
+      if (error.retryAfterSeconds !== undefined) c.header("Retry-After", String(error.retryAfterSeconds));
       return tokenPage(c, deps, { next, errors: new Map([["token", error.message]]) }, status);
     }
   });
@@ -107,6 +109,8 @@ function tokenPage(
 
 async function linkPage(c: PageContext, deps: Deps, link: string) {
   const worth = link.length > MAX_LINK_CHARS ? "unknown" : await peekSignInLink(deps, link);
+  // Who guesses links is slowed down with who guesses tokens. One that is used or has expired was no guess.
+  if (worth === "unknown") failedAttemptsOf(deps).count(remoteAddressOf(c));
   if (worth === "valid") {
     return sendPage(
       c,
