@@ -1,4 +1,6 @@
 /** What the operator API answers is what its documentation says: each field, nothing more and nothing less. */
+import { drills } from "../../src/db/schema/drills.ts";
+import { environments } from "../../src/db/schema/state.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { schemaFaults } from "../support/schema-faults.ts";
@@ -14,6 +16,7 @@ const documentShape = z.looseObject({
 });
 const contentShape = z.looseObject({ content: z.record(z.string(), z.looseObject({ schema: z.unknown() })) });
 
+const DRILL_ID = "drill-1";
 let harness: Harness;
 let document: z.infer<typeof documentShape>;
 let budgetId: string;
@@ -59,6 +62,23 @@ beforeAll(async () => {
   const poll = { ...sdk, headers: { "andon-instance": "host-1", "andon-app": "shop", "andon-sdk": "test/1" } };
   await expectStatus(harness.call("GET", "/sdk/v1/snapshot", poll), 200);
   await harness.deps.instances.flush();
+  const [environment] = await harness.deps.db.select().from(environments);
+  const at = new Date(harness.deps.clock.nowMs());
+  await harness.deps.db.insert(drills).values({
+    id: DRILL_ID,
+    environmentId: environment?.id ?? "",
+    flag: "support-chat",
+    state: "proven",
+    by: "Ada",
+    scheduled: false,
+    startedAt: at,
+    endsAt: at,
+    finishedAt: at,
+    applied: 1,
+    live: 1,
+    lastMs: 12,
+    missing: [],
+  });
 });
 afterAll(() => harness.close());
 
@@ -79,6 +99,7 @@ const known = (path: string) =>
   path
     .replace("budgets/unknown/leases", `budgets/${reserveBudgetId}/leases`)
     .replace("budgets/unknown", `budgets/${budgetId}`)
+    .replace("drills/unknown", `drills/${DRILL_ID}`)
     .replace("triggers/unknown", `triggers/${triggerId}`);
 
 describe("every read", () => {

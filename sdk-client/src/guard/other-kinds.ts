@@ -2,7 +2,6 @@
 import { agentSessionsOf, lookAt, type SessionRead } from "./agent-sessions.ts";
 import { planBatch } from "./batch.ts";
 import { accountHeard } from "./other-faults.ts";
-import { deadlinePassed } from "./errors.ts";
 import { batchEstimate, ofBatch } from "./batch-estimate.ts";
 import { batchesOf } from "./batches.ts";
 import { placeOf } from "./cloud-region.ts";
@@ -95,10 +94,6 @@ export async function sendBatch<R extends RequestLike>(
   if (start?.standing === "denied") {
     start.end();
     return decided.unreported();
-  }
-  if (start?.standing === "ended") {
-    const { door, guarding } = decided.asked;
-    throw deadlinePassed(await door.errorBase(), subject.flag, guarding.options.deadlineMs ?? 0);
   }
   if (start !== null) start.isTaken = true;
   const place = decided.enter(counting);

@@ -3,6 +3,7 @@ import { type Asked, mostParts } from "./attempt-usage.ts";
 import type { CallInput } from "./call-input.ts";
 import { placeOf } from "./cloud-region.ts";
 import { type AskedRequest, DecidedRequest } from "./decided.ts";
+import { deadlinePassed } from "./errors.ts";
 import { memoryOf } from "./memory.ts";
 import { serverToolsOf } from "./server-tools.ts";
 import type { Start } from "./starts.ts";
@@ -96,7 +97,7 @@ export function lowerTo(
 
 /**
  * Waits until the server knows of the call, or does not answer in time, and decides anew. An abort, the deadline and every
- * change that turns its flag off end the wait; past its deadline the start has ended, and nothing may be sent.
+ * change that turns its flag off end the wait; past its deadline nothing is sent.
  */
 export async function inItsTurn<R extends RequestLike>(
   asked: AskedRequest<R>,
@@ -123,7 +124,8 @@ export async function inItsTurn<R extends RequestLike>(
       }
       function late(): void {
         start.end();
-        done();
+        leave();
+        void asked.door.errorBase().then((base) => reject(deadlinePassed(base, flag, options.deadlineMs ?? 0)));
       }
       function done(): void {
         leave();
