@@ -90,6 +90,8 @@ export async function changeIn<T>(
   const revision = environment.revision + 1;
   const at = new Date(ctx.deps.clock.nowMs());
   const recorded: AuditEntry[] = [];
+  // Of the row that is locked: nobody else seals, and what is sealed here is written with the revision.
+  const end: ChainEnd = { auditSeq: environment.auditSeq, auditSeal: environment.auditSeal };
   let patch = null as SnapshotStep["patch"] | null;
   let hasVerdicts = false as boolean;
   const value = await work({
@@ -100,7 +102,8 @@ export async function changeIn<T>(
     at,
     record: async (entry) => {
       recorded.push(entry);
-      return insertAudit(ctx, tx, entry, { environmentId, revision, at });
+      const [id] = await seal(ctx, tx, [entry], { environmentId, revision, at }, end);
+      return written(id);
     },
     patch: (own) => {
       patch = own;
@@ -109,31 +112,41 @@ export async function changeIn<T>(
       hasVerdicts = true;
     },
     note: async (entry) => {
-      await insertAudit(ctx, tx, entry, { environmentId, revision: environment.revision, at });
+      await seal(ctx, tx, [entry], { environmentId, revision: environment.revision, at }, end);
     },
   });
   if (recorded.length === 0) {
+    if (end.auditSeq > environment.auditSeq) await writeEnd(tx, environmentId, end);
     return { value, revision: `${lineage}.${environment.revision}`, step: null, hasVerdicts };
   }
   if (patch === null) {
     const moved = await settleStandings(tx, environmentId, at, revision);
-    await insertAudits(ctx, tx, movedEntries(moved, recorded), { environmentId, revision, at });
+    await seal(ctx, tx, movedEntries(moved, recorded), { environmentId, revision, at }, end);
   }
-  const committedAt = await moveOn(tx, environmentId, lineage, revision);
+  const committedAt = await moveOn(tx, environmentId, `${lineage}.${revision}`, { revision, ...end });
   const step = patch === null ? null : { lineage, environment: { ...environment, revision, committedAt }, patch };
   return { value, revision: `${lineage}.${revision}`, step, hasVerdicts };
 }
 
-/** The environment's new revision, when it was made (the result), and the NOTIFY: in one statement, as a kill waits. */
-async function moveOn(tx: Db, environmentId: string, lineage: string, revision: number): Promise<Date> {
+/**
+ * The environment's new revision, the end of its audit, when that was made (the result), and the NOTIFY: in one statement,
+ * as a kill waits.
+ */
+async function moveOn(
+  tx: Db,
+  environmentId: string,
+  news: string,
+  { revision, auditSeq, auditSeal }: ChainEnd & { revision: number },
+): Promise<Date> {
   const result = await tx.execute(sql`
     with moved as (
-      update environments set revision = ${revision}, committed_at = clock_timestamp()
+      update environments set revision = ${revision}, committed_at = clock_timestamp(),
+        audit_seq = ${auditSeq}, audit_seal = ${auditSeal}
       where id = ${environmentId} returning id, revision, committed_at
     ), kept as (
       insert into revisions (environment_id, revision, committed_at) select id, revision, committed_at from moved
     )
-    select pg_notify(${NOTIFY_CHANNEL}, ${`${environmentId} ${lineage}.${revision}`}), floor(extract(epoch from committed_at) * 1000)::float8 as at_ms from moved`);
+    select pg_notify(${NOTIFY_CHANNEL}, ${`${environmentId} ${news}`}), floor(extract(epoch from committed_at) * 1000)::float8 as at_ms from moved`);
   return new Date(Number(returnedRows(result)[0]?.["at_ms"]));
 }
 
@@ -190,18 +203,32 @@ interface AuditScope {
   at: Date;
 }
 
-/** Writes one audit row. For changes that belong to no environment, `scope.environmentId` is null. */
+/**
+ * Writes one audit row outside of a change, and locks the end of its chain for that. For what belongs to no environment,
+ * `scope.environmentId` is null.
+ */
 export async function insertAudit(ctx: Ctx, tx: Db, entry: AuditEntry, scope: AuditScope): Promise<number> {
-  const [id] = await insertAudits(ctx, tx, [entry], scope);
+  const end = await lockChain(tx, scope.environmentId);
+  const [id] = await seal(ctx, tx, [entry], scope, end);
+  await writeEnd(tx, scope.environmentId, end);
+  return written(id);
+}
+
+function written(id: number | undefined): number {
   if (id === undefined) throw new AppError("INTERNAL", "The audit row was not written.");
   return id;
 }
 
-/** Seals and writes audit rows at the end of their chain, whose lock it takes, or joins, first. */
-async function insertAudits(ctx: Ctx, tx: Db, entries: readonly AuditEntry[], scope: AuditScope): Promise<number[]> {
+/** Seals and writes audit rows after `end`, which moves on with them. Whoever calls it holds the lock of the chain. */
+async function seal(
+  ctx: Ctx,
+  tx: Db,
+  entries: readonly AuditEntry[],
+  scope: AuditScope,
+  end: ChainEnd,
+): Promise<number[]> {
   if (entries.length === 0) return [];
   const key = sealKeyOf(ctx.deps.config.secret);
-  const end = await lockChain(tx, scope.environmentId);
   const rows = entries.map((entry) => {
     const row = {
       environmentId: scope.environmentId,
@@ -223,9 +250,12 @@ async function insertAudits(ctx: Ctx, tx: Db, entries: readonly AuditEntry[], sc
     return { ...row, sealText, sealKey: key.id, seal: end.auditSeal };
   });
   const ids = await tx.insert(audit).values(rows).returning({ id: audit.id });
-  if (scope.environmentId === null) await tx.update(installation).set(end);
-  else await tx.update(environments).set(end).where(eq(environments.id, scope.environmentId));
   return ids.map(({ id }) => id);
+}
+
+async function writeEnd(tx: Db, environmentId: string | null, end: ChainEnd): Promise<void> {
+  if (environmentId === null) await tx.update(installation).set(end);
+  else await tx.update(environments).set(end).where(eq(environments.id, environmentId));
 }
 
 interface ChainEnd {
