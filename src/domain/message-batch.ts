@@ -17,6 +17,8 @@ export interface Estimated {
   flag: string;
   model: string;
   nanoUsd: number;
+  /** It counts in their windows, whatever time it is of; what corrects it does too. */
+  leaseIds?: string[];
 }
 
 /** The record of what a batch may cost: money alone, as its results tell the rest. */

@@ -298,6 +298,36 @@ describe("what goes wrong elsewhere", () => {
       { spent: "0", held: String(10 * USD) },
     ]);
   });
+
+  it("a message batch whose lease is of the window before counts there, and so does all that its results take back", async () => {
+    const budget = await reserve(10);
+    clock.moveTo(MIDNIGHT - 10_000);
+    const { leaseId } = await granted(budget, 10);
+    clock.moveTo(MIDNIGHT + 1_000);
+    const flag = budget.scope.flag ?? "";
+    const of = { at: clock.nowMs(), flag, batch: true, messageBatch: `${flag}-batch`, once: true };
+    const leases = [{ leaseId, nanoUsd: 4 * USD }];
+    // At half the price.
+    await report(a.deps, [callFor(8, { ...of, id: `${flag}-estimate`, exact: false, part: "batch", leases })]);
+    const windows = async () =>
+      returnedRows(
+        await a.deps.db.execute(
+          sql`select (spent_nano_usd / ${USD})::float8 as spent, (exact_nano_usd / ${USD})::float8 as exact, (reserved_nano_usd / ${USD})::float8 as held from budget_windows where budget_id = ${budget.id} and (spent_nano_usd, exact_nano_usd, reserved_nano_usd) <> (0, 0, 0)`,
+        ),
+      );
+    expect(await windows()).toEqual([{ spent: 4, exact: 0, held: 6 }]);
+    await report(a.deps, [callFor(1, { ...of, id: `${flag}-result` })]);
+    expect(await windows()).toEqual([{ spent: 4, exact: 0.5, held: 6 }]);
+    await a.deps.ledger.submit(environmentId(), {
+      batchId: `${flag}-news`,
+      instance: "app-1",
+      tokenId: "app",
+      records: [],
+      rejected: [],
+      messageBatches: [{ id: `${flag}-batch`, state: "settled" }],
+    });
+    expect(await windows()).toEqual([{ spent: 0.5, exact: 0.5, held: 6 }]);
+  });
 });
 
 describe("a budget with leases out", () => {

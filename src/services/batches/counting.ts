@@ -4,7 +4,7 @@
  * back. Invariant: what a batch counts is never less than what it may still cost, and never negative.
  */
 import { and, asc, eq, sql } from "drizzle-orm";
-import { type BatchNews, BATCH_PART, NO_USAGE } from "../../../sdk-client/src/wire/usage-protocol.ts";
+import { type BatchNews, BATCH_PART, NO_USAGE, type UsageRecord } from "../../../sdk-client/src/wire/usage-protocol.ts";
 import { messageBatches } from "../../db/schema/batches.ts";
 import type { Db } from "../../db/types.ts";
 import type { Submission } from "../../deps.ts";
@@ -51,7 +51,11 @@ export async function countBatches(tx: Db, environmentId: string, counting: Coun
     const row = byId.get(record.messageBatch ?? "");
     if (row === undefined || row.state === "settled" || !isEstimate(record)) continue;
     row.estimatedNanoUsd += costNanoUsd;
-    row.left = [...row.left, { flag: record.flag, model: record.model, nanoUsd: costNanoUsd }];
+    const leaseIds = record.leases?.map(({ leaseId }) => leaseId);
+    row.left = [
+      ...row.left,
+      { flag: record.flag, model: record.model, nanoUsd: costNanoUsd, ...(leaseIds !== undefined && { leaseIds }) },
+    ];
     row.user ??= record.user ?? null;
     row.session ??= record.session ?? null;
   }
@@ -61,9 +65,10 @@ export async function countBatches(tx: Db, environmentId: string, counting: Coun
     if (row === undefined) return [one];
     // Its results were read before its client could tell of it: they have counted.
     if (isEstimate(one.record)) return row.state === "settled" ? [] : [one];
+    const leases = inWindowsOf(row.left);
     take(row, one.costNanoUsd, one.record.model);
     const { user, session } = row;
-    const record = { ...one.record, ...(user !== null && { user }), ...(session !== null && { session }) };
+    const record = { ...one.record, ...leases, ...(user !== null && { user }), ...(session !== null && { session }) };
     return [{ ...one, record, atMs: row.submittedAt.getTime() }];
   });
   for (const news of told) {
@@ -133,18 +138,24 @@ async function write(tx: Db, environmentId: string, rows: readonly BatchRow[]): 
     where b.environment_id = ${environmentId} and b.id = v.id`);
 }
 
+/** Names the leases of estimates and settles nothing of them. */
+function inWindowsOf(estimates: readonly Estimated[]): Pick<UsageRecord, "leases"> {
+  const ids = new Set(estimates.flatMap(({ leaseIds = [] }) => leaseIds));
+  return ids.size === 0 ? {} : { leases: Array.from(ids, (leaseId) => ({ leaseId, nanoUsd: 0 })) };
+}
+
 /** What is taken from estimates, as records that count as less than nothing. */
 function corrections(taken: ReadonlyMap<BatchRow, readonly Estimated[]>): PricedRecord[] {
   return [...taken].flatMap(([row, parts]) => {
     const sums = new Map<string, Estimated>();
     for (const part of parts) {
-      const key = `${part.flag} ${part.model}`;
+      const key = JSON.stringify([part.flag, part.model, part.leaseIds]);
       const known = sums.get(key);
       sums.set(key, { ...part, nanoUsd: part.nanoUsd + (known?.nanoUsd ?? 0) });
     }
     const { user, session, instance } = row;
     const atMs = row.submittedAt.getTime();
-    return [...sums.values()].map(({ flag, model, nanoUsd }): PricedRecord => ({
+    return [...sums.values()].map(({ flag, model, nanoUsd, leaseIds = [] }): PricedRecord => ({
       record: {
         id: `${row.id}:taken`,
         at: atMs,
@@ -159,6 +170,7 @@ function corrections(taken: ReadonlyMap<BatchRow, readonly Estimated[]>): Priced
         messageBatch: row.id,
         attempt: 1,
         latencyMs: 0,
+        ...inWindowsOf([{ flag, model, nanoUsd, leaseIds }]),
         ...(user !== null && { user }),
         ...(session !== null && { session }),
       },

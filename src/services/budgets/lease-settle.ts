@@ -68,7 +68,7 @@ export function inLeaseWindows(
       if (budget === undefined || subjectOf(budget.scope, record, nameOf) === null) continue;
       // What nobody knows settles at its worst case: what is not reserved any more is spent, also beyond the estimate.
       const settled = (record.leases ?? []).find(({ leaseId }) => leaseId === lease.id)?.nanoUsd ?? 0;
-      const beyond = BigInt(Math.max(0, settled - costNanoUsd));
+      const beyond = settled === 0 ? 0n : BigInt(Math.max(0, settled - costNanoUsd));
       windowOf(budget.id, lease.windowStartsAt, lease.windowEndsAt).spentNanoUsd += beyond;
       const { startMs, endMs } = windowAt(budget.period, budget.timezone, atMs);
       if (startMs === lease.windowStartsAt.getTime()) continue;

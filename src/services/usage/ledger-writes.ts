@@ -203,7 +203,7 @@ export async function addToWindows(tx: Db, sums: readonly WindowSum[]): Promise<
 /** What was counted too high before: of windows that are not there nothing was. */
 async function takeFromWindows(tx: Db, sums: readonly WindowSum[]): Promise<WindowRow[]> {
   const rows: WindowRow[] = [];
-  for (const { budgetId, startsAt, endsAt, spentNanoUsd, exactNanoUsd } of sums) {
+  for (const { budgetId, startsAt, spentNanoUsd, exactNanoUsd } of sums) {
     const lessened = await tx
       .update(budgetWindows)
       .set({
@@ -213,9 +213,6 @@ async function takeFromWindows(tx: Db, sums: readonly WindowSum[]): Promise<Wind
       .where(and(eq(budgetWindows.budgetId, budgetId), eq(budgetWindows.startsAt, startsAt)))
       .returning();
     rows.push(...lessened);
-    if (lessened.length > 0 || exactNanoUsd <= 0n) continue;
-    // Results of a batch whose estimate was counted in the window of its lease.
-    rows.push(...(await upsertWindows(tx, [{ budgetId, startsAt, endsAt, spentNanoUsd: exactNanoUsd, exactNanoUsd }])));
   }
   return rows;
 }

@@ -223,7 +223,7 @@ async function count(
   const sums = tally(records);
   // A result that somebody else has read counts no more, but what its batch set aside for it is free.
   const uses = leaseUses(affordable);
-  const leases = await readNamedLeases(tx, environmentId, uses);
+  const leases = await readNamedLeases(tx, environmentId, new Map([...leaseUses(records), ...uses]));
   const nameOf = modelNames(served?.snapshot.aliases);
   const lineage = served?.lineage ?? "";
   const isFlag = (key: string): boolean => served !== undefined && Object.hasOwn(served.snapshot.flags, key);
