@@ -187,7 +187,7 @@ it("nothing that a person or a budget turned off is turned on, whoever forces it
   await expectStatus(harness.call("POST", "/sdk/v1/usage", { token: harness.tokens.sdk, body: batchOf(records) }), 200);
   const text = await exported();
   const edits: [string | RegExp, string, string][] = [
-    ["limitUsd: 12.5", "limitUsd: 1000", "it holds summaries"],
+    ["limitUsd: 12.5", "limitUsd: 1000", "it holds summaries, support-chat now"],
     [/- team-support/, "- team-other", "tags: a budget holds it now"],
     [/chain: summaries/, "chain: opus-first", "chain: it is off or downgraded now"],
     ["temperature: 0.2", "temperature: 0.3", "summaries is off or downgraded now"],
