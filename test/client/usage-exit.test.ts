@@ -162,3 +162,38 @@ test("nothing is listened to while no usage waits", async () => {
   expect(ended.stdout.trim()).toBe("0,0,0 1,1,1 0,0,0");
   expect(server.records).toHaveLength(1);
 });
+
+test("a script that closes its client while a message about leases is not answered ends by itself, when it is closed", async () => {
+  const { server, url } = await startServer();
+  const budget = {
+    id: "b",
+    name: "Daily",
+    flag: "support-chat",
+    enforcement: "reserve",
+    onUnavailable: "deny",
+  } as const;
+  server.snapshot = snapshotOf({ budgets: [{ ...budget, reserveWaitMs: 1_000, minTokens: 1 }] });
+  let messages = 0;
+  server.fate = (batch) => {
+    if (!("requestId" in batch)) return "count";
+    messages += 1;
+    return messages === 1 ? "reset" : "hang";
+  };
+  const ended = await run(
+    url,
+    `
+    import Anthropic from "@anthropic-ai/sdk";
+    import { guard } from "andon-client/anthropic";
+    const middleware = [guard(andon, { flag: "support-chat" })];
+    const client = new Anthropic({ apiKey: "none", baseURL: "http://127.0.0.1:9", maxRetries: 0, middleware });
+    const messages = [{ role: "user", content: "Why?" }];
+    const asked = client.messages.create({ model: "claude-opus-5-5", max_tokens: 8, messages });
+    const error = await asked.catch((error) => error);
+    console.log(error.code);
+    await andon.close();
+    console.log("closed");
+  `,
+  );
+  expect(ended).toMatchObject({ code: 0, stdout: "ANDON_FEATURE_DISABLED\nclosed\n" });
+  expect(messages).toBeGreaterThan(1);
+});

@@ -28,6 +28,8 @@ const RENEW_MS = 5_000;
 /** After a failure the server is asked again in so long, doubled by each further one. */
 const RETRY_MS = 200;
 const MAX_RETRY_MS = 5_000;
+/** Longer than a message takes that asks for no wait. */
+const TELLING_MS = 3_000;
 /** An answer may take so long beyond the time that its message may be parked. */
 const OVERDUE_MS = 500;
 /**
@@ -338,8 +340,8 @@ export class Leases {
     this.#cancelBeat?.();
     this.#cancelBeat = null;
     this.#parked?.stop.stop();
-    await this.#telling;
     if (link === null) return;
+    await this.#answered(link);
     for (let left = CLOSING_MESSAGES; left > 0; left -= 1) {
       for (const book of this.#books.values()) book.giveBack();
       this.#forgetEmpty();
@@ -350,6 +352,13 @@ export class Leases {
       const isAnswered = await this.#say(link, message, { waitSeconds: 0, holdsProcess: true });
       if (!isAnswered || (!this.#isAnyIdle && this.#lost.length === 0)) return;
     }
+  }
+
+  /** The end of the message under way, which by itself keeps no process alive. */
+  async #answered(link: ServerLink): Promise<void> {
+    const letGo = link.runtime.startTimer(() => undefined, TELLING_MS, true);
+    await this.#telling;
+    letGo();
   }
 
   get #isAnyIdle(): boolean {
