@@ -181,7 +181,10 @@ async function runCallers(
     }
     worker.process.send({ close: true });
     await waitUntil(() => account.closed !== null || isOver() || limit.aborted, timeoutMs);
-    if (account.closed === null) throw new Error(`it did not come to its close`);
+    if (account.closed === null) {
+      const { exitCode, signalCode } = worker.process;
+      throw new Error(`it did not come to its close: exit code ${exitCode}, signal ${signalCode}`);
+    }
     return await waitUntil(isOver, EXIT_MS);
   } catch (error) {
     throw new Error(`The application of the bill: ${worker.output.slice(-OUTPUT_SHOWN_CHARS)}`, { cause: error });

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { sql } from "drizzle-orm";
 import type { Runtime } from "../../src/boot.ts";
 import { returnedRows } from "../../src/db/returned-rows.ts";
-import { DAY_MS, GRAINS, piecesOf } from "../../src/domain/rollups.ts";
+import { MONTH_GRAIN, monthOf, DAY_MS, GRAINS, piecesOf } from "../../src/domain/rollups.ts";
 import { listBudgets } from "../../src/services/budgets/view.ts";
 import { createBudget } from "../../src/services/budgets/budgets.ts";
 import { createFlag } from "../../src/services/flags/flags.ts";
@@ -172,7 +172,9 @@ describe("hours that are rolled up", () => {
           expect(piece.fromMs).toBe(nextMs);
           nextMs = piece.untilMs;
           if (piece.grain === null) continue;
-          expect((piece.fromMs % (piece.grain * 1_000)) + (piece.untilMs % (piece.grain * 1_000))).toBe(0);
+          for (const ms of [piece.fromMs, piece.untilMs]) {
+            expect(piece.grain === MONTH_GRAIN ? ms - monthOf(ms) : ms % (piece.grain * 1_000)).toBe(0);
+          }
           expect(piece.fromMs).toBeGreaterThanOrEqual(rolled?.fromMs ?? Number.POSITIVE_INFINITY);
           expect(piece.untilMs).toBeLessThanOrEqual(rolled?.untilMs ?? 0);
         }
