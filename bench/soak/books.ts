@@ -81,9 +81,12 @@ export async function faultsOfAlerts(
     const steps = [...own.values()].map(({ step }) => `${step?.action} ${step?.atPercent}`);
     faults.push(...differences(`${name}: alerts`, steps, STEPS));
   }
-  // Of budgets: so much traffic may be unusual as well, which alerts on its own.
-  const known = new Set(receiver.deliveries.flatMap(({ id, step }) => (step === undefined ? [] : [id]))).size;
-  if (known !== budgets.length * STEPS.length) faults.push(`${known} different alerts of budgets arrived in all`);
+  const known = ids().size;
+  if (known !== budgets.length * STEPS.length) {
+    const others = receiver.deliveries.filter(({ budget }) => !budgets.includes(budget?.name ?? ""));
+    const titles = others.map(({ type, title, text }) => `${type}: ${title}: ${text}`).join("; ");
+    faults.push(`${known} different alerts arrived in all: ${titles}`);
+  }
   if (receiver.forged > 0) faults.push(`${receiver.forged} alerts could not be verified`);
   return { faults, repeats: receiver.deliveries.length - known };
 }

@@ -172,8 +172,8 @@ describe("hours that are rolled up", () => {
           expect(piece.fromMs).toBe(nextMs);
           nextMs = piece.untilMs;
           if (piece.grain === null) continue;
-          for (const ms of [piece.fromMs, piece.untilMs]) {
-            expect(piece.grain === MONTH_GRAIN ? ms - monthOf(ms) : ms % (piece.grain * 1_000)).toBe(0);
+          for (const edge of [piece.fromMs, piece.untilMs]) {
+            expect(piece.grain === MONTH_GRAIN ? edge - monthOf(edge) : edge % (piece.grain * 1_000)).toBe(0);
           }
           expect(piece.fromMs).toBeGreaterThanOrEqual(rolled?.fromMs ?? Number.POSITIVE_INFINITY);
           expect(piece.untilMs).toBeLessThanOrEqual(rolled?.untilMs ?? 0);
