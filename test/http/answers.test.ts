@@ -1,8 +1,7 @@
 /** What the operator API answers is what its documentation says: each field, nothing more and nothing less. */
-import { drills } from "../../src/db/schema/drills.ts";
-import { environments } from "../../src/db/schema/state.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
+import { drills } from "../../src/db/schema/drills.ts";
 import { schemaFaults } from "../support/schema-faults.ts";
 import { batchOf, callFor } from "../support/usage.ts";
 import { expectJson, expectStatus, type Harness, seed, startHarness } from "./harness.ts";
@@ -62,11 +61,10 @@ beforeAll(async () => {
   const poll = { ...sdk, headers: { "andon-instance": "host-1", "andon-app": "shop", "andon-sdk": "test/1" } };
   await expectStatus(harness.call("GET", "/sdk/v1/snapshot", poll), 200);
   await harness.deps.instances.flush();
-  const [environment] = await harness.deps.db.select().from(environments);
   const at = new Date(harness.deps.clock.nowMs());
   await harness.deps.db.insert(drills).values({
     id: DRILL_ID,
-    environmentId: environment?.id ?? "",
+    environmentId: harness.deps.snapshots.environmentByKey("production")?.environmentId ?? "",
     flag: "support-chat",
     state: "proven",
     by: "Ada",
