@@ -2,9 +2,10 @@
 import { findPriceRow } from "../../../sdk-client/src/pricing/price-table.ts";
 import type { BudgetResource } from "../../api/budget.ts";
 import type { FlagResource } from "../../api/flag.ts";
+import type { IncidentResource } from "../../api/incident.ts";
 import type { Readiness } from "../../api/readiness.ts";
 import type { Ctx } from "../../deps.ts";
-import { someIn } from "../../domain/fleet.ts";
+import { type Fleet, someIn } from "../../domain/fleet.ts";
 import { readiness } from "../../domain/readiness.ts";
 import { read } from "../../transaction.ts";
 import { listChannels } from "../alerts/channels.ts";
@@ -19,13 +20,32 @@ const MAX_INCIDENTS = 50;
 
 /** The checklist of a flag as it stands now. NOT_FOUND without such a flag. */
 export async function flagReadiness(ctx: Ctx, environmentKey: string, key: string): Promise<Readiness> {
-  const [flag, fleet, budgets, channels, drills, incidents, prices] = await Promise.all([
+  const [flag, fleet, incidents] = await Promise.all([
     getFlag(ctx, environmentKey, key),
     fleetOf(ctx, environmentKey),
+    listIncidents(ctx, environmentKey, { open: true, limit: MAX_INCIDENTS }),
+  ]);
+  return readinessOf(ctx, environmentKey, { flag, fleet, incidents: incidents.items });
+}
+
+interface KnownState {
+  flag: FlagResource;
+  fleet: Fleet;
+  /** Those that are open. */
+  incidents: readonly IncidentResource[];
+}
+
+/** The same for who has read this much of it already. */
+export async function readinessOf(
+  ctx: Ctx,
+  environmentKey: string,
+  { flag, fleet, incidents }: KnownState,
+): Promise<Readiness> {
+  const { key } = flag;
+  const [budgets, channels, drills, prices] = await Promise.all([
     listBudgets(ctx, environmentKey),
     listChannels(ctx, environmentKey),
     listDrills(ctx, environmentKey, key),
-    listIncidents(ctx, environmentKey, { open: true, limit: MAX_INCIDENTS }),
     read(ctx, readPrices),
   ]);
   const nowMs = ctx.deps.clock.nowMs();
@@ -52,7 +72,7 @@ export async function flagReadiness(ctx: Ctx, environmentKey: string, key: strin
     offMessage: flag.offMessage,
     owner: flag.owner,
     runbookUrl: flag.runbookUrl,
-    failing: incidents.items
+    failing: incidents
       .filter(({ watch }) => watch?.flags.some((one) => one.flag === key && one.endedAt === null) === true)
       .filter(({ watch }) => watch?.kind !== "burn" && watch?.kind !== "largeCall")
       .map(({ title }) => title),

@@ -21,7 +21,7 @@ import { ownBudget } from "../board/flag-money.tsx";
 import { Moment } from "../shell/moment.tsx";
 import { mayAdminister, mayOperate, type PageEnv, serviceContext } from "../shell/page-context.ts";
 import { ReadinessLine } from "./readiness.tsx";
-import { flagReadiness } from "../../services/drills/readiness.ts";
+import { readinessOf } from "../../services/drills/readiness.ts";
 import { sendPage } from "../shell/render.tsx";
 import { operatorText } from "./rule-fields.tsx";
 import { formatValue } from "./rule-value.ts";
@@ -45,14 +45,14 @@ export function flagPages(deps: Deps): Hono<PageEnv> {
     const { environment, key } = c.req.param();
     const ctx = serviceContext(c, deps);
     const actor = c.get("actor");
-    const [{ flag, budgets, budget, spend }, audit, fleet, incidents, batches, readiness] = await Promise.all([
+    const [{ flag, budgets, budget, spend }, audit, fleet, incidents, batches] = await Promise.all([
       oneReading(ctx, (own) => stateAndMoney(own, environment, key)),
       story(ctx, environment, key),
       fleetOf(ctx, environment),
       listIncidents(ctx, environment, { open: true, limit: MAX_OPEN_INCIDENTS }),
       batchesByFlag(ctx, environment),
-      flagReadiness(ctx, environment, key),
     ]);
+    const readiness = await readinessOf(ctx, environment, { flag, fleet, incidents: incidents.items });
     const nowMs = deps.clock.nowMs();
     const path = `/e/${environment}/flags/${key}`;
     const refusals = refusalsOf(flag, incidents.items);
